@@ -1,0 +1,64 @@
+/** Expected failures, by what the caller can do about them. */
+export type ErrorCode =
+  | 'invalid-argument'
+  | 'unavailable'
+  | 'timeout'
+  | 'overloaded'
+  | 'read-only'
+  | 'unauthenticated'
+  | 'permission-denied'
+  | 'cancelled'
+  | 'closed'
+
+/** Whether a failed write was certainly not applied, or may have been (or may yet be). */
+export type WriteOutcome = 'not-applied' | 'unknown'
+
+export interface KvErrorOptions {
+  /** For `invalid-argument`: the name of the field that is wrong. */
+  readonly field?: string
+  /** For failed writes. */
+  readonly outcome?: WriteOutcome
+  readonly cause?: unknown
+}
+
+/** A failure that a caller must expect: bad input, no quorum, out of time, overload. Bugs are AssertionErrors. */
+export class KvError extends Error {
+  override readonly name = 'KvError'
+  readonly code: ErrorCode
+  readonly field: string | undefined
+  readonly outcome: WriteOutcome | undefined
+
+  constructor(code: ErrorCode, message: string, options: KvErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.field = options.field
+    this.outcome = options.outcome
+  }
+}
+
+export function invalidArgument(field: string, message: string): KvError {
+  return new KvError('invalid-argument', `${field}: ${message}`, { field, outcome: 'not-applied' })
+}
+
+/** Why the process must end; each reason has one exit status. */
+export type FatalReason = 'usage' | 'corrupt' | 'disk-failed' | 'in-use' | 'refused' | 'bug'
+
+export const exitStatus: Readonly<Record<FatalReason, number>> = {
+  usage: 2,
+  corrupt: 3,
+  'disk-failed': 4,
+  'in-use': 5,
+  refused: 6,
+  bug: 70,
+}
+
+/** The process must end with `exitStatus[reason]`. Thrown up to the composition root, which alone may exit. */
+export class FatalError extends Error {
+  override readonly name = 'FatalError'
+  readonly reason: FatalReason
+
+  constructor(reason: FatalReason, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.reason = reason
+  }
+}

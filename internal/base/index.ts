@@ -1,0 +1,27 @@
+export { AssertionError, assert, unreachable } from './assert.js'
+export { compareBytes, emptyBytes, equalBytes, startsWith } from './bytes.js'
+export {
+  type ErrorCode,
+  exitStatus,
+  FatalError,
+  type FatalReason,
+  invalidArgument,
+  KvError,
+  type KvErrorOptions,
+  type WriteOutcome,
+} from './errors.js'
+export {
+  type Address,
+  type ClusterId,
+  type Epoch,
+  type Incarnation,
+  type NodeId,
+  type ParseAddressOptions,
+  parseAddress,
+  parseClusterId,
+  parseEpoch,
+  parseIncarnation,
+  parseNodeId,
+  type Slot,
+} from './ids.js'
+export { limits } from './limits.js'

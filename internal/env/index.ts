@@ -1,0 +1,13 @@
+export type { Clock, Timer } from './clock.js'
+export {
+  type Disk,
+  DiskError,
+  type DiskErrorCode,
+  type DiskFile,
+  type OpenMode,
+  readFully,
+  writeFully,
+} from './disk.js'
+export { type Log, silentLog } from './log.js'
+export type { Channel, Link, LinkHandlers, Listener, Network } from './network.js'
+export type { Random } from './random.js'

@@ -1,0 +1,12 @@
+export {
+  compareHlc,
+  compareVersions,
+  type Hlc,
+  hlcCounter,
+  hlcFromBigint,
+  hlcMs,
+  hlcOf,
+  hlcToBigint,
+  type Version,
+  zeroVersion,
+} from './version.js'

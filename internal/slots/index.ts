@@ -1,0 +1,1 @@
+export type { Member, ReplicationSettings, Topology } from './topology.js'

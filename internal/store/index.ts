@@ -1,0 +1,10 @@
+export type {
+  CommitOptions,
+  CommitResult,
+  Digest,
+  FsyncPolicy,
+  SnapshotInfo,
+  Store,
+  StoreOptions,
+  StoreStatistics,
+} from './store.js'

@@ -1,0 +1,90 @@
+import type { ClusterId, Incarnation, Slot } from '../base/index.js'
+import type { Clock, Disk, Log } from '../env/index.js'
+import type { Version } from '../hlc/index.js'
+import type { StoredRecord } from '../record/index.js'
+
+/** What became of one record of a commit. Settled only when the record, or what beat it, is durable. */
+export interface CommitResult {
+  /** false: refused as stale, because something not lower is durable here. (The very same write again is applied.) */
+  readonly applied: boolean
+  /** The version that it met: replaced when applied, superior when refused. Undefined: the key was absent. */
+  readonly seen: Version | undefined
+  /** It replaced a live value. */
+  readonly existed: boolean
+  /** The replaced record, live or not, where the commit asked for it. */
+  readonly previous: StoredRecord | undefined
+}
+
+export interface CommitOptions {
+  /** For each record, whether to hand back what it replaced. */
+  readonly wantPrevious?: readonly boolean[]
+}
+
+/** 64 bits as two unsigned halves. */
+export interface Digest {
+  readonly hi: number
+  readonly lo: number
+}
+
+export interface SnapshotInfo {
+  /** Everything up to this group of the log is in the snapshot. */
+  readonly sequence: number
+  readonly records: number
+  readonly bytes: number
+}
+
+export interface StoreStatistics {
+  readonly entries: number
+  readonly tombstones: number
+  readonly tableBytes: number
+  readonly logBytes: number
+  readonly logSegments: number
+  readonly lastSequence: number
+  readonly snapshotSequence: number
+  readonly readOnly: boolean
+}
+
+/** `always`: acknowledge after fdatasync. `interval`: after the write, synced on a timer. `never`: by the system. */
+export type FsyncPolicy = 'always' | 'interval' | 'never'
+
+export interface StoreOptions {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly log: Log
+  /** Written into every file; files of another cluster or incarnation are refused (FatalError `corrupt`). */
+  readonly clusterId: ClusterId
+  readonly incarnation: Incarnation
+  readonly fsync: FsyncPolicy
+  readonly fsyncIntervalMs: number
+  readonly snapshotIntervalMs: number
+  readonly snapshotWalBytes: number
+  /** The disk failed for good: nothing is acknowledged any more, and the process must end. Called at most once. */
+  readonly onFatal: (error: Error) => void
+}
+
+/**
+ * The durable table of one node. Merging is by `compareRecords`, so records may come in any order, any number of
+ * times. Reads see exactly what is durable (with `fsync: always`).
+ */
+export interface Store {
+  /** The highest version found on disk when it was opened, and since committed. */
+  readonly highestVersion: Version
+  /**
+   * Logs and applies records. Resolves, with a result for each, once they are durable and visible. Rejects with
+   * KvError: `overloaded` or `read-only` when certainly nothing was written; after a disk failure it never settles as
+   * success again. The caller gives the records' bytes away until then; the store keeps copies, never views.
+   */
+  commit(records: readonly StoredRecord[], options?: CommitOptions): Promise<readonly CommitResult[]>
+  /** The record of a key, tombstones and expired ones included. Its bytes are the caller's. */
+  get(key: Uint8Array): StoredRecord | undefined
+  /** The version of a key without copying its value. */
+  getVersion(key: Uint8Array): Version | undefined
+  /** Visits every record of a slot, tombstones and expired ones included, in no particular order, in this call. */
+  scanSlot(slot: Slot, visit: (record: StoredRecord) => void): void
+  /** XOR of 64-bit record hashes over key and version: equal for equal contents, whatever the order of writes. */
+  digest(slot: Slot): Digest
+  snapshot(): Promise<SnapshotInfo>
+  statistics(): StoreStatistics
+  /** Waits for what was committed, then closes the files. Idempotent. */
+  close(): Promise<void>
+}

@@ -1,0 +1,49 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+// Tests run on the sources; only tests/e2e starts what `npm run build` made.
+const alias = [
+  { find: /^@quorumkv\/proto\/(.*)$/, replacement: `${at('./proto/gen')}/$1.ts` },
+  { find: /^@quorumkv\/internal\/(.*)$/, replacement: `${at('./internal')}/$1/index.ts` },
+  { find: '@quorumkv/client', replacement: at('./client-sdk/src/index.ts') },
+  { find: '@quorumkv/server', replacement: at('./server/src/index.ts') },
+]
+
+const project = (name: string, include: string[], testTimeoutMs: number) => ({
+  resolve: { alias },
+  test: {
+    name,
+    include,
+    exclude: ['**/dist/**', '**/node_modules/**'],
+    testTimeout: testTimeoutMs,
+    hookTimeout: 60_000,
+  },
+})
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    coverage: {
+      include: ['internal/**', 'server/src/**', 'client-sdk/**'],
+      exclude: ['**/*.test.ts', '**/gen/**', '**/dist/**'],
+    },
+    projects: [
+      project(
+        'unit',
+        [
+          'internal/**/*.test.ts',
+          'server/src/**/*.test.ts',
+          'client-sdk/**/*.test.ts',
+          'bench/src/**/*.test.ts',
+          'tests/*.test.ts',
+        ],
+        30_000,
+      ),
+      project('sim', ['tests/sim/**/*.test.ts'], 120_000),
+      project('crash', ['tests/crash/**/*.test.ts'], 600_000),
+      project('e2e', ['tests/e2e/**/*.test.ts'], 120_000),
+    ],
+  },
+})
