@@ -1,4 +1,5 @@
 export { AssertionError, assert, unreachable } from './assert.js'
+export { Cancellation } from './cancellation.js'
 export { compareBytes, emptyBytes, equalBytes, startsWith } from './bytes.js'
 export {
   type ErrorCode,

@@ -1,0 +1,1 @@
+export type { Liveness, Node, NodeOptions, NodePhase, NodeStatus, PeerName } from './node-face.js'

@@ -1,0 +1,85 @@
+import type { Address, ClusterId, Incarnation, NodeId } from '../base/index.js'
+import type { Clock, Disk, Log, Network, Random } from '../env/index.js'
+import type { Hlc } from '../hlc/index.js'
+import type { OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from '../replication/index.js'
+import type { StoredRecord } from '../record/index.js'
+import type { Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
+import type { FsyncPolicy, SnapshotInfo, StoreStatistics } from '../store/index.js'
+
+export type Liveness = 'alive' | 'down'
+
+/** A peer as named by `--peers`: an address, and the id that must answer there if one was given. */
+export interface PeerName {
+  readonly address: Address
+  readonly id: NodeId | undefined
+}
+
+export interface NodeOptions {
+  readonly clock: Clock
+  readonly random: Random
+  readonly disk: Disk
+  readonly network: Network
+  readonly log: Log
+  /** Undefined: the one in the data directory, or a random one. */
+  readonly id: NodeId | undefined
+  /** Where to listen for other nodes; port 0 for any free one. */
+  readonly listenAddress: Address
+  /** Where others are told to reach this node. Undefined: what was bound. */
+  readonly advertiseAddress: Address | undefined
+  readonly peers: readonly PeerName[]
+  readonly replication: ReplicationSettings
+  readonly virtualNodes: number
+  /** Empty: none. */
+  readonly zone: string
+  readonly weight: number
+  readonly maxClockDriftMs: number
+  readonly probeIntervalMs: number
+  readonly probeTimeoutMs: number
+  readonly fsync: FsyncPolicy
+  readonly fsyncIntervalMs: number
+  readonly snapshotIntervalMs: number
+  readonly snapshotWalBytes: number
+  /** The process must end: a FatalError (with its exit status) or a bug. Called at most once. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** `forming`: waits for the nodes named in `--peers`; serves nothing yet. */
+export type NodePhase = 'forming' | 'serving' | 'stopping' | 'stopped'
+
+export interface NodeStatus {
+  readonly id: NodeId
+  readonly incarnation: Incarnation
+  readonly clusterId: ClusterId | undefined
+  readonly phase: NodePhase
+  readonly address: Address
+  readonly topology: Topology | undefined
+  readonly store: StoreStatistics | undefined
+  readonly uptimeMs: number
+}
+
+/** A storage node: store, clock, replication and membership, without gRPC around it. */
+export interface Node {
+  readonly id: NodeId
+  readonly phase: NodePhase
+  readonly topology: Topology | undefined
+  readonly slotTable: SlotTable | undefined
+  /** The reading for replies. */
+  clockReading(): Hlc
+  /** Merges a reading that a client sent. Returns false (and changes nothing) when it is too far ahead. */
+  observe(hlc: Hlc): boolean
+  liveness(member: Member): Liveness
+  status(): NodeStatus
+  /** Resolves when the node serves: it has a topology, its own store is open, and it listens. */
+  ready(): Promise<void>
+
+  /** The live record of a key, or undefined. Rejects with KvError. */
+  get(key: Uint8Array, options: OperationOptions): Promise<StoredRecord | undefined>
+  /** Rejects with KvError that carries `outcome`. The bytes are given away. */
+  put(key: Uint8Array, value: Uint8Array, options: PutOptions): Promise<WriteResult>
+  delete(key: Uint8Array, options: OperationOptions): Promise<WriteResult>
+  scan(options: ScanOptions): Promise<ScanPage>
+  snapshot(): Promise<SnapshotInfo>
+
+  /** Refuses new requests, lets those that run finish (at most `graceMs`), closes links and the log. Idempotent. */
+  stop(graceMs: number): Promise<void>
+}

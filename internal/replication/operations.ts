@@ -1,0 +1,44 @@
+import type { Cancellation } from '../base/index.js'
+import type { Version } from '../hlc/index.js'
+import type { StoredRecord } from '../record/index.js'
+
+/** How many replicas take part before the reply: one, the topology's read or write quorum, or every owner. */
+export type Consistency = 'one' | 'quorum' | 'all'
+
+export interface OperationOptions {
+  readonly consistency: Consistency
+  /** When the caller stops waiting, in monotonic milliseconds of this node's clock. */
+  readonly deadlineMs: number
+  readonly cancellation?: Cancellation | undefined
+}
+
+export interface PutOptions extends OperationOptions {
+  /** Milliseconds from now; undefined: never expires. */
+  readonly ttlMs?: number | undefined
+  readonly returnPrevious?: boolean | undefined
+}
+
+export interface WriteResult {
+  readonly version: Version
+  /** Replicas on which it was durable when the reply left. */
+  readonly acks: number
+  /** It replaced a live value. */
+  readonly existed: boolean
+  /** The live value that it replaced, where asked for. */
+  readonly previous: StoredRecord | undefined
+}
+
+export interface ScanOptions extends OperationOptions {
+  readonly prefix: Uint8Array
+  /** Live entries to a page, 1 to `limits.scanPageEntriesMax`. */
+  readonly pageSize: number
+  /** Opaque, from an earlier page; empty: from the start. */
+  readonly cursor: Uint8Array
+}
+
+export interface ScanPage {
+  /** Live entries only. No key comes twice in one scan. */
+  readonly records: readonly StoredRecord[]
+  /** Where the next page starts; empty: this was the last. */
+  readonly cursor: Uint8Array
+}
