@@ -1,0 +1,69 @@
+/** What went wrong, by what the caller can do about it. */
+export type KvErrorCode =
+  /** The input cannot be accepted; `field` names what is wrong. Nothing was changed. */
+  | 'invalid-argument'
+  /** No node, or no quorum of replicas, could be reached. */
+  | 'unavailable'
+  /** The call's deadline has passed. `cause` holds the last thing that went wrong on the way, if anything did. */
+  | 'timeout'
+  /** A queue here or on a node is full. Send less at a time. */
+  | 'overloaded'
+  /** The nodes refuse writes, because a disk is full for instance. */
+  | 'read-only'
+  /** The node wants to know who is calling. */
+  | 'unauthenticated'
+  /** The caller may not do this. */
+  | 'permission-denied'
+  /** The caller's AbortSignal fired; `cause` is its reason. */
+  | 'cancelled'
+  /** The client has been closed. */
+  | 'closed'
+  /** A value or key that was asked for as text is not valid UTF-8: use `getBytes` or `getEntry`. */
+  | 'not-text'
+  /** A node answered in a way that it should not have. */
+  | 'internal'
+
+/** Whether a failed write was certainly not applied, or may have been (or may yet be). */
+export type WriteOutcome = 'not-applied' | 'unknown'
+
+export interface KvErrorOptions {
+  /** For `invalid-argument`: the name of the argument or option that is wrong. */
+  readonly field?: string | undefined
+  /** For failed writes. */
+  readonly outcome?: WriteOutcome | undefined
+  /** `host:port` of the node that failed or answered so. */
+  readonly node?: string | undefined
+  /** Overrides what follows from the code. */
+  readonly retryable?: boolean | undefined
+  readonly cause?: unknown
+}
+
+const retryableCodes: ReadonlySet<KvErrorCode> = new Set(['unavailable', 'timeout', 'overloaded'])
+
+/** The one class of all errors that the client reports. Switch over `code`. */
+export class KvError extends Error {
+  override readonly name = 'KvError'
+  readonly code: KvErrorCode
+  /** For `invalid-argument`: the name of the argument or option that is wrong. */
+  readonly field: string | undefined
+  /** For failed writes: `not-applied` is a promise, `unknown` means that the value may be there, or may yet appear. */
+  readonly outcome: WriteOutcome | undefined
+  /** `host:port` of the node that failed or answered so. */
+  readonly node: string | undefined
+  /** The fault may pass, and the same call may be made again without harm. The client has already tried that until its deadline. */
+  readonly retryable: boolean
+
+  constructor(code: KvErrorCode, message: string, options: KvErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.field = options.field
+    this.outcome = options.outcome
+    this.node = options.node
+    this.retryable = options.retryable ?? retryableCodes.has(code)
+  }
+}
+
+/** Bad input: refused before anything was sent. */
+export function invalidArgument(field: string, message: string): KvError {
+  return new KvError('invalid-argument', `${field}: ${message}`, { field, outcome: 'not-applied' })
+}

@@ -1,0 +1,300 @@
+import type { KvError } from './errors.js'
+import type { Version } from './version.js'
+
+/** Keys are 1 to 1,024 bytes. A string stands for its UTF-8 bytes; one with a lone surrogate is refused. */
+export type Key = string | Uint8Array
+
+/** Values are 0 to 1 MiB (1,048,576 bytes). A string stands for its UTF-8 bytes; one with a lone surrogate is refused. */
+export type Value = string | Uint8Array
+
+/**
+ * How many replicas must take part before the reply leaves: `one`, a `quorum` (the cluster's default; a quorum read
+ * sees every quorum write that was acknowledged before), or `all`.
+ */
+export type Consistency = 'one' | 'quorum' | 'all'
+
+/** What every call takes. */
+export interface CallOptions {
+  /** How long the call may take in all, repetitions included, in milliseconds; from 1 to 600,000. */
+  readonly timeoutMs?: number | undefined
+  /** Ends the call with code `cancelled`; an operation that was not yet sent is never sent. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface ReadOptions extends CallOptions {
+  readonly consistency?: Consistency | undefined
+}
+
+export interface PutOptions extends CallOptions {
+  readonly consistency?: Consistency | undefined
+  /** The value expires this many milliseconds after the cluster accepts it: a whole number from 1 to 3,153,600,000,000. */
+  readonly ttlMs?: number | undefined
+  /**
+   * Asks for the value that was replaced. A put whose first attempt may have been applied is then not repeated,
+   * because the repetition would report the put's own value as the previous one.
+   */
+  readonly returnPrevious?: boolean | undefined
+}
+
+export interface DeleteOptions extends CallOptions {
+  readonly consistency?: Consistency | undefined
+}
+
+/** A value as stored. */
+export interface ValueView {
+  /** The bytes; the caller may keep them. */
+  readonly value: Uint8Array
+  /** The value as text. Throws `not-text` where it is not valid UTF-8. */
+  text(): string
+}
+
+/** A value with what is known about it. `key` has the form in which it was asked for. */
+export interface Entry<K extends Key = Key> extends ValueView {
+  readonly key: K
+  readonly version: Version
+  /** Undefined: never. */
+  readonly expiresAt: Date | undefined
+}
+
+export interface PutResult {
+  readonly version: Version
+  /** How many replicas had the value on disk when the reply left. */
+  readonly acks: number
+}
+
+export interface PutResultWithPrevious extends PutResult {
+  /** What the put replaced; undefined where there was nothing, or only an expired or deleted value. */
+  readonly previous: ValueView | undefined
+}
+
+export interface DeleteResult {
+  readonly version: Version
+  /**
+   * Whether there was a value to delete, as the last attempt saw it: where a connection broke and the delete was
+   * repeated, the first attempt may have removed it already.
+   */
+  readonly existed: boolean
+}
+
+/** An entry for `putMany`: the key, the value, and optionally a time to live for this entry alone. */
+export type PutEntry =
+  | readonly [key: Key, value: Value]
+  | { readonly key: Key; readonly value: Value; readonly ttlMs?: number | undefined }
+
+/** What became of one entry of `putMany`. */
+export type PutOutcome =
+  | { readonly ok: true; readonly version: Version; readonly acks: number }
+  | { readonly ok: false; readonly error: KvError }
+
+export interface ScanOptions {
+  /** Only keys that start with this; empty or absent: all keys. At most 1,024 bytes. */
+  readonly prefix?: Key | undefined
+  /** Leaves the values out: `value` is then '' and `valueBytes` empty. */
+  readonly keysOnly?: boolean | undefined
+  /** Entries that the cluster sends at a time; 1 to 4,096. */
+  readonly pageSize?: number | undefined
+  /** Goes on behind an entry of an earlier scan with the same prefix: that entry's `cursor`. */
+  readonly cursor?: string | undefined
+  readonly consistency?: Consistency | undefined
+  /** How long one page may take, repetitions included, in milliseconds. The time that the caller spends on a page does not count. */
+  readonly timeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** One entry of a scan. The text forms are made when they are read, and throw `not-text` where the bytes are not valid UTF-8. */
+export interface ScanEntry {
+  readonly key: string
+  readonly keyBytes: Uint8Array
+  readonly value: string
+  readonly valueBytes: Uint8Array
+  readonly version: Version
+  readonly expiresAt: Date | undefined
+  /** On the last entry of a page: with this a later scan goes on behind this entry. */
+  readonly cursor: string | undefined
+}
+
+export type Liveness = 'alive' | 'down' | 'unknown'
+export type MemberState = 'serving' | 'unknown'
+
+export interface Member {
+  readonly id: string
+  /** The short number that versions carry; never reused within a cluster. */
+  readonly number: number
+  /** `host:port` */
+  readonly address: string
+  /** Empty: none. */
+  readonly zone: string
+  readonly weight: number
+  /** Names one life of the member's data directory. */
+  readonly incarnation: string
+  readonly state: MemberState
+  /** As the answering node saw it. */
+  readonly liveness: Liveness
+}
+
+export interface ReplicationSettings {
+  readonly replicationFactor: number
+  readonly readQuorum: number
+  readonly writeQuorum: number
+}
+
+/** The answering node's own store. */
+export interface StorageStatus {
+  /** Live keys. */
+  readonly entries: number
+  readonly tombstones: number
+  readonly tableBytes: number
+  readonly logBytes: number
+  readonly logSegments: number
+  readonly lastSequence: number
+  /** The log position that the newest snapshot covers; 0: none. */
+  readonly snapshotSequence: number
+  readonly readOnly: boolean
+}
+
+/** The cluster in the eyes of one node. */
+export interface ClusterStatus {
+  /** Who answered. */
+  readonly nodeId: string
+  readonly clusterId: string
+  readonly epoch: number
+  readonly members: readonly Member[]
+  readonly replication: ReplicationSettings
+  readonly serverVersion: string
+  readonly uptimeMs: number
+  readonly storage: StorageStatus
+  /** The node waits for the nodes named to it, to found a cluster with them. */
+  readonly forming: boolean
+}
+
+/** What one member said about itself, or why it did not. */
+export type MemberStatus =
+  | { readonly ok: true; readonly address: string; readonly id: string; readonly status: ClusterStatus }
+  | { readonly ok: false; readonly address: string; readonly id: string; readonly error: KvError }
+
+/** Who belongs to the cluster and who owns which slot. */
+export interface ClusterTopology {
+  readonly clusterId: string
+  readonly epoch: number
+  readonly replication: ReplicationSettings
+  readonly members: readonly Member[]
+  /** How many slots the keys are spread over: a power of two. */
+  readonly slots: number
+  /** The owners of a slot, 0 to slots - 1, the preferred one first. */
+  owners(slot: number): readonly Member[]
+}
+
+/** Where a key lives. */
+export interface Partition<K extends Key = Key> {
+  readonly key: K
+  /** murmur3_32 of the key's bytes, unsigned. */
+  readonly hash: number
+  readonly slot: number
+  /** The preferred one first. */
+  readonly owners: readonly Member[]
+}
+
+/** What the client has done so far, and what it is doing. All counters start at 0 and only rise. */
+export interface ClientStats {
+  /** Operations on keys that were accepted (each key of getMany and putMany counts). */
+  readonly operations: number
+  /** Of these, how many wait for their result now. */
+  readonly pending: number
+  readonly failed: number
+  /** Attempts beyond the first that were sent to a node. */
+  readonly retries: number
+  readonly messagesSent: number
+  readonly messagesReceived: number
+  /** The topology that requests are routed by; 0: none yet. */
+  readonly epoch: number
+  readonly nodes: readonly NodeStats[]
+}
+
+export interface NodeStats {
+  readonly address: string
+  /** `down`: avoided until a connection in the background succeeds. */
+  readonly state: 'idle' | 'connecting' | 'up' | 'down'
+  /** Operations sent to it and not yet answered. */
+  readonly inFlight: number
+}
+
+/** How a client is made. */
+export interface KvClientOptions {
+  /** `host:port` or `[ipv6]:port` of any members; the others are learned from them. At least one. */
+  readonly endpoints: readonly string[]
+  /** Default `quorum`. */
+  readonly consistency?: Consistency | undefined
+  /** How long a call may take by default, in milliseconds; 1 to 600,000, default 5,000. */
+  readonly timeoutMs?: number | undefined
+  /** Operations that may wait for their results at a time; more are refused as `overloaded`. Default 16,384. */
+  readonly maxInFlight?: number | undefined
+  /** Bytes of keys and values that may wait likewise. Default 64 MiB. */
+  readonly maxInFlightBytes?: number | undefined
+  /** How long a connection may take to become usable, in milliseconds. Default 2,000. */
+  readonly connectTimeoutMs?: number | undefined
+  /** Encrypts the connections. `true` trusts the system's authorities. */
+  readonly tls?: boolean | TlsOptions | undefined
+  /** Where a member is reached from here, by the address that the cluster knows it under: for networks with translated addresses. */
+  readonly addressMap?: Readonly<Record<string, string>> | undefined
+}
+
+/** Certificates and keys in PEM. */
+export interface TlsOptions {
+  /** The authorities to trust instead of the system's. */
+  readonly ca?: string | Uint8Array | undefined
+  /** The client's own certificate and key, where the cluster asks for them. */
+  readonly cert?: string | Uint8Array | undefined
+  readonly key?: string | Uint8Array | undefined
+}
+
+/**
+ * What can be done with a cluster: the methods of `KvClient`. Take this as a parameter where a test will hand in
+ * something else.
+ *
+ * Every method rejects with a `KvError`, never with anything else; and every call ends within its `timeoutMs`.
+ */
+export interface KvOperations {
+  /**
+   * Stores a value. Resolves when a quorum (or what `consistency` says) of the key's replicas has it on disk.
+   * A put whose connection broke is repeated while its time lasts, so it may take effect twice within its own duration.
+   */
+  put(key: Key, value: Value, options: PutOptions & { readonly returnPrevious: true }): Promise<PutResultWithPrevious>
+  put(key: Key, value: Value, options?: PutOptions): Promise<PutResult>
+  /** The value as text; undefined where there is none. Rejects with `not-text` where the value is not valid UTF-8. */
+  get(key: Key, options?: ReadOptions): Promise<string | undefined>
+  getBytes(key: Key, options?: ReadOptions): Promise<Uint8Array | undefined>
+  getEntry<K extends Key>(key: K, options?: ReadOptions): Promise<Entry<K> | undefined>
+  delete(key: Key, options?: DeleteOptions): Promise<DeleteResult>
+  /**
+   * The values of many keys as text, by the key that was given (a Uint8Array is found by the same object). Keys without
+   * a value are left out. Rejects when one of the keys cannot be read.
+   */
+  getMany<K extends Key>(keys: Iterable<K>, options?: ReadOptions): Promise<Map<K, string>>
+  getManyEntries<K extends Key>(keys: Iterable<K>, options?: ReadOptions): Promise<Map<K, Entry<K>>>
+  /**
+   * Stores many entries, each for itself: the outcomes come in the order of the entries. Of two entries with the same
+   * key the later one is sent after the earlier one has ended.
+   */
+  putMany(entries: Iterable<PutEntry>, options?: PutOptions): Promise<PutOutcome[]>
+  /**
+   * The entries whose keys start with a prefix, in no particular order between pages. Pages are fetched as they are
+   * consumed; where a connection breaks, the scan goes on with another node. What is written meanwhile may or may not be seen.
+   */
+  scan(options?: ScanOptions): AsyncIterable<ScanEntry>
+  /** The cluster in the eyes of one node: of `endpoint`, or of any that answers. */
+  status(endpoint?: string, options?: CallOptions): Promise<ClusterStatus>
+  /** Asks every member. Rejects only where no topology can be had. */
+  statusAll(options?: CallOptions): Promise<MemberStatus[]>
+  /** The present topology, asked for anew. */
+  topology(options?: CallOptions): Promise<ClusterTopology>
+  /** Where a key lives, by the present topology. */
+  partition<K extends Key>(key: K, options?: CallOptions): Promise<Partition<K>>
+  /** Waits until the topology is known and a majority of the members answers. */
+  ready(options?: CallOptions): Promise<void>
+  /**
+   * Ends all connections; what is still running is rejected with `closed`, and so is every later call.
+   * Afterwards nothing of the client keeps the process alive. May be called again.
+   */
+  close(): Promise<void>
+  stats(): ClientStats
+}
