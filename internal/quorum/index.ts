@@ -1,0 +1,1 @@
+export { Tally, type Verdict } from './tally.js'
