@@ -1,0 +1,285 @@
+import { assert, limits, type Slot } from '../base/index.js'
+import { type Hash64, hash64, murmur3_32 } from '../hash/index.js'
+import type { Version } from '../hlc/index.js'
+import { compareRecords, type StoredRecord } from '../record/index.js'
+import { slotCount, slotOfHash } from '../slots/index.js'
+import { Arena } from './arena.js'
+import { CopySlab } from './arena-slab.js'
+import type { Digest } from './store.js'
+import {
+  chunkAt,
+  clearCell,
+  emptyIndex,
+  findLocation,
+  freeCellFor,
+  homeOf,
+  indexBytes,
+  resizedFor,
+  type SlotIndex,
+  setCell,
+  tagAt,
+  tagBits,
+  wordAt,
+} from './table-index.js'
+import {
+  copyRecord,
+  hasKey,
+  headerWords,
+  isDeadAt,
+  isTombstoneAt,
+  keyLengthAt,
+  keyWordAt,
+  markDead,
+  recordWords,
+  recordWordsAt,
+  viewRecord,
+  writeRecord,
+} from './table-layout.js'
+
+const tagMask: number = 2 ** tagBits - 1
+
+/** What `merge` did: stored the record; found the very same one; found a higher one. */
+export type MergeOutcome = 'applied' | 'same' | 'stale'
+
+/**
+ * All records of a node, in memory. Each slot has a hash index in one typed array (`table-index.ts`); the records lie
+ * in chunks that all slots share (`arena.ts`, `table-layout.ts`). No object stands for a record, so there is nothing
+ * for the garbage collector to walk, and the number of records is bounded by memory alone. What was measured, and
+ * what was rejected, is in docs/adr/0004-table-layout.md.
+ *
+ * A new record goes to the end of the open chunk; one that replaces a record of the same size takes its place;
+ * otherwise the old one is marked dead where it lies, and `compactStep` wins its bytes back.
+ */
+export class Table {
+  readonly #arena: Arena
+  readonly #slab: CopySlab = new CopySlab()
+  readonly #indexes: SlotIndex[] = []
+  readonly #counts: Uint32Array = new Uint32Array(slotCount)
+  readonly #digestHi: Uint32Array = new Uint32Array(slotCount)
+  readonly #digestLo: Uint32Array = new Uint32Array(slotCount)
+  readonly #hash: Hash64 = { hi: 0, lo: 0 }
+  #records = 0
+  #tombstones = 0
+  #indexBytes = 0
+  /** Scans under way (they may nest); while there are any, nothing may change. */
+  #scans = 0
+
+  constructor(arena: Arena = new Arena()) {
+    this.#arena = arena
+    for (let slot = 0; slot < slotCount; slot++) this.#indexes.push(emptyIndex)
+  }
+
+  /** Records that are not tombstones, expired ones included. */
+  get entries(): number {
+    return this.#records - this.#tombstones
+  }
+
+  get tombstones(): number {
+    return this.#tombstones
+  }
+
+  /** Memory held, in bytes: chunks (with what is dead, spare or not yet used in them) and indexes. */
+  get bytes(): number {
+    return this.#arena.heldBytes + this.#indexBytes + 3 * this.#counts.byteLength
+  }
+
+  /** The record of a key, tombstones and expired ones included. Its bytes are copies: the caller's. */
+  get(key: Uint8Array): StoredRecord | undefined {
+    const hash = murmur3_32(key)
+    const index = this.#indexes[slotOfHash(hash)]!
+    const cell = this.#find(index, hash & tagMask, key)
+    if (cell < 0) return undefined
+    const chunk = chunkAt(index, cell)
+    return copyRecord(this.#arena.words[chunk]!, this.#arena.bytes[chunk]!, wordAt(index, cell), this.#slab)
+  }
+
+  /** The version of a key's record, tombstones and expired ones included. */
+  getVersion(key: Uint8Array): Version | undefined {
+    const hash = murmur3_32(key)
+    const index = this.#indexes[slotOfHash(hash)]!
+    const cell = this.#find(index, hash & tagMask, key)
+    if (cell < 0) return undefined
+    const words = this.#arena.words[chunkAt(index, cell)]!
+    const at = wordAt(index, cell)
+    return { hi: words[at + 2]!, lo: words[at + 3]!, node: words[at + 4]! }
+  }
+
+  /**
+   * Stores a copy of the record unless the stored one is at least as high by `compareRecords`: `same` when they are
+   * equal in version, tombstone, expiry and value, `stale` when the stored one is higher.
+   */
+  merge(record: StoredRecord): MergeOutcome {
+    const { key, value } = record
+    assert(this.#scans === 0, 'a table must not change while it is scanned')
+    assert(key.length > 0 && key.length <= limits.keyBytesMax, 'key length out of bounds')
+    assert(value.length <= limits.valueBytesMax, 'value length out of bounds')
+    const hash = murmur3_32(key)
+    const slot = slotOfHash(hash)
+    const index = this.#indexes[slot]!
+    const cell = this.#find(index, hash & tagMask, key)
+    if (cell < 0) {
+      this.#insert(slot, hash & tagMask, record)
+      return 'applied'
+    }
+    const chunk = chunkAt(index, cell)
+    const at = wordAt(index, cell)
+    const order = this.#compareWithStored(record, chunk, at)
+    if (order <= 0) return order === 0 ? 'same' : 'stale'
+    this.#replace(slot, cell, record, chunk, at)
+    return 'applied'
+  }
+
+  /**
+   * Calls `visit` with every record of the slot, tombstones and expired ones included, in no particular order. Key and
+   * value are views, right only during the call; `visit` may read the table but must not change it.
+   */
+  scanSlot(slot: Slot, visit: (record: StoredRecord) => void): void {
+    const index = this.#indexes[slot]!
+    const cells = index.length >>> 1
+    this.#scans++
+    try {
+      for (let cell = 0; cell < cells; cell++) {
+        const chunk = chunkAt(index, cell)
+        if (chunk === 0) continue
+        visit(viewRecord(this.#arena.words[chunk]!, this.#arena.bytes[chunk]!, wordAt(index, cell)))
+      }
+    } finally {
+      this.#scans--
+    }
+  }
+
+  /** XOR of `hash64` of key and version over all records of the slot. Kept with every change; costs no scan. */
+  digest(slot: Slot): Digest {
+    return { hi: this.#digestHi[slot]!, lo: this.#digestLo[slot]! }
+  }
+
+  /** Drops the record of a key if it has exactly this version, and says whether it did. */
+  remove(key: Uint8Array, version: Version): boolean {
+    assert(this.#scans === 0, 'a table must not change while it is scanned')
+    const hash = murmur3_32(key)
+    const slot = slotOfHash(hash)
+    const index = this.#indexes[slot]!
+    const cell = this.#find(index, hash & tagMask, key)
+    if (cell < 0) return false
+    const chunk = chunkAt(index, cell)
+    const at = wordAt(index, cell)
+    const words = this.#arena.words[chunk]!
+    if (words[at + 2] !== version.hi || words[at + 3] !== version.lo || words[at + 4] !== version.node) return false
+    this.#toggleDigest(slot, key, version.hi, version.lo, version.node)
+    this.#records--
+    if (isTombstoneAt(words, at)) this.#tombstones--
+    clearCell(index, cell)
+    this.#resize(slot, --this.#counts[slot]!)
+    this.#bury(chunk, at)
+    return true
+  }
+
+  /**
+   * Wins back dead bytes: moves at most about `budgetBytes` of records out of sparse chunks, which are freed when they
+   * are empty. True while there is more to do. Steady work of two bytes moved for each byte overwritten or removed
+   * keeps the dead below a third of what is alive.
+   */
+  compactStep(budgetBytes: number): boolean {
+    assert(this.#scans === 0, 'a table must not change while it is scanned')
+    assert(budgetBytes > 0, 'a step without a budget never ends')
+    for (let left = budgetBytes; this.#arena.pickSparse(); ) {
+      if (left <= 0) return true
+      left -= this.#compactNext()
+    }
+    return false
+  }
+
+  /** The cell of `key`, or -1. */
+  #find(index: SlotIndex, tag: number, key: Uint8Array): number {
+    const cells = index.length >>> 1
+    for (let cell = homeOf(tag, cells); index[2 * cell + 1] !== 0; cell = cell + 1 === cells ? 0 : cell + 1) {
+      if (tagAt(index, cell) !== tag) continue
+      const chunk = chunkAt(index, cell)
+      if (hasKey(this.#arena.words[chunk]!, this.#arena.bytes[chunk]!, wordAt(index, cell), key)) return cell
+    }
+    return -1
+  }
+
+  #insert(slot: Slot, tag: number, record: StoredRecord): void {
+    const index = this.#resize(slot, ++this.#counts[slot]!)
+    this.#append(index, freeCellFor(index, tag), tag, record)
+    this.#toggleDigest(slot, record.key, record.hi, record.lo, record.node)
+    this.#records++
+    if (record.tombstone) this.#tombstones++
+  }
+
+  #replace(slot: Slot, cell: number, record: StoredRecord, chunk: number, at: number): void {
+    const words = this.#arena.words[chunk]!
+    this.#toggleDigest(slot, record.key, words[at + 2]!, words[at + 3]!, words[at + 4]!)
+    this.#toggleDigest(slot, record.key, record.hi, record.lo, record.node)
+    if (isTombstoneAt(words, at)) this.#tombstones--
+    if (record.tombstone) this.#tombstones++
+    if (recordWords(record) === recordWordsAt(words, at)) {
+      writeRecord(words, this.#arena.bytes[chunk]!, at, record)
+      return
+    }
+    this.#bury(chunk, at)
+    const index = this.#indexes[slot]!
+    this.#append(index, cell, tagAt(index, cell), record)
+  }
+
+  #append(index: SlotIndex, cell: number, tag: number, record: StoredRecord): void {
+    const arena = this.#arena
+    const at = arena.allocate(recordWords(record))
+    const chunk = arena.allocatedChunk
+    writeRecord(arena.words[chunk]!, arena.bytes[chunk]!, at, record)
+    setCell(index, cell, tag, chunk, at)
+  }
+
+  #bury(chunk: number, at: number): void {
+    const words = this.#arena.words[chunk]!
+    markDead(words, at)
+    this.#arena.release(chunk, recordWordsAt(words, at))
+  }
+
+  #resize(slot: Slot, count: number): SlotIndex {
+    const index = this.#indexes[slot]!
+    const resized = resizedFor(index, count)
+    if (resized !== index) {
+      this.#indexes[slot] = resized
+      this.#indexBytes += indexBytes(resized) - indexBytes(index)
+    }
+    return resized
+  }
+
+  /** Adds a record to the slot's digest or takes it away: with XOR they are the same. */
+  #toggleDigest(slot: Slot, key: Uint8Array, hi: number, lo: number, node: number): void {
+    const hash = this.#hash
+    hash64(key, hi, lo, node, hash)
+    this.#digestHi[slot]! ^= hash.hi
+    this.#digestLo[slot]! ^= hash.lo
+  }
+
+  /** `compareRecords(record, stored)`, without making the stored record where the versions differ. */
+  #compareWithStored(record: StoredRecord, chunk: number, at: number): number {
+    const words = this.#arena.words[chunk]!
+    const byVersion = record.hi - words[at + 2]! || record.lo - words[at + 3]! || record.node - words[at + 4]!
+    return byVersion !== 0 ? byVersion : compareRecords(record, viewRecord(words, this.#arena.bytes[chunk]!, at))
+  }
+
+  /** Moves the next record of the sparse chunk, or steps over it if it is dead. Returns the bytes this took. */
+  #compactNext(): number {
+    const arena = this.#arena
+    const chunk = arena.sparse
+    const at = arena.sparseAt
+    const words = arena.words[chunk]!
+    const span = recordWordsAt(words, at)
+    arena.sparseAt = at + span
+    if (isDeadAt(words, at)) return headerWords * 4
+    const keyByte = keyWordAt(words, at) * 4
+    const hash = murmur3_32(arena.bytes[chunk]!, 0, keyByte, keyByte + keyLengthAt(words, at))
+    const index = this.#indexes[slotOfHash(hash)]!
+    const cell = findLocation(index, hash & tagMask, chunk, at)
+    assert(cell >= 0, 'a record that is alive has a cell')
+    const to = arena.allocate(span)
+    arena.words[arena.allocatedChunk]!.set(words.subarray(at, at + span), to)
+    setCell(index, cell, hash & tagMask, arena.allocatedChunk, to)
+    this.#bury(chunk, at)
+    return span * 4
+  }
+}
