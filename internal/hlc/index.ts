@@ -1,3 +1,4 @@
+export { ClockDriftError, ClockRangeError, HybridClock, hlcMsMax } from './hlc.js'
 export {
   compareHlc,
   compareVersions,
