@@ -16,10 +16,7 @@ export const firstWord = 1
 const ownChunkShare = 1 / 16
 
 /** Compaction has work while more than this share of the sealed chunks is dead. */
-const deadShareMax = 1 / 4
-
-/** Chunks kept for the next use rather than given back, so that steady overwriting does not churn the allocator. */
-const spareChunksMax = 2
+const deadShareMax = 1 / 6
 
 const noChunk = 0
 
@@ -31,13 +28,14 @@ const noChunk = 0
  */
 export class Arena {
   /** By chunk number; two views of the same memory. A freed number holds an empty array. */
-  readonly bytes: Uint8Array[] = [new Uint8Array(0)]
+  readonly bytes: Uint8Array<ArrayBuffer>[] = [new Uint8Array(0)]
   readonly words: Uint32Array[] = [new Uint32Array(0)]
   /** By chunk number: the word behind the last span. */
   readonly #used: number[] = [0]
   readonly #deadWords: number[] = [0]
   readonly #freeNumbers: number[] = []
-  readonly #spares: Uint8Array[] = []
+  /** The last chunk freed, kept for the next use so that steady overwriting does not churn the allocator. */
+  #spare: Uint8Array<ArrayBuffer> | undefined
   readonly #chunkWords: number
   readonly #ownChunkWords: number
   #open = noChunk
@@ -58,7 +56,7 @@ export class Arena {
     this.#ownChunkWords = Math.floor(chunkWords * ownChunkShare)
   }
 
-  /** Memory held, spare chunks included. */
+  /** Memory held, in bytes, the spare chunk included. */
   get heldBytes(): number {
     return this.#heldBytes
   }
@@ -70,8 +68,9 @@ export class Arena {
     let at = this.#used[chunk]!
     if (at + words > this.words[chunk]!.length) {
       this.#seal()
-      chunk = this.#addChunk(this.#spares.pop() ?? this.#newMemory(this.#chunkWords))
+      chunk = this.#addChunk(this.#spare ?? this.#newMemory(this.#chunkWords))
       this.#open = chunk
+      this.#spare = undefined
       at = firstWord
     }
     this.#used[chunk] = at + words
@@ -120,7 +119,7 @@ export class Arena {
     if (this.#isRegular(chunk)) {
       this.#sealedWords -= this.#used[chunk]! - firstWord
       this.#sealedDeadWords -= this.#deadWords[chunk]!
-      if (this.#spares.length < spareChunksMax) this.#spares.push(memory)
+      if (this.#spare === undefined) this.#spare = memory
       else this.#heldBytes -= memory.length
     } else {
       this.#heldBytes -= memory.length
@@ -145,12 +144,12 @@ export class Arena {
     return firstWord
   }
 
-  #newMemory(words: number): Uint8Array {
+  #newMemory(words: number): Uint8Array<ArrayBuffer> {
     this.#heldBytes += words * wordBytes
     return new Uint8Array(words * wordBytes)
   }
 
-  #addChunk(memory: Uint8Array): number {
+  #addChunk(memory: Uint8Array<ArrayBuffer>): number {
     const chunk = this.#freeNumbers.pop() ?? this.words.length
     assert(chunk < chunksMax, 'no chunk number left')
     this.bytes[chunk] = memory

@@ -94,17 +94,24 @@ export function viewRecord(words: Uint32Array, bytes: Uint8Array, at: number): S
   }
 }
 
-/** The record at `at` with copies of its key and value. */
-export function copyRecord(words: Uint32Array, bytes: Uint8Array, at: number, slab: CopySlab): StoredRecord {
+/** The record at `at` with copies of its key and value, made in one go. */
+export function copyRecord(
+  words: Uint32Array,
+  bytes: Uint8Array<ArrayBuffer>,
+  at: number,
+  slab: CopySlab,
+): StoredRecord {
   const keyByte = keyWordAt(words, at) * 4
-  const valueByte = keyByte + keyLengthAt(words, at)
+  const keyLength = keyLengthAt(words, at)
+  const valueLength = words[at + 1]!
+  const start = slab.put(bytes, keyByte, keyByte + keyLength + valueLength)
   return {
     hi: words[at + 2]!,
     lo: words[at + 3]!,
     node: words[at + 4]!,
-    key: slab.copy(bytes, keyByte, valueByte),
+    key: new Uint8Array(slab.buffer, start, keyLength),
     tombstone: isTombstoneAt(words, at),
     expiresAtMs: expiryAt(words, at),
-    value: slab.copy(bytes, valueByte, valueByte + words[at + 1]!),
+    value: new Uint8Array(slab.buffer, start + keyLength, valueLength),
   }
 }

@@ -176,8 +176,8 @@ export class Table {
 
   /**
    * Wins back dead bytes: moves at most about `budgetBytes` of records out of sparse chunks, which are freed when they
-   * are empty. True while there is more to do. Steady work of two bytes moved for each byte overwritten or removed
-   * keeps the dead below a third of what is alive.
+   * are empty. True while there is more to do. While steps keep up, at most a sixth of the chunks is dead: where keys are
+   * overwritten evenly that takes about two bytes moved for each one that died, and never more than five.
    */
   compactStep(budgetBytes: number): boolean {
     assert(this.#scans === 0, 'a table must not change while it is scanned')
