@@ -19,6 +19,7 @@ test('golden values hold what replicas of other releases compute', () => {
     hashOf(ascii('user:1'), 26_000_000, 0x1234_0001, 1),
     hashOf(ascii('0123456789abcdef'), 0xffffffff, 0xffffffff, 0xffffffff),
     hashOf(new Uint8Array(1024), 1, 2, 3),
+    hashOf(ascii('key-111'), 26_000_000, 0x1234_0001, 2),
   ]
   expect(hashes.map((hash) => hash.toString(16).padStart(16, '0'))).toMatchInlineSnapshot(`
     [
@@ -26,6 +27,7 @@ test('golden values hold what replicas of other releases compute', () => {
       "cca1126bc8c72dd7",
       "4ce4873c3415e249",
       "71db09c8c400914d",
+      "a438671c9f23e2b0",
     ]
   `)
 })
@@ -40,6 +42,15 @@ test('a range of an arena hashes like the same bytes alone', () => {
       expect((BigInt(out.hi) << 32n) | BigInt(out.lo)).toBe(hashOf(bytes, 7, lo, 9))
     }),
   )
+})
+
+test('every byte of a key counts, and so does its length', () => {
+  for (let length = 1; length <= 17; length++) {
+    const key = new Uint8Array(length)
+    const hash = hashOf(key, 1, 2, 3)
+    expect(hashOf(new Uint8Array(length + 1), 1, 2, 3)).not.toBe(hash)
+    for (let i = 0; i < length; i++) expect(hashOf(key.with(i, 0x80), 1, 2, 3)).not.toBe(hash)
+  }
 })
 
 test('two stamps of one key by one node never collide', () => {
