@@ -8,3 +8,4 @@ export type {
   StoreOptions,
   StoreStatistics,
 } from './store.js'
+export { type MergeOutcome, Table } from './table.js'
