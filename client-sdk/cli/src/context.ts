@@ -1,0 +1,42 @@
+import type { Consistency, KvClientOptions, KvOperations } from '@quorumkv/client'
+import type { Colors } from 'picocolors/types.js'
+import type { Io } from './io.js'
+
+/** The part of the SDK that the commands use. */
+export type Client = Pick<
+  KvOperations,
+  | 'put'
+  | 'getEntry'
+  | 'delete'
+  | 'getManyEntries'
+  | 'scan'
+  | 'status'
+  | 'statusAll'
+  | 'topology'
+  | 'partition'
+  | 'close'
+>
+
+export type Connect = (options: KvClientOptions) => Client
+
+/** The options that every command takes. */
+export interface GlobalOptions {
+  readonly endpoints: readonly string[]
+  readonly json: boolean
+  readonly consistency: Consistency | undefined
+  /** Milliseconds that one call may take; undefined: not given. */
+  readonly timeoutMs: number | undefined
+}
+
+/** What a command works with. */
+export interface Context {
+  readonly io: Io
+  readonly options: GlobalOptions
+  /** Plain text where standard output is no terminal or NO_COLOR is set. */
+  readonly colours: Colors
+  /** Connects when it is first called; the program closes what was connected. Throws where an endpoint is malformed. */
+  client(): Client
+}
+
+/** A command: it resolves to its exit status; what it throws is reported and decides the status. */
+export type Run = (context: Context) => Promise<number>

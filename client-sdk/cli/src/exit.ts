@@ -1,0 +1,37 @@
+/** What `kv` exits with. Scripts rely on these numbers. */
+export const exitStatus = {
+  done: 0,
+  /** Unavailable, timed out, refused, or a file that could not be read or written. */
+  failed: 1,
+  /** The command line or an argument is wrong; nothing was sent. */
+  usage: 2,
+  keyNotFound: 3,
+  /** Ctrl-C: 128 + SIGINT, as shells report it. */
+  interrupted: 130,
+  /** Whoever read our output went away: 128 + SIGPIPE, what `cat` and `git` leave behind in a pipeline. */
+  pipeClosed: 141,
+  /** 128 + SIGTERM. */
+  terminated: 143,
+} as const
+
+/** The command line or an argument is wrong: exit status 2. `field` names the argument or option. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+  readonly field: string
+
+  constructor(field: string, message: string) {
+    super(message)
+    this.field = field
+  }
+}
+
+/** A failure that is no fault of the cluster: a file, a damaged input. Exit status 1; `hint` says what to try next. */
+export class FailedError extends Error {
+  override readonly name = 'FailedError'
+  readonly hint: string | undefined
+
+  constructor(message: string, hint?: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.hint = hint
+  }
+}

@@ -1,0 +1,316 @@
+import { EventEmitter } from 'node:events'
+import { PassThrough, Readable, Writable } from 'node:stream'
+import type {
+  ClusterStatus,
+  ClusterTopology,
+  Consistency,
+  DeleteResult,
+  Entry,
+  Key,
+  KvErrorCode,
+  Member,
+  MemberStatus,
+  Partition,
+  PutOptions,
+  PutResult,
+  ScanEntry,
+  ScanOptions,
+  WriteOutcome,
+} from '@quorumkv/client'
+import { KvError, Version } from '@quorumkv/client'
+import type { Client } from './context.js'
+import type { Interrupt, Io, Timing } from './io.js'
+
+/** Time that passes only while somebody sleeps, and then at once. */
+export class FakeTiming implements Timing {
+  now = 1_700_000_000_000
+  sleeps: number[] = []
+
+  wall(): number {
+    return this.now
+  }
+
+  monotonic(): number {
+    return this.now - 1_600_000_000_000
+  }
+
+  random(): number {
+    return 0.5
+  }
+
+  sleep(ms: number, signal: AbortSignal): Promise<void> {
+    this.sleeps.push(ms)
+    const until = this.now + ms
+    return new Promise((resolve) => {
+      setImmediate(() => {
+        if (!signal.aborted) this.now = Math.max(this.now, until)
+        resolve()
+      })
+    })
+  }
+}
+
+interface Stored {
+  readonly value: Uint8Array
+  readonly version: Version
+  readonly expiresAt: Date | undefined
+}
+
+export interface PutCall {
+  readonly key: string
+  readonly value: string
+  readonly options: PutOptions
+}
+
+const latin1 = (key: Key): string => Buffer.from(key as Uint8Array).toString('latin1')
+
+/** A cluster of three members in a Map, with faults on request. */
+export class FakeClient implements Client {
+  /** By the key's bytes as latin1 text. */
+  readonly data = new Map<string, Stored>()
+  readonly puts: PutCall[] = []
+  readonly scans: ScanOptions[] = []
+  readonly consistencies: (Consistency | undefined)[] = []
+  readonly timing: FakeTiming
+  /** What the next puts of a key run into, first one first; 'applied' in front means that the value is stored all the same. */
+  readonly faults = new Map<string, KvError[]>()
+  /** What every call runs into. */
+  fault: KvError | undefined
+  members: Member[] = [1, 2, 3].map((number) => ({
+    id: `node-${number}`,
+    number,
+    address: `127.0.0.1:5005${number}`,
+    zone: '',
+    weight: 1,
+    incarnation: 'a'.repeat(32),
+    state: 'serving',
+    liveness: number === 3 ? 'down' : 'alive',
+  }))
+  closed = false
+  pageSize = 3
+  inFlight = 0
+  inFlightMost = 0
+  bytesInFlightMost = 0
+  /** While set, puts wait for `release`. */
+  holding = false
+  #bytesInFlight = 0
+  readonly #held: (() => void)[] = []
+  readonly #keysInFlight = new Set<string>()
+  #stamp = 0n
+
+  constructor(timing: FakeTiming = new FakeTiming()) {
+    this.timing = timing
+  }
+
+  text(key: string): string | undefined {
+    const stored = this.data.get(Buffer.from(key).toString('latin1'))
+    return stored === undefined ? undefined : Buffer.from(stored.value).toString()
+  }
+
+  set(key: string | Uint8Array, value: string | Uint8Array, expiresAt?: Date): void {
+    this.#store(latin1(Buffer.from(key as Uint8Array)), Buffer.from(value as Uint8Array), expiresAt)
+  }
+
+  /** Lets the puts go on that wait, in the given order of their positions, or all. */
+  release(): void {
+    this.holding = false
+    for (const go of this.#held.splice(0)) go()
+  }
+
+  async put(key: Key, value: Key, options: PutOptions = {}): Promise<PutResult & { previous: undefined }> {
+    const name = latin1(key)
+    const bytes = Buffer.from(value as Uint8Array)
+    if (this.#keysInFlight.has(name)) throw new Error(`two puts of ${name} at once`)
+    this.puts.push({ key: name, value: bytes.toString(), options })
+    this.consistencies.push(options.consistency)
+    this.#keysInFlight.add(name)
+    this.inFlight += 1
+    this.#bytesInFlight += bytes.length
+    this.inFlightMost = Math.max(this.inFlightMost, this.inFlight)
+    this.bytesInFlightMost = Math.max(this.bytesInFlightMost, this.#bytesInFlight)
+    await (this.holding ? new Promise<void>((go) => this.#held.push(go)) : new Promise((go) => setImmediate(go)))
+    this.inFlight -= 1
+    this.#bytesInFlight -= bytes.length
+    this.#keysInFlight.delete(name)
+    const fault = this.faults.get(name)?.shift() ?? this.fault
+    if (fault !== undefined) throw fault
+    const expiresAt = options.ttlMs === undefined ? undefined : new Date(this.timing.now + options.ttlMs)
+    return { version: this.#store(name, bytes, expiresAt).version, acks: 2, previous: undefined }
+  }
+
+  async getEntry<K extends Key>(key: K): Promise<Entry<K> | undefined> {
+    if (this.fault !== undefined) throw this.fault
+    const stored = this.data.get(latin1(key))
+    return stored === undefined ? undefined : { key, ...stored, text: () => Buffer.from(stored.value).toString() }
+  }
+
+  async getManyEntries<K extends Key>(keys: Iterable<K>): Promise<Map<K, Entry<K>>> {
+    const found = new Map<K, Entry<K>>()
+    for (const key of keys) {
+      const entry = await this.getEntry(key)
+      if (entry !== undefined) found.set(key, entry)
+    }
+    return found
+  }
+
+  async delete(key: Key): Promise<DeleteResult> {
+    if (this.fault !== undefined) throw this.fault
+    return { version: new Version(1n, 1), existed: this.data.delete(latin1(key)) }
+  }
+
+  async *scan(options: ScanOptions = {}): AsyncGenerator<ScanEntry> {
+    this.scans.push(options)
+    const prefix = latin1(options.prefix ?? '')
+    const keys = [...this.data.keys()].sort().filter((key) => key.startsWith(prefix) && key > (options.cursor ?? ''))
+    for (const [i, key] of keys.entries()) {
+      await new Promise((go) => setImmediate(go))
+      if (this.fault !== undefined) throw this.fault
+      const stored = this.data.get(key)!
+      const keyBytes = Buffer.from(key, 'latin1')
+      yield {
+        key: keyBytes.toString(),
+        keyBytes,
+        value: Buffer.from(stored.value).toString(),
+        valueBytes: options.keysOnly === true ? new Uint8Array(0) : stored.value,
+        version: stored.version,
+        expiresAt: stored.expiresAt,
+        cursor: (i + 1) % this.pageSize === 0 || i === keys.length - 1 ? key : undefined,
+      }
+    }
+  }
+
+  async status(): Promise<ClusterStatus> {
+    if (this.fault !== undefined) throw this.fault
+    return this.#statusOf(this.members[0]!)
+  }
+
+  async statusAll(): Promise<MemberStatus[]> {
+    if (this.fault !== undefined) throw this.fault
+    return this.members.map(({ id, address, liveness }, i) =>
+      liveness === 'alive'
+        ? { ok: true, id, address, status: this.#statusOf(this.members[i]!) }
+        : { ok: false, id, address, error: new KvError('unavailable', `${address} does not answer`) },
+    )
+  }
+
+  async topology(): Promise<ClusterTopology> {
+    if (this.fault !== undefined) throw this.fault
+    const { members } = this
+    const rotated = (slot: number) => members.map((_, i) => members[(slot + i) % members.length]!)
+    return {
+      clusterId: 'c'.repeat(32),
+      epoch: 7,
+      replication: { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
+      members,
+      slots: 16,
+      owners: rotated,
+    }
+  }
+
+  async partition<K extends Key>(key: K): Promise<Partition<K>> {
+    const { owners } = await this.topology()
+    return { key, hash: 0x9abc_def0, slot: 9, owners: owners(9) }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+  }
+
+  #store(name: string, value: Uint8Array, expiresAt: Date | undefined): Stored {
+    const stored = { value, version: new Version(++this.#stamp, 1), expiresAt }
+    this.data.set(name, stored)
+    return stored
+  }
+
+  #statusOf({ id }: Member): ClusterStatus {
+    return {
+      nodeId: id,
+      clusterId: 'c'.repeat(32),
+      epoch: 7,
+      members: this.members,
+      replication: { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
+      serverVersion: '0.1.0',
+      uptimeMs: 93_600_000,
+      storage: {
+        entries: this.data.size,
+        tombstones: 0,
+        tableBytes: 1000,
+        logBytes: 123_456_789,
+        logSegments: 2,
+        lastSequence: 5,
+        snapshotSequence: 0,
+        readOnly: false,
+      },
+      forming: false,
+    }
+  }
+}
+
+export function fault(code: KvErrorCode, outcome?: WriteOutcome): KvError {
+  return new KvError(code, `made to fail with ${code}`, { outcome })
+}
+
+/** An output that can be read back, and that can be made slow or broken. */
+export class FakeOutput extends Writable {
+  readonly isTTY: boolean
+  readonly columns = 100
+  readonly chunks: Buffer[] = []
+  /** Set: writes fail with this, as EPIPE does when a reader goes away. */
+  failure: Error | undefined
+
+  constructor(isTTY = false) {
+    super({ decodeStrings: true })
+    this.isTTY = isTTY
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    if (this.failure === undefined) this.chunks.push(chunk)
+    setImmediate(done, this.failure ?? null)
+  }
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.chunks)
+  }
+
+  get text(): string {
+    return this.bytes.toString()
+  }
+}
+
+export interface FakeIoOptions {
+  readonly stdin?: Readable | string
+  readonly terminal?: boolean
+  readonly env?: Record<string, string>
+  readonly timing?: FakeTiming
+}
+
+export class FakeIo implements Io {
+  readonly stdin: Readable
+  readonly stdout: FakeOutput
+  readonly stderr: FakeOutput
+  readonly env: Record<string, string>
+  readonly timing: FakeTiming
+  readonly #interrupts = new EventEmitter()
+
+  constructor(options: FakeIoOptions = {}) {
+    const { stdin = new PassThrough(), terminal = false } = options
+    this.stdin = typeof stdin === 'string' ? Readable.from([Buffer.from(stdin)]) : stdin
+    this.stdout = new FakeOutput(terminal)
+    this.stderr = new FakeOutput(terminal)
+    this.env = options.env ?? {}
+    this.timing = options.timing ?? new FakeTiming()
+  }
+
+  onInterrupt(handler: (signal: Interrupt) => void): () => void {
+    this.#interrupts.on('interrupt', handler)
+    return () => this.#interrupts.off('interrupt', handler)
+  }
+
+  interrupt(signal: Interrupt = 'SIGINT'): void {
+    this.#interrupts.emit('interrupt', signal)
+  }
+
+  get interruptHandlers(): number {
+    return this.#interrupts.listenerCount('interrupt')
+  }
+}

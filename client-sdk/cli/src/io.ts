@@ -1,0 +1,69 @@
+import type { Readable, Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** An output as the program sees it; `isTTY` and `columns` are there on a terminal. */
+export interface Output extends Writable {
+  readonly isTTY?: boolean
+  readonly columns?: number
+}
+
+export interface Input extends Readable {
+  readonly isTTY?: boolean
+}
+
+export type Interrupt = 'SIGINT' | 'SIGTERM'
+
+/** Time, for what retries and reports. Tests give one that needs no waiting. */
+export interface Timing {
+  /** Unix time in milliseconds. */
+  wall(): number
+  /** Milliseconds that only grow. */
+  monotonic(): number
+  /** Resolves after `ms`, or at once when `signal` is aborted; it never rejects. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>
+  /** 0 up to but not 1. */
+  random(): number
+}
+
+/** Everything of the process that a command touches. */
+export interface Io {
+  readonly stdin: Input
+  readonly stdout: Output
+  readonly stderr: Output
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly timing: Timing
+  /** Calls `handler` at Ctrl-C and SIGTERM, which then no longer end the process, until the returned function is called. */
+  onInterrupt(handler: (signal: Interrupt) => void): () => void
+}
+
+export const systemTiming: Timing = {
+  wall: () => Date.now(),
+  monotonic: () => performance.now(),
+  sleep: async (ms, signal) => {
+    try {
+      await delay(ms, undefined, { signal })
+    } catch (error) {
+      if (!signal.aborted) throw error
+    }
+  },
+  random: () => Math.random(),
+}
+
+/** The real process. */
+export function processIo(): Io {
+  return {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    timing: systemTiming,
+    onInterrupt: (handler) => {
+      process.on('SIGINT', handler)
+      process.on('SIGTERM', handler)
+      return () => {
+        process.off('SIGINT', handler)
+        process.off('SIGTERM', handler)
+      }
+    },
+  }
+}

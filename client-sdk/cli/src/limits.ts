@@ -1,0 +1,35 @@
+/** Every named limit of `kv`, unit last. */
+export const limits = {
+  /**
+   * A line of JSON: a value of the largest message that a server takes (4 MiB), each byte escaped as `\u0000`, and some
+   * room for the key. A longer line is a bad line.
+   */
+  lineBytesMax: 33_554_432,
+  /** A value from standard input or a file: nothing over one message can be accepted, whatever a server is set to. */
+  valueBytesMax: 4_194_304,
+  /** Puts of an import that may wait for their acknowledgement at a time, and how many of them by default. */
+  importInFlightMax: 16_384,
+  importInFlight: 256,
+  /** The bytes of their lines. One line always fits. */
+  importInFlightBytesMax: 67_108_864,
+  /** How many lines an import reads beyond the first one that is not acknowledged yet. */
+  importAheadLinesMax: 65_536,
+  /** How long an import waits for one put before it tries again, and before it gives up for good. */
+  importRecordTimeoutMs: 30_000,
+  importGiveUpAfterMs: 300_000,
+  /** Pause before a put is tried again: doubles from the first to the second, with full jitter. */
+  retryPauseMs: 100,
+  retryPauseMsMax: 3_000,
+  /** Bad lines that are named one by one; the rest is only counted. */
+  badLinesNamedMax: 10,
+  /** How often the place of an import or export is written down. */
+  checkpointIntervalMs: 1_000,
+  /** Bytes read at a time, and gathered before they are written. */
+  readChunkBytes: 262_144,
+  writeChunkBytes: 65_536,
+  /** How often progress is shown on a terminal, and elsewhere. */
+  progressTerminalMs: 150,
+  progressPlainMs: 5_000,
+  /** Characters of a value that `scan` shows on a terminal. */
+  shownValueCharsMax: 120,
+} as const
