@@ -1,0 +1,3 @@
+export { NodeClock } from './node-clock.js'
+export { NodeDisk } from './node-disk.js'
+export { NodeRandom } from './node-random.js'

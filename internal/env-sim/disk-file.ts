@@ -1,0 +1,124 @@
+import { assert, equalBytes } from '../base/index.js'
+import { DiskError, type DiskFile, type OpenMode } from '../env/index.js'
+import type { SimDisk } from './disk.js'
+import type { DiskOperation } from './disk-faults.js'
+import type { FileNode } from './disk-image.js'
+import type { EventOwner } from './scheduler.js'
+
+/** An open file of one process. Holds its user to the contract: no overlap, no write to what was given away. */
+export class SimFile implements DiskFile {
+  readonly path: string
+  readonly #drive: SimDisk
+  readonly #owner: EventOwner
+  readonly #node: FileNode
+  readonly #mode: OpenMode
+  #readsRunning = 0
+  #changeRunning = false
+  #closed = false
+
+  constructor(drive: SimDisk, owner: EventOwner, path: string, node: FileNode, mode: OpenMode) {
+    this.path = path
+    this.#drive = drive
+    this.#owner = owner
+    this.#node = node
+    this.#mode = mode
+    node.handles++
+  }
+
+  size(): Promise<number> {
+    return this.#share('size', 0, () => this.#node.volatile.size)
+  }
+
+  read(into: Uint8Array, position: number): Promise<number> {
+    return this.#share('read', into.length, () => {
+      const length = this.#drive.faults.shorten(into.length)
+      return this.#node.volatile.read(into.subarray(0, length), position)
+    })
+  }
+
+  write(from: Uint8Array, position: number): Promise<number> {
+    const bytes = from.slice()
+    return this.#change('write', bytes.length, () => {
+      assert(equalBytes(bytes, from), `${this.path}: bytes were changed while they were being written`)
+      const end = this.#reserve('write', position, position + this.#drive.faults.shorten(bytes.length))
+      this.#node.write(bytes.subarray(0, end - position), position)
+      return end - position
+    })
+  }
+
+  sync(): Promise<void> {
+    return this.#run(
+      'sync',
+      0,
+      () => this.#node.sync(),
+      () => this.#node.loseWriteBack(),
+    )
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#change('truncate', 0, () => {
+      this.#drive.faults.release(this.#node, size)
+      this.#node.resize(size)
+    })
+  }
+
+  preallocate(size: number): Promise<void> {
+    return this.#change('preallocate', 0, () => {
+      const before = this.#node.volatile.size
+      if (size <= before) return
+      if (this.#drive.faults.allocate(this.#node, size) < size) {
+        this.#drive.faults.release(this.#node, before)
+        throw new DiskError('full', 'preallocate', this.path)
+      }
+      this.#node.resize(size)
+    })
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    assert(this.#readsRunning === 0 && !this.#changeRunning, `${this.path}: closed while an operation runs`)
+    this.#closed = true
+    await this.#drive.request(this.#owner, 'close', this.path, 0, () => {
+      this.#node.handles--
+      this.#drive.forgetUnused(this.#node)
+    })
+  }
+
+  /** Finds room for a write; returns where it must end. */
+  #reserve(operation: DiskOperation, position: number, end: number): number {
+    const granted = this.#drive.faults.allocate(this.#node, end)
+    if (granted <= position && end > position) throw new DiskError('full', operation, this.path)
+    return Math.min(granted, end)
+  }
+
+  async #share<T>(operation: DiskOperation, bytes: number, apply: () => T): Promise<T> {
+    this.#assertUsable(operation)
+    this.#readsRunning++
+    try {
+      return await this.#drive.request(this.#owner, operation, this.path, bytes, apply)
+    } finally {
+      this.#readsRunning--
+    }
+  }
+
+  #change<T>(operation: DiskOperation, bytes: number, apply: () => T): Promise<T> {
+    assert(this.#mode !== 'read', `${this.path} was opened for reading only`)
+    return this.#run(operation, bytes, apply)
+  }
+
+  async #run<T>(operation: DiskOperation, bytes: number, apply: () => T, onFault?: () => void): Promise<T> {
+    this.#assertUsable(operation)
+    assert(this.#readsRunning === 0, `${this.path}: ${operation} overlaps a read`)
+    this.#changeRunning = true
+    try {
+      return await this.#drive.request(this.#owner, operation, this.path, bytes, apply, onFault)
+    } finally {
+      this.#changeRunning = false
+    }
+  }
+
+  #assertUsable(operation: DiskOperation): void {
+    assert(!this.#closed, `${this.path}: ${operation} after close`)
+    assert(!this.#changeRunning, `${this.path}: ${operation} overlaps another operation`)
+  }
+}
