@@ -64,6 +64,12 @@ export class KvError extends Error {
 }
 
 /** Bad input: refused before anything was sent. */
-export function invalidArgument(field: string, message: string): KvError {
-  return new KvError('invalid-argument', `${field}: ${message}`, { field, outcome: 'not-applied' })
+export function invalidArgument(field: string, message: string, cause?: unknown): KvError {
+  return new KvError('invalid-argument', `${field}: ${message}`, { field, outcome: 'not-applied', cause })
+}
+
+/** What callers see is always a KvError; anything else that turns up is a bug of ours, and is reported as one. */
+export function asKvError(error: unknown): KvError {
+  if (error instanceof KvError) return error
+  return new KvError('internal', error instanceof Error ? error.message : String(error), { cause: error })
 }

@@ -1,3 +1,4 @@
+export { KvClient } from './client.js'
 export { KvError, type KvErrorCode, type KvErrorOptions, type WriteOutcome } from './errors.js'
 export type {
   CallOptions,

@@ -222,7 +222,7 @@ export interface NodeStats {
 export interface KvClientOptions {
   /** `host:port` or `[ipv6]:port` of any members; the others are learned from them. At least one. */
   readonly endpoints: readonly string[]
-  /** Default `quorum`. */
+  /** Default: the cluster's, `quorum`. */
   readonly consistency?: Consistency | undefined
   /** How long a call may take by default, in milliseconds; 1 to 600,000, default 5,000. */
   readonly timeoutMs?: number | undefined

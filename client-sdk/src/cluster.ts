@@ -1,0 +1,133 @@
+import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
+import { keyBytes } from './codec.js'
+import type { Dispatcher } from './dispatcher.js'
+import { checkEndpoint } from './endpoints.js'
+import { asKvError, KvError } from './errors.js'
+import { limits } from './limits.js'
+import { callTimeoutMs } from './requests.js'
+import { backoffMs } from './retry.js'
+import { hashOf, statusOf, type TopologyView } from './topology.js'
+import type { CallOptions, ClusterStatus, Key, MemberStatus, Partition } from './types.js'
+
+/** The calls that look at the cluster and not at keys. */
+export class ClusterCalls {
+  private readonly dispatcher: Dispatcher
+
+  constructor(dispatcher: Dispatcher) {
+    this.dispatcher = dispatcher
+  }
+
+  async status(endpoint: string | undefined, options: CallOptions): Promise<ClusterStatus> {
+    const endAt = this.endOf(options)
+    const { nodes, lifetime } = this.dispatcher
+    if (endpoint !== undefined) return await this.statusOf(checkEndpoint(endpoint, 'endpoint'), endAt, options)
+    let lastError: KvError | undefined
+    for (const { address } of nodes.candidates()) {
+      const attemptEndAt = Math.min(endAt, performance.now() + limits.topologyAttemptMs)
+      if (attemptEndAt <= performance.now()) break
+      try {
+        return await this.statusOf(address, attemptEndAt, options)
+      } catch (error) {
+        lifetime.check()
+        lastError = asKvError(error)
+        if (lastError.code === 'cancelled') throw lastError
+      }
+    }
+    throw lastError ?? timeoutError('no node gave its status', undefined)
+  }
+
+  async statusAll(options: CallOptions): Promise<MemberStatus[]> {
+    const endAt = this.endOf(options)
+    const { members } = await this.topologyBy(endAt, options)
+    const ask = async (address: string, id: string): Promise<MemberStatus> => {
+      try {
+        const status = await this.statusOf(this.dispatcher.nodes.reachedAt(address), endAt, options)
+        return { ok: true, address, id, status }
+      } catch (error) {
+        return { ok: false, address, id, error: asKvError(error) }
+      }
+    }
+    return await Promise.all(members.map(({ address, id }) => ask(address, id)))
+  }
+
+  async topology(options: CallOptions): Promise<TopologyView> {
+    return await this.topologyBy(this.endOf(options), options)
+  }
+
+  async partition<K extends Key>(key: K, options: CallOptions): Promise<Partition<K>> {
+    const hash = hashOf(keyBytes(key))
+    const view = await this.topology(options)
+    const slot = view.slotOf(hash)
+    return { key, hash, slot, owners: view.owners(slot) }
+  }
+
+  async ready(options: CallOptions): Promise<void> {
+    const endAt = this.endOf(options)
+    let lastError: KvError | undefined
+    for (let failures = 0; ; failures++) {
+      try {
+        const view = await this.topologyBy(endAt, options)
+        lastError = await this.quorumMissing(view, endAt, options)
+        if (lastError === undefined) return
+      } catch (error) {
+        this.dispatcher.lifetime.check()
+        lastError = asKvError(error)
+        if (!lastError.retryable) throw lastError
+      }
+      const remainingMs = endAt - performance.now()
+      if (remainingMs <= 0) throw timeoutError('the cluster did not become ready', lastError)
+      const pauseMs = limits.retryMsMin + backoffMs(failures, limits.retryMsMin, limits.retryMsMax)
+      await this.dispatcher.lifetime.pause(Math.min(remainingMs, pauseMs), options.signal)
+    }
+  }
+
+  /** Undefined: a majority of the members answers. */
+  private async quorumMissing(view: TopologyView, endAt: number, options: CallOptions): Promise<KvError | undefined> {
+    const attemptEndAt = Math.min(endAt, performance.now() + limits.topologyAttemptMs)
+    const errors: KvError[] = []
+    const ask = async (address: string): Promise<void> => {
+      try {
+        await this.statusOf(this.dispatcher.nodes.reachedAt(address), attemptEndAt, options)
+      } catch (error) {
+        errors.push(asKvError(error))
+      }
+    }
+    await Promise.all(view.members.map(({ address }) => ask(address)))
+    const answering = view.members.length - errors.length
+    if (answering > view.members.length / 2) return undefined
+    const message = `${answering} of ${view.members.length} members answer`
+    return errors.find(({ retryable }) => !retryable) ?? new KvError('unavailable', message, { cause: errors[0] })
+  }
+
+  private endOf(options: CallOptions): number {
+    const endAt = performance.now() + callTimeoutMs(options, this.dispatcher.config)
+    this.dispatcher.lifetime.check()
+    return endAt
+  }
+
+  private topologyBy(endAt: number, options: CallOptions): Promise<TopologyView> {
+    return this.dispatcher.lifetime.within(
+      this.dispatcher.topology.fetch(),
+      endAt - performance.now(),
+      options.signal,
+      () => timeoutError('no node gave the topology', undefined),
+    )
+  }
+
+  private async statusOf(address: string, endAt: number, options: CallOptions): Promise<ClusterStatus> {
+    const { nodes, lifetime } = this.dispatcher
+    const answer = nodes
+      .session(address)
+      .connected()
+      .then((channel) => channel.unary(ClusterService.status, {}, endAt - performance.now()))
+    const response = await lifetime.within(answer, endAt - performance.now(), options.signal, () =>
+      timeoutError(`${address}: did not give its status`, undefined),
+    )
+    return statusOf(response)
+  }
+}
+
+function timeoutError(what: string, cause: KvError | undefined): KvError {
+  const reason = cause === undefined ? '' : ` (last: ${cause.message})`
+  return new KvError('timeout', `${what} in time${reason}`, { cause })
+}

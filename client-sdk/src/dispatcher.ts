@@ -1,0 +1,243 @@
+import { DeadlineWheel } from './deadlines.js'
+import { KvError, type KvErrorCode, type WriteOutcome } from './errors.js'
+import { Lifetime } from './lifetime.js'
+import { limits } from './limits.js'
+import { NodePool } from './nodes.js'
+import { Operation, type Request, type Response } from './operation.js'
+import type { ClientConfig } from './options.js'
+import { backoffMs, RetryBudget } from './retry.js'
+import type { Session, SessionContext } from './session.js'
+import { cancelledBy, offAbort, onAbort } from './signals.js'
+import { TopologyKeeper } from './topology-keeper.js'
+import type { ClientStats, NodeStats } from './types.js'
+
+/**
+ * Failures that another attempt may not meet. A node's `timeout` is not among them: it comes when the caller's own time
+ * is as good as over, and says more about the outcome than an attempt that cannot end any more.
+ */
+const repeatable: ReadonlySet<KvErrorCode> = new Set(['unavailable', 'overloaded'])
+
+/**
+ * Takes operations to their end: chooses a node, tries again elsewhere what may be repeated, keeps deadlines and
+ * signals, and holds what is known about a write's outcome over all its attempts.
+ */
+export class Dispatcher implements SessionContext {
+  readonly config: ClientConfig
+  readonly lifetime: Lifetime = new Lifetime()
+  readonly nodes: NodePool
+  readonly topology: TopologyKeeper
+  readonly budget: RetryBudget = new RetryBudget()
+  observedHlc = 0n
+  operations = 0
+  failed = 0
+  retries = 0
+  messagesSent = 0
+  messagesReceived = 0
+  private readonly wheel: DeadlineWheel<Operation>
+  private readonly pending = new Set<Operation>()
+  private pendingBytes = 0
+  /** Waiting because no node is well: to be woken by the first that is. */
+  private readonly stranded = new Set<Operation>()
+
+  constructor(config: ClientConfig) {
+    this.config = config
+    this.wheel = new DeadlineWheel((operation) => this.wake(operation))
+    this.nodes = new NodePool(this)
+    this.topology = new TopologyKeeper(this.nodes, this.lifetime)
+  }
+
+  stats(): ClientStats {
+    const { operations, failed, retries, messagesSent, messagesReceived, pending, topology } = this
+    const nodes: NodeStats[] = []
+    for (const session of this.nodes.all()) {
+      const state = session.avoided ? 'down' : session.kind
+      if (state !== 'closed') nodes.push({ address: session.address, state, inFlight: session.inFlightCount })
+    }
+    return {
+      operations,
+      pending: pending.size,
+      failed,
+      retries,
+      messagesSent,
+      messagesReceived,
+      epoch: topology.epoch,
+      nodes,
+    }
+  }
+
+  /** Runs one operation. Rejects with a KvError. */
+  execute(request: Request, timeoutMs: number, signal: AbortSignal | undefined): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      this.submit(new Operation(request, timeoutMs, resolve, reject), signal)
+    })
+  }
+
+  close(): void {
+    const error = new KvError('closed', 'the client has been closed')
+    this.lifetime.close(error)
+    this.topology.stop()
+    for (const operation of this.pending) {
+      const outcome = this.outcomeOf(operation)
+      this.fail(operation, new KvError('closed', 'the client was closed', { outcome }))
+    }
+    this.nodes.close(error)
+  }
+
+  onAnswer(operation: Operation, response: Response): void {
+    this.settle(operation)
+    operation.resolve(response)
+  }
+
+  onAttemptFailed(operation: Operation, error: KvError, applied: 'no' | 'maybe'): void {
+    if (operation.state === 'sent') operation.owesToken = true
+    operation.state = 'waiting'
+    operation.failures++
+    operation.lastError = error
+    if (applied === 'maybe' && operation.isWrite) operation.mayBeApplied = true
+    if (!repeatable.has(error.code) || (operation.mayBeApplied && !operation.repeatableAfterUnknown)) {
+      this.fail(operation, this.finalError(operation, error))
+      return
+    }
+    // What a dead connection or a missing node left behind can go to another node at once, for the first time.
+    const atOnce = operation.failures === 1 && error.code === 'unavailable' && operation.session?.avoided === true
+    if (atOnce) this.route(operation)
+    else this.pause(operation)
+  }
+
+  onUp(_session: Session): void {
+    this.topology.want(1)
+    for (const operation of [...this.stranded]) this.route(operation)
+  }
+
+  onDown(_session: Session): void {
+    this.topology.recheck()
+  }
+
+  onEpoch(epoch: number): void {
+    this.topology.want(epoch)
+  }
+
+  private submit(operation: Operation, signal: AbortSignal | undefined): void {
+    const refusal = this.refusal(operation, signal)
+    if (refusal !== undefined) {
+      operation.state = 'settled'
+      operation.reject(refusal)
+      return
+    }
+    this.operations++
+    this.budget.earn()
+    this.pending.add(operation)
+    this.pendingBytes += operation.bytes
+    if (signal !== undefined) this.listen(operation, signal)
+    this.wheel.set(operation, operation.deadlineAt)
+    this.topology.want(1)
+    this.route(operation)
+  }
+
+  private refusal(operation: Operation, signal: AbortSignal | undefined): KvError | undefined {
+    const outcome = operation.isWrite ? 'not-applied' : undefined
+    if (this.lifetime.error !== undefined) return new KvError('closed', 'the client has been closed', { outcome })
+    if (signal?.aborted) return cancelledBy(signal, outcome)
+    if (this.pending.size >= this.config.maxInFlight) {
+      return new KvError('overloaded', `${this.pending.size} operations wait for their results already`, { outcome })
+    }
+    if (this.pendingBytes + operation.bytes > this.config.maxInFlightBytes) {
+      return new KvError('overloaded', `${this.pendingBytes} bytes wait for their results already`, { outcome })
+    }
+    return undefined
+  }
+
+  private listen(operation: Operation, signal: AbortSignal): void {
+    operation.signal = signal
+    operation.onAbort = () => {
+      this.withdraw(operation, true)
+      this.fail(operation, cancelledBy(signal, this.outcomeOf(operation)))
+    }
+    onAbort(signal, operation.onAbort)
+  }
+
+  private route(operation: Operation): void {
+    this.stranded.delete(operation)
+    const session = this.nodes.pick(operation)
+    if (session === undefined) {
+      this.stranded.add(operation)
+      operation.failures++
+      this.pause(operation)
+      return
+    }
+    if (operation.owesToken && !this.budget.spend()) {
+      this.pause(operation)
+      return
+    }
+    operation.owesToken = false
+    this.wheel.set(operation, operation.deadlineAt)
+    session.enqueue(operation)
+  }
+
+  private pause(operation: Operation): void {
+    const ms = backoffMs(operation.failures, limits.retryMsMin, limits.retryMsMax)
+    this.wheel.set(operation, Math.min(operation.deadlineAt, performance.now() + ms))
+  }
+
+  /** A pause or the time of an operation is over. */
+  private wake(operation: Operation): void {
+    if (performance.now() < operation.deadlineAt) {
+      this.route(operation)
+      return
+    }
+    this.withdraw(operation, false)
+    this.fail(operation, this.timeoutError(operation))
+  }
+
+  /**
+   * Takes an operation out of wherever it is, before it is settled from this side. The node need not be told that its
+   * time is over: it knows the deadline.
+   */
+  private withdraw(operation: Operation, tellNode: boolean): void {
+    if (operation.state === 'sent' && operation.isWrite) operation.mayBeApplied = true
+    if (operation.state === 'sent' || operation.state === 'queued') operation.session?.forget(operation, tellNode)
+  }
+
+  private outcomeOf(operation: Operation): WriteOutcome | undefined {
+    if (!operation.isWrite) return undefined
+    return operation.mayBeApplied || operation.state === 'sent' ? 'unknown' : 'not-applied'
+  }
+
+  private timeoutError(operation: Operation): KvError {
+    const { attempts, lastError, request, timeoutMs } = operation
+    const tries = attempts === 1 ? '1 attempt' : `${attempts} attempts`
+    const reason = lastError === undefined ? '' : `; last: ${lastError.message}`
+    return new KvError('timeout', `${request.$case} not done within ${timeoutMs} ms (${tries}${reason})`, {
+      outcome: this.outcomeOf(operation),
+      node: operation.session?.address,
+      retryable: operation.mayBeApplied ? operation.repeatableAfterUnknown : undefined,
+      cause: lastError,
+    })
+  }
+
+  /** What the last attempt met, with what all attempts together may have done. */
+  private finalError(operation: Operation, error: KvError): KvError {
+    return new KvError(error.code, error.message, {
+      field: error.field,
+      node: error.node,
+      outcome: this.outcomeOf(operation),
+      retryable: operation.mayBeApplied && !operation.repeatableAfterUnknown ? false : undefined,
+      cause: error.cause,
+    })
+  }
+
+  private fail(operation: Operation, error: KvError): void {
+    this.failed++
+    this.settle(operation)
+    operation.reject(error)
+  }
+
+  private settle(operation: Operation): void {
+    operation.state = 'settled'
+    this.wheel.delete(operation)
+    this.stranded.delete(operation)
+    this.pending.delete(operation)
+    this.pendingBytes -= operation.bytes
+    if (operation.onAbort !== undefined) offAbort(operation.signal!, operation.onAbort)
+  }
+}

@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest'
+import { parseEndpoint } from './endpoints.js'
+import { KvClient, KvError } from './index.js'
+import { resolveOptions } from './options.js'
+
+test.each([
+  ['localhost:50051', { host: 'localhost', port: 50051 }],
+  ['10.0.0.1:1', { host: '10.0.0.1', port: 1 }],
+  ['node-1.example.com:65535', { host: 'node-1.example.com', port: 65535 }],
+  ['[::1]:50051', { host: '::1', port: 50051 }],
+  ['[fe80::1%eth0]:50051', { host: 'fe80::1%eth0', port: 50051 }],
+])('%s is an endpoint', (text, endpoint) => {
+  expect(parseEndpoint(text)).toEqual(endpoint)
+})
+
+test.each([
+  '',
+  'localhost',
+  ':50051',
+  'localhost:',
+  'localhost:0',
+  'localhost:65536',
+  'localhost:5x',
+  '::1:50051',
+  '[::1]',
+  'http://localhost:50051',
+  'user@localhost:50051',
+  'local host:50051',
+])('%j is no endpoint, and a client refuses it', (text) => {
+  expect(parseEndpoint(text)).toBeUndefined()
+  expect(() => new KvClient([text])).toThrow(expect.objectContaining({ code: 'invalid-argument', field: 'endpoints' }))
+})
+
+test('a URL gives endpoints and options', () => {
+  const config = resolveOptions('kv://a:1,[::1]:2?consistency=one&timeoutMs=500&tls=1&maxInFlight=7')
+  expect(config.endpoints).toEqual(['a:1', '[::1]:2'])
+  expect(config).toMatchObject({ consistency: 'one', timeoutMs: 500, tls: {}, maxInFlight: 7 })
+  expect(resolveOptions('kv://a:1/?tls=0').tls).toBeUndefined()
+})
+
+test('endpoints may come as a list, as text, and more than once', () => {
+  expect(resolveOptions(['a:1', 'a:1', 'b:2']).endpoints).toEqual(['a:1', 'b:2'])
+  expect(resolveOptions('a:1, b:2').endpoints).toEqual(['a:1', 'b:2'])
+})
+
+test('what is not said has its default', () => {
+  expect(resolveOptions({ endpoints: ['a:1'] })).toMatchObject({
+    consistency: undefined,
+    timeoutMs: 5000,
+    maxInFlight: 16_384,
+    tls: undefined,
+  })
+})
+
+test.each([
+  ['kv://', 'endpoints'],
+  ['kv://a:1?timeoutMs=0', 'timeoutMs'],
+  ['kv://a:1?timeoutMs=1e3', 'timeoutMs'],
+  ['kv://a:1?timeoutMs=600001', 'timeoutMs'],
+  ['kv://a:1?consistency=most', 'consistency'],
+  ['kv://a:1?tls=yes', 'tls'],
+  ['kv://a:1?tlsCa=/does/not/exist', 'tlsCa'],
+  ['kv://a:1?speed=high', 'url'],
+  ['kv://a:1/db', 'url'],
+  ['kv://a:1#x', 'url'],
+  ['redis://a:1', 'url'],
+])('%s is refused, naming %s', (url, field) => {
+  expect(() => resolveOptions(url)).toThrow(expect.objectContaining({ code: 'invalid-argument', field }))
+})
+
+test.each([
+  [{ endpoints: [] }, 'endpoints'],
+  [{ endpoints: 'a:1' }, 'endpoints'],
+  [{}, 'endpoints'],
+  [{ endpoints: ['a:1'], timeoutMs: -1 }, 'timeoutMs'],
+  [{ endpoints: ['a:1'], consistency: 'QUORUM' }, 'consistency'],
+  [{ endpoints: ['a:1'], maxInFlight: 0 }, 'maxInFlight'],
+  [{ endpoints: ['a:1'], maxInFlightBytes: 1000 }, 'maxInFlightBytes'],
+  [{ endpoints: ['a:1'], connectTimeoutMs: 0.5 }, 'connectTimeoutMs'],
+  [{ endpoints: ['a:1'], tls: 'yes' }, 'tls'],
+  [{ endpoints: ['a:1'], tls: { ca: 5 } }, 'tls.ca'],
+  [{ endpoints: ['a:1'], tls: { cert: 'x' } }, 'tls'],
+  [{ endpoints: ['a:1'], addressMap: { 'b:2': 'c' } }, 'addressMap'],
+  [null, 'options'],
+  [7, 'options'],
+])('options %j are refused, naming %s', (options, field) => {
+  const construct = (): KvClient => new KvClient(options as never)
+  expect(construct).toThrow(KvError)
+  expect(construct).toThrow(expect.objectContaining({ code: 'invalid-argument', field }))
+})

@@ -1,0 +1,66 @@
+/** Every named limit of the client, unit last. The first block is the store's own: a node refuses what passes it. */
+export const limits = {
+  /** Keys are 1 to 1,024 bytes. */
+  keyBytesMax: 1024,
+  /** Values are 0 to 1 MiB. */
+  valueBytesMax: 1_048_576,
+  /** A hundred years. */
+  ttlMsMax: 3_153_600_000_000,
+  /** The longest that a call may take, and what it may take by default. */
+  timeoutMsMax: 600_000,
+  timeoutMsDefault: 5000,
+  /** Entries of one page of a scan. */
+  pageEntriesMax: 4096,
+
+  /** One gRPC message. A batch closes long before; the slack is for what surrounds the largest value. */
+  messageBytesMax: 4_259_840,
+  /** One SessionRequest closes at this size or number, or when the event loop turns. */
+  batchBytesMax: 1_048_576,
+  batchOpsMax: 1024,
+  /** What an operation costs on the wire over its key and value, at most. */
+  operationOverheadBytes: 64,
+
+  /** Operations, and bytes of their keys and values, that wait for results at a time; more are `overloaded`. */
+  inFlightOpsDefault: 16_384,
+  inFlightOpsMax: 1_048_576,
+  inFlightBytesDefault: 67_108_864,
+  /** Of these, what one getMany or putMany uses at a time. */
+  manyOpsMax: 1024,
+  manyBytesMax: 16_777_216,
+
+  endpointsMax: 256,
+  connectTimeoutMsDefault: 2000,
+  connectTimeoutMsMax: 60_000,
+  /** How often the health of the connections is looked at. */
+  sweepIntervalMs: 100,
+  /** A node that owes answers and has said nothing for this long is asked whether it lives. */
+  stallMs: 500,
+  /** And has this long to say so. */
+  probeTimeoutMs: 500,
+  /** Pauses between attempts to reach a node that is down grow between these; jittered. */
+  reconnectMsMin: 50,
+  reconnectMsMax: 2000,
+  /** A connection to a node that is not a member (a seed) is closed after this long without use. */
+  idleConnectionMs: 30_000,
+
+  /** Pauses before an operation is tried again grow between these; jittered. */
+  retryMsMin: 10,
+  retryMsMax: 500,
+  /** Repetitions cost one token each: every operation earns a tenth, every second earns some, and so many can be saved. */
+  retryTokensPerOperation: 0.1,
+  retryTokensPerSecond: 50,
+  retryTokensMax: 1000,
+
+  /** One page may take a third of its time, and at least this, before another node is asked. */
+  scanAttemptMsMin: 1000,
+
+  /** One attempt to fetch the topology from one node, and all attempts of one round. */
+  topologyAttemptMs: 1000,
+  topologyRoundMs: 5000,
+  /** A round starts after a random pause up to the first, and not sooner after the last round than the second. */
+  topologyJitterMs: 50,
+  topologyPauseMsMin: 200,
+  topologyPauseMsMax: 2000,
+  slotsMax: 65_536,
+  membersMax: 65_535,
+} as const

@@ -1,0 +1,210 @@
+import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js'
+import type { ScanRequest, ScanResponse, Entry as WireEntry } from '@quorumkv/proto/kv/v1/kv'
+import { expiryOf, ownBytes, prefixBytes, textOf, wireConsistency } from './codec.js'
+import type { Dispatcher } from './dispatcher.js'
+import { invalidArgument, KvError } from './errors.js'
+import { limits } from './limits.js'
+import { checkConsistency, checkTimeout, checkWhole } from './options.js'
+import { backoffMs } from './retry.js'
+import type { Session } from './session.js'
+import { cancelledBy } from './signals.js'
+import { fromStatus } from './status.js'
+import type { ScanEntry, ScanOptions } from './types.js'
+import { Version } from './version.js'
+
+/** What a scan asks for, checked. */
+export interface ScanPlan {
+  readonly request: ScanRequest
+  readonly timeoutMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+/** Throws `invalid-argument` naming the option. */
+export function planScan(options: ScanOptions, dispatcher: Dispatcher): ScanPlan {
+  const { config } = dispatcher
+  const consistency = options.consistency === undefined ? config.consistency : checkConsistency(options.consistency)
+  return {
+    request: {
+      prefix: prefixBytes(options.prefix ?? ''),
+      pageSize: options.pageSize === undefined ? 0 : checkWhole(options.pageSize, 'pageSize', 1, limits.pageEntriesMax),
+      cursor: cursorBytes(options.cursor),
+      keysOnly: options.keysOnly ?? false,
+      consistency: wireConsistency(consistency),
+    },
+    timeoutMs: options.timeoutMs === undefined ? config.timeoutMs : checkTimeout(options.timeoutMs),
+    signal: options.signal,
+  }
+}
+
+function cursorBytes(cursor: unknown): Buffer {
+  if (cursor === undefined) return Buffer.alloc(0)
+  if (typeof cursor !== 'string' || !/^[A-Za-z0-9_-]+$/.test(cursor)) {
+    throw invalidArgument('cursor', "must be the cursor of an earlier scan's entry")
+  }
+  return Buffer.from(cursor, 'base64url')
+}
+
+/**
+ * The entries of a scan, page by page: the next page is asked for when the last one has been consumed. The plan is made
+ * at the first step, so that wrong options reject like every other failure.
+ */
+export async function* scanEntries(
+  makePlan: () => ScanPlan,
+  dispatcher: Dispatcher,
+): AsyncGenerator<ScanEntry, void, void> {
+  dispatcher.lifetime.check()
+  const plan = makePlan()
+  const pages = new PageReader(plan, dispatcher)
+  try {
+    for (;;) {
+      const page = await pages.next()
+      if (page === undefined) return
+      const cursor = page.cursor.length === 0 ? undefined : page.cursor.toString('base64url')
+      const last = page.entries.length - 1
+      for (let i = 0; i <= last; i++) {
+        yield new ScannedEntry(page.entries[i]!, i === last ? cursor : undefined)
+        dispatcher.lifetime.check()
+        if (plan.signal?.aborted) throw cancelledBy(plan.signal)
+      }
+    }
+  } finally {
+    pages.stop()
+  }
+}
+
+/** Reads the pages of one scan over as many streams as it takes: after a break it goes on behind the last page. */
+class PageReader {
+  private readonly plan: ScanPlan
+  private readonly dispatcher: Dispatcher
+  private cursor: Buffer
+  private finished = false
+  private stopped = false
+  private call: ClientReadableStream<ScanResponse> | undefined
+  private pages: AsyncIterator<ScanResponse> | undefined
+  private session: Session | undefined
+
+  constructor(plan: ScanPlan, dispatcher: Dispatcher) {
+    this.plan = plan
+    this.dispatcher = dispatcher
+    this.cursor = plan.request.cursor
+  }
+
+  /** Undefined: there are no more. */
+  async next(): Promise<ScanResponse | undefined> {
+    const endAt = performance.now() + this.plan.timeoutMs
+    let failures = 0
+    while (!this.finished) {
+      try {
+        return await this.attempt(endAt - performance.now())
+      } catch (error) {
+        this.hangUp()
+        this.dispatcher.lifetime.check()
+        if (!(error instanceof KvError) || (error.code !== 'unavailable' && error.code !== 'overloaded')) throw error
+        failures++
+        await this.pauseAfter(error, failures, endAt)
+      }
+    }
+    return undefined
+  }
+
+  stop(): void {
+    this.stopped = true
+    this.hangUp()
+  }
+
+  private hangUp(): void {
+    this.call?.cancel()
+    this.call = undefined
+    this.pages = undefined
+  }
+
+  private async attempt(remainingMs: number): Promise<ScanResponse> {
+    const { lifetime } = this.dispatcher
+    const { signal, timeoutMs } = this.plan
+    // A node that hangs must not use up the time in which another one could answer.
+    const attemptMs = Math.min(remainingMs, Math.max(limits.scanAttemptMsMin, timeoutMs / 3))
+    const result = await lifetime.within(this.read(), attemptMs, signal, () => {
+      const message = `${this.session?.address ?? 'no node'}: sent no page within ${Math.ceil(attemptMs)} ms`
+      return new KvError('unavailable', message, { node: this.session?.address })
+    })
+    if (result.done === true) {
+      throw new KvError('unavailable', `${this.session?.address}: ended the scan before its last page`)
+    }
+    this.cursor = result.value.cursor
+    this.finished = this.cursor.length === 0
+    return result.value
+  }
+
+  private async read(): Promise<IteratorResult<ScanResponse>> {
+    this.pages ??= await this.open()
+    return await this.pages.next()
+  }
+
+  private async open(): Promise<AsyncIterator<ScanResponse>> {
+    const session = this.dispatcher.nodes.pickAny(this.session)
+    if (session === undefined) throw new KvError('unavailable', 'no node can be reached')
+    this.session = session
+    const channel = await session.connected()
+    if (this.stopped || session !== this.session) throw new KvError('unavailable', 'the attempt was given up')
+    const call = channel.scan({ ...this.plan.request, cursor: this.cursor })
+    this.call = call
+    // The iterator reports what happens while somebody reads; a call that was cancelled fails when nobody does.
+    call.on('error', () => undefined)
+    return pagesOf(call, session.address)
+  }
+
+  private async pauseAfter(error: KvError, failures: number, endAt: number): Promise<void> {
+    const remainingMs = endAt - performance.now()
+    const pauseMs = this.dispatcher.budget.spend()
+      ? backoffMs(failures, limits.retryMsMin, limits.retryMsMax)
+      : limits.retryMsMax
+    await this.dispatcher.lifetime.pause(Math.min(pauseMs, Math.max(0, remainingMs)), this.plan.signal)
+    if (performance.now() >= endAt) throw timeoutError(this.plan.timeoutMs, error)
+  }
+}
+
+async function* pagesOf(call: ClientReadableStream<ScanResponse>, node: string): AsyncGenerator<ScanResponse> {
+  try {
+    for await (const page of call) yield page as ScanResponse
+  } catch (error) {
+    const failure = fromStatus(error as ServiceError, node)
+    if (failure.code !== 'internal') throw failure
+    // Whatever else ended the stream, a connection that was reset for instance: another node may do better.
+    throw new KvError('unavailable', failure.message, { node, cause: error })
+  }
+}
+
+function timeoutError(timeoutMs: number, cause: KvError | undefined): KvError {
+  const reason = cause === undefined ? '' : ` (last: ${cause.message})`
+  return new KvError('timeout', `no page of the scan came within ${timeoutMs} ms${reason}`, { cause })
+}
+
+class ScannedEntry implements ScanEntry {
+  readonly version: Version
+  readonly expiresAt: Date | undefined
+  readonly cursor: string | undefined
+  readonly #entry: WireEntry
+
+  constructor(entry: WireEntry, cursor: string | undefined) {
+    this.#entry = entry
+    this.cursor = cursor
+    this.version = new Version(entry.version?.hlc ?? 0n, entry.version?.node ?? 0)
+    this.expiresAt = expiryOf(entry.expiresAtMs)
+  }
+
+  get key(): string {
+    return textOf(this.#entry.key, 'key')
+  }
+
+  get keyBytes(): Uint8Array {
+    return ownBytes(this.#entry.key)
+  }
+
+  get value(): string {
+    return textOf(this.#entry.value, 'value')
+  }
+
+  get valueBytes(): Uint8Array {
+    return ownBytes(this.#entry.value)
+  }
+}

@@ -1,0 +1,312 @@
+import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
+import type { SessionRequest, SessionResponse, Operation as WireOperation } from '@quorumkv/proto/kv/v1/kv'
+import { Connection } from './connection.js'
+import { KvError } from './errors.js'
+import { limits } from './limits.js'
+import type { Operation, Response } from './operation.js'
+import type { ClientConfig } from './options.js'
+import { backoffMs } from './retry.js'
+import { type Break, fromWire } from './status.js'
+import type { Transport } from './transport.js'
+
+/** What all sessions of a client share. */
+export interface SessionContext {
+  readonly config: ClientConfig
+  /** The highest clock in any reply of any node; it goes out with every message, so that later writes get later stamps. */
+  observedHlc: bigint
+  messagesSent: number
+  messagesReceived: number
+  retries: number
+  /** An operation has its answer: a result, or an error that the node gave for it. */
+  onAnswer(operation: Operation, response: Response): void
+  /**
+   * An attempt has ended without a result. `applied` says whether this attempt may have been applied; the error's own
+   * outcome has no say.
+   */
+  onAttemptFailed(operation: Operation, error: KvError, applied: 'no' | 'maybe'): void
+  onUp(session: Session): void
+  onDown(session: Session): void
+  onEpoch(epoch: number): void
+}
+
+type State =
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'connecting'; readonly connection: Connection }
+  | { readonly kind: 'up'; readonly connection: Connection }
+  | { readonly kind: 'down'; readonly retryAt: number; readonly error: KvError }
+  | { readonly kind: 'closed'; readonly error: KvError }
+
+const idle: State = { kind: 'idle' }
+
+interface Waiter {
+  readonly resolve: (transport: Transport) => void
+  readonly reject: (error: KvError) => void
+}
+
+/**
+ * The client's line to one node, over any number of connections: queues operations, sends what one turn of the event
+ * loop has gathered as one message, pairs the results, and notices when the node is not there any more.
+ *
+ * It tries nothing twice: what fails goes back to its context, which knows what may be repeated, and where.
+ */
+export class Session {
+  readonly address: string
+  /** In milliseconds of the monotonic clock; for closing what nobody uses. */
+  lastUsedAt: number = performance.now()
+  private readonly context: SessionContext
+  private state: State = idle
+  private readonly queue = new Set<Operation>()
+  private readonly inFlight = new Map<number, Operation>()
+  private cancelled: number[] = []
+  private waiters: Waiter[] = []
+  private nextId = 1
+  private flushing = false
+  private writable = true
+  /** Connections that failed since the node last answered anything. */
+  private failures = 0
+  /** Since when the node owes an answer and has said nothing at all; undefined: it owes nothing. */
+  private silentSince: number | undefined
+  private probing = false
+
+  constructor(address: string, context: SessionContext) {
+    this.address = address
+    this.context = context
+  }
+
+  get kind(): State['kind'] {
+    return this.state.kind
+  }
+
+  get inFlightCount(): number {
+    return this.inFlight.size
+  }
+
+  get busy(): boolean {
+    return this.inFlight.size > 0 || this.queue.size > 0 || this.waiters.length > 0
+  }
+
+  /** Whether operations should rather go elsewhere: it is down, comes back from there, or owes an answer for too long. */
+  get avoided(): boolean {
+    return this.state.kind === 'down' || this.state.kind === 'closed' || this.probing || this.comingBack
+  }
+
+  private get comingBack(): boolean {
+    return this.state.kind === 'connecting' && this.failures > 0
+  }
+
+  enqueue(operation: Operation): void {
+    this.lastUsedAt = performance.now()
+    operation.session = this
+    operation.state = 'queued'
+    this.queue.add(operation)
+    if (this.state.kind === 'up') this.scheduleFlush()
+    else this.connect()
+  }
+
+  /** The operation was settled by its deadline or its caller. Where it was sent, the node may stop working on it. */
+  forget(operation: Operation, tellNode: boolean): void {
+    this.queue.delete(operation)
+    if (!this.inFlight.delete(operation.id) || !tellNode || this.state.kind !== 'up') return
+    this.cancelled.push(operation.id)
+    this.scheduleFlush()
+  }
+
+  /** Connects unless it is connected or on the way. */
+  connect(): void {
+    if (this.state.kind !== 'idle' && this.state.kind !== 'down') return
+    const connection = new Connection(this.address, this.context.config, {
+      onReady: () => this.becomeUp(connection),
+      onResponse: (response) => this.receive(response),
+      onDrain: () => {
+        this.writable = true
+        this.flush()
+      },
+      onBroken: (reason) => this.fail(reason),
+    })
+    this.state = { kind: 'connecting', connection }
+  }
+
+  /** The channel for calls beside the session, once it stands. Ends within the connect timeout. */
+  connected(): Promise<Transport> {
+    this.lastUsedAt = performance.now()
+    if (this.state.kind === 'up') return Promise.resolve(this.state.connection.channel)
+    if (this.state.kind === 'closed') return Promise.reject(this.state.error)
+    return new Promise((resolve, reject) => {
+      this.waiters.push({ resolve, reject })
+      this.connect()
+    })
+  }
+
+  /** To be called every now and then: tries a node that is down again, and asks a silent one whether it lives. */
+  sweep(now: number): void {
+    if (this.state.kind === 'down' && now >= this.state.retryAt) this.connect()
+    if (this.state.kind !== 'up' || this.silentSince === undefined || this.probing) return
+    if (now - this.silentSince > limits.stallMs) this.probe(this.state.connection)
+  }
+
+  /** This process itself stood still: the silence may have been ours. */
+  forgiveSilence(now: number): void {
+    if (this.silentSince !== undefined) this.silentSince = now
+  }
+
+  /** Drops a connection that nobody uses. */
+  rest(): void {
+    if (this.state.kind === 'up') this.state.connection.destroy()
+    if (this.state.kind === 'up' || this.state.kind === 'down') this.state = idle
+    this.resetStream()
+  }
+
+  /** For good. Operations are left to the caller. */
+  close(error: KvError): void {
+    if (this.state.kind === 'connecting' || this.state.kind === 'up') this.state.connection.destroy()
+    this.state = { kind: 'closed', error }
+    this.queue.clear()
+    this.inFlight.clear()
+    this.resetStream()
+    this.settleWaiters((waiter) => waiter.reject(error))
+  }
+
+  private becomeUp(connection: Connection): void {
+    this.state = { kind: 'up', connection }
+    this.resetStream()
+    this.settleWaiters((waiter) => waiter.resolve(connection.channel))
+    this.context.onUp(this)
+    this.flush()
+  }
+
+  private fail(reason: Break): void {
+    const { error, refused } = reason
+    const pause = backoffMs(this.failures, limits.reconnectMsMin, limits.reconnectMsMax)
+    this.failures++
+    this.state = { kind: 'down', retryAt: performance.now() + pause, error }
+    const sent = [...this.inFlight.values()]
+    const unsent = [...this.queue]
+    this.inFlight.clear()
+    this.queue.clear()
+    this.resetStream()
+    this.settleWaiters((waiter) => waiter.reject(error))
+    this.context.onDown(this)
+    for (const operation of sent) this.context.onAttemptFailed(operation, error, refused ? 'no' : 'maybe')
+    for (const operation of unsent) this.context.onAttemptFailed(operation, error, 'no')
+  }
+
+  private resetStream(): void {
+    this.writable = true
+    this.cancelled = []
+    this.silentSince = undefined
+    this.probing = false
+  }
+
+  private settleWaiters(settle: (waiter: Waiter) => void): void {
+    const { waiters } = this
+    this.waiters = []
+    for (const waiter of waiters) settle(waiter)
+  }
+
+  private scheduleFlush(): void {
+    if (this.flushing) return
+    this.flushing = true
+    setImmediate(() => {
+      this.flushing = false
+      this.flush()
+    })
+  }
+
+  private flush(): void {
+    while (this.state.kind === 'up' && this.writable && (this.queue.size > 0 || this.cancelled.length > 0)) {
+      this.writable = this.state.connection.write(this.nextMessage())
+      this.context.messagesSent++
+      this.silentSince ??= performance.now()
+    }
+  }
+
+  private nextMessage(): SessionRequest {
+    const { cancelled } = this
+    this.cancelled = []
+    const now = performance.now()
+    const operations: WireOperation[] = []
+    let bytes = 0
+    for (const operation of this.queue) {
+      if (operations.length > 0 && bytes + operation.bytes > limits.batchBytesMax) break
+      if (operations.length === limits.batchOpsMax) break
+      bytes += operation.bytes
+      this.queue.delete(operation)
+      operations.push(this.send(operation, now))
+    }
+    return { observedHlc: this.context.observedHlc, operations, cancelled }
+  }
+
+  private send(operation: Operation, now: number): WireOperation {
+    while (this.inFlight.has(this.nextId)) this.nextId = nextIdAfter(this.nextId)
+    operation.id = this.nextId
+    this.nextId = nextIdAfter(this.nextId)
+    this.inFlight.set(operation.id, operation)
+    operation.state = 'sent'
+    if (operation.attempts > 0) this.context.retries++
+    operation.attempts++
+    return { id: operation.id, timeoutMs: nodeTimeoutMs(operation.deadlineAt - now), request: operation.request }
+  }
+
+  private receive(response: SessionResponse): void {
+    this.failures = 0
+    this.context.messagesReceived++
+    if (response.hlc > this.context.observedHlc) this.context.observedHlc = response.hlc
+    for (const { id, outcome } of response.results) {
+      const operation = this.inFlight.get(id)
+      // Its caller has gone: the deadline or a signal was faster than the node.
+      if (operation === undefined) continue
+      this.inFlight.delete(id)
+      this.conclude(operation, outcome)
+    }
+    this.heardSomething()
+    this.context.onEpoch(Number(response.epoch))
+  }
+
+  private conclude(operation: Operation, outcome: SessionResponse['results'][number]['outcome']): void {
+    if (outcome?.$case === 'error') {
+      const error = fromWire(outcome.value, this.address)
+      const applied = operation.isWrite && error.outcome !== 'not-applied' ? 'maybe' : 'no'
+      this.context.onAttemptFailed(operation, error, applied)
+    } else if (outcome?.$case === operation.request.$case) {
+      this.context.onAnswer(operation, outcome)
+    } else {
+      const message = `${this.address}: answered a ${operation.request.$case} with ${outcome?.$case ?? 'nothing'}`
+      this.context.onAttemptFailed(operation, new KvError('internal', message, { node: this.address }), 'maybe')
+    }
+  }
+
+  private heardSomething(): void {
+    this.probing = false
+    this.silentSince = this.inFlight.size > 0 ? performance.now() : undefined
+  }
+
+  /** Any answer proves life, a refusal too. Without one the connection is dropped, and the operations go elsewhere. */
+  private probe(connection: Connection): void {
+    this.probing = true
+    const startedAt = performance.now()
+    const current = (): boolean => this.state.kind === 'up' && this.state.connection === connection && this.probing
+    const alive = (): void => {
+      if (current()) this.heardSomething()
+    }
+    connection.channel.unary(ClusterService.status, {}, limits.probeTimeoutMs).then(alive, (error: KvError) => {
+      const late = performance.now() - startedAt > 2 * limits.probeTimeoutMs
+      if (late || (error.code !== 'timeout' && error.code !== 'unavailable')) return alive()
+      if (!current()) return
+      connection.destroy()
+      const message = `${this.address}: stopped answering`
+      this.fail({
+        error: new KvError('unavailable', message, { node: this.address, cause: error }),
+        refused: false,
+      })
+    })
+  }
+}
+
+function nextIdAfter(id: number): number {
+  return id === 0xffffffff ? 1 : id + 1
+}
+
+/** A little less than what is left, so that an answer that says what became of a write still arrives in time. */
+function nodeTimeoutMs(remainingMs: number): number {
+  return Math.max(1, Math.floor(remainingMs - Math.min(100, remainingMs / 20)))
+}

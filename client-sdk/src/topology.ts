@@ -1,0 +1,131 @@
+import { murmur3_32 } from '@quorumkv/internal/hash'
+import {
+  type StatusResponse,
+  type TopologyResponse,
+  Liveness as WireLiveness,
+  type Member as WireMember,
+  MemberState as WireMemberState,
+  type ReplicationSettings as WireReplication,
+} from '@quorumkv/proto/kv/v1/cluster'
+import { parseEndpoint } from './endpoints.js'
+import { KvError } from './errors.js'
+import { limits } from './limits.js'
+import type { ClusterStatus, ClusterTopology, Liveness, Member, MemberState, ReplicationSettings } from './types.js'
+
+/** A topology as the client routes by it. It never changes: a newer one replaces it. */
+export class TopologyView implements ClusterTopology {
+  readonly clusterId: string
+  readonly epoch: number
+  readonly replication: ReplicationSettings
+  readonly members: readonly Member[]
+  readonly slots: number
+  readonly ownersPerSlot: number
+  /** slots × ownersPerSlot indexes into `members`. */
+  private readonly table: Uint16Array
+  private readonly shift: number
+
+  private constructor(response: TopologyResponse, table: Uint16Array) {
+    this.clusterId = response.clusterId
+    this.epoch = Number(response.epoch)
+    this.replication = replicationOf(response.replication)
+    this.members = response.members.map(memberOf)
+    this.slots = response.slots
+    this.ownersPerSlot = response.ownersPerSlot
+    this.table = table
+    this.shift = 32 - Math.log2(response.slots)
+  }
+
+  /** Checks what a node sent. Undefined: the node has no topology yet. Throws `internal` for what cannot be right. */
+  static from(response: TopologyResponse, node: string): TopologyView | undefined {
+    if (response.epoch === 0n || response.members.length === 0) return undefined
+    const wrong = (what: string): KvError => new KvError('internal', `${node}: sent a topology with ${what}`, { node })
+    const { slots, ownersPerSlot, owners, members } = response
+    if (slots < 2 || slots > limits.slotsMax || (slots & (slots - 1)) !== 0) throw wrong(`${slots} slots`)
+    if (ownersPerSlot < 1 || ownersPerSlot > members.length) throw wrong(`${ownersPerSlot} owners per slot`)
+    if (owners.length !== slots * ownersPerSlot * 2) throw wrong(`an owner table of ${owners.length} bytes`)
+    for (const { address } of members) {
+      if (parseEndpoint(address) === undefined) throw wrong(`the address ${JSON.stringify(address)}`)
+    }
+    const table = new Uint16Array(slots * ownersPerSlot)
+    for (let i = 0; i < table.length; i++) {
+      table[i] = owners.readUInt16LE(i * 2)
+      if (table[i]! >= members.length) throw wrong(`an owner that is no member`)
+    }
+    return new TopologyView(response, table)
+  }
+
+  slotOf(hash: number): number {
+    return hash >>> this.shift
+  }
+
+  owners(slot: number): readonly Member[] {
+    if (!Number.isInteger(slot) || slot < 0 || slot >= this.slots) return []
+    const owners: Member[] = []
+    for (let rank = 0; rank < this.ownersPerSlot; rank++) owners.push(this.members[this.ownerIndex(slot, rank)]!)
+    return owners
+  }
+
+  /** The owner of a slot in place `rank`, 0 being the preferred one, as an index into `members`. */
+  ownerIndex(slot: number, rank: number): number {
+    return this.table[slot * this.ownersPerSlot + rank]!
+  }
+}
+
+export function hashOf(key: Uint8Array): number {
+  return murmur3_32(key) >>> 0
+}
+
+export function statusOf(response: StatusResponse): ClusterStatus {
+  const { storage } = response
+  return {
+    nodeId: response.nodeId,
+    clusterId: response.clusterId,
+    epoch: Number(response.epoch),
+    members: response.members.map(memberOf),
+    replication: replicationOf(response.replication),
+    serverVersion: response.serverVersion,
+    uptimeMs: Number(response.uptimeMs),
+    storage: {
+      entries: Number(storage?.entries ?? 0n),
+      tombstones: Number(storage?.tombstones ?? 0n),
+      tableBytes: Number(storage?.tableBytes ?? 0n),
+      logBytes: Number(storage?.logBytes ?? 0n),
+      logSegments: storage?.logSegments ?? 0,
+      lastSequence: Number(storage?.lastSequence ?? 0n),
+      snapshotSequence: Number(storage?.snapshotSequence ?? 0n),
+      readOnly: storage?.readOnly ?? false,
+    },
+    forming: response.forming,
+  }
+}
+
+function replicationOf(settings: WireReplication | undefined): ReplicationSettings {
+  return {
+    replicationFactor: settings?.replicationFactor ?? 0,
+    readQuorum: settings?.readQuorum ?? 0,
+    writeQuorum: settings?.writeQuorum ?? 0,
+  }
+}
+
+function memberOf(member: WireMember): Member {
+  return {
+    id: member.id,
+    number: member.number,
+    address: member.address,
+    zone: member.zone,
+    weight: member.weight,
+    incarnation: member.incarnation,
+    state: stateOf(member.state),
+    liveness: livenessOf(member.liveness),
+  }
+}
+
+/** A newer node may send what this client does not know yet. */
+function stateOf(state: WireMemberState): MemberState {
+  return state === WireMemberState.SERVING ? 'serving' : 'unknown'
+}
+
+function livenessOf(liveness: WireLiveness): Liveness {
+  if (liveness === WireLiveness.ALIVE) return 'alive'
+  return liveness === WireLiveness.DOWN ? 'down' : 'unknown'
+}
