@@ -15,11 +15,37 @@ export const limits = {
   batchBytesMax: 1_048_576,
   /** What waits to be sent on one link before new requests to that peer are refused as overloaded. */
   linkQueueBytesMax: 33_554_432,
+  /** What one link holds unsent before `send` asks its caller to wait for `drain`. */
+  linkSendMarkBytes: 1_048_576,
+  /** A connection that does not answer a ping, sent when it has been idle this long, within the timeout is dead. */
+  keepaliveTimeMs: 10_000,
+  keepaliveTimeoutMs: 5_000,
+  /** Calls at a time on one connection from a client. */
+  connectionStreamsMax: 1024,
   /** Operations that one node coordinates at a time, and the bytes of their keys and values. */
   coordinatedOpsMax: 65_536,
   coordinatedBytesMax: 268_435_456,
+  /** Requests of this node that one peer has not answered yet. */
+  peerPendingMax: 131_072,
+  /** A read asks the owners that it spared at first when the asked ones have not answered after this long. */
+  readHedgeMs: 30,
+  /** How often deadlines and hedges of running operations are looked at. */
+  operationTickMs: 10,
+  /** How often one write may be stamped again because newer versions kept appearing. */
+  writeAttemptsMax: 16,
+  /** The same for a stretch of a slot, which takes longer to read. */
+  scanHedgeMs: 250,
+  /** Slots that one page of a scan reads side by side. */
+  scanSlotsMax: 64,
   /** Requests of one session in flight. */
   sessionOpsMax: 16_384,
+  /** Sessions of one node. */
+  sessionsMax: 4096,
+  /** Results that a session holds for a client that does not read them: from here on no more requests are read. */
+  sessionResultBytesMark: 8_388_608,
+  /** From here on values are withheld and the results are `overloaded`; the second is for all sessions together. */
+  sessionResultBytesMax: 67_108_864,
+  resultBytesMax: 268_435_456,
   /** Default and largest time that a request may take. */
   requestTimeoutMs: 5_000,
   requestTimeoutMsMax: 600_000,
@@ -29,10 +55,36 @@ export const limits = {
   logQueueBytesMax: 134_217_728,
   /** A segment of the log is closed when it has passed this size. */
   logSegmentBytes: 67_108_864,
+  /** The log's file is extended by this much at a time, so that fdatasync need not allocate blocks for each group. */
+  logPreallocateBytes: 4_194_304,
+  /** Encoded groups up to this size keep their buffer for the next group. */
+  logBufferKeptBytesMax: 4_194_304,
+  /** A log that is idle for so long is sealed: its last group can then no longer be taken for a torn write. */
+  logSealIdleMs: 20,
+  /** A full disk is tried again so often. */
+  logHealIntervalMs: 1_000,
+  /** Files are read in pieces of this size when the store is opened or verified. */
+  readChunkBytes: 1_048_576,
+  /** A block of a snapshot is closed when it has passed the first size, and never passes the second. */
+  snapshotBlockBytes: 262_144,
+  snapshotBlockBytesMax: 4_194_304,
+  /** Work on a snapshot gives way to everything else after so much time or so many bytes, whichever comes first. */
+  snapshotSliceMs: 10,
+  snapshotSliceBytes: 1_048_576,
+  /** A snapshot is synced at least so often while it is written, so that its last sync does not hold up the log's. */
+  snapshotSyncBytes: 8_388_608,
+  /** Recovery tells how far it has come so often. */
+  recoveryReportMs: 1_000,
+  /** Bytes of records that the table may move in one slice of compaction. */
+  compactionSliceBytes: 262_144,
+  /** Payload of one document (identity, topology). */
+  documentBytesMax: 1_048_576,
   /** Entries and bytes of one page of a scan. */
   scanPageEntriesMax: 4096,
   scanPageEntriesDefault: 512,
   scanPageBytesMax: 1_048_576,
+  /** What a stopping node gives running requests to finish, and then its connections to close. */
+  shutdownGraceMs: 10_000,
   /** Nodes in a cluster. */
   membersMax: 256,
 } as const

@@ -1,3 +1,6 @@
+export { readDocument, writeDocument } from './durable-file.js'
+export { type Identity, readIdentity, writeIdentity } from './identity.js'
+export { openStore } from './open.js'
 export type {
   CommitOptions,
   CommitResult,
@@ -7,5 +10,6 @@ export type {
   Store,
   StoreOptions,
   StoreStatistics,
+  StoreTuning,
 } from './store.js'
 export { type MergeOutcome, Table } from './table.js'

@@ -2,6 +2,9 @@ import type { ClusterId, Incarnation, Slot } from '../base/index.js'
 import type { Clock, Disk, Log } from '../env/index.js'
 import type { Version } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
+import type { FsyncPolicy } from '../wal/index.js'
+
+export type { FsyncPolicy } from '../wal/index.js'
 
 /** What became of one record of a commit. Settled only when the record, or what beat it, is durable. */
 export interface CommitResult {
@@ -44,8 +47,13 @@ export interface StoreStatistics {
   readonly readOnly: boolean
 }
 
-/** `always`: acknowledge after fdatasync. `interval`: after the write, synced on a timer. `never`: by the system. */
-export type FsyncPolicy = 'always' | 'interval' | 'never'
+/** Sizes that the simulator and tests make small; what is left out is as in `limits`. */
+export interface StoreTuning {
+  /** A segment of the log is closed when it has passed this size. */
+  readonly logSegmentBytes?: number
+  /** The log's file is extended by this much at a time. */
+  readonly logPreallocateBytes?: number
+}
 
 export interface StoreOptions {
   readonly disk: Disk
@@ -56,8 +64,11 @@ export interface StoreOptions {
   readonly incarnation: Incarnation
   readonly fsync: FsyncPolicy
   readonly fsyncIntervalMs: number
+  /** A snapshot is taken after so much time, if anything has changed; 0: not by time. */
   readonly snapshotIntervalMs: number
+  /** A snapshot is taken when the log has grown by so much since the last; 0: not by size. */
   readonly snapshotWalBytes: number
+  readonly tuning?: StoreTuning
   /** The disk failed for good: nothing is acknowledged any more, and the process must end. Called at most once. */
   readonly onFatal: (error: Error) => void
 }

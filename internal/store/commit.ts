@@ -1,0 +1,119 @@
+import { invalidArgument, type KvError, limits } from '../base/index.js'
+import type { Clock } from '../env/index.js'
+import { compareVersions, type Version } from '../hlc/index.js'
+import { compareRecords, isLive, type StoredRecord } from '../record/index.js'
+import type { Appended } from '../wal/index.js'
+import type { Highest } from './highest.js'
+import type { CommitResult } from './store.js'
+import type { Table } from './table.js'
+
+/** Throws KvError `invalid-argument` for a record that the formats on disk cannot hold. */
+export function checkRecord(record: StoredRecord): void {
+  const { key, value, expiresAtMs } = record
+  if (key.length === 0 || key.length > limits.keyBytesMax) throw invalidArgument('key', `has ${key.length} bytes`)
+  if (value.length > limits.valueBytesMax) throw invalidArgument('value', `has ${value.length} bytes`)
+  if (record.tombstone && value.length > 0) throw invalidArgument('value', 'a tombstone has none')
+  if (!Number.isSafeInteger(expiresAtMs) || expiresAtMs < 0 || expiresAtMs > 2 ** 48) {
+    throw invalidArgument('expiresAtMs', `must be a whole number up to 2^48, got ${expiresAtMs}`)
+  }
+  if (record.hi >>> 0 !== record.hi || record.lo >>> 0 !== record.lo || record.node >>> 0 !== record.node) {
+    throw invalidArgument('version', 'must be three unsigned 32-bit numbers')
+  }
+}
+
+function versionOf(record: Version): Version {
+  return { hi: record.hi, lo: record.lo, node: record.node }
+}
+
+/** Puts durable records into the table and says what became of them. */
+export class Applier {
+  readonly table: Table
+  readonly highest: Highest
+  readonly #clock: Clock
+  /** The last group of the log that is in the table. */
+  sequence: number
+
+  constructor(table: Table, highest: Highest, clock: Clock, sequence: number) {
+    this.table = table
+    this.highest = highest
+    this.#clock = clock
+    this.sequence = sequence
+  }
+
+  /**
+   * The result of a record that need not be logged, because the table holds a higher one or the very same; undefined:
+   * it must be logged.
+   */
+  alreadySettled(record: StoredRecord): CommitResult | undefined {
+    const seen = this.table.getVersion(record.key)
+    if (seen === undefined) return undefined
+    const order = compareVersions(record, seen)
+    if (order !== 0) return order > 0 ? undefined : refused(seen)
+    const full = compareRecords(record, this.table.get(record.key)!)
+    return full > 0 ? undefined : unmoved(full, seen)
+  }
+
+  apply(record: StoredRecord, wantPrevious: boolean): CommitResult {
+    this.highest.raise(record)
+    const stored = this.table.get(record.key)
+    if (stored === undefined) {
+      this.table.merge(record)
+      return { applied: true, seen: undefined, existed: false, previous: undefined }
+    }
+    const order = compareRecords(record, stored)
+    if (order <= 0) return unmoved(order, versionOf(stored))
+    this.table.merge(record)
+    const existed = isLive(stored, this.#clock.wallMs())
+    return { applied: true, seen: versionOf(stored), existed, previous: wantPrevious ? stored : undefined }
+  }
+}
+
+/** The stored record is not lower. The very same counts as applied; what it once replaced is not known any more. */
+function unmoved(order: number, seen: Version): CommitResult {
+  return order === 0 ? { applied: true, seen, existed: false, previous: undefined } : refused(seen)
+}
+
+function refused(seen: Version): CommitResult {
+  return { applied: false, seen, existed: false, previous: undefined }
+}
+
+/** One call of `commit`, from the log's point of view. Results that are known before are kept in `results`. */
+export class PendingCommit implements Appended {
+  readonly #applier: Applier
+  readonly #records: readonly StoredRecord[]
+  readonly #wantPrevious: readonly boolean[] | undefined
+  readonly #results: (CommitResult | undefined)[]
+  readonly #resolve: (results: readonly CommitResult[]) => void
+  readonly #reject: (error: KvError) => void
+
+  constructor(
+    applier: Applier,
+    commit: {
+      readonly records: readonly StoredRecord[]
+      readonly wantPrevious: readonly boolean[] | undefined
+      readonly results: (CommitResult | undefined)[]
+    },
+    resolve: (results: readonly CommitResult[]) => void,
+    reject: (error: KvError) => void,
+  ) {
+    this.#applier = applier
+    this.#records = commit.records
+    this.#wantPrevious = commit.wantPrevious
+    this.#results = commit.results
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  durable(sequence: number): void {
+    const results = this.#results
+    for (let i = 0; i < results.length; i++) {
+      results[i] ??= this.#applier.apply(this.#records[i]!, this.#wantPrevious?.[i] === true)
+    }
+    this.#applier.sequence = sequence
+    this.#resolve(results as readonly CommitResult[])
+  }
+
+  failed(error: KvError): void {
+    this.#reject(error)
+  }
+}

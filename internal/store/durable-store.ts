@@ -1,0 +1,121 @@
+import { limits, type Slot } from '../base/index.js'
+import type { Version } from '../hlc/index.js'
+import { encodedRecordBytes, type StoredRecord } from '../record/index.js'
+import type { WriteAheadLog } from '../wal/index.js'
+import { Applier, checkRecord, PendingCommit } from './commit.js'
+import type { Recovered } from './recovery.js'
+import { Snapshots } from './snapshots.js'
+import type {
+  CommitOptions,
+  CommitResult,
+  Digest,
+  SnapshotInfo,
+  Store,
+  StoreOptions,
+  StoreStatistics,
+} from './store.js'
+import type { Table } from './table.js'
+
+/** The table, with a log in front of every change and snapshots behind. */
+export class DurableStore implements Store {
+  readonly #options: StoreOptions
+  readonly #table: Table
+  readonly #log: WriteAheadLog
+  readonly #applier: Applier
+  readonly #snapshots: Snapshots
+  #upkeepScheduled = false
+  #closing: Promise<void> | undefined
+
+  constructor(options: StoreOptions, log: WriteAheadLog, recovered: Recovered) {
+    const { table, highest, tail, snapshot, generations } = recovered
+    this.#options = options
+    this.#table = table
+    this.#log = log
+    const applier = new Applier(table, highest, options.clock, tail.lastSequence)
+    this.#applier = applier
+    const source = { table, log, sequence: () => applier.sequence, highest: () => highest.version }
+    this.#snapshots = new Snapshots(options, source, snapshot, generations)
+  }
+
+  get highestVersion(): Version {
+    return this.#applier.highest.version
+  }
+
+  commit(records: readonly StoredRecord[], options: CommitOptions = {}): Promise<readonly CommitResult[]> {
+    const { wantPrevious } = options
+    return new Promise((resolve, reject) => {
+      const results: (CommitResult | undefined)[] = []
+      let bytes = 0
+      for (let i = 0; i < records.length; i++) {
+        const record = records[i]!
+        checkRecord(record)
+        const settled = this.#applier.alreadySettled(record)
+        results.push(settled)
+        if (settled === undefined) bytes += encodedRecordBytes(record)
+      }
+      if (bytes === 0) {
+        resolve(results as CommitResult[])
+        return
+      }
+      const group = this.#log.groupFor(bytes)
+      for (let i = 0; i < records.length; i++) if (results[i] === undefined) group.add(records[i]!)
+      group.join(new PendingCommit(this.#applier, { records, wantPrevious, results }, resolve, reject))
+      this.#scheduleUpkeep()
+    })
+  }
+
+  get(key: Uint8Array): StoredRecord | undefined {
+    return this.#table.get(key)
+  }
+
+  getVersion(key: Uint8Array): Version | undefined {
+    return this.#table.getVersion(key)
+  }
+
+  scanSlot(slot: Slot, visit: (record: StoredRecord) => void): void {
+    this.#table.scanSlot(slot, visit)
+  }
+
+  digest(slot: Slot): Digest {
+    return this.#table.digest(slot)
+  }
+
+  snapshot(): Promise<SnapshotInfo> {
+    return this.#snapshots.snapshot()
+  }
+
+  statistics(): StoreStatistics {
+    return {
+      entries: this.#table.entries,
+      tombstones: this.#table.tombstones,
+      tableBytes: this.#table.bytes,
+      logBytes: this.#log.bytes,
+      logSegments: this.#log.segments,
+      lastSequence: this.#log.lastSequence,
+      snapshotSequence: this.#snapshots.newestSequence,
+      readOnly: this.#log.readOnly,
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await this.#snapshots.stop()
+    await this.#log.close()
+  }
+
+  /** What writes leave to be done, a slice in each turn of the event loop, as long as there is some. */
+  #scheduleUpkeep(): void {
+    if (this.#upkeepScheduled) return
+    this.#upkeepScheduled = true
+    this.#options.clock.defer(() => {
+      this.#upkeepScheduled = false
+      if (this.#closing !== undefined) return
+      this.#snapshots.logHasGrown()
+      if (this.#table.compactStep(limits.compactionSliceBytes)) this.#scheduleUpkeep()
+    })
+  }
+}

@@ -1,0 +1,46 @@
+import { FatalError, limits } from '../base/index.js'
+import { DiskError } from '../env/index.js'
+import { type WalOptions, WriteAheadLog } from '../wal/index.js'
+import { DurableStore } from './durable-store.js'
+import { writeManifest } from './manifest.js'
+import { recover } from './recovery.js'
+import type { Store, StoreOptions } from './store.js'
+
+/**
+ * Opens the store of a data directory, creating it where there is none, and brings back everything that was ever
+ * acknowledged. The directory must belong to this process alone. Throws FatalError: `corrupt` where something is
+ * damaged, missing or someone else's, `disk-failed` where the disk does not work.
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const { disk, clock, log, clusterId, incarnation, fsync, fsyncIntervalMs, onFatal, tuning } = options
+  const walOptions: WalOptions = {
+    disk,
+    clock,
+    log,
+    clusterId,
+    incarnation,
+    fsync,
+    fsyncIntervalMs,
+    segmentBytes: tuning?.logSegmentBytes ?? limits.logSegmentBytes,
+    preallocateBytes: tuning?.logPreallocateBytes ?? limits.logPreallocateBytes,
+    onFatal,
+  }
+  try {
+    const startedMs = clock.monotonicMs()
+    const recovered = await recover(options, walOptions)
+    const wal = await WriteAheadLog.open(walOptions, recovered.tail)
+    if (!recovered.hasManifest) await writeManifest(disk, options)
+    const { table, tail, snapshot } = recovered
+    log.info('opened the store', {
+      entries: table.entries,
+      tombstones: table.tombstones,
+      lastSequence: tail.lastSequence,
+      snapshotSequence: snapshot?.sequence ?? 0,
+      tookMs: Math.round(clock.monotonicMs() - startedMs),
+    })
+    return new DurableStore(options, wal, recovered)
+  } catch (error) {
+    if (error instanceof DiskError) throw new FatalError('disk-failed', error.message, error)
+    throw error
+  }
+}

@@ -1,0 +1,103 @@
+import type { ClusterId, Incarnation, Slot } from '../base/index.js'
+import { KvError, limits } from '../base/index.js'
+import type { Clock, Disk } from '../env/index.js'
+import type { Version } from '../hlc/index.js'
+import { slotCount } from '../slots/index.js'
+import { createDurably, removeIfThere, syncDirectory } from '../wal/index.js'
+import { readSnapshot } from './snapshot-reader.js'
+import { SnapshotWriter } from './snapshot-writer.js'
+import type { SnapshotInfo } from './store.js'
+import type { Table } from './table.js'
+
+export const snapshotDirectory = 'snapshots'
+const temporaryPath = `${snapshotDirectory}/next.tmp`
+
+export function snapshotPath(sequence: number): string {
+  return `${snapshotDirectory}/${String(sequence).padStart(16, '0')}.snapshot`
+}
+
+function damagedPath(sequence: number): string {
+  return `${snapshotDirectory}/${String(sequence).padStart(16, '0')}.damaged`
+}
+
+/** The sequences of the snapshots that are there, newest first. Removes what a crash left half made. */
+export async function listSnapshots(disk: Disk): Promise<number[]> {
+  const sequences: number[] = []
+  for (const name of await disk.list(snapshotDirectory)) {
+    const match = /^(\d{16,})\.snapshot$/.exec(name)
+    if (match !== null) sequences.push(Number(match[1]))
+    else if (name.endsWith('.tmp')) await disk.remove(`${snapshotDirectory}/${name}`)
+  }
+  return sequences.sort((a, b) => b - a)
+}
+
+/** Keeps a snapshot that did not read back for whoever wants to know why, under a name that nobody opens. */
+export async function setAsideSnapshot(disk: Disk, sequence: number): Promise<void> {
+  await disk.rename(snapshotPath(sequence), damagedPath(sequence))
+  await syncDirectory(disk, snapshotDirectory)
+}
+
+/** Removes all snapshots but these, damaged ones included. */
+export async function removeSnapshotsExcept(disk: Disk, kept: readonly number[]): Promise<void> {
+  const keptPaths = kept.map(snapshotPath)
+  for (const name of await disk.list(snapshotDirectory)) {
+    const path = `${snapshotDirectory}/${name}`
+    if (/\.(snapshot|damaged)$/.test(name) && !keptPaths.includes(path)) await removeIfThere(disk, path)
+  }
+  await syncDirectory(disk, snapshotDirectory)
+}
+
+export interface SnapshotTask {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly clusterId: ClusterId
+  readonly incarnation: Incarnation
+  readonly table: Table
+  /** Everything up to this group of the log is in the table. */
+  readonly sequence: number
+  readonly highest: () => Version
+  /** Resolves when the log is durable up to `sequence`: a snapshot must not be ahead of its log. */
+  readonly syncLog: () => Promise<void>
+  /** Asked between slices; true: give up. */
+  readonly stopped: () => boolean
+}
+
+/**
+ * Writes the table as a snapshot and reads it back. Fuzzy: writes go on meanwhile, and slots that are visited later
+ * hold more of them; merging is idempotent, so replaying the log behind `sequence` over it is right. Never works
+ * longer than a slice without letting everything else run. Throws FatalError where a sync failed or the file did not
+ * read back, KvError `closed` when stopped, and DiskErrors.
+ */
+export async function takeSnapshot(task: SnapshotTask): Promise<SnapshotInfo> {
+  const { disk, clusterId, incarnation, sequence } = task
+  const path = snapshotPath(sequence)
+  let info: SnapshotInfo | undefined
+  const file = await createDurably(disk, temporaryPath, path, async (fresh) => {
+    const writer = new SnapshotWriter(fresh, { clusterId, incarnation, sequence })
+    await writeSlots(task, writer)
+    info = await writer.finish(task.highest())
+    await task.syncLog()
+  })
+  await file.close()
+  await readSnapshot(disk, path, { clusterId, incarnation, sequence }, () => checkStopped(task))
+  return info!
+}
+
+async function writeSlots(task: SnapshotTask, writer: SnapshotWriter): Promise<void> {
+  const { clock, table } = task
+  const scan = (slot: Slot, visit: Parameters<Table['scanSlot']>[1]): void => table.scanSlot(slot, visit)
+  let sliceStartedMs = clock.monotonicMs()
+  for (let slot = 0; slot < slotCount; slot++) {
+    writer.addSlot(slot as Slot, scan)
+    const full = writer.bufferedBytes >= limits.snapshotSliceBytes
+    if (!full && clock.monotonicMs() - sliceStartedMs < limits.snapshotSliceMs) continue
+    if (full) await writer.flush()
+    await new Promise<void>((resolve) => clock.defer(resolve))
+    checkStopped(task)
+    sliceStartedMs = clock.monotonicMs()
+  }
+}
+
+function checkStopped(task: SnapshotTask): void {
+  if (task.stopped()) throw new KvError('closed', 'the store was closed while it took a snapshot')
+}

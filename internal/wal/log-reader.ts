@@ -1,0 +1,226 @@
+import { crc32 } from '../hash/index.js'
+import { RecordFormatError } from '../record/index.js'
+import { ChunkReader } from './chunk-reader.js'
+import { corruption, type Damage } from './corruption.js'
+import {
+  type DecodedFrameHeader,
+  decodeFrameHeader,
+  frameHeaderBytes,
+  frameMagicFirstByte,
+  provesDurable,
+} from './frame.js'
+import { type ClosedSegment, segmentPath } from './log-directory.js'
+import type { WalOptions } from './options.js'
+import { type DecodedSegmentHeader, segmentHeaderBytes } from './segment-header.js'
+
+/** Where the log ends, and so where it goes on. */
+export interface LogTail {
+  readonly closed: readonly ClosedSegment[]
+  /** The segment to append to; undefined in an empty directory. */
+  readonly last: DecodedSegmentHeader | undefined
+  /** Behind the last good frame of the last segment. */
+  readonly position: number
+  /** Something other than zeros stands behind it: the torn tail that has to be cut. */
+  readonly torn: boolean
+  readonly lastSequence: number
+  /** The header CRC of the last frame, or of the segment's header where it has none. */
+  readonly lastCrc: number
+}
+
+/** Takes one group's records, encoded; `payload` holds only during the call. May throw RecordFormatError. */
+export type GroupVisitor = (payload: Uint8Array, records: number, sequence: number) => void
+
+export interface ReplayRequest {
+  /** Groups up to this sequence are in the snapshot: they are not visited, and segments of only such are not read. */
+  readonly after: number
+  readonly visit: GroupVisitor
+}
+
+interface SegmentEnd {
+  readonly position: number
+  readonly nextSequence: number
+  readonly lastCrc: number
+  readonly torn: boolean
+}
+
+/**
+ * Reads the log in order, tells a torn tail from corruption (FORMAT.md, "Frame") and hands every group behind
+ * `request.after` to the visitor. `headers` come from `listSegments`. Changes nothing on disk. Throws FatalError
+ * `corrupt`.
+ */
+export async function replayLog(
+  options: WalOptions,
+  headers: readonly DecodedSegmentHeader[],
+  request: ReplayRequest,
+): Promise<LogTail> {
+  const last = headers.at(-1)
+  if (last === undefined) {
+    return { closed: [], last: undefined, position: 0, torn: false, lastSequence: 0, lastCrc: 0 }
+  }
+  checkStart(headers[0]!, request.after)
+  const closed: ClosedSegment[] = []
+  for (let i = 0; i < headers.length - 1; i++) {
+    const header = headers[i]!
+    const next = headers[i + 1]!
+    // A segment of which the snapshot holds everything is not worth its reading; its size is all that is asked.
+    const bytes =
+      next.firstSequence <= request.after + 1
+        ? await sizeOf(options, header.number)
+        : (await readSegment(options, header, next, request)).position
+    closed.push({ number: header.number, firstSequence: header.firstSequence, bytes })
+  }
+  const end = await readSegment(options, last, undefined, request)
+  if (end.nextSequence <= request.after) {
+    throw corruption({
+      path: segmentPath(last.number),
+      offset: end.position,
+      expected: `frames up to sequence ${request.after}, which a snapshot contains`,
+      found: `the end of the log behind sequence ${end.nextSequence - 1}`,
+    })
+  }
+  const { position, torn, lastCrc } = end
+  return { closed, last, position, torn, lastSequence: end.nextSequence - 1, lastCrc }
+}
+
+function checkStart(first: DecodedSegmentHeader, after: number): void {
+  if (first.firstSequence <= after + 1) return
+  throw corruption({
+    path: segmentPath(first.number),
+    offset: 48,
+    expected: `a log that starts at sequence ${after + 1} or before`,
+    found: `the oldest segment, which starts at ${first.firstSequence}: segments or snapshots before it are missing`,
+  })
+}
+
+async function sizeOf(options: WalOptions, number: number): Promise<number> {
+  const file = await options.disk.open(segmentPath(number), 'read')
+  try {
+    return await file.size()
+  } finally {
+    await file.close()
+  }
+}
+
+async function readSegment(
+  options: WalOptions,
+  header: DecodedSegmentHeader,
+  next: DecodedSegmentHeader | undefined,
+  request: ReplayRequest,
+): Promise<SegmentEnd> {
+  const file = await options.disk.open(segmentPath(header.number), 'read')
+  try {
+    return await readFrames(await ChunkReader.over(file), header, next, request)
+  } finally {
+    await file.close()
+  }
+}
+
+async function readFrames(
+  reader: ChunkReader,
+  header: DecodedSegmentHeader,
+  next: DecodedSegmentHeader | undefined,
+  request: ReplayRequest,
+): Promise<SegmentEnd> {
+  const path = segmentPath(header.number)
+  let position = segmentHeaderBytes
+  let sequence = header.firstSequence
+  let lastCrc = header.headerCrc
+  while (sequence !== next?.firstSequence) {
+    const frame = await readFrame(reader, position, header.number, sequence)
+    const damage: Omit<Damage, 'found'> = { path, offset: position, expected: `frame ${sequence} of the log` }
+    if (typeof frame === 'string') {
+      if (next !== undefined) throw corruption({ ...damage, found: `${frame}, with segment ${next.number} behind it` })
+      const torn = await judgeTail(reader, position, header.number, sequence, { ...damage, found: frame })
+      return { position, nextSequence: sequence, lastCrc, torn }
+    }
+    if (frame.kind === 'end') {
+      const found = `the mark that the log goes on in segment ${header.number + 1}`
+      throw corruption({
+        ...damage,
+        expected: next === undefined ? `${segmentPath(header.number + 1)} to be there` : damage.expected,
+        found: next === undefined ? `${found}, and no such file` : found,
+      })
+    }
+    if (frame.kind === 'group' && sequence > request.after) {
+      visitGroup(await reader.view(position + frameHeaderBytes, frame.payloadBytes), frame, request.visit, damage)
+    }
+    position += frameHeaderBytes + frame.payloadBytes
+    lastCrc = frame.headerCrc
+    sequence++
+  }
+  if (next.previousCrc !== lastCrc) {
+    throw corruption({
+      path: segmentPath(next.number),
+      offset: 56,
+      expected: `the checksum ${hex(lastCrc)} of segment ${header.number}'s last frame`,
+      found: hex(next.previousCrc),
+    })
+  }
+  return { position, nextSequence: sequence, lastCrc, torn: false }
+}
+
+/** The checked header of the frame that must be here, its payload's checksum included; or what is here instead. */
+async function readFrame(
+  reader: ChunkReader,
+  position: number,
+  segment: number,
+  sequence: number,
+): Promise<DecodedFrameHeader | string> {
+  const header = decodeFrameHeader(await reader.view(position, frameHeaderBytes), 0)
+  if (typeof header === 'string') return header
+  if (header.segment !== segment) return `a frame of segment ${header.segment}`
+  if (header.sequence !== sequence) return `frame ${header.sequence}`
+  if (header.payloadBytes === 0) return header
+  // The whole frame at once: the payload alone would throw away the header that is already in memory.
+  const frame = await reader.view(position, frameHeaderBytes + header.payloadBytes)
+  if (frame.length < frameHeaderBytes + header.payloadBytes) return 'a frame that is cut short'
+  if (crc32(frame, frameHeaderBytes) !== header.payloadCrc) return 'a frame whose payload has a wrong checksum'
+  return header
+}
+
+function visitGroup(
+  payload: Uint8Array,
+  frame: DecodedFrameHeader,
+  visit: GroupVisitor,
+  damage: Omit<Damage, 'found'>,
+): void {
+  try {
+    visit(payload, frame.records, frame.sequence)
+  } catch (error) {
+    // The checksums hold, so it was written like this: by a bug or by a later version.
+    if (error instanceof RecordFormatError) throw corruption({ ...damage, found: error.message }, error)
+    throw error
+  }
+}
+
+/**
+ * The log's last segment has no good frame at `position`. Throws where a later frame proves that there was one;
+ * otherwise a write was torn, and the result says whether it left anything but zeros.
+ */
+async function judgeTail(
+  reader: ChunkReader,
+  position: number,
+  segment: number,
+  sequence: number,
+  damage: Damage,
+): Promise<boolean> {
+  let torn = false
+  const step = 65_536
+  for (let start = position; start < reader.size; start += step) {
+    // A header that starts in this piece may end in the next.
+    const piece = await reader.view(start, step + frameHeaderBytes - 1)
+    torn ||= !piece.every((byte) => byte === 0)
+    for (let at = piece.indexOf(frameMagicFirstByte); at !== -1; at = piece.indexOf(frameMagicFirstByte, at + 1)) {
+      if (at >= step) break
+      const frame = decodeFrameHeader(piece, at)
+      if (typeof frame === 'string' || frame.segment !== segment || !provesDurable(frame, sequence)) continue
+      const proof = `frame ${frame.sequence}, written after it was durable, stands at byte ${start + at}`
+      throw corruption({ ...damage, found: `${damage.found} (no torn write: ${proof})` })
+    }
+  }
+  return torn
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16).padStart(8, '0')}`
+}

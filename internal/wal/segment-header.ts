@@ -1,0 +1,76 @@
+import { type ClusterId, type Incarnation, parseClusterId, parseIncarnation } from '../base/index.js'
+import { crc32 } from '../hash/index.js'
+
+/*
+ * FORMAT.md, "Log segment". Do not change: it is on disks.
+ */
+
+export interface SegmentHeader {
+  readonly clusterId: ClusterId
+  readonly incarnation: Incarnation
+  /** From 1, without gaps. */
+  readonly number: number
+  readonly firstSequence: number
+  /** The header CRC of the previous segment's last frame; 0 in segment 1. */
+  readonly previousCrc: number
+}
+
+export interface DecodedSegmentHeader extends SegmentHeader {
+  readonly headerCrc: number
+}
+
+export const segmentHeaderBytes = 512
+/** Written into each file that is bound to this layout. */
+export const formatVersion = 1
+
+// "QKVLOG\r\n": the line end shows a transfer that has rewritten line ends.
+const magic = Uint8Array.of(0x51, 0x4b, 0x56, 0x4c, 0x4f, 0x47, 0x0d, 0x0a)
+const reservedFrom = 60
+const crcAt = 508
+
+/** Writes 16 bytes given as 32 hex digits. */
+export function writeHex16(hex: string, into: Uint8Array, at: number): void {
+  for (let i = 0; i < 16; i++) into[at + i] = Number.parseInt(hex.slice(i * 2, i * 2 + 2), 16)
+}
+
+/** 16 bytes as 32 hex digits. */
+export function readHex16(from: Uint8Array, at: number): string {
+  let hex = ''
+  for (let i = 0; i < 16; i++) hex += from[at + i]!.toString(16).padStart(2, '0')
+  return hex
+}
+
+export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
+  const bytes = new Uint8Array(segmentHeaderBytes)
+  const view = new DataView(bytes.buffer)
+  bytes.set(magic)
+  view.setUint32(8, formatVersion, true)
+  view.setUint32(12, header.number, true)
+  writeHex16(header.clusterId, bytes, 16)
+  writeHex16(header.incarnation, bytes, 32)
+  view.setUint32(48, header.firstSequence % 2 ** 32, true)
+  view.setUint32(52, Math.floor(header.firstSequence / 2 ** 32), true)
+  view.setUint32(56, header.previousCrc, true)
+  view.setUint32(crcAt, crc32(bytes, 0, crcAt), true)
+  return bytes
+}
+
+/** Reads a header, or says what is wrong with it. */
+export function decodeSegmentHeader(from: Uint8Array): DecodedSegmentHeader | string {
+  if (from.length < segmentHeaderBytes) return `a file of ${from.length} bytes`
+  const view = new DataView(from.buffer, from.byteOffset, segmentHeaderBytes)
+  for (let i = 0; i < magic.length; i++) if (from[i] !== magic[i]) return 'another kind of file'
+  const headerCrc = view.getUint32(crcAt, true)
+  if (headerCrc !== crc32(from, 0, crcAt)) return 'a wrong checksum'
+  const version = view.getUint32(8, true)
+  if (version !== formatVersion) return `format version ${version}`
+  for (let i = reservedFrom; i < crcAt; i++) if (from[i] !== 0) return `a reserved byte ${from[i]} at ${i}`
+  return {
+    clusterId: parseClusterId(readHex16(from, 16)),
+    incarnation: parseIncarnation(readHex16(from, 32)),
+    number: view.getUint32(12, true),
+    firstSequence: view.getUint32(48, true) + view.getUint32(52, true) * 2 ** 32,
+    previousCrc: view.getUint32(56, true),
+    headerCrc,
+  }
+}
