@@ -1,21 +1,24 @@
-import type { Consistency, KvClientOptions, KvOperations } from '@quorumkv/client'
+import type { ClientStats, Consistency, KvClientOptions, KvOperations } from '@quorumkv/client'
 import type { Colors } from 'picocolors/types.js'
 import type { Io } from './io.js'
 
 /** The part of the SDK that the commands use. */
-export type Client = Pick<
-  KvOperations,
-  | 'put'
-  | 'getEntry'
-  | 'delete'
-  | 'getManyEntries'
-  | 'scan'
-  | 'status'
-  | 'statusAll'
-  | 'topology'
-  | 'partition'
-  | 'close'
->
+export interface Client
+  extends Pick<
+    KvOperations,
+    | 'put'
+    | 'getEntry'
+    | 'delete'
+    | 'getManyEntries'
+    | 'scan'
+    | 'status'
+    | 'statusAll'
+    | 'topology'
+    | 'partition'
+    | 'close'
+  > {
+  stats(): Pick<ClientStats, 'epoch'>
+}
 
 export type Connect = (options: KvClientOptions) => Client
 
@@ -38,5 +41,16 @@ export interface Context {
   client(): Client
 }
 
+/** How the commands hand over their work once the command line has been understood. */
+export type Execute = (run: Run) => Promise<void>
+
 /** A command: it resolves to its exit status; what it throws is reported and decides the status. */
 export type Run = (context: Context) => Promise<number>
+
+/** What is passed on to every call that reads or writes keys. */
+export function callOptions({
+  consistency,
+  timeoutMs,
+}: GlobalOptions): Pick<GlobalOptions, 'consistency' | 'timeoutMs'> {
+  return { consistency, timeoutMs }
+}

@@ -21,10 +21,11 @@ import { KvError, Version } from '@quorumkv/client'
 import type { Client } from './context.js'
 import type { Interrupt, Io, Timing } from './io.js'
 
-/** Time that passes only while somebody sleeps, and then at once. */
+/** Time that passes only while somebody sleeps, and then at once, or when it is told to. */
 export class FakeTiming implements Timing {
   now = 1_700_000_000_000
   sleeps: number[] = []
+  readonly #tasks = new Set<() => void>()
 
   wall(): number {
     return this.now
@@ -32,6 +33,17 @@ export class FakeTiming implements Timing {
 
   monotonic(): number {
     return this.now - 1_600_000_000_000
+  }
+
+  every(_ms: number, task: () => void): () => void {
+    this.#tasks.add(task)
+    return () => this.#tasks.delete(task)
+  }
+
+  /** Lets `ms` pass, and calls once what is called every so often. */
+  tick(ms: number): void {
+    this.now += ms
+    for (const task of [...this.#tasks]) task()
   }
 
   random(): number {
@@ -87,6 +99,7 @@ export class FakeClient implements Client {
     liveness: number === 3 ? 'down' : 'alive',
   }))
   closed = false
+  reached = true
   pageSize = 3
   inFlight = 0
   inFlightMost = 0
@@ -212,6 +225,10 @@ export class FakeClient implements Client {
     return { key, hash: 0x9abc_def0, slot: 9, owners: owners(9) }
   }
 
+  stats(): { epoch: number } {
+    return { epoch: this.reached ? 7 : 0 }
+  }
+
   async close(): Promise<void> {
     this.closed = true
   }
@@ -254,6 +271,8 @@ export function fault(code: KvErrorCode, outcome?: WriteOutcome): KvError {
 export class FakeOutput extends Writable {
   readonly isTTY: boolean
   readonly columns = 100
+  /** Takes one write per turn of the event loop. */
+  slow = false
   readonly chunks: Buffer[] = []
   /** Set: writes fail with this, as EPIPE does when a reader goes away. */
   failure: Error | undefined
@@ -264,8 +283,13 @@ export class FakeOutput extends Writable {
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    if (this.failure === undefined) this.chunks.push(chunk)
-    setImmediate(done, this.failure ?? null)
+    if (this.failure !== undefined) {
+      setImmediate(done, this.failure)
+      return
+    }
+    this.chunks.push(chunk)
+    if (this.slow) setImmediate(done)
+    else done()
   }
 
   get bytes(): Buffer {

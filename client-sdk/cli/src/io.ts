@@ -21,6 +21,8 @@ export interface Timing {
   monotonic(): number
   /** Resolves after `ms`, or at once when `signal` is aborted; it never rejects. */
   sleep(ms: number, signal: AbortSignal): Promise<void>
+  /** Calls `task` every `ms`, without keeping the process alive, until the returned function is called. */
+  every(ms: number, task: () => void): () => void
   /** 0 up to but not 1. */
   random(): number
 }
@@ -45,6 +47,11 @@ export const systemTiming: Timing = {
     } catch (error) {
       if (!signal.aborted) throw error
     }
+  },
+  every: (ms, task) => {
+    const timer = setInterval(task, ms)
+    timer.unref()
+    return () => clearInterval(timer)
   },
   random: () => Math.random(),
 }

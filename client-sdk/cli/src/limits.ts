@@ -22,6 +22,9 @@ export const limits = {
   retryPauseMsMax: 3_000,
   /** Bad lines that are named one by one; the rest is only counted. */
   badLinesNamedMax: 10,
+  /** Entries that an export asks for at a time, and the text that it gathers before it writes. */
+  exportPageEntries: 4_096,
+  exportChunkChars: 1_048_576,
   /** How often the place of an import or export is written down. */
   checkpointIntervalMs: 1_000,
   /** Bytes read at a time, and gathered before they are written. */

@@ -93,17 +93,25 @@ export class Importer {
   readonly #busy = new Map<string, Pending[]>()
   readonly #stop = new AbortController()
   #bytesInFlight = 0
+  #lastLine: number
+  #ended = false
   #failure: Error | undefined
   #wake: (() => void) | undefined
 
   constructor(options: ImporterOptions) {
     this.#options = options
     this.#watermark = new Watermark(limits.importAheadLinesMax, options.from)
+    this.#lastLine = this.#watermark.position.lines
   }
 
   /** Everything up to here is in the cluster (or was skipped): a later run may start behind it. */
   get position(): LinePosition {
     return this.#watermark.position
+  }
+
+  /** Whether the input has been read to its end and every line of it is settled. */
+  get complete(): boolean {
+    return this.#ended && this.position.lines === this.#lastLine
   }
 
   /** Aborted by `stop()` and by the first failure: whoever feeds `run` has to end its input then. */
@@ -137,9 +145,11 @@ export class Importer {
       for (const line of batch) {
         while (!this.stopped.aborted && this.#isFull(line)) await this.#change()
         if (this.stopped.aborted) return
+        this.#lastLine = line.number
         this.#accept(line)
       }
     }
+    this.#ended = !this.stopped.aborted
   }
 
   #isFull(next: Line): boolean {

@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { FailedError } from '../exit.js'
@@ -7,6 +8,7 @@ import { type Line, type LinePosition, LineSplitter } from '../lines.js'
 
 /** What tells one regular file from another when an import is resumed. */
 export interface FileIdentity {
+  /** Absolute. */
   readonly path: string
   readonly bytes: number
   readonly modifiedMs: number
@@ -32,7 +34,8 @@ export async function openFileInput(path: string): Promise<LineInput> {
   try {
     file = await open(path, 'r')
     const stat = await file.stat()
-    if (stat.isFile()) return await regularFileInput(file, { path, bytes: stat.size, modifiedMs: stat.mtimeMs })
+    if (stat.isFile())
+      return await regularFileInput(file, path, { path: resolve(path), bytes: stat.size, modifiedMs: stat.mtimeMs })
     if (stat.isDirectory()) throw new FailedError(`${path} is a directory`, 'Name a file of JSON lines.')
     return streamInput(file.createReadStream({ highWaterMark: limits.readChunkBytes }), path)
   } catch (error) {
@@ -55,14 +58,14 @@ export function streamInput(stream: Readable, name: string): LineInput {
   }
 }
 
-async function regularFileInput(file: FileHandle, identity: FileIdentity): Promise<LineInput> {
+async function regularFileInput(file: FileHandle, name: string, identity: FileIdentity): Promise<LineInput> {
   const counter = { bytes: 0 }
   const head = Buffer.alloc(2)
   const { bytesRead } = await file.read(head, 0, 2, 0)
   const gzip = isGzip(head.subarray(0, bytesRead))
   let stream: Readable | undefined
   return {
-    name: identity.path,
+    name,
     identity,
     bytesRead: () => counter.bytes,
     lines: (from) => {
@@ -70,7 +73,7 @@ async function regularFileInput(file: FileHandle, identity: FileIdentity): Promi
       const start = gzip ? { lines: 0, offset: 0 } : from
       counter.bytes = start.offset
       stream = file.createReadStream({ start: start.offset, highWaterMark: limits.readChunkBytes })
-      return readLines(identity.path, decompress(count(stream, counter), gzip), start, from.lines)
+      return readLines(name, decompress(count(stream, counter), gzip), start, from.lines)
     },
     close: async () => {
       if (stream === undefined) await file.close()

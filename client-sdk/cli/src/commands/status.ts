@@ -1,0 +1,104 @@
+import type { ClusterStatus, Member, MemberStatus } from '@quorumkv/client'
+import type { Command } from 'commander'
+import type { Colors } from 'picocolors/types.js'
+import { examples } from '../arguments.js'
+import type { Context, Execute } from '../context.js'
+import { formatDuration } from '../duration.js'
+import { exitStatus } from '../exit.js'
+import { table, write, writeJson } from '../output.js'
+import { formatBytes, formatCount } from '../text.js'
+
+export function registerStatus(program: Command, execute: Execute): void {
+  program
+    .command('status')
+    .summary('show the cluster and its members')
+    .description(
+      'Shows the members of the cluster in the eyes of the node that answers, and what each says about itself. With ' +
+        '--json, one object.',
+    )
+    .helpGroup('Cluster:')
+    .addHelpText(
+      'after',
+      examples('kv status', 'kv --json status | jq -r \'.members[] | select(.liveness == "down") | .id\''),
+    )
+    .action(() => execute(status))
+}
+
+async function status({ io, client, options, colours }: Context): Promise<number> {
+  const { timeoutMs } = options
+  const seen = await client().status(undefined, { timeoutMs })
+  const told = new Map((await tell(client(), seen, timeoutMs)).map((one) => [one.id, one]))
+  if (options.json) await writeJson(io.stdout, statusJson(seen, told))
+  else await write(io.stdout, statusText(seen, told, colours))
+  return exitStatus.done
+}
+
+/** Before a cluster is founded there is no topology, and the node that answered is all there is to ask. */
+async function tell(
+  client: ReturnType<Context['client']>,
+  seen: ClusterStatus,
+  timeoutMs: number | undefined,
+): Promise<readonly MemberStatus[]> {
+  return seen.forming ? [] : client.statusAll({ timeoutMs })
+}
+
+function statusJson(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>): object {
+  const members = seen.members.map((member) => {
+    const one = told.get(member.id)
+    if (one === undefined) return member
+    if (!one.ok) return { ...member, error: { code: one.error.code, message: one.error.message } }
+    const { serverVersion, uptimeMs, storage } = one.status
+    return { ...member, serverVersion, uptimeMs, epoch: one.status.epoch, ...storage }
+  })
+  const { clusterId, epoch, nodeId, forming, replication } = seen
+  return { clusterId, epoch, nodeId, forming, ...replication, members }
+}
+
+function statusText(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>, colours: Colors): string {
+  const { replicationFactor, readQuorum, writeQuorum } = seen.replication
+  const lines = [
+    `cluster ${seen.clusterId || '(none yet)'}, epoch ${seen.epoch}, as ${seen.nodeId} sees it`,
+    `every key on ${replicationFactor} members; reads ask ${readQuorum}, writes wait for ${writeQuorum}`,
+  ]
+  if (seen.forming) {
+    lines.push(colours.yellow('this node waits for the members named in its --peers before it serves'))
+    return `${lines.join('\n')}\n`
+  }
+  const alive = seen.members.filter((member) => member.liveness === 'alive').length
+  lines.push(`${alive} of ${seen.members.length} members alive`, '')
+  const head = ['id', 'no.', 'address', 'liveness', 'state', 'keys', 'log', 'version', 'uptime']
+  const zones = seen.members.some((member) => member.zone !== '')
+  if (zones) head.splice(3, 0, 'zone')
+  const rows = seen.members.map((member) => memberRow(member, told.get(member.id), zones, colours))
+  const troubles = seen.members.flatMap((member) => trouble(told.get(member.id), colours))
+  return `${lines.join('\n')}\n${table(colours, head, rows)}${troubles.map((line) => `${line}\n`).join('')}`
+}
+
+function memberRow(member: Member, one: MemberStatus | undefined, zones: boolean, colours: Colors): string[] {
+  const own = one?.ok === true ? one.status : undefined
+  const row = [
+    member.id,
+    String(member.number),
+    member.address,
+    coloured(member.liveness, colours),
+    member.state,
+    own === undefined ? '-' : formatCount(own.storage.entries),
+    own === undefined ? '-' : formatBytes(own.storage.logBytes),
+    own?.serverVersion ?? '-',
+    own === undefined ? '-' : formatDuration(own.uptimeMs),
+  ]
+  if (zones) row.splice(3, 0, member.zone || '-')
+  return row
+}
+
+/** `alive` is green, `down` red. */
+export function coloured(liveness: Member['liveness'], colours: Colors): string {
+  if (liveness === 'alive') return colours.green(liveness)
+  return liveness === 'down' ? colours.red(liveness) : colours.yellow(liveness)
+}
+
+function trouble(one: MemberStatus | undefined, colours: Colors): string[] {
+  if (one === undefined) return []
+  if (!one.ok) return [colours.yellow(`${one.id} did not answer: ${one.error.message}`)]
+  return one.status.storage.readOnly ? [colours.yellow(`${one.id} takes no writes: its disk is full`)] : []
+}
