@@ -1,0 +1,111 @@
+#!/usr/bin/env node
+// Three nodes on this machine for `./run.sh`: starts them, shows a key written through one and read through another,
+// and stops them all on Ctrl-C. The nodes run in process groups of their own, so that a Ctrl-C in the terminal reaches
+// this program only, and each node gets exactly one signal.
+import { spawn, spawnSync } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const bin = (name) => join(root, 'node_modules/.bin', name)
+const data = process.env.KV_DATA ?? join(root, 'data')
+const ports = (process.env.KV_PORTS ?? '50051,50052,50053').split(',').map(Number)
+const readyWithinMs = 60_000
+const stopWithinMs = 20_000
+
+const addresses = ports.map((port) => `127.0.0.1:${port}`)
+const nodes = []
+let stopping = false
+
+function startNode(index) {
+  const id = `n${index + 1}`
+  const logPath = join(data, `${id}.log`)
+  const log = openSync(logPath, 'w', 0o600)
+  const flags = ['--id', id, '--addr', addresses[index], '--peers', addresses.join(','), '--data-dir', join(data, id)]
+  const child = spawn(process.execPath, [bin('kv-server'), ...flags, '--log-format', 'json'], {
+    stdio: ['ignore', log, log],
+    detached: true,
+  })
+  closeSync(log)
+  const node = { id, address: addresses[index], logPath, child, exit: undefined }
+  node.exited = new Promise((resolve) => {
+    child.on('exit', (code, signal) => {
+      node.exit = code ?? signal
+      resolve()
+    })
+  })
+  nodes.push(node)
+}
+
+function isReady({ logPath }) {
+  return /"msg":"ready"/.test(readFileSync(logPath, 'utf8'))
+}
+
+async function waitUntilReady() {
+  const deadline = Date.now() + readyWithinMs
+  while (!nodes.every(isReady)) {
+    const dead = nodes.find(({ exit }) => exit !== undefined)
+    if (dead !== undefined) {
+      console.error(`${dead.id} ended with ${dead.exit}; its log, ${relative(process.cwd(), dead.logPath)}, ends with:`)
+      console.error(readFileSync(dead.logPath, 'utf8').trimEnd().split('\n').slice(-5).join('\n'))
+      await stopAll(1)
+    }
+    if (Date.now() > deadline) {
+      console.error(
+        `the nodes were not ready within ${readyWithinMs / 1000} s; see ${relative(process.cwd(), data)}/*.log`,
+      )
+      await stopAll(1)
+    }
+    await sleep(50)
+  }
+}
+
+function show(...command) {
+  console.log(`\n$ node_modules/.bin/kv ${command.map((word) => (/\s/.test(word) ? `'${word}'` : word)).join(' ')}`)
+  const { status } = spawnSync(process.execPath, [bin('kv'), ...command], { stdio: 'inherit' })
+  if (process.stdout.isTTY !== true) console.log()
+  return status
+}
+
+async function stopAll(status) {
+  if (stopping) return
+  stopping = true
+  for (const { child, exit } of nodes) if (exit === undefined) child.kill('SIGTERM')
+  const late = sleep(stopWithinMs, 'late', { ref: false })
+  if ((await Promise.race([Promise.all(nodes.map(({ exited }) => exited)), late])) === 'late') {
+    for (const { child, exit } of nodes) if (exit === undefined) child.kill('SIGKILL')
+    await Promise.all(nodes.map(({ exited }) => exited))
+  }
+  console.log('all nodes have stopped')
+  process.exit(status)
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    console.log('\nstopping ...')
+    void stopAll(0)
+  })
+}
+
+mkdirSync(data, { recursive: true, mode: 0o700 })
+for (const index of ports.keys()) startNode(index)
+await waitUntilReady()
+for (const { id, address, logPath, child } of nodes) {
+  console.log(`${id} is ready at ${address} (pid ${child.pid}, log ${relative(process.cwd(), logPath)})`)
+}
+const [first, last] = [addresses.at(0), addresses.at(-1)]
+const greeting = `written through ${nodes[0].id} at ${new Date().toISOString()}`
+if (show('--endpoints', last, 'get', 'hello') === 0) console.log('(the key of an earlier run is still there)')
+if (show('--endpoints', first, 'put', 'hello', greeting) !== 0) await stopAll(1)
+if (show('--endpoints', last, 'get', 'hello') !== 0) await stopAll(1)
+if (show('--endpoints', last, 'status') !== 0) await stopAll(1)
+console.log('\nthe cluster is up; Ctrl-C stops it')
+for (const node of nodes) {
+  void node.exited.then(() => {
+    if (!stopping) console.log(`${node.id} ended with ${node.exit}; the others go on`)
+  })
+}
+await Promise.all(nodes.map(({ exited }) => exited))
+await stopAll(0)

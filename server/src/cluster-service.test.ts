@@ -1,0 +1,61 @@
+import { type ServiceError, status } from '@grpc/grpc-js'
+import type { Slot } from '@quorumkv/internal/base'
+import { slotCount, slotTable } from '@quorumkv/internal/slots'
+import { Liveness, type StatusResponse, type TopologyResponse } from '@quorumkv/proto/kv/v1/cluster'
+import { describe, expect, it } from 'vitest'
+import { FakeNode, fakeTopology } from './fake-node.test-support.js'
+import { reply, startServices, type TestServices } from './services.test-support.js'
+
+const getStatus = ({ cluster }: TestServices): Promise<StatusResponse> => reply((done) => cluster.status({}, done))
+const getTopology = ({ cluster }: TestServices): Promise<TopologyResponse> =>
+  reply((done) => cluster.topology({}, done))
+
+describe('cluster service', () => {
+  it('a node that still forms says so, and has no topology to give', async () => {
+    const node = new FakeNode()
+    node.phase = 'forming'
+    await using services = await startServices(node)
+    expect(await getStatus(services)).toMatchObject({ nodeId: 'fake', clusterId: '', forming: true, members: [] })
+    const error = await getTopology(services).catch((reason: ServiceError) => reason)
+    expect(error).toMatchObject({ code: status.UNAVAILABLE })
+  })
+
+  it('members come with what the answering node thinks of them', async () => {
+    const node = new FakeNode()
+    node.topology = fakeTopology(3)
+    await using services = await startServices(node)
+    expect(await getStatus(services)).toMatchObject({
+      clusterId: 'c'.repeat(32),
+      epoch: 3n,
+      uptimeMs: 1234n,
+      serverVersion: '0.1.0',
+      replication: { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
+      members: [{ id: 'fake', number: 1, address: '127.0.0.1:1', zone: 'z', weight: 1, liveness: Liveness.ALIVE }],
+    })
+  })
+
+  it('the table of owners is that of the topology, also after a change', async () => {
+    const node = new FakeNode()
+    await using services = await startServices(node)
+    for (const members of [1, 3]) {
+      const [first] = fakeTopology(1).members
+      const topology = {
+        ...fakeTopology(members),
+        members: Array.from({ length: members }, (_, i) => ({
+          ...first!,
+          id: `n${i}` as typeof node.id,
+          number: i + 1,
+        })),
+      }
+      node.topology = topology
+      node.slotTable = slotTable(topology)
+      const { slots, ownersPerSlot, owners, epoch } = await getTopology(services)
+      expect([slots, ownersPerSlot, epoch]).toEqual([slotCount, members, BigInt(members)])
+      expect(owners.length).toBe(slots * ownersPerSlot * 2)
+      for (const slot of [0, 1, 2047, 4095]) {
+        const row = Array.from({ length: members }, (_, i) => owners.readUInt16LE((slot * ownersPerSlot + i) * 2))
+        expect(row).toEqual([...node.slotTable.owners(slot as Slot)])
+      }
+    }
+  })
+})

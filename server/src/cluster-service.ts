@@ -1,0 +1,103 @@
+import { KvError, type Slot } from '@quorumkv/internal/base'
+import type { Node } from '@quorumkv/internal/cluster'
+import { hlcToBigint } from '@quorumkv/internal/hlc'
+import { type SlotTable, slotCount, type Topology } from '@quorumkv/internal/slots'
+import type { StoreStatistics } from '@quorumkv/internal/store'
+import {
+  type ClusterServer,
+  Liveness,
+  type Member,
+  MemberState,
+  type StatusResponse,
+  type StorageStatus,
+  type TopologyResponse,
+} from '@quorumkv/proto/kv/v1/cluster'
+import { packageVersion } from './package-version.js'
+import type { ServiceContext } from './service-context.js'
+import { answerUnary } from './unary.js'
+
+function toMembers(node: Node, topology: Topology | undefined): Member[] {
+  return (topology?.members ?? []).map((member) => ({
+    id: member.id,
+    number: member.number,
+    address: member.address,
+    zone: member.zone,
+    weight: member.weight,
+    incarnation: member.incarnation,
+    state: MemberState.SERVING,
+    liveness: node.liveness(member) === 'alive' ? Liveness.ALIVE : Liveness.DOWN,
+  }))
+}
+
+function toStorage(store: StoreStatistics): StorageStatus {
+  return {
+    entries: BigInt(store.entries),
+    tombstones: BigInt(store.tombstones),
+    tableBytes: BigInt(store.tableBytes),
+    logBytes: BigInt(store.logBytes),
+    logSegments: store.logSegments,
+    lastSequence: BigInt(store.lastSequence),
+    snapshotSequence: BigInt(store.snapshotSequence),
+    readOnly: store.readOnly,
+  }
+}
+
+function toStatusResponse(node: Node): StatusResponse {
+  const { id, clusterId, phase, topology, store, uptimeMs } = node.status()
+  return {
+    nodeId: id,
+    clusterId: clusterId ?? '',
+    epoch: BigInt(topology?.epoch ?? 0),
+    members: toMembers(node, topology),
+    replication: topology?.replication,
+    serverVersion: packageVersion,
+    uptimeMs: BigInt(Math.floor(uptimeMs)),
+    storage: store === undefined ? undefined : toStorage(store),
+    hlc: hlcToBigint(node.clockReading()),
+    forming: phase === 'forming',
+  }
+}
+
+/** Slot by slot, the owners as 16-bit indexes into the members. */
+function encodeOwners(table: SlotTable): Buffer {
+  const bytes = Buffer.allocUnsafe(slotCount * table.ownersPerSlot * 2)
+  let at = 0
+  for (let slot = 0; slot < slotCount; slot++) {
+    for (const owner of table.owners(slot as Slot)) at = bytes.writeUInt16LE(owner, at)
+  }
+  return bytes
+}
+
+/** The service kv.v1.Cluster over a node. */
+export function clusterService(context: ServiceContext): ClusterServer {
+  // Every client asks for the table after every change: it is encoded once for each.
+  let encodedTable: SlotTable | undefined
+  let encodedOwners: Buffer = Buffer.alloc(0)
+
+  const toTopologyResponse = (node: Node): TopologyResponse => {
+    const { topology, slotTable: table } = node
+    if (topology === undefined || table === undefined) {
+      throw new KvError('unavailable', 'this node does not belong to a cluster yet')
+    }
+    if (encodedTable !== table) {
+      encodedTable = table
+      encodedOwners = encodeOwners(table)
+    }
+    return {
+      clusterId: topology.clusterId,
+      epoch: BigInt(topology.epoch),
+      replication: topology.replication,
+      members: toMembers(node, topology),
+      slots: slotCount,
+      ownersPerSlot: table.ownersPerSlot,
+      owners: encodedOwners,
+    }
+  }
+
+  return {
+    status: (call, callback) =>
+      answerUnary(call, callback, context, 'read', async (_request, { node }) => toStatusResponse(node)),
+    topology: (call, callback) =>
+      answerUnary(call, callback, context, 'read', async (_request, { node }) => toTopologyResponse(node)),
+  }
+}

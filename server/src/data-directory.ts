@@ -1,0 +1,88 @@
+import { mkdirSync, readdirSync, type Stats, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { FatalError } from '@quorumkv/internal/base'
+import { type DirectoryLock, lockDirectory, lockFileName } from './directory-lock.js'
+
+/** The first and the second thing that a node writes (FORMAT.md, "Data directory"): the marks of a directory of ours. */
+const identityName = 'identity'
+const storeName = 'store'
+
+/** What may lie in a directory that no node has used yet: our own first steps, and what mkfs makes. */
+function isNeutral(name: string): boolean {
+  return name === lockFileName || name === 'lost+found' || name.endsWith('.tmp')
+}
+
+function unusable(path: string, error: unknown): FatalError {
+  const why = error instanceof Error ? error.message : String(error)
+  return new FatalError('usage', `cannot use the data directory ${path}: ${why}`, error)
+}
+
+function makeDirectory(path: string): Stats {
+  let stats: Stats
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    stats = statSync(path)
+  } catch (error) {
+    throw unusable(path, error)
+  }
+  if (!stats.isDirectory())
+    throw new FatalError('usage', `cannot use the data directory ${path}: it is not a directory`)
+  return stats
+}
+
+/** Somebody's home directory, named by mistake, must not be filled with segments, let alone be cleaned up. */
+function refuseForeign(path: string): void {
+  let names: string[]
+  try {
+    names = readdirSync(path)
+  } catch (error) {
+    throw unusable(path, error)
+  }
+  const foreign = names.filter((name) => !isNeutral(name))
+  if (foreign.length === 0 || foreign.includes(identityName)) return
+  if (foreign.includes(storeName)) {
+    throw new FatalError(
+      'corrupt',
+      `the data directory ${path} holds a store, but the file "${identityName}" that says whose it is, is missing; ` +
+        'restore it, or start on an empty directory and let the other nodes fill it',
+    )
+  }
+  throw new FatalError(
+    'usage',
+    `the data directory ${path} holds other things (${foreign.slice(0, 3).join(', ')}) and no node's identity; ` +
+      'name an empty or a new directory',
+  )
+}
+
+/** A data directory that belongs to this process until it is closed. */
+export interface DataDirectory {
+  /** Absolute. */
+  readonly path: string
+  /** Lets other processes have it. Idempotent. */
+  close(): void
+}
+
+/**
+ * Creates (mode 0700) or takes a data directory and keeps other processes out. Rejects with FatalError: `usage` where
+ * the directory cannot be used or is not ours, `corrupt` where its identity is gone, `in-use` where another process has it.
+ */
+export async function openDataDirectory(name: string): Promise<DataDirectory> {
+  const path = resolve(name)
+  const stats = makeDirectory(path)
+  refuseForeign(path)
+  let lock: DirectoryLock
+  try {
+    lock = await lockDirectory(path, stats)
+  } catch (error) {
+    throw error instanceof FatalError ? error : unusable(path, error)
+  }
+  let open = true
+  return {
+    path,
+    close: () => {
+      if (!open) return
+      open = false
+      lock.release()
+    },
+  }
+}

@@ -1,0 +1,11 @@
+import { AssertionError, exitStatus, FatalError, KvError } from '@quorumkv/internal/base'
+import { DiskError } from '@quorumkv/internal/env'
+
+/** The exit status of a process that ends because of `error`. What nobody foresaw is a bug. */
+export function exitStatusOf(error: unknown): number {
+  if (error instanceof FatalError) return exitStatus[error.reason]
+  if (error instanceof AssertionError) return exitStatus.bug
+  if (error instanceof DiskError) return error.code === 'permission' ? exitStatus.usage : exitStatus['disk-failed']
+  if (error instanceof KvError && error.code === 'invalid-argument') return exitStatus.usage
+  return exitStatus.bug
+}

@@ -1,0 +1,102 @@
+import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js'
+import { FatalError } from '@quorumkv/internal/base'
+import type { Log, Network } from '@quorumkv/internal/env'
+import { formatAddress, type ListenAddress } from './addresses.js'
+import { GrpcNetwork, peerBytesService } from './grpc-network.js'
+import { serverOptions } from './grpc-options.js'
+
+/** gRPC tells why it could not bind only in words. */
+function isMissingAddress(error: Error): boolean {
+  return /EADDRNOTAVAIL|EAFNOSUPPORT|ENOTFOUND/.test(error.message)
+}
+
+function bindError(address: string, error: Error): FatalError {
+  const why = /EADDRINUSE/.test(error.message)
+    ? 'another process listens there already'
+    : isMissingAddress(error)
+      ? 'this machine has no such address'
+      : /EACCES/.test(error.message)
+        ? 'this user may not listen there'
+        : error.message
+  return new FatalError('usage', `cannot listen on ${address}: ${why}`, error)
+}
+
+/**
+ * The one gRPC server of a node: clients and other nodes call the same port. It is bound before the node behind it
+ * exists, so that a port in use is found before a store is opened, which may take minutes; until then its services
+ * answer UNAVAILABLE.
+ */
+export class GrpcHost {
+  readonly #server = new Server(serverOptions)
+  readonly #log: Log
+  readonly #network: GrpcNetwork
+  readonly #bound: string[] = []
+  #stopped: Promise<void> | undefined
+
+  constructor(log: Log, onBug: (error: unknown) => void) {
+    this.#log = log
+    this.#network = new GrpcNetwork((address) => this.#bound.includes(address), onBug)
+    this.#server.addService(peerBytesService, { exchange: this.#network.serve })
+  }
+
+  /** Connections to and from other nodes. */
+  get network(): Network {
+    return this.#network
+  }
+
+  /** For services that add themselves, such as grpc-health-check's. */
+  get server(): Server {
+    return this.#server
+  }
+
+  addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation): void {
+    this.#server.addService(definition, implementation)
+  }
+
+  /**
+   * Listens on all addresses; resolves to those that were bound, with the real port. Rejects with FatalError `usage`
+   * that names the address.
+   */
+  async bind(addresses: readonly ListenAddress[]): Promise<readonly string[]> {
+    let sharedPort = 0
+    const bound: string[] = []
+    for (const { host, port, optional } of addresses) {
+      const wanted = formatAddress(host, port === 0 ? sharedPort : port)
+      try {
+        sharedPort = await this.#bindOne(wanted)
+        bound.push(formatAddress(host, sharedPort))
+      } catch (error) {
+        if (!(error instanceof Error)) throw error
+        if (!optional || !isMissingAddress(error)) throw bindError(wanted, error)
+        this.#log.info('this machine has no such address; going on without it', { address: wanted })
+      }
+    }
+    this.#bound.push(...bound)
+    return bound
+  }
+
+  /**
+   * Closes links to other nodes at once, lets client calls that run end within `graceMs`, then cuts off what is left.
+   * Idempotent.
+   */
+  stop(graceMs: number): Promise<void> {
+    this.#stopped ??= new Promise((resolve) => {
+      this.#network.closeLinks('the node stops')
+      const timer = setTimeout(() => this.#server.forceShutdown(), graceMs)
+      this.#server.tryShutdown(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+    return this.#stopped
+  }
+
+  #bindOne(address: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+        if (error === null) resolve(port)
+        else reject(error)
+      })
+    })
+  }
+}

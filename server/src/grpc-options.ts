@@ -1,0 +1,16 @@
+import type { ChannelOptions } from '@grpc/grpc-js'
+import { limits } from '@quorumkv/internal/base'
+
+/** Room for the envelope of a message whose contents are at the limit. */
+const slackBytes = 65_536
+
+/** Of the server for clients and other nodes. */
+export const serverOptions: ChannelOptions = {
+  'grpc.max_send_message_length': limits.messageBytesMax + slackBytes,
+  'grpc.max_receive_message_length': limits.messageBytesMax + slackBytes,
+  'grpc.keepalive_time_ms': limits.keepaliveTimeMs,
+  'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMs,
+  // Nobody reads it here, and it costs bookkeeping for each message.
+  'grpc.enable_channelz': 0,
+  'grpc.max_concurrent_streams': limits.connectionStreamsMax,
+}

@@ -1,0 +1,41 @@
+import type { Log } from '@quorumkv/internal/env'
+import { type DestinationStream, type Logger, pino } from 'pino'
+import pretty from 'pino-pretty'
+import type { LogFormat, LogLevel } from './settings.js'
+
+/** Standard error. Written at once: the last line before a crash is the one that is wanted. */
+const standardError = 2
+
+function openDestination(format: LogFormat): DestinationStream {
+  if (format === 'json') return pino.destination({ dest: standardError, sync: true })
+  return pretty({
+    destination: standardError,
+    sync: true,
+    colorize: process.stderr.isTTY && !process.env['NO_COLOR'],
+    translateTime: 'SYS:HH:MM:ss.l',
+    ignore: 'pid,hostname',
+  })
+}
+
+/** The store's log over pino. Facts named `error` are written with their type, message and stack. */
+export function adaptLogger(logger: Logger): Log {
+  return {
+    debug: (message, facts = {}) => logger.debug(facts, message),
+    info: (message, facts = {}) => logger.info(facts, message),
+    warn: (message, facts = {}) => logger.warn(facts, message),
+    error: (message, facts = {}) => logger.error(facts, message),
+  }
+}
+
+/** The log of a process, on standard error. */
+export function openLog(level: LogLevel, format: LogFormat | undefined): Log {
+  const chosen = format ?? (process.stderr.isTTY ? 'pretty' : 'json')
+  const options = {
+    level,
+    base: { pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { error: pino.stdSerializers.err },
+  }
+  return adaptLogger(pino(options, openDestination(chosen)))
+}

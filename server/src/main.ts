@@ -1,0 +1,95 @@
+import { constants } from 'node:os'
+import type { Log } from '@quorumkv/internal/env'
+import type { NodeConfig } from './config.js'
+import { exitStatusOf } from './exit.js'
+import { type Invocation, parseCommandLine } from './flags.js'
+import { openLog } from './logging.js'
+import { type RunningNode, startConfiguredNode } from './start-node.js'
+
+/** Ends the process with the status that `error` stands for, at once: what is not acknowledged by now never is. */
+function die(log: Log, message: string, error: unknown): never {
+  const status = exitStatusOf(error)
+  log.error(message, { error, status })
+  process.exit(status)
+}
+
+function watchForBugs(log: Log): void {
+  process.on('uncaughtException', (error) => die(log, 'uncaught exception', error))
+  process.on('unhandledRejection', (reason) => die(log, 'unhandled rejection', reason))
+}
+
+/** Stops a node at the first SIGTERM or SIGINT, also one that is still starting; a second one ends the process. */
+class SignalHandler {
+  stopping = false
+  readonly #log: Log
+  readonly #starting: Promise<RunningNode>
+
+  constructor(log: Log, starting: Promise<RunningNode>) {
+    this.#log = log
+    this.#starting = starting
+    process.on('SIGTERM', (signal) => this.#receive(signal))
+    process.on('SIGINT', (signal) => this.#receive(signal))
+  }
+
+  #receive(signal: NodeJS.Signals): void {
+    if (this.stopping) {
+      this.#log.warn('second signal: not waiting for what still runs', { signal })
+      process.exit(128 + constants.signals[signal])
+    }
+    this.stopping = true
+    this.#log.info('stopping', { signal })
+    this.#stop().catch((error: unknown) => die(this.#log, 'could not stop in order', error))
+  }
+
+  async #stop(): Promise<void> {
+    const node = await this.#starting
+    await node.stop()
+    this.#log.info('stopped')
+    process.exit(0)
+  }
+}
+
+async function serve(config: NodeConfig): Promise<void> {
+  const log = openLog(config.logLevel, config.logFormat)
+  watchForBugs(log)
+  const starting = startConfiguredNode(config, log, (error) => die(log, 'the node must end', error))
+  const signals = new SignalHandler(log, starting)
+  try {
+    const node = await starting
+    log.info('listening', { id: node.id, addresses: node.addresses, advertised: node.address })
+    await node.ready
+    log.info('ready', { id: node.id, addresses: node.addresses, clusterId: node.clusterId })
+  } catch (error) {
+    // A node that is told to stop before it was ready will never be; that is not a failure.
+    if (!signals.stopping) die(log, 'the node could not start', error)
+  }
+}
+
+function complain(error: unknown): void {
+  process.stderr.write(`kv-server: ${error instanceof Error ? error.message : String(error)}\n`)
+}
+
+/**
+ * The program `kv-server`: `argv` is the command line without the program's name. It serves until it is told to stop,
+ * and ends the process itself.
+ */
+export async function main(argv: readonly string[]): Promise<void> {
+  let invocation: Invocation
+  try {
+    invocation = parseCommandLine(argv, process.env)
+  } catch (error) {
+    complain(error)
+    process.exitCode = exitStatusOf(error)
+    return
+  }
+  switch (invocation.kind) {
+    case 'print':
+      process.stdout.write(invocation.text)
+      return
+    case 'check-config':
+      process.stdout.write('the configuration is good\n')
+      return
+    case 'serve':
+      return await serve(invocation.config)
+  }
+}

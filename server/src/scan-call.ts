@@ -1,0 +1,53 @@
+import type { ServerWritableStream } from '@grpc/grpc-js'
+import { type Cancellation, limits } from '@quorumkv/internal/base'
+import type { ScanRequest, ScanResponse } from '@quorumkv/proto/kv/v1/kv'
+import { toStatus } from './errors.js'
+import { toScanResponse } from './messages.js'
+import { reportBug, requireNode, type ServiceContext } from './service-context.js'
+import { cancellationOf, giveUpAfterMs, timeLeftMs } from './unary.js'
+import { checkScan } from './validation.js'
+
+type ScanCall = ServerWritableStream<ScanRequest, ScanResponse>
+
+/**
+ * Resolves when the connection has taken the message, or the call is gone. Waiting for each page, and not for `drain`,
+ * keeps at most one page per call in memory: a stream of objects would take sixteen before it says anything.
+ */
+function send(call: ScanCall, response: ScanResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      call.removeListener('close', done)
+      resolve()
+    }
+    call.once('close', done)
+    call.write(response, done)
+  })
+}
+
+async function sendPages(call: ScanCall, context: ServiceContext, cancellation: Cancellation): Promise<void> {
+  const { request } = call
+  const { consistency, pageSize } = checkScan(request)
+  const node = requireNode(context)
+  let cursor: Uint8Array = request.cursor
+  while (!cancellation.cancelled) {
+    // A scan may take as long as its caller allows; a page may not.
+    const timeoutMs = giveUpAfterMs(Math.min(timeLeftMs(call, context.clock), limits.requestTimeoutMs))
+    const deadlineMs = context.clock.monotonicMs() + timeoutMs
+    const page = await node.scan({ prefix: request.prefix, pageSize, cursor, consistency, deadlineMs, cancellation })
+    if (cancellation.cancelled) return
+    await send(call, toScanResponse(page.records, page.cursor, request.keysOnly))
+    cursor = page.cursor
+    if (cursor.length === 0) break
+  }
+  if (!cancellation.cancelled) call.end()
+}
+
+/** Serves one Scan: page after page, as fast as the client reads. */
+export async function serveScan(call: ScanCall, context: ServiceContext): Promise<void> {
+  try {
+    await sendPages(call, context, cancellationOf(call))
+  } catch (error) {
+    reportBug(context, error)
+    call.emit('error', toStatus(error, 'read'))
+  }
+}

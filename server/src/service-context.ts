@@ -1,0 +1,27 @@
+import { KvError } from '@quorumkv/internal/base'
+import type { Node } from '@quorumkv/internal/cluster'
+import type { Clock, Log } from '@quorumkv/internal/env'
+
+/** What the gRPC services share. */
+export interface ServiceContext {
+  readonly clock: Clock
+  readonly log: Log
+  /** The node behind the services; undefined while its store is being opened. */
+  readonly node: () => Node | undefined
+  /** Our own code failed: the process must end, and nothing more may be acknowledged. */
+  readonly onBug: (error: unknown) => void
+}
+
+/** The node, once it can be asked something. Throws `unavailable` before that. */
+export function requireNode(context: ServiceContext): Node {
+  const node = context.node()
+  if (node === undefined) {
+    throw new KvError('unavailable', 'the node is starting: its store is not open yet', { outcome: 'not-applied' })
+  }
+  return node
+}
+
+/** Hands anything but an expected failure to `onBug`. gRPC would turn it into a reply and carry on. */
+export function reportBug(context: ServiceContext, error: unknown): void {
+  if (!(error instanceof KvError)) context.onBug(error)
+}

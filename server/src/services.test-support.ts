@@ -1,0 +1,100 @@
+import { credentials, type ServiceError } from '@grpc/grpc-js'
+import type { Clock, Log } from '@quorumkv/internal/env'
+import { ClusterClient, ClusterService } from '@quorumkv/proto/kv/v1/cluster'
+import { KvClient } from '@quorumkv/proto/kv/v1/kv'
+import { clusterService } from './cluster-service.js'
+import { FakeNode } from './fake-node.test-support.js'
+import { GrpcHost } from './grpc-host.js'
+import { Health } from './health.js'
+import { kvDefinition } from './kv-definition.js'
+import { kvService } from './kv-service.js'
+import { SessionService } from './session-service.js'
+
+/** The real clock, as far as the services use it. */
+export const testClock: Clock = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  setTimer: (delayMs, fire) => {
+    const timer = setTimeout(fire, delayMs)
+    return { cancel: () => clearTimeout(timer) }
+  },
+  defer: (fire) => void setImmediate(fire),
+}
+
+export interface LogLine {
+  readonly level: string
+  readonly message: string
+  readonly facts: Readonly<Record<string, unknown>>
+}
+
+export function recordingLog(lines: LogLine[]): Log {
+  const at =
+    (level: string) =>
+    (message: string, facts: Readonly<Record<string, unknown>> = {}): void => {
+      lines.push({ level, message, facts })
+    }
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
+
+export interface TestServices extends AsyncDisposable {
+  readonly host: GrpcHost
+  readonly address: string
+  readonly kv: KvClient
+  readonly cluster: ClusterClient
+  readonly sessions: SessionService
+  readonly health: Health
+  readonly lines: LogLine[]
+  /** What the services took for bugs. */
+  readonly bugs: unknown[]
+}
+
+/** The services over a fake node, or none yet, on a real port, and clients for them. */
+export async function startServices(fake: FakeNode | 'starting' = new FakeNode()): Promise<TestServices> {
+  const node = fake === 'starting' ? undefined : fake
+  const lines: LogLine[] = []
+  const bugs: unknown[] = []
+  const log = recordingLog(lines)
+  const host = new GrpcHost(log, (error) => bugs.push(error))
+  const context = { clock: testClock, log, node: () => node, onBug: (error: unknown) => bugs.push(error) }
+  const sessions = new SessionService(context)
+  host.addService(kvDefinition, kvService(context, sessions))
+  host.addService(ClusterService, clusterService(context))
+  const health = new Health(host.server)
+  const [address] = await host.bind([{ host: '127.0.0.1', port: 0, optional: false }])
+  const large = { 'grpc.max_send_message_length': -1, 'grpc.max_receive_message_length': -1 }
+  const kv = new KvClient(address!, credentials.createInsecure(), large)
+  const cluster = new ClusterClient(address!, credentials.createInsecure())
+  return {
+    host,
+    address: address!,
+    kv,
+    cluster,
+    sessions,
+    health,
+    lines,
+    bugs,
+    [Symbol.asyncDispose]: async () => {
+      kv.close()
+      cluster.close()
+      await host.stop(100)
+    },
+  }
+}
+
+/** The reply to a unary call, or its error. */
+export function reply<Response>(
+  call: (callback: (error: ServiceError | null, response: Response) => void) => unknown,
+): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    call((error, response) => (error === null ? resolve(response) : reject(error)))
+  })
+}
+
+/** Waits until `holds`, for at most five seconds. */
+export async function eventually(what: string, holds: () => boolean): Promise<void> {
+  const endMs = performance.now() + 5_000
+  while (!holds()) {
+    if (performance.now() > endMs) throw new Error(`not in 5 s: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}

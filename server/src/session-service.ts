@@ -1,0 +1,56 @@
+import { KvError, limits } from '@quorumkv/internal/base'
+import { toStatus } from './errors.js'
+import { ResultBudget } from './result-budget.js'
+import { reportBug, requireNode, type ServiceContext } from './service-context.js'
+import { Session, type SessionCall } from './session.js'
+
+/** A client with a broken clock sends its reading with every message; once a minute is enough to hear of it. */
+const driftLogIntervalMs = 60_000
+
+/** All sessions of a node. */
+export class SessionService {
+  readonly #context: ServiceContext
+  readonly #sessions = new Set<Session>()
+  readonly #budget = new ResultBudget()
+  #driftLoggedMs = Number.NEGATIVE_INFINITY
+  #closedBecause: string | undefined
+
+  constructor(context: ServiceContext) {
+    this.#context = context
+  }
+
+  /** Takes a new stream. */
+  serve(call: SessionCall): void {
+    try {
+      if (this.#closedBecause !== undefined) throw new KvError('unavailable', this.#closedBecause)
+      if (this.#sessions.size >= limits.sessionsMax) {
+        throw new KvError('overloaded', `the node has ${limits.sessionsMax} sessions already`)
+      }
+      const session: Session = new Session({
+        call,
+        node: requireNode(this.#context),
+        context: this.#context,
+        budget: this.#budget,
+        onDriftingClient: (peer) => this.#logDrift(peer),
+        onClose: () => this.#sessions.delete(session),
+      })
+      this.#sessions.add(session)
+    } catch (error) {
+      reportBug(this.#context, error)
+      call.emit('error', toStatus(error, 'read'))
+    }
+  }
+
+  /** Ends every session in order, and refuses new ones. Idempotent. */
+  close(reason: string): void {
+    this.#closedBecause ??= reason
+    for (const session of this.#sessions) session.close(reason)
+  }
+
+  #logDrift(peer: string): void {
+    const nowMs = this.#context.clock.monotonicMs()
+    if (nowMs - this.#driftLoggedMs < driftLogIntervalMs) return
+    this.#driftLoggedMs = nowMs
+    this.#context.log.warn('a client sent a clock reading too far ahead of our clock; it was not merged', { peer })
+  }
+}

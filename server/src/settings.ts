@@ -1,0 +1,257 @@
+import type { Address } from '@quorumkv/internal/base'
+import { invalidArgument, type NodeId, parseAddress, parseNodeId } from '@quorumkv/internal/base'
+import type { PeerName } from '@quorumkv/internal/cluster'
+import type { FsyncPolicy } from '@quorumkv/internal/store'
+import { type ListenAddress, parseListenAddresses, parsePeers } from './addresses.js'
+import { parseBoolean, parseChoice, parseDurationMs, parseSizeBytes, parseWhole } from './units.js'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+export type LogFormat = 'json' | 'pretty'
+
+/** Everything that can be set, parsed. Durations are milliseconds, sizes bytes. */
+export interface SettingValues {
+  readonly addr: readonly ListenAddress[]
+  readonly advertise: Address | undefined
+  readonly insecure: boolean
+  readonly peers: readonly PeerName[]
+  readonly id: NodeId | undefined
+  readonly zone: string
+  readonly weight: number
+  readonly virtualNodes: number
+  readonly replicationFactor: number
+  /** Undefined: a majority of the replicas. */
+  readonly readQuorum: number | undefined
+  readonly writeQuorum: number | undefined
+  readonly dataDir: string
+  readonly fsync: FsyncPolicy
+  readonly fsyncIntervalMs: number
+  readonly snapshotInterval: number
+  readonly snapshotWalBytes: number
+  readonly maxClockDrift: number
+  readonly probeIntervalMs: number
+  readonly probeTimeoutMs: number
+  readonly logLevel: LogLevel
+  /** Undefined: pretty on a terminal, else JSON. */
+  readonly logFormat: LogFormat | undefined
+}
+
+export type SettingName = keyof SettingValues
+
+/** One setting: a flag, an environment variable, a key of the file and an option of `startNode`, all alike. */
+export interface Setting<Value> {
+  /** Under which heading `--help` shows it. */
+  readonly group: string
+  /** What `--help` shows behind the flag; undefined for a switch. */
+  readonly argument: string | undefined
+  readonly help: string
+  /** Undefined: there is none, and `parse` is not called. */
+  readonly defaultText: string | undefined
+  readonly unset: Value
+  /** Throws `invalid-argument` naming `label`. */
+  readonly parse: (text: string, label: string) => Value
+}
+
+function parseZone(text: string, label: string): string {
+  if (!/^[A-Za-z0-9._-]{0,63}$/.test(text)) {
+    throw invalidArgument(label, `must be up to 63 letters, digits, ".", "_" or "-", got ${JSON.stringify(text)}`)
+  }
+  return text
+}
+
+function parsePath(text: string, label: string): string {
+  if (text === '' || text.includes('\0')) throw invalidArgument(label, 'must be a path')
+  return text
+}
+
+const dayMs = 86_400_000
+const groups = {
+  network: 'Network:',
+  cluster: 'Cluster:',
+  storage: 'Storage:',
+  liveness: 'Failure detection:',
+  log: 'Log:',
+}
+
+interface SettingOptions<Value> {
+  readonly group: keyof typeof groups
+  readonly argument?: string
+  readonly help: string
+  readonly defaultText: string
+  readonly parse: (text: string, label: string) => Value
+}
+
+/** A setting with a default, written as a user would. */
+function setting<Value>(options: SettingOptions<Value>): Setting<Value> {
+  const { defaultText, parse, help, argument } = options
+  return {
+    group: groups[options.group],
+    argument,
+    help,
+    defaultText,
+    unset: parse(defaultText, 'default'),
+    parse,
+  }
+}
+
+/** A setting that may be missing; `help` says what then holds. */
+function optional<Value>(options: Omit<SettingOptions<Value>, 'defaultText'>): Setting<Value | undefined> {
+  const { parse, help, argument } = options
+  return { group: groups[options.group], argument, help, defaultText: undefined, unset: undefined, parse }
+}
+
+/** In the order in which `--help` shows them. */
+export const settings: { readonly [Name in SettingName]: Setting<SettingValues[Name]> } = {
+  addr: setting({
+    group: 'network',
+    argument: '<[host]:port>',
+    help: 'where clients and nodes connect; without a host this machine only; port 0 for any free one',
+    defaultText: ':50051',
+    parse: parseListenAddresses,
+  }),
+  advertise: optional({
+    group: 'network',
+    argument: '<host:port>',
+    help: 'what other nodes and clients are told (default: from --addr)',
+    parse: (text, label) => parseAddress(text, label),
+  }),
+  insecure: setting({
+    group: 'network',
+    help: 'allow --addr on an interface that others can reach, without encryption or authentication',
+    defaultText: 'false',
+    parse: parseBoolean,
+  }),
+  peers: setting({
+    group: 'cluster',
+    argument: '<[id@]host:port,…>',
+    help: 'any members; may contain this node; none: found a cluster of one',
+    defaultText: '',
+    parse: parsePeers,
+  }),
+  id: optional({
+    group: 'cluster',
+    argument: '<name>',
+    help: 'name of the node, a-z 0-9 "-" (default: random, kept in the data directory)',
+    parse: (text, label) => parseNodeId(text, label),
+  }),
+  zone: setting({
+    group: 'cluster',
+    argument: '<name>',
+    help: 'replicas of a key are spread over zones (default: none)',
+    defaultText: '',
+    parse: parseZone,
+  }),
+  weight: setting({
+    group: 'cluster',
+    argument: '<n>',
+    help: 'how many shares of the data this node takes',
+    defaultText: '1',
+    parse: (text, label) => parseWhole(text, label, 1, 1000),
+  }),
+  virtualNodes: setting({
+    group: 'cluster',
+    argument: '<n>',
+    help: 'points on the ring per unit of weight',
+    defaultText: '150',
+    parse: (text, label) => parseWhole(text, label, 1, 1000),
+  }),
+  replicationFactor: setting({
+    group: 'cluster',
+    argument: '<n>',
+    help: 'how many nodes keep each key',
+    defaultText: '3',
+    parse: (text, label) => parseWhole(text, label, 1, 7),
+  }),
+  readQuorum: optional({
+    group: 'cluster',
+    argument: '<n>',
+    help: 'how many of them a quorum read asks (default: a majority, 2 of 3)',
+    parse: (text, label) => parseWhole(text, label, 1, 7),
+  }),
+  writeQuorum: optional({
+    group: 'cluster',
+    argument: '<n>',
+    help: 'how many of them have a quorum write on disk before it is acknowledged (default: a majority, 2 of 3)',
+    parse: (text, label) => parseWhole(text, label, 1, 7),
+  }),
+  dataDir: setting({
+    group: 'storage',
+    argument: '<path>',
+    help: 'directory of this node, for one process at a time',
+    defaultText: './kv-data',
+    parse: parsePath,
+  }),
+  fsync: setting({
+    group: 'storage',
+    argument: '<policy>',
+    help: 'when a write counts as durable: always, interval or never',
+    defaultText: 'always',
+    parse: (text, label) => parseChoice(text, label, ['always', 'interval', 'never']),
+  }),
+  fsyncIntervalMs: setting({
+    group: 'storage',
+    argument: '<ms>',
+    help: 'how often --fsync interval syncs',
+    defaultText: '100',
+    parse: (text, label) => parseWhole(text, label, 1, 60_000),
+  }),
+  snapshotInterval: setting({
+    group: 'storage',
+    argument: '<duration>',
+    help: 'a snapshot is written after this long…',
+    defaultText: '300s',
+    parse: (text, label) => parseDurationMs(text, label, 1000, 30 * dayMs),
+  }),
+  snapshotWalBytes: setting({
+    group: 'storage',
+    argument: '<size>',
+    help: '…or when the log has grown by this much',
+    defaultText: '256MiB',
+    parse: (text, label) => parseSizeBytes(text, label, 1_048_576, 1_099_511_627_776),
+  }),
+  maxClockDrift: setting({
+    group: 'liveness',
+    argument: '<duration>',
+    help: 'a node whose clock is further off is refused',
+    defaultText: '10s',
+    parse: (text, label) => parseDurationMs(text, label, 1, dayMs),
+  }),
+  probeIntervalMs: setting({
+    group: 'liveness',
+    argument: '<ms>',
+    help: 'how often each node is probed',
+    defaultText: '1000',
+    parse: (text, label) => parseWhole(text, label, 10, 600_000),
+  }),
+  probeTimeoutMs: setting({
+    group: 'liveness',
+    argument: '<ms>',
+    help: 'a probe without an answer has failed after this long',
+    defaultText: '500',
+    parse: (text, label) => parseWhole(text, label, 1, 600_000),
+  }),
+  logLevel: setting({
+    group: 'log',
+    argument: '<level>',
+    help: 'debug, info, warn or error',
+    defaultText: 'info',
+    parse: (text, label) => parseChoice(text, label, ['debug', 'info', 'warn', 'error']),
+  }),
+  logFormat: optional({
+    group: 'log',
+    argument: '<format>',
+    help: 'json or pretty (default: pretty on a terminal)',
+    parse: (text, label) => parseChoice(text, label, ['json', 'pretty']),
+  }),
+}
+
+export const settingNames: readonly SettingName[] = Object.keys(settings) as SettingName[]
+
+/** `dataDir` → `data-dir`: the flag without its dashes, and the key of the file. */
+export function kebabName(name: SettingName): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}
+
+/** `dataDir` → `KV_DATA_DIR`. */
+export function environmentName(name: SettingName): string {
+  return `KV_${kebabName(name).replaceAll('-', '_').toUpperCase()}`
+}

@@ -1,0 +1,205 @@
+import { hostname } from 'node:os'
+import { type Address, AssertionError, type ClusterId, limits, type NodeId } from '@quorumkv/internal/base'
+import { type Node, type NodeStatus, startCoreNode } from '@quorumkv/internal/cluster'
+import { type Log, silentLog } from '@quorumkv/internal/env'
+import { NodeClock, NodeDisk, NodeRandom } from '@quorumkv/internal/env-node'
+import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
+import { formatAddress, isWildcard, splitAddress } from './addresses.js'
+import { clusterService } from './cluster-service.js'
+import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from './config.js'
+import { type DataDirectory, openDataDirectory } from './data-directory.js'
+import { GrpcHost } from './grpc-host.js'
+import { Health } from './health.js'
+import { kvDefinition } from './kv-definition.js'
+import { kvService } from './kv-service.js'
+import type { ServiceContext } from './service-context.js'
+import { SessionService } from './session-service.js'
+
+/** A node with its gRPC server. */
+export interface RunningNode extends AsyncDisposable {
+  readonly id: NodeId
+  /** Where clients and other nodes are told to reach it. */
+  readonly address: Address
+  /** Where it listens. */
+  readonly addresses: readonly string[]
+  /** Undefined until it belongs to a cluster, at the latest when `ready` resolves. */
+  readonly clusterId: ClusterId | undefined
+  /**
+   * Resolves when it serves requests, which may take until the nodes named as peers are there. Rejects when it is
+   * stopped before, or must end.
+   */
+  readonly ready: Promise<void>
+  status(): NodeStatus
+  /**
+   * Takes no more requests, lets those that run finish (at most `graceMs`, 10 s unless given), closes the log, and
+   * gives the data directory free. Idempotent.
+   */
+  stop(graceMs?: number): Promise<void>
+}
+
+/** What `startNode` takes: the settings of `kv-server`, under the names of its flags in camel case. */
+export interface StartNodeOptions extends NodeSettings {
+  /** Where it tells what happens. Nowhere unless given. */
+  readonly log?: Log | undefined
+  /**
+   * The node must not go on: its disk failed, the cluster refuses it, or its own code is wrong. It acknowledges nothing
+   * any more. Unless given, the error is thrown where nothing catches it, so that the process ends.
+   */
+  readonly onFatal?: ((error: Error) => void) | undefined
+}
+
+function throwUncaught(error: Error): void {
+  setImmediate(() => {
+    throw error
+  })
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new AssertionError(String(error))
+}
+
+function advertisedAddress(config: NodeConfig, bound: readonly string[], log: Log): Address {
+  if (config.advertise !== undefined) return config.advertise
+  const { host, port } = splitAddress(bound[0]!)
+  if (!isWildcard(host)) return bound[0] as Address
+  const address = formatAddress(hostname(), port) as Address
+  log.info('--addr names every interface and --advertise is not given: the host name is advertised', { address })
+  return address
+}
+
+/** The parts of a node, put together in the one place where that is done. */
+class HostedNode implements RunningNode {
+  readonly id: NodeId
+  readonly address: Address
+  readonly addresses: readonly string[]
+  readonly ready: Promise<void>
+  readonly #core: Node
+  readonly #shutDown: (graceMs: number) => Promise<void>
+  #stopping: Promise<void> | undefined
+
+  constructor(
+    core: Node,
+    address: Address,
+    addresses: readonly string[],
+    ready: Promise<void>,
+    shutDown: (graceMs: number) => Promise<void>,
+  ) {
+    this.id = core.id
+    this.address = address
+    this.addresses = addresses
+    this.ready = ready
+    this.#core = core
+    this.#shutDown = shutDown
+  }
+
+  get clusterId(): ClusterId | undefined {
+    return this.#core.status().clusterId
+  }
+
+  status(): NodeStatus {
+    return this.#core.status()
+  }
+
+  stop(graceMs: number = limits.shutdownGraceMs): Promise<void> {
+    this.#stopping ??= this.#shutDown(graceMs)
+    return this.#stopping
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+}
+
+/** Puts a node together from a checked configuration, and starts it. Rejects with FatalError, KvError or DiskError. */
+export async function startConfiguredNode(
+  config: NodeConfig,
+  log: Log,
+  onFatal: (error: Error) => void,
+): Promise<RunningNode> {
+  const directory = await openDataDirectory(config.dataDir)
+  let failed = false
+  const fail = (error: unknown): void => {
+    if (failed) return
+    failed = true
+    onFatal(asError(error))
+  }
+  const clock = new NodeClock()
+  const host = new GrpcHost(log, fail)
+  let core: Node | undefined
+  const context: ServiceContext = { clock, log, node: () => core, onBug: fail }
+  const sessions = new SessionService(context)
+  host.addService(kvDefinition, kvService(context, sessions))
+  host.addService(ClusterService, clusterService(context))
+  const health = new Health(host.server)
+  try {
+    const bound = await host.bind(config.addr)
+    const address = advertisedAddress(config, bound, log)
+    const started = await startCore(config, { directory, clock, host, log, listenAddress: bound[0]!, address, fail })
+    core = started
+    const ready = started.ready().then(() => health.set(true))
+    // Whoever does not wait for it is not to be ended by its rejection.
+    ready.catch(() => undefined)
+    return new HostedNode(started, address, bound, ready, async (graceMs) => {
+      health.set(false)
+      try {
+        await started.stop(graceMs)
+      } finally {
+        sessions.close('the node stops')
+        await host.stop(graceMs)
+        directory.close()
+      }
+    })
+  } catch (error) {
+    await host.stop(0)
+    directory.close()
+    throw error
+  }
+}
+
+interface CoreParts {
+  readonly directory: DataDirectory
+  readonly clock: NodeClock
+  readonly host: GrpcHost
+  readonly log: Log
+  readonly listenAddress: string
+  readonly address: Address
+  readonly fail: (error: unknown) => void
+}
+
+function startCore(config: NodeConfig, parts: CoreParts): Promise<Node> {
+  return startCoreNode({
+    clock: parts.clock,
+    random: new NodeRandom(),
+    disk: new NodeDisk(parts.directory.path),
+    network: parts.host.network,
+    log: parts.log,
+    id: config.id,
+    listenAddress: parts.listenAddress as Address,
+    advertiseAddress: parts.address,
+    peers: config.peers,
+    replication: config.replication,
+    virtualNodes: config.virtualNodes,
+    zone: config.zone,
+    weight: config.weight,
+    maxClockDriftMs: config.maxClockDrift,
+    probeIntervalMs: config.probeIntervalMs,
+    probeTimeoutMs: config.probeTimeoutMs,
+    fsync: config.fsync,
+    fsyncIntervalMs: config.fsyncIntervalMs,
+    snapshotIntervalMs: config.snapshotInterval,
+    snapshotWalBytes: config.snapshotWalBytes,
+    onFatal: parts.fail,
+  })
+}
+
+/**
+ * Starts a node inside this process. Settings are those of `kv-server`, with the same defaults; neither the environment
+ * nor a file is read. Resolves when it listens; see `ready` for when it serves.
+ *
+ * Rejects with KvError `invalid-argument` that names the setting, with FatalError where the data directory or the
+ * address cannot be had (`reason` says which), and with DiskError.
+ */
+export async function startNode(options: StartNodeOptions = {}): Promise<RunningNode> {
+  const { log = silentLog, onFatal = throwUncaught, ...given } = options
+  return startConfiguredNode(resolveConfig([programSource(given)]), log, onFatal)
+}

@@ -1,0 +1,71 @@
+import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
+import { Cancellation, KvError, limits } from '@quorumkv/internal/base'
+import type { Node } from '@quorumkv/internal/cluster'
+import type { Clock } from '@quorumkv/internal/env'
+import { type OperationKind, toStatus } from './errors.js'
+import { reportBug, requireNode, type ServiceContext } from './service-context.js'
+import { clampTimeoutMs } from './validation.js'
+
+/**
+ * How much earlier than the caller's deadline the node gives up: at the deadline itself gRPC ends the call on both
+ * sides, and whether a write was applied would never be told.
+ */
+const replyLeadMs = 10
+
+/** How long the node tries, of the time for which a caller waits; 0 stands for the default. */
+export function giveUpAfterMs(timeoutMs: number): number {
+  const clampedMs = clampTimeoutMs(timeoutMs)
+  return clampedMs - Math.min(replyLeadMs, clampedMs / 10)
+}
+
+/** The parts of a call that do not depend on its kind. */
+export type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, 'getDeadline' | 'on'>
+
+/**
+ * How long a caller still waits; the default where it set no deadline. Throws `timeout` when the deadline has passed.
+ */
+export function timeLeftMs(call: AnyCall, clock: Clock): number {
+  const deadline = call.getDeadline()
+  const leftMs = (deadline instanceof Date ? deadline.getTime() : deadline) - clock.wallMs()
+  if (leftMs <= 0) {
+    throw new KvError('timeout', 'the deadline had passed before the work was begun', { outcome: 'not-applied' })
+  }
+  return leftMs === Number.POSITIVE_INFINITY ? limits.requestTimeoutMs : leftMs
+}
+
+/** A cancellation for when the caller goes away. */
+export function cancellationOf(call: AnyCall): Cancellation {
+  const cancellation = new Cancellation()
+  // Also emitted when a call has ended in order; cancelling what is settled has no effect.
+  call.on('cancelled', () => cancellation.cancel())
+  return cancellation
+}
+
+export interface UnaryScope {
+  readonly node: Node
+  /** On the node's monotonic clock. */
+  readonly deadlineMs: number
+  readonly cancellation: Cancellation
+}
+
+/** Runs one unary call: whatever `run` throws or rejects with becomes its status. */
+export function answerUnary<Request, Response>(
+  call: ServerUnaryCall<Request, Response>,
+  callback: sendUnaryData<Response>,
+  context: ServiceContext,
+  kind: OperationKind,
+  run: (request: Request, scope: UnaryScope) => Promise<Response>,
+): void {
+  const fail = (error: unknown): void => {
+    reportBug(context, error)
+    callback(toStatus(error, kind))
+  }
+  try {
+    const node = requireNode(context)
+    const timeoutMs = giveUpAfterMs(timeLeftMs(call, context.clock))
+    const scope = { node, deadlineMs: context.clock.monotonicMs() + timeoutMs, cancellation: cancellationOf(call) }
+    run(call.request, scope).then((response) => callback(null, response), fail)
+  } catch (error) {
+    fail(error)
+  }
+}

@@ -1,0 +1,77 @@
+import { invalidArgument, limits } from '@quorumkv/internal/base'
+import type { Consistency } from '@quorumkv/internal/replication'
+import type { DeleteRequest, GetRequest, PutRequest, ScanRequest } from '@quorumkv/proto/kv/v1/kv'
+
+/*
+ * Requests are checked here, once, before anything is done for them. Field names are those of the schema, because
+ * that is what a caller in any language sees.
+ */
+
+const consistencies: readonly Consistency[] = ['quorum', 'one', 'quorum', 'all']
+
+/** Throws `invalid-argument` for a number that the schema does not know. */
+export function parseConsistency(value: number): Consistency {
+  const consistency = consistencies[value]
+  if (consistency === undefined) {
+    throw invalidArgument('consistency', `must be 0 (default), 1 (ONE), 2 (QUORUM) or 3 (ALL), got ${value}`)
+  }
+  return consistency
+}
+
+function checkKey(key: Uint8Array): void {
+  if (key.length === 0 || key.length > limits.keyBytesMax) {
+    throw invalidArgument('key', `must be 1 to ${limits.keyBytesMax} bytes, got ${key.length}`)
+  }
+}
+
+/** Throws `invalid-argument`. */
+export function checkGet(request: GetRequest): Consistency {
+  checkKey(request.key)
+  return parseConsistency(request.consistency)
+}
+
+/** Throws `invalid-argument`. */
+export function checkDelete(request: DeleteRequest): Consistency {
+  checkKey(request.key)
+  return parseConsistency(request.consistency)
+}
+
+export interface CheckedPut {
+  readonly consistency: Consistency
+  readonly ttlMs: number | undefined
+}
+
+/** Throws `invalid-argument`. */
+export function checkPut(request: PutRequest): CheckedPut {
+  checkKey(request.key)
+  if (request.value.length > limits.valueBytesMax) {
+    throw invalidArgument('value', `must be at most ${limits.valueBytesMax} bytes, got ${request.value.length}`)
+  }
+  const ttlMs = request.ttlMs === undefined ? undefined : Number(request.ttlMs)
+  if (ttlMs !== undefined && (ttlMs < 1 || ttlMs > limits.ttlMsMax)) {
+    throw invalidArgument('ttl_ms', `must be absent or 1 to ${limits.ttlMsMax}, got ${request.ttlMs}`)
+  }
+  return { consistency: parseConsistency(request.consistency), ttlMs }
+}
+
+export interface CheckedScan {
+  readonly consistency: Consistency
+  readonly pageSize: number
+}
+
+/** Throws `invalid-argument`. A page size above the limit is cut to it: a scan returns the same entries either way. */
+export function checkScan(request: ScanRequest): CheckedScan {
+  if (request.prefix.length > limits.keyBytesMax) {
+    throw invalidArgument('prefix', `must be at most ${limits.keyBytesMax} bytes, got ${request.prefix.length}`)
+  }
+  const wanted = request.pageSize === 0 ? limits.scanPageEntriesDefault : request.pageSize
+  return {
+    consistency: parseConsistency(request.consistency),
+    pageSize: Math.min(wanted, limits.scanPageEntriesMax),
+  }
+}
+
+/** A caller's time, bounded: nobody waits longer than the limit, and 0 is the default. */
+export function clampTimeoutMs(timeoutMs: number): number {
+  return timeoutMs === 0 ? limits.requestTimeoutMs : Math.min(timeoutMs, limits.requestTimeoutMsMax)
+}
