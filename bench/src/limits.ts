@@ -1,0 +1,22 @@
+/** Every named limit of the benchmark, unit last. */
+export const limits = {
+  /** Errors of one kind of load after which it ends: a cluster that refuses everything is not measured to the end. */
+  errorsMax: 1000,
+  /** Of these, so many are shown word for word. */
+  errorExamplesMax: 5,
+
+  secondsMax: 3600,
+  /** What the client accepts at a time by default. */
+  inFlightMax: 16_384,
+  valueBytesMax: 1_048_576,
+  /** Operations in flight while the keys are loaded, and how long that may take. */
+  loadInFlight: 256,
+  loadMs: 600_000,
+
+  nodesMax: 9,
+  nodeReadyMs: 60_000,
+  /** A node that was told to stop is killed after this long. */
+  nodeStopMs: 15_000,
+  /** Lines of a node's log that are kept, to be shown when it fails. */
+  logLinesMax: 20,
+} as const

@@ -1,0 +1,62 @@
+import { constants } from 'node:os'
+import { Command, CommanderError } from 'commander'
+import { runClusterBenchmark } from './cluster-benchmark.js'
+import { addClusterOptions, type ClusterSettings } from './options.js'
+import { formatReport } from './report.js'
+
+/** 0: measured, and every operation was right. Ended by a signal: 128 and its number, as shells report it. */
+const exitStatus = { done: 0, failed: 1, usage: 2 } as const
+
+class InterruptedError extends Error {
+  override readonly name = 'InterruptedError'
+  readonly status: number
+
+  constructor(signal: NodeJS.Signals) {
+    super(`ended by ${signal}`)
+    this.status = 128 + constants.signals[signal]
+  }
+}
+
+/** Aborted by the first Ctrl-C, SIGTERM or SIGHUP, which lets the nodes be stopped; a second one ends this process at once. */
+function interruption(): AbortSignal {
+  const controller = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      const error = new InterruptedError(name)
+      if (controller.signal.aborted) process.exit(error.status)
+      controller.abort(error)
+    })
+  }
+  return controller.signal
+}
+
+async function cluster(settings: ClusterSettings): Promise<void> {
+  const report = await runClusterBenchmark(settings, interruption(), (text) => process.stderr.write(`${text}\n`))
+  process.stdout.write(settings.json === true ? `${JSON.stringify(report)}\n` : formatReport(report))
+  process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+}
+
+function buildProgram(): Command {
+  const program = new Command('bench').description('Benchmarks of QuorumKV.').exitOverride()
+  const command = program
+    .command('cluster', { isDefault: true })
+    .description('puts and gets on a cluster: one at a time, and many in flight (the default)')
+    .allowExcessArguments(false)
+  addClusterOptions(command).action(cluster)
+  return program
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitStatus.done : exitStatus.usage
+  return error instanceof InterruptedError ? error.status : exitStatus.failed
+}
+
+try {
+  await buildProgram().parseAsync()
+} catch (error) {
+  // Commander has already said what it found wrong.
+  if (!(error instanceof CommanderError)) {
+    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`)
+  }
+  process.exitCode = statusOf(error)
+}
