@@ -1,6 +1,6 @@
 import { assert } from '../base/index.js'
 import type { Clock, Timer } from '../env/index.js'
-import type { EventOwner, Scheduler, SimEvent } from './scheduler.js'
+import { type EventOwner, type Scheduler, type SimEvent, tickMs } from './scheduler.js'
 
 /** The clock of one machine: how its time differs from the true time of the simulation. Outlives its processes. */
 export class SimMachineClock {
@@ -85,7 +85,8 @@ export class SimClock implements Clock {
     return { cancel: () => this.#scheduler.cancel(event) }
   }
 
+  /** A turn of the loop takes one tick of time: so a program that only waits for something else lets it happen. */
   defer(fire: () => void): void {
-    this.#scheduler.schedule(this.#owner, 'defer', 0, fire)
+    this.#scheduler.schedule(this.#owner, 'defer', tickMs, fire)
   }
 }

@@ -3,7 +3,7 @@ import { DiskError, type DiskFile, type OpenMode } from '../env/index.js'
 import type { SimDisk } from './disk.js'
 import type { DiskOperation } from './disk-faults.js'
 import type { FileNode } from './disk-image.js'
-import type { EventOwner } from './scheduler.js'
+import { type EventOwner, neverSettles } from './scheduler.js'
 
 /** An open file of one process. Holds its user to the contract: no overlap, no write to what was given away. */
 export class SimFile implements DiskFile {
@@ -75,6 +75,7 @@ export class SimFile implements DiskFile {
   }
 
   async close(): Promise<void> {
+    if (!this.#owner.alive) return await neverSettles()
     if (this.#closed) return
     assert(this.#readsRunning === 0 && !this.#changeRunning, `${this.path}: closed while an operation runs`)
     this.#closed = true
@@ -92,6 +93,7 @@ export class SimFile implements DiskFile {
   }
 
   async #share<T>(operation: DiskOperation, bytes: number, apply: () => T): Promise<T> {
+    if (!this.#owner.alive) return await neverSettles()
     this.#assertUsable(operation)
     this.#readsRunning++
     try {
@@ -101,12 +103,14 @@ export class SimFile implements DiskFile {
     }
   }
 
-  #change<T>(operation: DiskOperation, bytes: number, apply: () => T): Promise<T> {
+  async #change<T>(operation: DiskOperation, bytes: number, apply: () => T): Promise<T> {
+    if (!this.#owner.alive) return await neverSettles()
     assert(this.#mode !== 'read', `${this.path} was opened for reading only`)
-    return this.#run(operation, bytes, apply)
+    return await this.#run(operation, bytes, apply)
   }
 
   async #run<T>(operation: DiskOperation, bytes: number, apply: () => T, onFault?: () => void): Promise<T> {
+    if (!this.#owner.alive) return await neverSettles()
     this.#assertUsable(operation)
     assert(this.#readsRunning === 0, `${this.path}: ${operation} overlaps a read`)
     this.#changeRunning = true

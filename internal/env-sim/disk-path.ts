@@ -1,6 +1,6 @@
 import { assert } from '../base/index.js'
-import { DiskError } from '../env/index.js'
-import type { DirectoryNode, DiskNode } from './disk-image.js'
+import { DiskError, type DiskErrorCode } from '../env/index.js'
+import type { DirectoryNode, DiskNode, FileNode } from './disk-image.js'
 
 /** The parts of a relative path; none for the root, which is written '' or '.'. Other shapes are bugs. */
 export function splitPath(path: string): string[] {
@@ -11,29 +11,55 @@ export function splitPath(path: string): string[] {
   return parts
 }
 
-/** The node at a path, or undefined where its directory is there and the name is not. Fails like `open` otherwise. */
-export function findNode(root: DirectoryNode, operation: string, path: string): DiskNode | undefined {
-  let node: DiskNode | undefined = root
-  for (const part of splitPath(path)) {
-    if (node === undefined) throw new DiskError('not-found', operation, path)
-    if (node.kind !== 'directory') throw new DiskError('io', operation, path, new Error('not a directory'))
-    node = node.entries.get(part)
+/**
+ * Finds things in the tree for one operation. Failures are DiskErrors about `path`, which is what the caller named
+ * first, even where another path or a directory on the way is at fault: so does the machine's file system.
+ */
+export class PathFinder {
+  readonly #root: DirectoryNode
+  readonly #operation: string
+  readonly #path: string
+
+  constructor(root: DirectoryNode, operation: string, path: string) {
+    this.#root = root
+    this.#operation = operation
+    this.#path = path
   }
-  return node
-}
 
-/** The directory at a path. Fails with `not-found`, or with `io` where it is a file. */
-export function findDirectory(root: DirectoryNode, operation: string, path: string): DirectoryNode {
-  const node = findNode(root, operation, path)
-  if (node === undefined) throw new DiskError('not-found', operation, path)
-  if (node.kind !== 'directory') throw new DiskError('io', operation, path, new Error('not a directory'))
-  return node
-}
+  fail(code: DiskErrorCode, detail?: string): DiskError {
+    return new DiskError(code, this.#operation, this.#path, detail === undefined ? undefined : new Error(detail))
+  }
 
-/** The directory that holds the last part of a path, and that part. */
-export function findParent(root: DirectoryNode, operation: string, path: string): [DirectoryNode, string] {
-  const parts = splitPath(path)
-  const name = parts.pop()
-  assert(name !== undefined, `${operation} needs a name, not the root`)
-  return [findDirectory(root, operation, parts.join('/')), name]
+  /** The node at a path, or undefined where its directory is there and the name is not. */
+  node(path: string = this.#path): DiskNode | undefined {
+    let node: DiskNode | undefined = this.#root
+    for (const part of splitPath(path)) {
+      if (node === undefined) throw this.fail('not-found')
+      if (node.kind !== 'directory') throw this.fail('io', 'not a directory')
+      node = node.entries.get(part)
+    }
+    return node
+  }
+
+  directory(path: string = this.#path): DirectoryNode {
+    const node = this.node(path)
+    if (node === undefined) throw this.fail('not-found')
+    if (node.kind !== 'directory') throw this.fail('io', 'not a directory')
+    return node
+  }
+
+  /** The directory that holds the last part of a path, and that part. */
+  parent(path: string = this.#path): [DirectoryNode, string] {
+    const parts = splitPath(path)
+    const name = parts.pop()
+    assert(name !== undefined, 'a file needs a name')
+    return [this.directory(parts.join('/')), name]
+  }
+
+  /** A file that is there. */
+  file(node: DiskNode | undefined): FileNode {
+    if (node === undefined) throw this.fail('not-found')
+    if (node.kind !== 'file') throw this.fail('io', 'is a directory')
+    return node
+  }
 }

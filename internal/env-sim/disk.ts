@@ -3,7 +3,7 @@ import { type Disk, DiskError } from '../env/index.js'
 import { type DiskOperation, DriveFaults } from './disk-faults.js'
 import { type CrashPolicy, DirectoryNode, type FileNode } from './disk-image.js'
 import { MountedDisk } from './disk-mount.js'
-import { findNode, splitPath } from './disk-path.js'
+import { splitPath } from './disk-path.js'
 import type { SimRandom } from './random.js'
 import type { EventOwner, Scheduler } from './scheduler.js'
 
@@ -103,16 +103,16 @@ export class SimDisk {
 
   /** Bit rot: turns over the bits of `mask` in the byte at `offset`, for readers and on the medium. */
   corrupt(path: string, offset: number, mask = 1): void {
-    const node = findNode(this.#root, 'corrupt', path)
-    assert(node?.kind === 'file', `there is no file ${path} to corrupt`)
+    const node = this.#file(path)
+    assert(node !== undefined, `there is no file ${path} to corrupt`)
     assert(offset >= 0 && offset < node.volatile.size, `${path} has no byte ${offset}`)
     node.flip(offset, mask)
   }
 
-  /** The contents of a file as a reader would see them now, without the drive taking notice. */
+  /** The contents of a file as a reader would see them now, without the drive taking notice; undefined: no such file. */
   peek(path: string): Uint8Array | undefined {
-    const node = findNode(this.#root, 'peek', path)
-    if (node?.kind !== 'file') return undefined
+    const node = this.#file(path)
+    if (node === undefined) return undefined
     const bytes = new Uint8Array(node.volatile.size)
     node.volatile.read(bytes, 0)
     return bytes
@@ -163,6 +163,14 @@ export class SimDisk {
       this.#underWay.add(pending)
       this.#scheduler.schedule(owner, 'disk', this.#delayMs(operation, bytes), fire, bytes)
     })
+  }
+
+  #file(path: string): FileNode | undefined {
+    let found: FileNode | undefined
+    visitFiles(this.#root, '', (each, file) => {
+      if (each === path) found = file
+    })
+    return found
   }
 
   #checkFaults(operation: DiskOperation, path: string, onFault: (() => void) | undefined): void {

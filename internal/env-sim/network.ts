@@ -2,7 +2,7 @@ import { assert, KvError, parseAddress } from '../base/index.js'
 import type { Channel, Link, Listener, Network } from '../env/index.js'
 import { SimLink, type Wire } from './link.js'
 import type { SimRandom } from './random.js'
-import { type EventOwner, nobody, type Scheduler } from './scheduler.js'
+import { type EventOwner, neverSettles, nobody, type Scheduler } from './scheduler.js'
 
 export interface NetworkOptions {
   /** One way, in virtual milliseconds: a uniform choice for each message. Default 0.05 to 0.5. */
@@ -169,7 +169,7 @@ export class SimNetwork {
   }
 
   async #listen(host: string, owner: EventOwner, address: string, accept: BoundListener['accept']): Promise<Listener> {
-    if (!owner.alive) return new Promise(() => {}) // never settles: whoever waits for it is dead
+    if (!owner.alive) return neverSettles()
     const [wanted, port] = splitAddress(parseAddress(address, 'address', { allowPortZero: true }))
     if (wanted !== host) throw new KvError('unavailable', `${host} cannot listen on ${address}: not its own name`)
     const bound = `${host}:${port === 0 ? this.#nextPort++ : port}`

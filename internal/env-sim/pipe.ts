@@ -37,6 +37,7 @@ export class Pipe {
   #givingUp: SimEvent | undefined
   /** Everything vanishes, for good: the other end has forgotten the link without telling. */
   #mute = false
+  #overrunReported = false
 
   constructor(wire: Wire, source: SimLink, target: SimLink, earliestMs: number) {
     this.#wire = wire
@@ -47,11 +48,11 @@ export class Pipe {
 
   /** Takes a message; false when the sender should wait for `drain`. */
   push(message: Uint8Array): boolean {
-    this.#queuedBytes += message.length + messageOverheadBytes
     if (this.#queuedBytes > limits.linkQueueBytesMax) {
-      this.source.fail(`more than ${limits.linkQueueBytesMax} bytes were sent without waiting for drain`, 0)
+      this.#overrun()
       return false
     }
+    this.#queuedBytes += message.length + messageOverheadBytes
     this.#enqueue(message.slice(), message, '')
     if (this.#queuedBytes > sendMarkBytes) this.#pastMark = true
     return !this.#pastMark
@@ -83,6 +84,17 @@ export class Pipe {
     if (this.#parcels.length === 0) return
     if (this.#delivery !== undefined) this.#wire.scheduler.cancel(this.#delivery)
     this.#schedule(this.#wire.latencyMs(this.source.host, this.target.host))
+  }
+
+  /** The sender has ignored what `send` told it for too long. */
+  #overrun(): void {
+    if (this.#overrunReported) return
+    this.#overrunReported = true
+    const { source, target } = this
+    source.fail(`more than ${limits.linkQueueBytesMax} bytes were sent without waiting for drain`, 0)
+    if (!this.#mute && this.#wire.reaches(source.host, target.host)) {
+      target.fail('reset by the other side', this.#wire.latencyMs(source.host, target.host))
+    }
   }
 
   #enqueue(bytes: Uint8Array | undefined, original: Uint8Array | undefined, reason: string): void {

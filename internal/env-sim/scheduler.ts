@@ -38,6 +38,11 @@ export class EventOwner {
 /** Owns what no process does: faults that a test has planned, packets under way. Lives for ever. */
 export const nobody: EventOwner = new EventOwner('nobody')
 
+/** The answer to whoever has died. */
+export function neverSettles(): Promise<never> {
+  return new Promise(() => {})
+}
+
 /** One event that has run, as an observer sees it. */
 export interface ObservedEvent {
   readonly timeMs: number
@@ -59,6 +64,9 @@ const ticksPerMs = 1024
 export function roundUpMs(ms: number): number {
   return Math.ceil(ms * ticksPerMs) / ticksPerMs
 }
+
+/** One tick, in milliseconds: about a microsecond. */
+export const tickMs: number = 1 / ticksPerMs
 
 /** Virtual time: what happens, in the order (time, sequence), one event at a time. */
 export class Scheduler {
