@@ -65,23 +65,29 @@ export class ClusterCalls {
     const endAt = this.endOf(options)
     let lastError: KvError | undefined
     for (let failures = 0; ; failures++) {
-      try {
-        const view = await this.topologyBy(endAt, options)
-        lastError = await this.quorumMissing(view, endAt, options)
-        if (lastError === undefined) return
-      } catch (error) {
-        this.dispatcher.lifetime.check()
-        lastError = asKvError(error)
-        if (!lastError.retryable) throw lastError
-      }
+      const failure = await this.notReady(endAt, options)
+      if (failure === undefined) return
+      if (!failure.retryable) throw failure
       const remainingMs = endAt - performance.now()
-      if (remainingMs <= 0) throw timeoutError('the cluster did not become ready', lastError)
+      // Timers count whole milliseconds. An attempt that was cut off by the deadline says less than the one before.
+      const over = remainingMs < 1
+      if (!over || lastError === undefined) lastError = failure
+      if (over) throw timeoutError('the cluster did not become ready', lastError)
       const pauseMs = limits.retryMsMin + backoffMs(failures, limits.retryMsMin, limits.retryMsMax)
       await this.dispatcher.lifetime.pause(Math.min(remainingMs, pauseMs), options.signal)
     }
   }
 
-  /** Undefined: a majority of the members answers. */
+  /** Undefined: the topology is known and a majority of the members answers. */
+  private async notReady(endAt: number, options: CallOptions): Promise<KvError | undefined> {
+    try {
+      return await this.quorumMissing(await this.topologyBy(endAt, options), endAt, options)
+    } catch (error) {
+      this.dispatcher.lifetime.check()
+      return asKvError(error)
+    }
+  }
+
   private async quorumMissing(view: TopologyView, endAt: number, options: CallOptions): Promise<KvError | undefined> {
     const attemptEndAt = Math.min(endAt, performance.now() + limits.topologyAttemptMs)
     const errors: KvError[] = []

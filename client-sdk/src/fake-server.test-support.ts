@@ -120,6 +120,8 @@ export class FakeNode {
   port = 0
   sessions = 0
   topologyCalls = 0
+  openScans = 0
+  pagesSent = 0
   statusCalls = 0
   /** Answers nothing any more, like a process that was stopped. */
   hung = false
@@ -226,7 +228,7 @@ export class FakeNode {
       const fault = this.fault(operation)
       if (fault === 'silence') continue
       if (fault === 'break') {
-        call.destroy()
+        call.emit('error', { code: status.UNAVAILABLE, details: 'session broken on purpose' })
         return
       }
       const outcome = fault ?? this.execute(operation)
@@ -279,7 +281,9 @@ export class FakeNode {
 
   private scan(call: ServerWritableStream<ScanRequest, ScanResponse>): void {
     this.scans.push(call.request)
+    this.openScans++
     call.on('error', () => undefined)
+    call.on('close', () => this.openScans--)
     const { prefix, cursor, keysOnly } = call.request
     const pageSize = call.request.pageSize === 0 ? this.pageSize : call.request.pageSize
     const after = cursor.toString('latin1')
@@ -300,6 +304,7 @@ export class FakeNode {
         const key = Buffer.from(name, 'latin1')
         return { key, value: keysOnly ? Buffer.alloc(0) : value, version: { hlc, node: this.number }, expiresAtMs }
       })
+      this.pagesSent++
       const response = { entries, cursor: more ? Buffer.from(page[page.length - 1]!, 'latin1') : Buffer.alloc(0) }
       if (!more) {
         call.write(response)

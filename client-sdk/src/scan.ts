@@ -4,7 +4,8 @@ import { expiryOf, ownBytes, prefixBytes, textOf, wireConsistency } from './code
 import type { Dispatcher } from './dispatcher.js'
 import { invalidArgument, KvError } from './errors.js'
 import { limits } from './limits.js'
-import { checkConsistency, checkTimeout, checkWhole } from './options.js'
+import { checkConsistency, checkWhole } from './options.js'
+import { callTimeoutMs } from './requests.js'
 import { backoffMs } from './retry.js'
 import type { Session } from './session.js'
 import { cancelledBy } from './signals.js'
@@ -31,7 +32,7 @@ export function planScan(options: ScanOptions, dispatcher: Dispatcher): ScanPlan
       keysOnly: options.keysOnly ?? false,
       consistency: wireConsistency(consistency),
     },
-    timeoutMs: options.timeoutMs === undefined ? config.timeoutMs : checkTimeout(options.timeoutMs),
+    timeoutMs: callTimeoutMs(options, config),
     signal: options.signal,
   }
 }

@@ -65,7 +65,7 @@ export function breakOf(error: ServiceError, node: string, heard: boolean): Brea
           node,
           cause: error,
         }),
-        refused: true,
+        refused: !heard,
       }
     default:
       return {
