@@ -1,0 +1,309 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { KvClient, type KvClientOptions } from '@quorumkv/client'
+
+/*
+ * The one place where tests construct what they test. Servers are the real program, as `npm run build` made it, each a
+ * process of its own on 127.0.0.1 with a data directory of its own. Whatever is started here is killed, by its pid, at
+ * the latest when the test's process ends.
+ */
+
+const program = fileURLToPath(new URL('../server/bin/kv-server.js', import.meta.url))
+
+/** How long a server may take for anything that it is told to do. Generous: the machine may be busy. */
+const patienceMs = 30_000
+/** Lines of a server's log that are kept. */
+const linesMax = 5_000
+
+const running = new Set<ChildProcess>()
+const directories = new Set<string>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+  for (const path of directories) rmSync(path, { recursive: true, force: true })
+})
+
+/** Waits until `holds`, or throws after `withinMs` saying `what` did not come about. */
+export async function eventually(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  withinMs: number = patienceMs,
+): Promise<void> {
+  const endMs = performance.now() + withinMs
+  while (!(await holds())) {
+    if (performance.now() > endMs) throw new Error(`not within ${withinMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+/** A promise with a deadline of its own, so that a test that waits in vain says for what. */
+async function within<T>(what: () => string, promise: Promise<T>, withinMs: number = patienceMs): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${withinMs} ms: ${what()}`)), withinMs)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** What a test's own settings in the environment must not change. */
+function cleanEnvironment(more: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('KV_'))
+  return { ...Object.fromEntries(kept), ...more }
+}
+
+/** A directory that is removed when the test's process ends. */
+export function makeTemporaryDirectory(): string {
+  const path = mkdtempSync(join(tmpdir(), 'quorumkv-'))
+  directories.add(path)
+  return path
+}
+
+/** Ports that nobody has at this moment. Taken all at once, so that they differ. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer())
+  const ports = await Promise.all(
+    servers.map(async (server) => {
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      return (server.address() as AddressInfo).port
+    }),
+  )
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
+  return ports
+}
+
+/** One line of a server's log. */
+export interface LogLine {
+  readonly level: string
+  readonly msg: string
+  readonly [fact: string]: unknown
+}
+
+export interface Exit {
+  /** Null: ended by `signal`. */
+  readonly status: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+export interface ServerOptions {
+  /** Undefined: any free one, the same after a restart. */
+  readonly port?: number
+  readonly id?: string
+  readonly peers?: readonly string[]
+  /** Undefined: a new one. */
+  readonly dataDir?: string
+  readonly flags?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+/** One life of a server: from its start to its end. */
+class Life {
+  readonly child: ChildProcess
+  readonly lines: LogLine[] = []
+  /** What it wrote that is not a line of its log. */
+  stray = ''
+  readonly exited: Promise<Exit>
+  readonly ready: Promise<LogLine>
+
+  constructor(argv: readonly string[], environment: Readonly<Record<string, string>>) {
+    this.child = spawn(process.execPath, [program, ...argv], {
+      env: cleanEnvironment(environment),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    running.add(this.child)
+    this.exited = once(this.child, 'close').then(([status, signal]) => {
+      running.delete(this.child)
+      return { status, signal } as Exit
+    })
+    this.ready = new Promise((resolve, reject) => {
+      const take = (text: string): void => {
+        if (!text.startsWith('{')) {
+          this.stray += `${text}\n`
+          return
+        }
+        const line = JSON.parse(text) as LogLine
+        this.lines.push(line)
+        if (this.lines.length > linesMax) this.lines.shift()
+        if (line.msg === 'ready') resolve(line)
+      }
+      for (const stream of [this.child.stdout!, this.child.stderr!]) createInterface(stream).on('line', take)
+      void this.exited.then((exit) =>
+        reject(new Error(`ended before it was ready: ${JSON.stringify(exit)}\n${this.log}`)),
+      )
+    })
+    // A test that only waits for the end does not wait for this.
+    this.ready.catch(() => undefined)
+  }
+
+  get log(): string {
+    return this.stray + this.lines.map((line) => JSON.stringify(line)).join('\n')
+  }
+}
+
+/** A kv-server that can be stopped, killed and started again on the same port and data directory. */
+export class TestServer implements AsyncDisposable {
+  readonly dataDir: string
+  readonly #options: ServerOptions
+  #port: number
+  #life: Life
+
+  /** Starts the process; `ready` waits for it. */
+  constructor(options: ServerOptions = {}) {
+    this.#options = options
+    this.dataDir = options.dataDir ?? makeTemporaryDirectory()
+    this.#port = options.port ?? 0
+    this.#life = this.#begin()
+  }
+
+  /** `127.0.0.1:port`; known once it has been ready. */
+  get address(): string {
+    if (this.#port === 0) throw new Error('the server has not been ready yet')
+    return `127.0.0.1:${this.#port}`
+  }
+
+  get pid(): number {
+    return this.#life.child.pid!
+  }
+
+  /** The log of this life. */
+  get lines(): readonly LogLine[] {
+    return this.#life.lines
+  }
+
+  get exited(): Promise<Exit> {
+    return this.#life.exited
+  }
+
+  /** The line that says so. */
+  async ready(): Promise<LogLine> {
+    const line = await within(() => `ready\n${this.#life.log}`, this.#life.ready)
+    const [address] = line['addresses'] as string[]
+    this.#port = Number(address!.slice(address!.lastIndexOf(':') + 1))
+    return line
+  }
+
+  /** Sends a signal without waiting. */
+  signal(signal: NodeJS.Signals): void {
+    this.#life.child.kill(signal)
+  }
+
+  /** As a crash does: nothing is flushed, nothing is said. */
+  async kill(): Promise<void> {
+    this.signal('SIGKILL')
+    await within(() => 'killed', this.exited)
+  }
+
+  /** As an operator does. */
+  async stop(): Promise<Exit> {
+    this.signal('SIGTERM')
+    return await within(() => `stopped\n${this.#life.log}`, this.exited)
+  }
+
+  /** Starts it again after it has ended; `ready` waits for it. */
+  start(): void {
+    if (running.has(this.#life.child)) throw new Error('the server still runs')
+    this.#life = this.#begin()
+  }
+
+  async restart(): Promise<LogLine> {
+    await this.kill()
+    this.start()
+    return await this.ready()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // One that was stopped by SIGSTOP dies of this, too.
+    if (running.has(this.#life.child)) await this.kill()
+  }
+
+  #begin(): Life {
+    const { id, peers = [], flags = [], environment = {} } = this.#options
+    const argv = ['--addr', `127.0.0.1:${this.#port}`, '--data-dir', this.dataDir, '--log-format', 'json']
+    if (id !== undefined) argv.push('--id', id)
+    if (peers.length > 0) argv.push('--peers', peers.join(','))
+    return new Life([...argv, ...flags], environment)
+  }
+}
+
+/** Starts a server and waits until it serves. */
+export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
+  const server = new TestServer(options)
+  try {
+    await server.ready()
+    return server
+  } catch (error) {
+    await server[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** Servers that form one cluster. */
+export class TestCluster implements AsyncDisposable {
+  readonly servers: readonly TestServer[]
+
+  constructor(servers: readonly TestServer[]) {
+    this.servers = servers
+  }
+
+  get addresses(): string[] {
+    return this.servers.map(({ address }) => address)
+  }
+
+  async ready(): Promise<void> {
+    await Promise.all(this.servers.map((server) => server.ready()))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.servers.map((server) => server[Symbol.asyncDispose]()))
+  }
+}
+
+/** Starts servers named n1, n2, …, all with the same list of peers, and waits until they serve. */
+export async function startServers(
+  count: number,
+  options: Omit<ServerOptions, 'id' | 'port' | 'peers' | 'dataDir'> = {},
+): Promise<TestCluster> {
+  const ports = await freePorts(count)
+  const peers = ports.map((port) => `127.0.0.1:${port}`)
+  const cluster = new TestCluster(ports.map((port, i) => new TestServer({ ...options, port, peers, id: `n${i + 1}` })))
+  try {
+    await cluster.ready()
+    return cluster
+  } catch (error) {
+    await cluster[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** What a program that ends by itself did. */
+export interface Run extends Exit {
+  readonly output: string
+}
+
+/** Runs kv-server with just these arguments, and waits for its end. */
+export async function runServer(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Run> {
+  const life = new Life(argv, environment)
+  try {
+    const exit = await within(() => `the end of kv-server ${argv.join(' ')}\n${life.log}`, life.exited)
+    return { ...exit, output: life.log }
+  } finally {
+    life.child.kill('SIGKILL')
+  }
+}
+
+/** A client of these servers, with time enough for a busy machine. */
+export function makeClient(addresses: readonly string[], options: Partial<KvClientOptions> = {}): KvClient {
+  return new KvClient({ endpoints: [...addresses], timeoutMs: 20_000, ...options })
+}
