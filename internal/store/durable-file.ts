@@ -77,8 +77,8 @@ export async function writeDocument(disk: Disk, name: string, payload: Uint8Arra
   checkName(name)
   assert(payload.length <= limits.documentBytesMax, `document ${name} takes ${payload.length} bytes`)
   const bytes = encodeDocument(payload)
-  const file = await createDurably(disk, `${name}.tmp`, name, (fresh) => writeFully(fresh, bytes, 0))
-  await file.close()
+  await disk.makeDirectory('.')
+  await createDurably(disk, `${name}.tmp`, name, (fresh) => writeFully(fresh, bytes, 0))
 }
 
 /** Documents whose contents are JSON: what every one of ours holds that people may have to read. */

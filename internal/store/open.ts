@@ -29,7 +29,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     const startedMs = clock.monotonicMs()
     const recovered = await recover(options, walOptions)
     const wal = await WriteAheadLog.open(walOptions, recovered.tail)
-    if (!recovered.hasManifest) await writeManifest(disk, options)
+    try {
+      if (!recovered.hasManifest) await writeManifest(disk, options)
+    } catch (error) {
+      await wal.close()
+      throw error
+    }
     const { table, tail, snapshot } = recovered
     log.info('opened the store', {
       entries: table.entries,

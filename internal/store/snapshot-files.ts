@@ -72,13 +72,12 @@ export async function takeSnapshot(task: SnapshotTask): Promise<SnapshotInfo> {
   const { disk, clusterId, incarnation, sequence } = task
   const path = snapshotPath(sequence)
   let info: SnapshotInfo | undefined
-  const file = await createDurably(disk, temporaryPath, path, async (fresh) => {
+  await createDurably(disk, temporaryPath, path, async (fresh) => {
     const writer = new SnapshotWriter(fresh, { clusterId, incarnation, sequence })
     await writeSlots(task, writer)
     info = await writer.finish(task.highest())
     await task.syncLog()
   })
-  await file.close()
   await readSnapshot(disk, path, { clusterId, incarnation, sequence }, () => checkStopped(task))
   return info!
 }

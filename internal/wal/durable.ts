@@ -48,26 +48,28 @@ export async function removeIfThere(disk: Disk, path: string): Promise<boolean> 
 
 /**
  * Creates a file under a temporary name in the same directory and gives it its name once `fill` is done and its
- * contents are durable, so that under its name it is always whole. Returns it, still open. If this fails nothing is
- * left that takes room, and what had the name before still has it.
+ * contents are durable, so that under its name it is always whole. If this fails nothing is left that takes room, and
+ * what had the name before still has it.
  */
 export async function createDurably(
   disk: Disk,
   temporary: string,
   path: string,
   fill: (file: DiskFile) => Promise<void>,
-): Promise<DiskFile> {
+): Promise<void> {
   await removeIfThere(disk, temporary)
-  const file = await disk.open(temporary, 'create')
   try {
-    await fill(file)
-    await syncFile(file)
+    const file = await disk.open(temporary, 'create')
+    try {
+      await fill(file)
+      await syncFile(file)
+    } finally {
+      await file.close()
+    }
     await disk.rename(temporary, path)
-    await syncDirectory(disk, directoryOf(path))
-    return file
   } catch (error) {
-    await file.close()
     if (error instanceof DiskError) await removeIfThere(disk, temporary)
     throw error
   }
+  await syncDirectory(disk, directoryOf(path))
 }

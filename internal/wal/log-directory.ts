@@ -24,13 +24,16 @@ function numberOfName(name: string): number | undefined {
   return match === null ? undefined : Number(match[1])
 }
 
-/** Where a new segment is made before it gets its name. */
+/** Creates the file of a new segment and opens it for writing. */
 export async function createSegmentFile(
   disk: Disk,
   number: number,
   fill: (file: DiskFile) => Promise<void>,
 ): Promise<DiskFile> {
-  return createDurably(disk, nextSegmentPath, segmentPath(number), fill)
+  const path = segmentPath(number)
+  await createDurably(disk, nextSegmentPath, path, fill)
+  // Opened anew, so that errors name the file as people find it.
+  return disk.open(path, 'write')
 }
 
 async function readHeader(options: WalOptions, number: number): Promise<DecodedSegmentHeader> {

@@ -22,6 +22,8 @@ export interface LogTail {
   readonly position: number
   /** Something other than zeros stands behind it: the torn tail that has to be cut. */
   readonly torn: boolean
+  /** The last frame is a group, and nothing behind it proves that it was durable. */
+  readonly unsealed: boolean
   readonly lastSequence: number
   /** The header CRC of the last frame, or of the segment's header where it has none. */
   readonly lastCrc: number
@@ -41,6 +43,7 @@ interface SegmentEnd {
   readonly nextSequence: number
   readonly lastCrc: number
   readonly torn: boolean
+  readonly unsealed: boolean
 }
 
 /**
@@ -55,7 +58,7 @@ export async function replayLog(
 ): Promise<LogTail> {
   const last = headers.at(-1)
   if (last === undefined) {
-    return { closed: [], last: undefined, position: 0, torn: false, lastSequence: 0, lastCrc: 0 }
+    return { closed: [], last: undefined, position: 0, torn: false, unsealed: false, lastSequence: 0, lastCrc: 0 }
   }
   checkStart(headers[0]!, request.after)
   const closed: ClosedSegment[] = []
@@ -78,8 +81,8 @@ export async function replayLog(
       found: `the end of the log behind sequence ${end.nextSequence - 1}`,
     })
   }
-  const { position, torn, lastCrc } = end
-  return { closed, last, position, torn, lastSequence: end.nextSequence - 1, lastCrc }
+  const { position, torn, unsealed, lastCrc } = end
+  return { closed, last, position, torn, unsealed, lastSequence: end.nextSequence - 1, lastCrc }
 }
 
 function checkStart(first: DecodedSegmentHeader, after: number): void {
@@ -125,13 +128,14 @@ async function readFrames(
   let position = segmentHeaderBytes
   let sequence = header.firstSequence
   let lastCrc = header.headerCrc
+  let unsealed = false
   while (sequence !== next?.firstSequence) {
     const frame = await readFrame(reader, position, header.number, sequence)
     const damage: Omit<Damage, 'found'> = { path, offset: position, expected: `frame ${sequence} of the log` }
     if (typeof frame === 'string') {
       if (next !== undefined) throw corruption({ ...damage, found: `${frame}, with segment ${next.number} behind it` })
       const torn = await judgeTail(reader, position, header.number, sequence, { ...damage, found: frame })
-      return { position, nextSequence: sequence, lastCrc, torn }
+      return { position, nextSequence: sequence, lastCrc, torn, unsealed }
     }
     if (frame.kind === 'end') {
       const found = `the mark that the log goes on in segment ${header.number + 1}`
@@ -146,6 +150,7 @@ async function readFrames(
     }
     position += frameHeaderBytes + frame.payloadBytes
     lastCrc = frame.headerCrc
+    unsealed = frame.kind === 'group'
     sequence++
   }
   if (next.previousCrc !== lastCrc) {
@@ -156,7 +161,7 @@ async function readFrames(
       found: hex(next.previousCrc),
     })
   }
-  return { position, nextSequence: sequence, lastCrc, torn: false }
+  return { position, nextSequence: sequence, lastCrc, torn: false, unsealed: false }
 }
 
 /** The checked header of the frame that must be here, its payload's checksum included; or what is here instead. */

@@ -1,17 +1,13 @@
-import { assert, FatalError, invalidArgument, KvError, limits } from '../base/index.js'
-import { DiskError, type Timer } from '../env/index.js'
+import { type KvError, limits } from '../base/index.js'
+import type { DiskError, Timer } from '../env/index.js'
 import { removeIfThere, syncDirectory } from './durable.js'
-import { type Appended, Group } from './group.js'
+import type { Group } from './group.js'
+import { GroupQueue } from './group-queue.js'
 import { type ClosedSegment, logDirectory, segmentPath } from './log-directory.js'
+import { fatal, isFull, type LogState, refusal, unavailable } from './log-errors.js'
 import type { LogTail } from './log-reader.js'
 import type { WalOptions } from './options.js'
 import { SegmentFile } from './segment-file.js'
-
-/**
- * `read-only`: the disk is full, commits are refused until a probe finds room. `failed`: the disk lied or broke, or
- * we have a bug; nothing is acknowledged any more.
- */
-type State = 'open' | 'read-only' | 'failed' | 'closed'
 
 interface SyncWaiter {
   readonly resolve: () => void
@@ -33,11 +29,8 @@ export class WriteAheadLog {
   readonly #options: WalOptions
   #segment: SegmentFile
   readonly #closed: ClosedSegment[]
-  #state: State = 'open'
-  /** Groups that wait to be written; the last one is open. */
-  readonly #queue: Group[] = []
-  readonly #spare: Group[] = []
-  #queuedBytes = 0
+  #state: LogState = 'open'
+  readonly #queue = new GroupQueue()
   #lastSequence: number
   /** Frames that were written and not yet synced. */
   #unsynced = 0
@@ -62,6 +55,7 @@ export class WriteAheadLog {
     this.#segment = segment
     this.#closed = [...tail.closed]
     this.#lastSequence = tail.lastSequence
+    this.#unsealed = tail.unsealed
   }
 
   /** Takes the log over at the tail that `replayLog` found: cuts what is torn, or creates the first segment. */
@@ -77,7 +71,9 @@ export class WriteAheadLog {
         ? await SegmentFile.create(options, 1, 1, 0)
         : await SegmentFile.resume(options, tail.last, tail)
     await segment.reserve(1)
-    return new WriteAheadLog(options, segment, tail)
+    const log = new WriteAheadLog(options, segment, tail)
+    if (log.#unsealed) log.#armSeal()
+    return log
   }
 
   /** Of the last frame, whatever its kind. */
@@ -111,26 +107,15 @@ export class WriteAheadLog {
    * `invalid-argument` for what no frame can hold.
    */
   groupFor(bytes: number): Group {
-    if (this.#state !== 'open') throw this.#refusal('not-applied')
-    if (bytes > limits.logFrameBytesMax) {
-      throw invalidArgument('records', `take ${bytes} bytes, a commit may have ${limits.logFrameBytesMax}`)
-    }
-    if (this.#queuedBytes + bytes > limits.logQueueBytesMax) {
-      throw new KvError('overloaded', `${this.#queuedBytes} bytes wait for the log`, { outcome: 'not-applied' })
-    }
-    let group = this.#queue.at(-1)
-    if (group === undefined || !group.fits(bytes)) {
-      group = this.#spare.pop() ?? new Group()
-      this.#queue.push(group)
-    }
-    this.#queuedBytes += bytes
+    if (this.#state !== 'open') throw refusal(this.#state, 'not-applied')
+    const group = this.#queue.groupFor(bytes)
     this.#wake()
     return group
   }
 
   /** Resolves when everything that has been written so far is synced. Rejects with KvError if it cannot be. */
   sync(): Promise<void> {
-    if (this.#state === 'failed' || this.#state === 'closed') return Promise.reject(this.#refusal(undefined))
+    if (this.#state === 'failed' || this.#state === 'closed') return Promise.reject(refusal(this.#state))
     if (this.#unsynced === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
       this.#syncWaiters.push({ resolve, reject })
@@ -156,7 +141,7 @@ export class WriteAheadLog {
 
   /** Something else broke on which the log depends: as if its own disk had failed. */
   abandon(error: Error): void {
-    this.#fail(error, undefined)
+    this.#fail(error)
   }
 
   /** Refuses what comes from now on, waits for what came before, seals and closes. Idempotent; never rejects. */
@@ -176,7 +161,7 @@ export class WriteAheadLog {
         if (this.#unsynced > 0) await this.#syncSegment()
         if (wasOpen && this.#unsealed) await this.#seal()
       } catch (error) {
-        this.#diskFailed(error)
+        this.#fail(error)
       }
     }
     try {
@@ -202,7 +187,7 @@ export class WriteAheadLog {
     this.#working = true
     this.#worker = this.#work().catch((error: unknown) => {
       this.#working = false
-      this.#fail(error instanceof Error ? error : new Error(String(error)), undefined)
+      this.#fail(error)
     })
   }
 
@@ -215,7 +200,7 @@ export class WriteAheadLog {
       if (durable !== undefined) this.#settle(durable)
       durable = undefined
       if (job !== undefined) durable = await job
-      else if (this.#queue.length === 0) break
+      else if (this.#queue.empty) break
     }
     this.#working = false
   }
@@ -224,7 +209,7 @@ export class WriteAheadLog {
   #nextJob(): Promise<Group | undefined> | undefined {
     if (this.#state === 'failed') return undefined
     if (this.#syncDue) return this.#guarded(() => this.#syncSegment())
-    const group = this.#queue.shift()
+    const group = this.#queue.take()
     if (group !== undefined) return this.#commit(group)
     if (this.#healDue) return this.#guarded(() => this.#heal())
     if (this.#sealDue) return this.#guarded(() => this.#seal())
@@ -235,19 +220,18 @@ export class WriteAheadLog {
     try {
       await job()
     } catch (error) {
-      this.#diskFailed(error)
+      this.#fail(error)
     }
     return undefined
   }
 
   async #commit(group: Group): Promise<Group | undefined> {
     const { fsync } = this.#options
-    this.#queuedBytes -= group.payloadBytes
     try {
       await this.#writeGroup(group)
     } catch (error) {
-      if (error instanceof DiskError && error.code === 'full') await this.#becomeReadOnly(group, error)
-      else this.#diskFailed(error, group)
+      if (isFull(error)) await this.#becomeReadOnly(group, error)
+      else this.#fail(error, group)
       return undefined
     }
     if (fsync !== 'always') {
@@ -257,7 +241,7 @@ export class WriteAheadLog {
     try {
       await this.#syncSegment()
     } catch (error) {
-      this.#diskFailed(error, group)
+      this.#fail(error, group)
       return undefined
     }
     this.#armSeal()
@@ -278,8 +262,10 @@ export class WriteAheadLog {
   }
 
   #settle(group: Group): void {
-    group.durable()
-    if (this.#spare.length < 2 && group.capacity <= limits.logBufferKeptBytesMax) this.#spare.push(group)
+    // Another part of the disk may have failed while this group was being synced.
+    if (this.#state === 'failed') group.failed(unavailable(undefined, 'unknown'))
+    else group.durable()
+    this.#queue.recycle(group)
   }
 
   async #syncSegment(): Promise<void> {
@@ -288,7 +274,7 @@ export class WriteAheadLog {
     try {
       await this.#segment.sync()
     } catch (error) {
-      for (const waiter of waiters) waiter.reject(this.#unavailable(error, undefined))
+      for (const waiter of waiters) waiter.reject(unavailable(error))
       throw error
     }
     this.#unsynced = 0
@@ -309,7 +295,7 @@ export class WriteAheadLog {
       await old.appendMark('end', next, 0)
       await old.sync()
     } catch (error) {
-      if (!(error instanceof DiskError) || error.code !== 'full') throw error
+      if (!isFull(error)) throw error
       this.#options.log.warn('no room for the end mark of a log segment', { segment: old.number })
     } finally {
       await old.close()
@@ -322,7 +308,7 @@ export class WriteAheadLog {
     this.#sealTimer = this.#timer(limits.logSealIdleMs, () => {
       this.#sealTimer = undefined
       if (this.#state !== 'open' || !this.#unsealed) return
-      if (this.#lastSequence !== armedAt || this.#queue.length > 0) return this.#armSeal()
+      if (this.#lastSequence !== armedAt || !this.#queue.empty) return this.#armSeal()
       this.#sealDue = true
       this.#wake()
     })
@@ -331,7 +317,13 @@ export class WriteAheadLog {
   async #seal(): Promise<void> {
     this.#sealDue = false
     if (!this.#unsealed || this.#state === 'read-only') return
-    await this.#segment.appendMark('seal', this.#lastSequence + 1, this.#unsynced)
+    try {
+      await this.#segment.appendMark('seal', this.#lastSequence + 1, this.#unsynced)
+    } catch (error) {
+      if (!isFull(error)) throw error
+      // A seal is worth nobody's refusal. The next group, or the next start, proves as much.
+      return this.#segment.cutBack()
+    }
     this.#lastSequence++
     this.#unsealed = false
     await this.#syncSegment()
@@ -346,16 +338,18 @@ export class WriteAheadLog {
   }
 
   /** The disk has no room for this group: as if it had never come. Room is looked for from time to time. */
-  async #becomeReadOnly(group: Group | undefined, error: DiskError): Promise<void> {
+  async #becomeReadOnly(group: Group, error: DiskError): Promise<void> {
     try {
       await this.#segment.cutBack()
     } catch (cutError) {
-      this.#diskFailed(cutError, group)
+      this.#fail(cutError, group)
       return
     }
     this.#options.log.error('the disk is full: read-only until there is room', { cause: error.message })
     if (this.#state === 'open') this.#state = 'read-only'
-    this.#rejectWaiting(group, this.#refusal('not-applied'))
+    const refused = refusal(this.#state, 'not-applied')
+    group.failed(refused)
+    this.#queue.rejectAll(refused)
     this.#armHeal()
   }
 
@@ -375,54 +369,18 @@ export class WriteAheadLog {
     this.#options.log.info('the disk has room again: writable')
   }
 
-  /** A disk error outside a group: only a full disk is not the end, and only where it can be cut back. */
-  #diskFailed(error: unknown, group?: Group): void {
-    if (!(error instanceof DiskError)) {
-      this.#fail(error instanceof Error ? error : new Error(String(error)), group)
-      return
-    }
-    const message = `the disk failed under the log (${error.message}); nothing is acknowledged any more`
-    this.#fail(new FatalError('disk-failed', message, error), group)
-  }
-
-  /** `group` is the one that was being written: nobody can say what became of it. */
-  #fail(error: Error, group: Group | undefined): void {
-    group?.failed(this.#unavailable(error, 'unknown'))
+  /** Ends everything. `group` is the one that was being written: nobody can say what became of it. */
+  #fail(cause: unknown, group?: Group): void {
+    const error = fatal(cause)
+    group?.failed(unavailable(error, 'unknown'))
     const first = this.#state !== 'failed'
     this.#state = 'failed'
-    this.#rejectWaiting(undefined, this.#unavailable(error, 'not-applied'))
-    for (const waiter of this.#syncWaiters.splice(0)) waiter.reject(this.#unavailable(error, undefined))
+    this.#queue.rejectAll(unavailable(error, 'not-applied'))
+    for (const waiter of this.#syncWaiters.splice(0)) waiter.reject(unavailable(error))
     if (first) this.#options.onFatal(error)
-  }
-
-  #rejectWaiting(group: Group | undefined, error: KvError): void {
-    group?.failed(error)
-    for (const waiting of this.#queue.splice(0)) waiting.failed(error)
-    this.#queuedBytes = 0
-  }
-
-  #unavailable(cause: unknown, outcome: 'unknown' | 'not-applied' | undefined): KvError {
-    return new KvError('unavailable', 'the disk of this node failed', { cause, ...(outcome && { outcome }) })
-  }
-
-  #refusal(outcome: 'not-applied' | undefined): KvError {
-    const options = outcome === undefined ? {} : { outcome }
-    switch (this.#state) {
-      case 'read-only':
-        return new KvError('read-only', 'the disk of this node is full', options)
-      case 'failed':
-        return new KvError('unavailable', 'the disk of this node failed', options)
-      case 'closed':
-        return new KvError('closed', 'the store is closed', options)
-      default:
-        assert(this.#state !== 'open', 'an open log refuses nothing')
-        return this.#state satisfies never
-    }
   }
 
   #timer(delayMs: number, fire: () => void): Timer {
     return this.#options.clock.setTimer(delayMs, fire)
   }
 }
-
-export type { Appended }

@@ -1,0 +1,52 @@
+import { invalidArgument, KvError, limits } from '../base/index.js'
+import { Group } from './group.js'
+
+/** The groups that wait to be written, oldest first; the last one is open. Bounded by `limits.logQueueBytesMax`. */
+export class GroupQueue {
+  readonly #groups: Group[] = []
+  /** Groups that have been through: their buffers are used again. */
+  readonly #spare: Group[] = []
+  #bytes = 0
+
+  get empty(): boolean {
+    return this.#groups.length === 0
+  }
+
+  /**
+   * The group for the next `bytes` of records, which the caller adds before it does anything else. Throws KvError
+   * `overloaded`, or `invalid-argument` for what no frame can hold.
+   */
+  groupFor(bytes: number): Group {
+    if (bytes > limits.logFrameBytesMax) {
+      throw invalidArgument('records', `take ${bytes} bytes, a commit may have ${limits.logFrameBytesMax}`)
+    }
+    if (this.#bytes + bytes > limits.logQueueBytesMax) {
+      throw new KvError('overloaded', `${this.#bytes} bytes wait for the log`, { outcome: 'not-applied' })
+    }
+    let group = this.#groups.at(-1)
+    if (group === undefined || !group.fits(bytes)) {
+      group = this.#spare.pop() ?? new Group()
+      this.#groups.push(group)
+    }
+    this.#bytes += bytes
+    return group
+  }
+
+  /** The oldest group; nothing more is added to it. */
+  take(): Group | undefined {
+    const group = this.#groups.shift()
+    if (group !== undefined) this.#bytes -= group.payloadBytes
+    return group
+  }
+
+  /** Takes back a group whose waiters have been told. */
+  recycle(group: Group): void {
+    if (this.#spare.length < 2 && group.capacity <= limits.logBufferKeptBytesMax) this.#spare.push(group)
+  }
+
+  /** Nothing of what waits was written. */
+  rejectAll(error: KvError): void {
+    this.#bytes = 0
+    for (const group of this.#groups.splice(0)) group.failed(error)
+  }
+}
