@@ -1,1 +1,2 @@
+export { startCoreNode } from './node.js'
 export type { Liveness, Node, NodeOptions, NodePhase, NodeStatus, PeerName } from './node-face.js'

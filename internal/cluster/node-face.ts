@@ -1,8 +1,8 @@
 import type { Address, ClusterId, Incarnation, NodeId } from '../base/index.js'
 import type { Clock, Disk, Log, Network, Random } from '../env/index.js'
 import type { Hlc } from '../hlc/index.js'
-import type { OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from '../replication/index.js'
 import type { StoredRecord } from '../record/index.js'
+import type { OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from '../replication/index.js'
 import type { Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
 import type { FsyncPolicy, SnapshotInfo, StoreStatistics } from '../store/index.js'
 

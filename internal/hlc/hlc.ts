@@ -3,7 +3,7 @@ import type { Clock } from '../env/index.js'
 import { type Hlc, hlcMs, hlcOf } from './version.js'
 
 /** The last millisecond that 48 bits can hold: in the year 10889. */
-export const hlcMsMax = 2 ** 48 - 1
+export const hlcMsMax = 281_474_976_710_655
 
 const counterMax = 0xffff
 

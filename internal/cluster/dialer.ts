@@ -1,0 +1,139 @@
+import type { Hello, PeerMessage, Refusal } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { Address } from '../base/index.js'
+import type { Clock, Link, Log, Network, Random } from '../env/index.js'
+import { type Envelope, PeerLink } from '../replication/index.js'
+import { Heartbeat } from './heartbeat.js'
+
+export interface DialerOptions {
+  readonly clock: Clock
+  readonly random: Random
+  readonly network: Network
+  readonly log: Log
+  readonly envelope: Envelope
+  readonly address: Address
+  readonly probeIntervalMs: number
+  readonly probeTimeoutMs: number
+  readonly handlers: DialerHandlers
+}
+
+export interface DialerHandlers {
+  /** What to say of ourselves. */
+  hello(): Hello
+  /** The other side's first answer. Returns why the link must end, or undefined: welcome. */
+  greeted(hello: Hello, link: PeerLink): string | undefined
+  /** Everything after that; later hellos included. Returns why the link must end, or undefined. */
+  message(message: PeerMessage, link: PeerLink): string | undefined
+  /** The other side will not talk to us. */
+  refused(refusal: Refusal): void
+  /** A welcomed link is gone. */
+  lost(link: PeerLink, reason: string): void
+}
+
+const backoffMinMs = 50
+const backoffMaxMs = 1_000
+
+/** Keeps one link to an address open: dials, greets, watches its life, and dials again when it breaks. */
+export class Dialer {
+  readonly address: Address
+  readonly #options: DialerOptions
+  #stopped = false
+  #link: PeerLink | undefined
+  #wake: (() => void) | undefined
+
+  constructor(options: DialerOptions) {
+    this.address = options.address
+    this.#options = options
+  }
+
+  /** The link, from the greeting on. */
+  get link(): PeerLink | undefined {
+    return this.#link
+  }
+
+  /** Resolves after `stop()`. */
+  async run(): Promise<void> {
+    let backoffMs = backoffMinMs
+    while (!this.#stopped) {
+      const { clock, random, log } = this.#options
+      const startedMs = clock.monotonicMs()
+      const { welcomed, reason } = await this.#session()
+      if (this.#stopped) return
+      log.debug('link ended', { address: this.address, reason })
+      const lasted = clock.monotonicMs() - startedMs > backoffMaxMs
+      backoffMs = welcomed && lasted ? backoffMinMs : Math.min(backoffMs * 2, backoffMaxMs)
+      await this.#pause(backoffMs * (0.5 + random.float() / 2))
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#link?.close('stopping')
+    this.#wake?.()
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.setTimer(delayMs, resolve)
+      this.#wake = () => {
+        timer.cancel()
+        resolve()
+      }
+    })
+  }
+
+  /** One connection, from dialling to its end. */
+  async #session(): Promise<{ welcomed: boolean; reason: string }> {
+    const { network, probeIntervalMs, probeTimeoutMs } = this.#options
+    let raw: Link
+    try {
+      raw = await network.connect(this.address, 'requests', probeIntervalMs + probeTimeoutMs)
+    } catch (error) {
+      return { welcomed: false, reason: error instanceof Error ? error.message : String(error) }
+    }
+    return new Promise((resolve) => this.#greet(raw, resolve))
+  }
+
+  #greet(raw: Link, ended: (end: { welcomed: boolean; reason: string }) => void): void {
+    const { clock, envelope, handlers, probeIntervalMs, probeTimeoutMs } = this.#options
+    let welcomed = false
+    let heartbeat: Heartbeat | undefined
+    const silence = clock.setTimer(probeIntervalMs + probeTimeoutMs, () => link.close('no greeting'))
+    const greeted = (hello: Hello): string | undefined => {
+      const objection = handlers.greeted(hello, link)
+      if (objection !== undefined) return objection
+      silence.cancel()
+      welcomed = true
+      heartbeat = new Heartbeat({
+        clock,
+        intervalMs: probeIntervalMs,
+        timeoutMs: probeTimeoutMs,
+        ping: (number) => link.outbox(0).addControl({ ping: number }),
+        dead: () => link.close(`no answer for ${probeTimeoutMs} ms`),
+      })
+      return undefined
+    }
+    const link: PeerLink = new PeerLink(raw, clock, envelope, {
+      message: (message) => {
+        heartbeat?.heard()
+        const { refusal, hello } = message
+        if (refusal !== undefined) handlers.refused(refusal)
+        let objection = refusal === undefined ? undefined : `refused: ${refusal.message}`
+        if (objection === undefined && !welcomed) {
+          objection = hello === undefined ? 'the first message is no greeting' : greeted(hello)
+        }
+        if (objection === undefined) objection = handlers.message(message, link)
+        if (objection !== undefined) link.close(objection)
+      },
+      close: (reason) => {
+        silence.cancel()
+        heartbeat?.stop()
+        this.#link = undefined
+        if (welcomed) handlers.lost(link, reason)
+        ended({ welcomed, reason })
+      },
+    })
+    this.#link = link
+    if (this.#stopped) link.close('stopping')
+    else link.sendNow({ hello: handlers.hello() })
+  }
+}

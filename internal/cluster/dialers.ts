@@ -1,0 +1,50 @@
+import type { Address } from '../base/index.js'
+import type { PeerLink } from '../replication/index.js'
+import { Dialer, type DialerHandlers, type DialerOptions } from './dialer.js'
+
+/** The addresses that a node keeps in touch with, one dialer each. */
+export class Dialers {
+  readonly #options: Omit<DialerOptions, 'address' | 'handlers'>
+  readonly #handlers: (address: Address) => DialerHandlers
+  /** Takes charge of a dialer's run: it must not fail unseen. */
+  readonly #watch: (run: Promise<void>) => void
+  readonly #dialers = new Map<Address, Dialer>()
+  #stopped = false
+
+  constructor(
+    options: Omit<DialerOptions, 'address' | 'handlers'>,
+    handlers: (address: Address) => DialerHandlers,
+    watch: (run: Promise<void>) => void,
+  ) {
+    this.#options = options
+    this.#handlers = handlers
+    this.#watch = watch
+  }
+
+  dial(address: Address): void {
+    if (this.#stopped || this.#dialers.has(address)) return
+    const dialer = new Dialer({ ...this.#options, address, handlers: this.#handlers(address) })
+    this.#dialers.set(address, dialer)
+    this.#watch(dialer.run())
+  }
+
+  hangUp(address: Address): void {
+    this.#dialers.get(address)?.stop()
+    this.#dialers.delete(address)
+  }
+
+  /** Dials all of these and hangs up on all others. */
+  keep(addresses: ReadonlySet<Address>): void {
+    for (const address of this.#dialers.keys()) if (!addresses.has(address)) this.hangUp(address)
+    for (const address of addresses) this.dial(address)
+  }
+
+  *links(): Iterable<PeerLink> {
+    for (const { link } of this.#dialers.values()) if (link !== undefined) yield link
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const dialer of this.#dialers.values()) dialer.stop()
+  }
+}

@@ -1,0 +1,77 @@
+import type { Address } from '../base/index.js'
+import type { Clock, Timer } from '../env/index.js'
+import type { Member } from '../slots/index.js'
+import { Formation } from './formation.js'
+import type { FormationView, Founder } from './handshake.js'
+
+export interface FoundingOptions {
+  readonly clock: Clock
+  readonly local: Founder
+  readonly named: readonly Address[]
+  readonly dial: (address: Address) => void
+  /** Tells everyone on a link whom this node has met. */
+  readonly announce: () => void
+  /** This node is the one to found the cluster, with these members. Called at most once. */
+  readonly found: (members: Member[]) => void
+}
+
+/** How often forming nodes tell each other whom they have met, besides whenever that changes. */
+const announceIntervalMs = 250
+
+/** Carries out what the formation says, until the node belongs to a cluster. */
+export class Founding {
+  readonly #options: FoundingOptions
+  readonly #formation: Formation
+  #timer: Timer | undefined
+  #ended = false
+
+  constructor(options: FoundingOptions) {
+    this.#options = options
+    this.#formation = new Formation(options.local, options.named)
+  }
+
+  start(): void {
+    this.#tick()
+    this.#follow()
+  }
+
+  view(): FormationView {
+    return this.#formation.view()
+  }
+
+  /** A hello of a node that belongs to no cluster either; `dialled` is where it answered if this node had called. */
+  heard(from: Founder, view: FormationView, dialled?: Address): void {
+    const before = JSON.stringify(this.view())
+    this.#formation.heard(from, view, dialled)
+    if (JSON.stringify(this.view()) !== before) this.#options.announce()
+    this.#follow()
+  }
+
+  /** `address` turned out to be this node itself. */
+  isSelf(address: Address): void {
+    this.#formation.isSelf(address)
+    this.#follow()
+  }
+
+  /** The node belongs to a cluster now, or stops. */
+  end(): void {
+    this.#ended = true
+    this.#timer?.cancel()
+  }
+
+  /** A hello may have been lost with its link, so it is said again and again. */
+  #tick(): void {
+    this.#timer = this.#options.clock.setTimer(announceIntervalMs, () => {
+      this.#options.announce()
+      this.#tick()
+    })
+  }
+
+  #follow(): void {
+    if (this.#ended) return
+    for (const address of this.#formation.addresses) this.#options.dial(address)
+    if (this.#formation.verdict() !== 'found') return
+    this.end()
+    this.#options.found(this.#formation.members())
+  }
+}

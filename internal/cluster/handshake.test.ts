@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest'
+import type { Address, ClusterId, Epoch, Incarnation, NodeId } from '../base/index.js'
+import type { Topology } from '../slots/index.js'
+import { helloOf, judgeHello, type LocalNode } from './handshake.js'
+
+const nothingMet = { met: [], unmet: [] }
+
+function node(id: string, digit: string): LocalNode {
+  return {
+    id: id as NodeId,
+    incarnation: digit.repeat(32) as Incarnation,
+    address: `${id}:1` as Address,
+    zone: '',
+    weight: 1,
+    life: `life-of-${id}`,
+    replication: { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
+    virtualNodes: 150,
+  }
+}
+
+function cluster(digit: string, ...members: LocalNode[]): Topology {
+  return {
+    clusterId: digit.repeat(32) as ClusterId,
+    epoch: 1 as Epoch,
+    replication: members[0]!.replication,
+    virtualNodes: 150,
+    members: members.map(({ id, incarnation, address, zone, weight }, i) => {
+      return { id, incarnation, address, zone, weight, number: i + 1 }
+    }),
+  }
+}
+
+const a = node('a', 'a')
+const b = node('b', 'b')
+
+test('a hello from a stranger is welcome while the cluster forms, with what it has met', () => {
+  const verdict = judgeHello(a, undefined, helloOf(b, undefined, { met: [b], unmet: ['c:1' as Address] }))
+  expect(verdict).toMatchObject({ kind: 'welcome', remote: { id: 'b', address: 'b:1' } })
+  expect(verdict.kind === 'welcome' && verdict.view.unmet).toEqual(['c:1'])
+})
+
+test('a node recognises itself, and a copy of its data directory is refused', () => {
+  expect(judgeHello(a, undefined, helloOf(a, undefined, nothingMet)).kind).toBe('self')
+  const copy = { ...a, life: 'another life' }
+  expect(judgeHello(a, undefined, helloOf(copy, undefined, nothingMet))).toMatchObject({ kind: 'refused', code: 'id' })
+})
+
+test('a member is welcome; a stranger, another cluster and a wiped directory are refused by name', () => {
+  const ours = cluster('1', a, b)
+  expect(judgeHello(a, ours, helloOf(b, ours, nothingMet)).kind).toBe('welcome')
+  expect(judgeHello(a, ours, helloOf(b, undefined, nothingMet)).kind).toBe('welcome')
+  const cases = [
+    ['not-a-member', helloOf(node('c', 'c'), undefined, nothingMet)],
+    ['cluster', helloOf(b, cluster('2', a, b), nothingMet)],
+    ['incarnation', helloOf({ ...b, incarnation: 'd'.repeat(32) as Incarnation }, undefined, nothingMet)],
+  ] as const
+  for (const [code, hello] of cases) expect(judgeHello(a, ours, hello)).toMatchObject({ kind: 'refused', code })
+})
+
+test('forming nodes with different replication settings do not meet; a running cluster goes by its topology', () => {
+  const other = { ...b, replication: { replicationFactor: 5, readQuorum: 3, writeQuorum: 3 } }
+  const verdict = judgeHello(a, undefined, helloOf(other, undefined, nothingMet))
+  expect(verdict).toMatchObject({ kind: 'refused', code: 'settings' })
+  const ours = cluster('1', a, b)
+  expect(judgeHello(a, ours, helloOf(other, ours, nothingMet)).kind).toBe('welcome')
+})
+
+test.each([
+  ['another protocol', { protocol: 2 }],
+  ['an id with a path in it', { nodeId: '../x' }],
+  ['an incarnation that is none', { incarnation: 'xyz' }],
+  ['an address without a port', { address: 'somewhere' }],
+])('a hello with %s is refused', (_, change) => {
+  const hello = { ...helloOf(b, undefined, nothingMet), ...change }
+  expect(judgeHello(a, undefined, hello)).toMatchObject({ kind: 'refused', code: 'protocol' })
+})

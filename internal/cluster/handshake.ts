@@ -1,0 +1,130 @@
+import type { Hello } from '@quorumkv/proto/kv/peer/v1/messages'
+import {
+  type Address,
+  type Incarnation,
+  KvError,
+  type NodeId,
+  parseAddress,
+  parseIncarnation,
+  parseNodeId,
+} from '../base/index.js'
+import type { ReplicationSettings, Topology } from '../slots/index.js'
+
+/** The version of the protocol between nodes. */
+export const protocolVersion = 1
+
+/** What a node says of itself; enough to make it a member. */
+export interface Founder {
+  readonly id: NodeId
+  readonly incarnation: Incarnation
+  readonly address: Address
+  readonly zone: string
+  readonly weight: number
+}
+
+/** Whom a forming node has met, itself included, and which addresses have not answered yet. */
+export interface FormationView {
+  readonly met: readonly Founder[]
+  readonly unmet: readonly Address[]
+}
+
+export interface LocalNode extends Founder {
+  /** Random, new at each start of the process. */
+  readonly life: string
+  readonly replication: ReplicationSettings
+  readonly virtualNodes: number
+}
+
+/** Why a node will not talk to another. */
+export type RefusalCode = 'protocol' | 'id' | 'cluster' | 'settings' | 'not-a-member' | 'incarnation' | 'clock'
+
+export type HelloVerdict =
+  | { readonly kind: 'welcome'; readonly remote: Founder; readonly view: FormationView }
+  | { readonly kind: 'self' }
+  | { readonly kind: 'refused'; readonly code: RefusalCode; readonly message: string }
+
+export function helloOf(local: LocalNode, topology: Topology | undefined, view: FormationView): Hello {
+  return {
+    protocol: protocolVersion,
+    nodeId: local.id,
+    incarnation: local.incarnation,
+    address: local.address,
+    clusterId: topology?.clusterId ?? '',
+    replicationFactor: local.replication.replicationFactor,
+    readQuorum: local.replication.readQuorum,
+    writeQuorum: local.replication.writeQuorum,
+    virtualNodes: local.virtualNodes,
+    zone: local.zone,
+    weight: local.weight,
+    met: view.met.map(({ id, incarnation, address, zone, weight }) => {
+      return { nodeId: id, incarnation, address, zone, weight }
+    }),
+    unmet: [...view.unmet],
+    life: local.life,
+  }
+}
+
+/** Decides whether to talk to the sender of a hello. Pure. */
+export function judgeHello(local: LocalNode, topology: Topology | undefined, hello: Hello): HelloVerdict {
+  if (hello.protocol !== protocolVersion) {
+    return refused('protocol', `it speaks protocol ${hello.protocol}, this node ${protocolVersion}`)
+  }
+  let remote: Founder
+  let view: FormationView
+  try {
+    remote = parseFounder(hello)
+    const unmet = hello.unmet.map((address) => parseAddress(address, 'unmet'))
+    view = { met: hello.met.map(parseFounder), unmet }
+  } catch (error) {
+    if (!(error instanceof KvError)) throw error
+    return refused('protocol', error.message)
+  }
+  if (remote.id === local.id) {
+    if (hello.life === local.life) return { kind: 'self' }
+    return refused('id', `the id ${local.id} is in use at ${local.address}`)
+  }
+  if (topology === undefined) return judgeSettings(local, hello) ?? { kind: 'welcome', remote, view }
+  return judgeAsMember(topology, remote, hello) ?? { kind: 'welcome', remote, view }
+}
+
+function judgeSettings(local: LocalNode, hello: Hello): HelloVerdict | undefined {
+  // A node of a running cluster says what its flags say, which may differ from its topology.
+  if (hello.clusterId !== '') return undefined
+  const { replicationFactor, readQuorum, writeQuorum } = local.replication
+  const ours = [replicationFactor, readQuorum, writeQuorum, local.virtualNodes]
+  const theirs = [hello.replicationFactor, hello.readQuorum, hello.writeQuorum, hello.virtualNodes]
+  if (ours.every((value, i) => value === theirs[i])) return undefined
+  const names = 'replication factor, read quorum, write quorum, virtual nodes'
+  return refused('settings', `${names} are ${theirs.join(', ')} there and ${ours.join(', ')} at ${local.id}`)
+}
+
+function judgeAsMember(topology: Topology, remote: Founder, hello: Hello): HelloVerdict | undefined {
+  if (hello.clusterId !== '' && hello.clusterId !== topology.clusterId) {
+    return refused('cluster', `it belongs to cluster ${hello.clusterId}, this node to ${topology.clusterId}`)
+  }
+  const member = topology.members.find(({ id }) => id === remote.id)
+  if (member === undefined) {
+    return refused('not-a-member', `${remote.id} is not a member of cluster ${topology.clusterId}`)
+  }
+  if (member.incarnation !== remote.incarnation) {
+    return refused(
+      'incarnation',
+      `${remote.id} comes with a new data directory; the member of that name had incarnation ${member.incarnation}`,
+    )
+  }
+  return undefined
+}
+
+function refused(code: RefusalCode, message: string): HelloVerdict {
+  return { kind: 'refused', code, message }
+}
+
+function parseFounder(message: Pick<Hello, 'nodeId' | 'incarnation' | 'address' | 'zone' | 'weight'>): Founder {
+  return {
+    id: parseNodeId(message.nodeId, 'hello.nodeId'),
+    incarnation: parseIncarnation(message.incarnation, 'hello.incarnation'),
+    address: parseAddress(message.address, 'hello.address'),
+    zone: message.zone,
+    weight: message.weight,
+  }
+}

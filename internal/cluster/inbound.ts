@@ -1,0 +1,99 @@
+import type { Hello, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { Clock, Link, Log, Timer } from '../env/index.js'
+import { type Envelope, PeerLink } from '../replication/index.js'
+import type { RefusalCode } from './handshake.js'
+
+export interface InboundOptions {
+  readonly clock: Clock
+  readonly log: Log
+  readonly envelope: Envelope
+  /** A link on which nothing is heard for this long is closed: its other end no longer exists. */
+  readonly silenceMaxMs: number
+  readonly handlers: InboundHandlers
+}
+
+export interface InboundRefusal {
+  readonly code: RefusalCode
+  readonly message: string
+}
+
+export interface InboundHandlers {
+  /** A hello, the first or a later one. Returns the answer, or why the sender is refused. */
+  hello(hello: Hello): Hello | InboundRefusal
+  /** A message after the greeting. Returns why the link must end, or undefined. */
+  message(message: PeerMessage, link: PeerLink): string | InboundRefusal | undefined
+}
+
+/** The links that other nodes have opened to this one. */
+export class Inbound {
+  readonly #options: InboundOptions
+  readonly #links = new Set<PeerLink>()
+
+  constructor(options: InboundOptions) {
+    this.#options = options
+  }
+
+  accept(raw: Link): void {
+    const { clock, envelope, log, silenceMaxMs } = this.#options
+    let greeted = false
+    let silence: Timer
+    const expect = (): void => {
+      silence = clock.setTimer(silenceMaxMs, () => link.close(`nothing heard for ${silenceMaxMs} ms`))
+    }
+    let heardMs = clock.monotonicMs()
+    const link: PeerLink = new PeerLink(raw, clock, envelope, {
+      message: (message) => {
+        // Setting the timer again for every message would cost more than reading the clock.
+        const nowMs = clock.monotonicMs()
+        if (nowMs - heardMs > silenceMaxMs / 4) {
+          heardMs = nowMs
+          silence.cancel()
+          expect()
+        }
+        greeted = this.#received(message, link, greeted)
+      },
+      close: (reason) => {
+        silence.cancel()
+        this.#links.delete(link)
+        log.debug('inbound link ended', { remote: link.remote, reason })
+      },
+    })
+    expect()
+    this.#links.add(link)
+  }
+
+  links(): Iterable<PeerLink> {
+    return this.#links
+  }
+
+  close(reason: string): void {
+    for (const link of this.#links) link.close(reason)
+  }
+
+  /** Returns whether the link has been greeted. */
+  #received(message: PeerMessage, link: PeerLink, greeted: boolean): boolean {
+    const { handlers } = this.#options
+    if (message.hello !== undefined) {
+      const answer = handlers.hello(message.hello)
+      if ('code' in answer) {
+        this.#refuse(link, answer)
+        return false
+      }
+      link.sendNow({ hello: answer })
+    } else if (!greeted) {
+      link.close('the first message is no greeting')
+      return false
+    }
+    if (message.ping !== 0) link.outbox(0).addControl({ pong: message.ping })
+    const objection = handlers.message(message, link)
+    if (typeof objection === 'string') link.close(objection)
+    else if (objection !== undefined) this.#refuse(link, objection)
+    return true
+  }
+
+  #refuse(link: PeerLink, refusal: InboundRefusal): void {
+    this.#options.log.warn('a node was refused', { remote: link.remote, ...refusal })
+    link.sendNow({ refusal })
+    link.close(`refused: ${refusal.message}`)
+  }
+}

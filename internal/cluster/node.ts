@@ -1,0 +1,387 @@
+import type { Hello, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import {
+  type Address,
+  assert,
+  type ClusterId,
+  type Epoch,
+  FatalError,
+  type Incarnation,
+  KvError,
+  type NodeId,
+} from '../base/index.js'
+import type { Listener } from '../env/index.js'
+import { type Hlc, zeroVersion } from '../hlc/index.js'
+import type { StoredRecord } from '../record/index.js'
+import type {
+  Coordinator,
+  OperationOptions,
+  PeerLink,
+  PutOptions,
+  ScanOptions,
+  ScanPage,
+  WriteResult,
+} from '../replication/index.js'
+import type { Member, SlotTable, Topology } from '../slots/index.js'
+import { readDocument, type SnapshotInfo, writeDocument, writeIdentity } from '../store/index.js'
+import type { DialerHandlers } from './dialer.js'
+import { Dialers } from './dialers.js'
+import { Founding } from './founding.js'
+import { helloOf, judgeHello, type LocalNode } from './handshake.js'
+import { hex, localIdentity } from './identity.js'
+import { Inbound, type InboundRefusal } from './inbound.js'
+import type { Liveness, Node, NodeOptions, NodePhase, NodeStatus } from './node-face.js'
+import { Readiness } from './readiness.js'
+import { Serving } from './serving.js'
+import { decodeTopology, encodeTopology, topologyFromMessage, topologyToMessage } from './topology-codec.js'
+
+const topologyDocument = 'topology'
+
+/** Starts a node. Resolves when it listens; `ready()` tells when it serves. Throws KvError, DiskError, FatalError. */
+export async function startCoreNode(options: NodeOptions): Promise<Node> {
+  const identity = await localIdentity(options)
+  const stored = await readDocument(options.disk, topologyDocument)
+  const node = new CoreNode(options, identity.nodeId, identity.incarnation)
+  await node.start(stored === undefined ? undefined : decodeTopology(stored))
+  return node
+}
+
+/** The node itself: who it is, whom it talks to, and how it becomes a member. What it does then is `Serving`'s. */
+class CoreNode implements Node {
+  readonly id: NodeId
+  readonly #options: NodeOptions
+  readonly #incarnation: Incarnation
+  readonly #life: string
+  readonly #startedMs: number
+  readonly #inbound: Inbound
+  readonly #dialers: Dialers
+  readonly #ready = new Readiness()
+  /** Work in the background that a stop waits for. */
+  readonly #work = new Set<Promise<void>>()
+  /** The epoch that each peer was handed over, so that it gets a newer topology once. */
+  readonly #handedOver = new WeakMap<PeerLink, Epoch>()
+  #phase: NodePhase = 'forming'
+  #founding: Founding | undefined
+  #joining = false
+  #serving: Serving | undefined
+  #listener: Listener | undefined
+  #local: LocalNode | undefined
+  #stopping: Promise<void> | undefined
+
+  constructor(options: NodeOptions, id: NodeId, incarnation: Incarnation) {
+    this.id = id
+    this.#options = options
+    this.#incarnation = incarnation
+    this.#life = hex(options.random.bytes(8))
+    this.#startedMs = options.clock.monotonicMs()
+    const { clock, random, network, log, probeIntervalMs, probeTimeoutMs } = options
+    const envelope = { hlc: () => this.clockReading(), epoch: () => this.topology?.epoch ?? 0 }
+    this.#inbound = new Inbound({
+      clock,
+      log,
+      envelope,
+      silenceMaxMs: 3 * (probeIntervalMs + probeTimeoutMs),
+      handlers: {
+        hello: (hello) => this.#greetedBy(hello),
+        message: (message, link) => this.#requested(message, link),
+      },
+    })
+    this.#dialers = new Dialers(
+      { clock, random, network, log, probeIntervalMs, probeTimeoutMs, envelope },
+      (address) => this.#dialerHandlers(address),
+      (run) => this.#guard(run),
+    )
+  }
+
+  get phase(): NodePhase {
+    return this.#phase
+  }
+
+  get topology(): Topology | undefined {
+    return this.#serving?.topology
+  }
+
+  get slotTable(): SlotTable | undefined {
+    return this.#serving?.slotTable
+  }
+
+  async start(topology: Topology | undefined): Promise<void> {
+    const { network, listenAddress, peers, log } = this.#options
+    // A store that is still being recovered must not be taken for a replica: it is opened before anyone can call.
+    if (topology !== undefined) await this.#serve(topology)
+    this.#listener = await network.listen(listenAddress, (link) => this.#inbound.accept(link))
+    const address = this.#options.advertiseAddress ?? (this.#listener.address as Address)
+    const { replication, virtualNodes, zone, weight } = this.#options
+    const founder = { id: this.id, incarnation: this.#incarnation, address, zone, weight }
+    this.#local = { ...founder, life: this.#life, replication, virtualNodes }
+    if (topology !== undefined) {
+      this.#startServing()
+      return
+    }
+    const named = peers.map((peer) => peer.address)
+    if (named.length > 0) log.info('forming a cluster', { peers: named })
+    this.#founding = new Founding({
+      clock: this.#options.clock,
+      local: founder,
+      named,
+      dial: (address) => this.#dialers.dial(address),
+      announce: () => this.#announce(),
+      found: (members) => this.#guard(this.#found(members)),
+    })
+    this.#founding.start()
+  }
+
+  ready(): Promise<void> {
+    return this.#ready.wait()
+  }
+
+  clockReading(): Hlc {
+    return this.#serving?.clockReading() ?? zeroVersion
+  }
+
+  observe(hlc: Hlc): boolean {
+    return this.#serving?.observe(hlc) ?? false
+  }
+
+  liveness(member: Member): Liveness {
+    if (member.id === this.id) return 'alive'
+    return this.#serving?.remote(member.id)?.up === true ? 'alive' : 'down'
+  }
+
+  status(): NodeStatus {
+    return {
+      id: this.id,
+      incarnation: this.#incarnation,
+      clusterId: this.topology?.clusterId,
+      phase: this.#phase,
+      address: this.#localNode.address,
+      topology: this.topology,
+      store: this.#serving?.store.statistics(),
+      uptimeMs: this.#options.clock.monotonicMs() - this.#startedMs,
+    }
+  }
+
+  get(key: Uint8Array, options: OperationOptions): Promise<StoredRecord | undefined> {
+    return this.#coordinator?.get(key, options) ?? this.#unavailable()
+  }
+
+  put(key: Uint8Array, value: Uint8Array, options: PutOptions): Promise<WriteResult> {
+    return this.#coordinator?.put(key, value, options) ?? this.#unavailable()
+  }
+
+  delete(key: Uint8Array, options: OperationOptions): Promise<WriteResult> {
+    return this.#coordinator?.delete(key, options) ?? this.#unavailable()
+  }
+
+  scan(options: ScanOptions): Promise<ScanPage> {
+    return this.#coordinator?.scan(options) ?? this.#unavailable()
+  }
+
+  snapshot(): Promise<SnapshotInfo> {
+    return this.#phase === 'serving' && this.#serving !== undefined
+      ? this.#serving.store.snapshot()
+      : this.#unavailable()
+  }
+
+  stop(graceMs: number): Promise<void> {
+    this.#stopping ??= this.#stop(graceMs)
+    return this.#stopping
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    this.#phase = 'stopping'
+    this.#founding?.end()
+    this.#ready.fail(new KvError('closed', 'the node was stopped'))
+    await this.#serving?.drain(graceMs)
+    this.#dialers.stop()
+    this.#inbound.close('the node stops')
+    await this.#listener?.close()
+    await Promise.all(this.#work)
+    await this.#serving?.close()
+    this.#phase = 'stopped'
+  }
+
+  get #coordinator(): Coordinator | undefined {
+    return this.#phase === 'serving' ? this.#serving?.coordinator : undefined
+  }
+
+  #unavailable(): Promise<never> {
+    const message = this.#phase === 'forming' ? 'this node does not belong to a cluster yet' : 'this node is stopping'
+    return Promise.reject(new KvError('unavailable', message, { outcome: 'not-applied' }))
+  }
+
+  get #localNode(): LocalNode {
+    assert(this.#local !== undefined, 'the node has not started')
+    return this.#local
+  }
+
+  /** Takes charge of work in the background: a stop waits for it, and the node cannot go on when it fails. */
+  #guard(work: Promise<void>): void {
+    const guarded = work
+      .catch((error: unknown) => {
+        if (this.#stopping !== undefined) this.#options.log.warn('failed while stopping', { error: String(error) })
+        this.#ready.fail(error)
+        this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
+      })
+      .finally(() => this.#work.delete(guarded))
+    this.#work.add(guarded)
+  }
+
+  // --- becoming a member
+
+  #announce(): void {
+    const hello = this.#hello()
+    for (const links of [this.#dialers.links(), this.#inbound.links()]) {
+      for (const link of links) link.outbox(0).addControl({ hello })
+    }
+  }
+
+  #hello(): Hello {
+    const view = this.#founding?.view() ?? { met: [], unmet: [] }
+    return helloOf(this.#localNode, this.topology, view)
+  }
+
+  async #found(members: Member[]): Promise<void> {
+    const { replication, virtualNodes, random, log } = this.#options
+    const clusterId = hex(random.bytes(16)) as ClusterId
+    log.info('founding a cluster', { clusterId, members: members.map(({ id }) => id) })
+    await this.#join({ clusterId, epoch: 1 as Epoch, replication, virtualNodes, members })
+  }
+
+  /** Becomes a member of a topology that names this node. It is on disk before anyone hears of it from here. */
+  async #join(topology: Topology): Promise<void> {
+    if (this.#joining) return
+    this.#joining = true
+    this.#founding?.end()
+    const { disk } = this.#options
+    await writeIdentity(disk, { nodeId: this.id, incarnation: this.#incarnation, clusterId: topology.clusterId })
+    await writeDocument(disk, topologyDocument, encodeTopology(topology))
+    await this.#serve(topology)
+    this.#startServing()
+  }
+
+  async #serve(topology: Topology): Promise<void> {
+    const self = topology.members.find(({ id }) => id === this.id)
+    if (self?.incarnation !== this.#incarnation) {
+      throw new FatalError('refused', `${this.id} (${this.#incarnation}) is not a member of ${topology.clusterId}`)
+    }
+    this.#serving = await Serving.open(this.#options, this.id, topology)
+  }
+
+  #startServing(): void {
+    assert(this.#serving !== undefined, 'serving without a store')
+    if (this.#phase !== 'forming') return
+    this.#phase = 'serving'
+    this.#dialMembers(this.#serving.topology)
+    // Whoever greeted this node while it formed learns that it has a topology now.
+    this.#announce()
+    this.#ready.reach()
+  }
+
+  #dialMembers(topology: Topology): void {
+    const others = topology.members.filter(({ id }) => id !== this.id)
+    this.#dialers.keep(new Set(others.map(({ address }) => address)))
+  }
+
+  async #learned(topology: Topology): Promise<void> {
+    if (this.#serving === undefined) {
+      const named = topology.members.some(({ id, incarnation }) => id === this.id && incarnation === this.#incarnation)
+      if (named) await this.#join(topology)
+      return
+    }
+    if (topology.clusterId !== this.#serving.topology.clusterId) return
+    if (topology.epoch <= this.#serving.topology.epoch) return
+    await writeDocument(this.#options.disk, topologyDocument, encodeTopology(topology))
+    if (this.#serving.adopt(topology)) this.#dialMembers(topology)
+  }
+
+  // --- talking to others
+
+  #dialerHandlers(address: Address): DialerHandlers {
+    let remote: NodeId | undefined
+    return {
+      hello: () => this.#hello(),
+      greeted: (hello) => {
+        const verdict = judgeHello(this.#localNode, this.topology, hello)
+        if (verdict.kind === 'refused') return `refused here: ${verdict.message}`
+        if (verdict.kind === 'self') {
+          this.#founding?.isSelf(address)
+          this.#dialers.hangUp(address)
+          return 'this is the node itself'
+        }
+        remote = verdict.remote.id
+        const expected = this.#options.peers.find((peer) => peer.address === address)?.id
+        if (expected === undefined || expected === remote) return undefined
+        this.#options.log.warn('another node than the named one answers', { address, expected, answered: remote })
+        return `${remote} answers where ${expected} was named`
+      },
+      message: (message, link) => {
+        assert(remote !== undefined, 'a message before the greeting')
+        if (message.hello !== undefined) {
+          const verdict = judgeHello(this.#localNode, this.topology, message.hello)
+          if (verdict.kind === 'refused') return `refused here: ${verdict.message}`
+          this.#heard(message.hello, address)
+        }
+        const objection = this.#serving?.objectionToClock(message) ?? this.#heeded(message, link)
+        if (objection !== undefined) return objection
+        const replica = this.#serving?.remote(remote)
+        // A node without a topology yet could not answer requests.
+        if (replica?.up === false && message.epoch > 0n) {
+          this.#options.log.info('reached a node', { node: remote, address })
+          replica.attach(link)
+        }
+        return this.#serving?.replied(remote, message)
+      },
+      refused: ({ code, message }) => {
+        this.#options.log.warn('refused by another node', { address, code, message })
+        // A node that is no member yet cannot become one here; a member does not give up because of one other.
+        if (this.#serving === undefined && code !== 'settings' && code !== 'clock') {
+          this.#guard(Promise.reject(new FatalError('refused', `refused by the node at ${address}: ${message}`)))
+        }
+      },
+      lost: (_, reason) => {
+        if (remote === undefined) return
+        this.#options.log.info('lost a node', { node: remote, address, reason })
+        this.#serving?.remote(remote)?.detach()
+      },
+    }
+  }
+
+  #greetedBy(hello: Hello): Hello | InboundRefusal {
+    const verdict = judgeHello(this.#localNode, this.topology, hello)
+    if (verdict.kind === 'refused') return { code: verdict.code, message: verdict.message }
+    if (verdict.kind === 'welcome') this.#heard(hello)
+    return this.#hello()
+  }
+
+  /** What a forming node learns from a hello; `dialled` is where it answered if this node had called. */
+  #heard(hello: Hello, dialled?: Address): void {
+    if (this.#serving !== undefined || hello.clusterId !== '') return
+    const verdict = judgeHello(this.#localNode, undefined, hello)
+    if (verdict.kind === 'welcome') this.#founding?.heard(verdict.remote, verdict.view, dialled)
+  }
+
+  #requested(message: PeerMessage, link: PeerLink): string | InboundRefusal | undefined {
+    const drifted = this.#serving?.objectionToClock(message)
+    if (drifted !== undefined) return { code: 'clock', message: drifted }
+    return this.#heeded(message, link) ?? this.#serving?.requested(message, link)
+  }
+
+  /** A newer topology that a message brings, or the need for one that it shows. */
+  #heeded(message: PeerMessage, link: PeerLink): string | undefined {
+    if (message.topology !== undefined) {
+      try {
+        this.#guard(this.#learned(topologyFromMessage(message.topology)))
+      } catch (error) {
+        if (error instanceof KvError) return `malformed topology: ${error.message}`
+        throw error
+      }
+    }
+    const current = this.topology
+    if (current === undefined || Number(message.epoch) >= current.epoch) return undefined
+    if (this.#handedOver.get(link) !== current.epoch) {
+      this.#handedOver.set(link, current.epoch)
+      link.outbox(0).addControl({ topology: topologyToMessage(current) })
+    }
+    return undefined
+  }
+}

@@ -1,0 +1,62 @@
+import { KvError } from '../base/index.js'
+import type { StoredRecord } from '../record/index.js'
+import type { CommitResult, Store } from '../store/index.js'
+import {
+  absentRead,
+  lostWrite,
+  type PageRequest,
+  type PageWaiter,
+  type ReadWaiter,
+  type Replica,
+  refusedWrite,
+  type WriteReply,
+  type WriteWaiter,
+} from './replica.js'
+import { readSlotPage } from './slot-page.js'
+
+/** What the store said, in the words of replication. */
+export function writeReplyOf(result: CommitResult): WriteReply {
+  return {
+    kind: result.applied ? 'applied' : 'stale',
+    seen: result.seen,
+    existed: result.existed,
+    previous: result.previous,
+    code: undefined,
+  }
+}
+
+/** Why a commit failed, in the words of replication: only what certainly was not written may be called refused. */
+export function writeReplyOfFailure(error: unknown): WriteReply {
+  if (error instanceof KvError && error.outcome === 'not-applied') return refusedWrite(error.code)
+  return lostWrite
+}
+
+const plain = [false]
+const withPrevious = [true]
+
+/** This node's own copy. */
+export class LocalReplica implements Replica {
+  readonly up = true
+  readonly #store: Store
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
+    this.#store.commit([record], { wantPrevious: wantPrevious ? withPrevious : plain }).then(
+      (results) => waiter.writeReplied(position, writeReplyOf(results[0]!)),
+      (error: unknown) => waiter.writeReplied(position, writeReplyOfFailure(error)),
+    )
+  }
+
+  read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void {
+    const record = full ? this.#store.get(key) : undefined
+    const version = full ? record : this.#store.getVersion(key)
+    waiter.readReplied(position, version === undefined ? absentRead : { kind: 'held', version, record })
+  }
+
+  page(request: PageRequest, waiter: PageWaiter, position: number): void {
+    waiter.pageReplied(position, readSlotPage(this.#store, request))
+  }
+}

@@ -1,0 +1,288 @@
+import { type ErrorCode, KvError, limits } from '../base/index.js'
+import { compareVersions, type Version, zeroVersion } from '../hlc/index.js'
+import { isLive, type StoredRecord } from '../record/index.js'
+import type { ActiveOperation } from './active-operations.js'
+import type { OperationOptions } from './operations.js'
+import { nobody, type ReadReply, type ReadWaiter, type WriteReply, type WriteWaiter } from './replica.js'
+import { type OperationContext, type Routing, settledCount } from './routing.js'
+
+export interface ReadSettler {
+  /** The live record, or undefined. */
+  resolve(record: StoredRecord | undefined): void
+  reject(error: KvError): void
+}
+
+/** What is known of one owner of the key. */
+interface Owner {
+  readonly member: number
+  /** `asked` for its version or record; `held`: `version` is what it has; `failed`: not to be counted on. */
+  state: 'spare' | 'asked' | 'held' | 'failed'
+  version: Version
+  /** A full read is on its way to it. */
+  fetching: boolean
+  /** The version of the record that is on its way to it. */
+  repairing: Version | undefined
+}
+
+/**
+ * One read of one key. It asks enough owners for their versions, fetches the newest record if it does not have it,
+ * and makes sure before the reply that every later read quorum meets that version: the write-back of Attiya, Bar-Noy
+ * and Dolev ("Sharing memory robustly", 1995), skipped when enough owners already agree. Newest wins, whatever the
+ * order of the replies; "absent" is below every version.
+ */
+export class ReadOperation implements ActiveOperation, ReadWaiter, WriteWaiter {
+  readonly #context: OperationContext
+  readonly #routing: Routing
+  readonly #key: Uint8Array
+  readonly #options: OperationOptions
+  readonly #settler: ReadSettler
+  readonly #owners: Owner[]
+  /** Answers needed before the newest version is judged. */
+  readonly #needed: number
+  /** Owners to ask at first: enough to see whether the version has settled. */
+  readonly #wanted: number
+  /** Owners that must hold the newest version before the reply; 0 at level one. */
+  readonly #settled: number
+  #hedgeAtMs: number
+  #hedged = false
+  #newest: StoredRecord | undefined
+  #highest: Version = zeroVersion
+  #asking = false
+  #done = false
+
+  constructor(
+    context: OperationContext,
+    routing: Routing,
+    owners: ArrayLike<number>,
+    key: Uint8Array,
+    options: OperationOptions,
+    settler: ReadSettler,
+  ) {
+    this.#context = context
+    this.#routing = routing
+    this.#key = key
+    this.#options = options
+    this.#settler = settler
+    this.#owners = preferenceList(routing, owners)
+    const { consistency } = options
+    this.#settled = consistency === 'one' ? 0 : settledCount(routing)
+    this.#needed = consistency === 'one' ? 1 : consistency === 'all' ? owners.length : routing.readQuorum
+    this.#wanted = Math.max(this.#needed, this.#settled)
+    this.#hedgeAtMs = context.clock.monotonicMs() + limits.readHedgeMs
+  }
+
+  start(): void {
+    this.#context.active.add(this)
+    this.#options.cancellation?.onCancel(() => this.#fail('cancelled', 'the caller stopped waiting'))
+    this.#advance()
+  }
+
+  tick(nowMs: number): void {
+    if (nowMs >= this.#options.deadlineMs) {
+      this.#fail('timeout', `${this.#count('held')} of ${this.#needed} replicas answered before the deadline`)
+    } else if (nowMs >= this.#hedgeAtMs) {
+      this.#hedgeAtMs = Number.POSITIVE_INFINITY
+      this.#hedge()
+    }
+  }
+
+  readReplied(position: number, reply: ReadReply): void {
+    const owner = this.#owners[position]!
+    owner.fetching = false
+    if (this.#done) return
+    if (reply.kind === 'failed') {
+      owner.state = 'failed'
+    } else {
+      owner.state = 'held'
+      if (compareVersions(reply.version, owner.version) > 0) owner.version = reply.version
+      if (compareVersions(reply.version, this.#highest) > 0) {
+        this.#highest = reply.version
+        this.#newest = undefined
+      }
+      if (reply.record !== undefined && compareVersions(reply.record, this.#highest) === 0) this.#newest = reply.record
+    }
+    if (!this.#asking) this.#advance()
+  }
+
+  /** From a write-back: whoever applied it, or has something newer, counts as holding it. */
+  writeReplied(position: number, reply: WriteReply): void {
+    const owner = this.#owners[position]!
+    const written = owner.repairing ?? zeroVersion
+    owner.repairing = undefined
+    if (this.#done) return
+    if (reply.kind === 'applied' || reply.kind === 'stale') {
+      const holds = reply.kind === 'applied' ? written : (reply.seen ?? written)
+      owner.state = 'held'
+      if (compareVersions(holds, owner.version) > 0) owner.version = holds
+    } else {
+      owner.state = 'failed'
+    }
+    if (!this.#asking) this.#advance()
+  }
+
+  /** Takes the next step that the state allows. Replies that come during a step are seen at its end. */
+  #advance(): void {
+    this.#asking = true
+    let moved = true
+    while (moved && !this.#done) moved = this.#step()
+    this.#asking = false
+  }
+
+  /** Returns whether the state may allow another step at once. */
+  #step(): boolean {
+    const before = this.#count('held')
+    if (before < this.#wanted) {
+      this.#askSpare()
+      const held = this.#count('held')
+      const asked = this.#count('asked')
+      if (held > before) return true
+      if (held + asked < this.#needed) {
+        this.#fail('unavailable', `${held} of ${this.#owners.length} replicas answered, ${this.#needed} are needed`)
+        return false
+      }
+      if (held < this.#needed || (asked > 0 && !this.#hedged)) return false
+    }
+    if (compareVersions(this.#highest, zeroVersion) === 0) return this.#succeed(undefined)
+    if (this.#newest === undefined) return this.#fetch()
+    if (this.#agreeing() >= this.#settled) return this.#succeed(this.#newest)
+    return this.#writeBack(this.#newest)
+  }
+
+  /** Asks owners that were spared so far, until as many as wanted have answered or are asked. */
+  #askSpare(): void {
+    let expected = this.#count('held') + this.#count('asked')
+    for (let i = 0; i < this.#owners.length && expected < this.#wanted; i++) {
+      if (this.#owners[i]!.state !== 'spare') continue
+      // Only the first in line sends the record at once; of the others the version is enough.
+      this.#ask(i, i === 0 || this.#settled === 0)
+      if (this.#state(i) !== 'failed') expected++
+    }
+  }
+
+  #ask(position: number, full: boolean): void {
+    const owner = this.#owners[position]!
+    const replica = this.#routing.replicas[owner.member]!
+    if (!replica.up) {
+      owner.state = 'failed'
+      return
+    }
+    owner.state = 'asked'
+    owner.fetching = full
+    replica.read(this.#key, full, this, position)
+  }
+
+  /** Someone holds a newer version than the records that we have: get it from one who does. */
+  #fetch(): boolean {
+    if (this.#owners.some((owner) => owner.fetching)) return false
+    for (let i = 0; i < this.#owners.length; i++) {
+      const owner = this.#owners[i]!
+      if (owner.state !== 'held' || compareVersions(owner.version, this.#highest) !== 0) continue
+      this.#hedgeAtMs = this.#context.clock.monotonicMs() + limits.readHedgeMs
+      this.#ask(i, true)
+      return true
+    }
+    // Its holders are gone. It may have been acknowledged, so nothing older may be returned: perhaps a spare has it.
+    for (let i = 0; i < this.#owners.length; i++) {
+      if (this.#owners[i]!.state === 'spare') {
+        this.#ask(i, true)
+        return true
+      }
+    }
+    if (this.#count('asked') > 0) return false
+    this.#fail('unavailable', 'the replica that holds the newest version stopped answering')
+    return false
+  }
+
+  #writeBack(record: StoredRecord): boolean {
+    for (const [position, owner] of this.#owners.entries()) {
+      if (owner.repairing !== undefined || owner.state === 'failed') continue
+      if (compareVersions(owner.version, this.#highest) >= 0) continue
+      const replica = this.#routing.replicas[owner.member]!
+      if (!replica.up) continue
+      owner.repairing = record
+      replica.write(record, false, this, position)
+    }
+    const agreeing = this.#agreeing()
+    if (agreeing >= this.#settled) return true
+    const underWay = this.#owners.filter((owner) => owner.repairing !== undefined).length
+    if (agreeing + underWay < this.#settled) {
+      this.#fail('unavailable', 'the newest version could not be brought to enough replicas')
+    }
+    return false
+  }
+
+  /** The asked ones take too long: ask the spare ones as well, and a hung holder's record elsewhere. */
+  #hedge(): void {
+    this.#hedged = true
+    this.#asking = true
+    const lacking = this.#newest === undefined
+    for (const [position, owner] of this.#owners.entries()) {
+      const otherHolder = lacking && owner.state === 'held' && compareVersions(owner.version, this.#highest) === 0
+      if (owner.state === 'spare' || otherHolder) this.#ask(position, true)
+    }
+    this.#asking = false
+    this.#advance()
+  }
+
+  /** Owners that hold the newest version; what one has said to hold is on its disk, even if it has fallen silent. */
+  #agreeing(): number {
+    let count = 0
+    for (const owner of this.#owners) if (compareVersions(owner.version, this.#highest) >= 0) count++
+    return count
+  }
+
+  #count(state: Owner['state']): number {
+    let count = 0
+    for (const owner of this.#owners) if (owner.state === state) count++
+    return count
+  }
+
+  #state(position: number): Owner['state'] {
+    return this.#owners[position]!.state
+  }
+
+  #succeed(record: StoredRecord | undefined): boolean {
+    this.#end()
+    if (record !== undefined && this.#settled > 0) this.#repairStale(record)
+    const live = record !== undefined && isLive(record, this.#context.clock.wallMs())
+    this.#settler.resolve(live ? record : undefined)
+    return false
+  }
+
+  /** Brings the newest record to those that are known to lack it; nobody waits for that. */
+  #repairStale(record: StoredRecord): void {
+    for (const [position, owner] of this.#owners.entries()) {
+      if (owner.state !== 'held' || owner.repairing !== undefined) continue
+      if (compareVersions(owner.version, this.#highest) >= 0) continue
+      this.#routing.replicas[owner.member]!.write(record, false, nobody, position)
+    }
+  }
+
+  #fail(code: ErrorCode, message: string): void {
+    if (this.#done) return
+    this.#end()
+    this.#settler.reject(new KvError(code, message))
+  }
+
+  #end(): void {
+    this.#done = true
+    this.#context.active.remove(this)
+    this.#options.cancellation?.onCancel(undefined)
+  }
+}
+
+/** The owners in the order of asking: this node first, then those that are up, in the order of the ring. */
+function preferenceList(routing: Routing, owners: ArrayLike<number>): Owner[] {
+  const list: Owner[] = []
+  const add = (member: number): void => {
+    list.push({ member, state: 'spare', version: zeroVersion, fetching: false, repairing: undefined })
+  }
+  for (let i = 0; i < owners.length; i++) if (owners[i] === routing.self) add(owners[i]!)
+  for (const up of [true, false]) {
+    for (let i = 0; i < owners.length; i++) {
+      const member = owners[i]!
+      if (member !== routing.self && routing.replicas[member]!.up === up) add(member)
+    }
+  }
+  return list
+}

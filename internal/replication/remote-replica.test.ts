@@ -1,0 +1,223 @@
+import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import { expect, test } from 'vitest'
+import { type KvError, KvError as KvFailure, limits } from '../base/index.js'
+import type { Link, LinkHandlers } from '../env/index.js'
+import { zeroVersion } from '../hlc/index.js'
+import { compareRecords, type StoredRecord } from '../record/index.js'
+import type { CommitResult, Store } from '../store/index.js'
+import { PeerLink } from './peer-link.js'
+import { RemoteReplica } from './remote-replica.js'
+import type { PageReply, ReadReply, WriteReply } from './replica.js'
+import { ReplicaServer } from './replica-server.js'
+import { ManualClock, nameOf, record, version } from './replication.test-support.js'
+
+/** Two ends of a wire; what one sends, the other gets when the test says so. */
+class Wire implements Link {
+  readonly remote = 'test'
+  handlers!: LinkHandlers
+  other!: Wire
+  readonly sent: Uint8Array[] = []
+  accepting = true
+  closed: string | undefined
+
+  start(handlers: LinkHandlers): void {
+    this.handlers = handlers
+  }
+
+  send(message: Uint8Array): boolean {
+    this.sent.push(message)
+    return this.accepting
+  }
+
+  close(reason: string): void {
+    if (this.closed !== undefined) return
+    this.closed = reason
+    this.handlers.close(reason)
+  }
+
+  deliver(): void {
+    for (const message of this.sent.splice(0)) this.other.handlers.message(message.slice())
+  }
+}
+
+/** A store in a Map; commits settle when the test's microtasks run. */
+function mapStore(failure?: () => KvError | Error | undefined): Store & { held: Map<string, StoredRecord> } {
+  const held = new Map<string, StoredRecord>()
+  const commitOne = (each: StoredRecord, wantPrevious: boolean): CommitResult => {
+    const known = held.get(nameOf(each.key))
+    if (known !== undefined && compareRecords(known, each) > 0) {
+      return { applied: false, seen: known, existed: false, previous: undefined }
+    }
+    held.set(nameOf(each.key), each)
+    const existed = known !== undefined && !known.tombstone
+    return { applied: true, seen: known, existed, previous: wantPrevious ? known : undefined }
+  }
+  return {
+    held,
+    commit: async (records: readonly StoredRecord[], options?: { wantPrevious?: readonly boolean[] }) => {
+      const error = failure?.()
+      if (error !== undefined) throw error
+      return records.map((each, i) => commitOne(each, options?.wantPrevious?.[i] === true))
+    },
+    get: (key: Uint8Array) => held.get(nameOf(key)),
+    getVersion: (key: Uint8Array) => held.get(nameOf(key)),
+    scanSlot: (_: number, visit: (r: StoredRecord) => void) => {
+      for (const each of held.values()) visit(each)
+    },
+  } as unknown as Store & { held: Map<string, StoredRecord> }
+}
+
+function pair(failure?: () => KvError | Error | undefined) {
+  const clock = new ManualClock()
+  const [near, far] = [new Wire(), new Wire()]
+  near.other = far
+  far.other = near
+  const store = mapStore(failure)
+  const server = new ReplicaServer(store)
+  const replica = new RemoteReplica()
+  const envelope = { hlc: () => zeroVersion, epoch: () => 1 }
+  const farLink: PeerLink = new PeerLink(far, clock, envelope, {
+    message: (message) => server.serve(message, farLink),
+    close: () => undefined,
+  })
+  const link: PeerLink = new PeerLink(near, clock, envelope, {
+    message: (message) => replica.received(message),
+    close: () => replica.detach(),
+  })
+  replica.attach(link)
+  const exchange = async (): Promise<void> => {
+    for (let i = 0; i < 3; i++) {
+      clock.advance(0)
+      near.deliver()
+      await new Promise((resolve) => setImmediate(resolve))
+      clock.advance(0)
+      far.deliver()
+    }
+  }
+  return { clock, near, far, link, farLink, store, replica, exchange }
+}
+
+function writeWaiter(): { replies: WriteReply[]; writeReplied(at: number, reply: WriteReply): void } {
+  const replies: WriteReply[] = []
+  return { replies, writeReplied: (_, reply) => replies.push(reply) }
+}
+
+function readWaiter(): { replies: ReadReply[]; readReplied(at: number, reply: ReadReply): void } {
+  const replies: ReadReply[] = []
+  return { replies, readReplied: (_, reply) => replies.push(reply) }
+}
+
+test('what one turn asks leaves as one message, and every answer finds its question', async () => {
+  const { near, replica, exchange, clock } = pair()
+  const [w1, w2, r1, r2] = [writeWaiter(), writeWaiter(), readWaiter(), readWaiter()]
+  replica.write(record('a', 'one', version(5)), false, w1, 0)
+  replica.write(record('b', undefined, version(6)), false, w2, 0)
+  clock.advance(0)
+  expect(near.sent).toHaveLength(1)
+  await exchange()
+  expect([w1.replies[0]?.kind, w2.replies[0]?.kind]).toEqual(['applied', 'applied'])
+  replica.read(Buffer.from('a'), true, r1, 0)
+  replica.read(Buffer.from('b'), false, r2, 0)
+  const absent = readWaiter()
+  replica.read(Buffer.from('nothing'), true, absent, 0)
+  await exchange()
+  expect(Buffer.from(r1.replies[0]!.record!.value).toString()).toBe('one')
+  expect(r2.replies[0]).toMatchObject({
+    kind: 'held',
+    record: undefined,
+    version: { hi: version(6).hi, lo: version(6).lo },
+  })
+  expect(absent.replies[0]).toMatchObject({ kind: 'held', version: zeroVersion, record: undefined })
+  expect(replica.pending).toBe(0)
+})
+
+test('a stale write is told which version beat it, and a replaced record comes back where asked for', async () => {
+  const { replica, exchange } = pair()
+  const [first, second, third] = [writeWaiter(), writeWaiter(), writeWaiter()]
+  replica.write(record('a', 'new', version(9)), false, first, 0)
+  await exchange()
+  replica.write(record('a', 'old', version(3)), false, second, 0)
+  replica.write(record('a', 'newest', version(12)), true, third, 0)
+  await exchange()
+  expect(second.replies[0]).toMatchObject({ kind: 'stale', seen: { hi: version(9).hi, lo: version(9).lo } })
+  expect(third.replies[0]).toMatchObject({ kind: 'applied', existed: true })
+  expect(Buffer.from(third.replies[0]!.previous!.value).toString()).toBe('new')
+})
+
+test('when the link breaks, writes on their way are lost and reads fail; none waits for the next link', async () => {
+  const { near, replica } = pair()
+  const [w, r] = [writeWaiter(), readWaiter()]
+  replica.write(record('a', 'one', version(5)), false, w, 0)
+  replica.read(Buffer.from('a'), true, r, 0)
+  near.close('broken')
+  expect(w.replies).toMatchObject([{ kind: 'lost' }])
+  expect(r.replies).toMatchObject([{ kind: 'failed' }])
+  expect(replica.up).toBe(false)
+  const late = writeWaiter()
+  replica.write(record('a', 'two', version(6)), false, late, 0)
+  expect(late.replies).toMatchObject([{ kind: 'refused', code: 'unavailable' }])
+})
+
+test('a write that the replica certainly did not log is refused; one of unknown fate ends the link instead', async () => {
+  const full = pair(() => new KvFailure('read-only', 'the disk is full', { outcome: 'not-applied' }))
+  const w = writeWaiter()
+  full.replica.write(record('a', 'one', version(5)), false, w, 0)
+  await full.exchange()
+  expect(w.replies).toMatchObject([{ kind: 'refused', code: 'read-only' }])
+
+  const broken = pair(() => new Error('fsync failed'))
+  const lost = writeWaiter()
+  broken.replica.write(record('a', 'one', version(5)), false, lost, 0)
+  await broken.exchange()
+  expect(broken.far.closed).toBe('the log failed')
+  expect(lost.replies).toEqual([])
+})
+
+test('a request under another epoch is refused as a whole and changes nothing', () => {
+  const { store, farLink, far, clock, near, replica } = pair()
+  const w = writeWaiter()
+  replica.write(record('a', 'one', version(5)), false, w, 0)
+  clock.advance(0)
+  const message = PeerMessage.decode(near.sent.splice(0)[0]!)
+  new ReplicaServer(store).refuse(message, farLink)
+  clock.advance(0)
+  far.deliver()
+  expect(w.replies).toMatchObject([{ kind: 'refused', code: 'unavailable' }])
+  expect(store.held.size).toBe(0)
+})
+
+test('a peer that does not read is overloaded, not buffered without end', () => {
+  const { near, replica, clock } = pair()
+  near.accepting = false
+  const big = 'x'.repeat(limits.valueBytesMax)
+  const outcomes: WriteReply[] = []
+  const waiter = { writeReplied: (_: number, reply: WriteReply) => outcomes.push(reply) }
+  for (let i = 0; i < 64; i++) {
+    replica.write(record(`k${i}`, big, version(5)), false, waiter, 0)
+    clock.advance(0)
+  }
+  expect(outcomes.length).toBeGreaterThan(0)
+  expect(outcomes[0]).toMatchObject({ kind: 'refused', code: 'overloaded' })
+})
+
+test('pages of a slot come in byte order, behind the given key, cut at the limits', async () => {
+  const { replica, exchange } = pair()
+  for (const key of ['b', 'a', 'd', 'c']) replica.write(record(key, key, version(5)), false, writeWaiter(), 0)
+  await exchange()
+  const pages: PageReply[] = []
+  const waiter = { pageReplied: (_: number, reply: PageReply) => pages.push(reply) }
+  const request = { slot: 1, prefix: Buffer.alloc(0), after: Buffer.from('a'), recordsMax: 2, bytesMax: 1_000 }
+  replica.page(request, waiter, 0)
+  await exchange()
+  expect(pages[0]!.records.map(({ key }) => Buffer.from(key).toString())).toEqual(['b', 'c'])
+  expect(pages[0]!.more).toBe(true)
+})
+
+test.each([
+  ['bytes that are no message', Uint8Array.of(255, 255, 255, 255)],
+  ['nothing but a truncated field', Uint8Array.of(9, 1)],
+])('%s end the link', (_, bytes) => {
+  const { near } = pair()
+  near.handlers.message(bytes)
+  expect(near.closed).toMatch(/malformed/)
+})

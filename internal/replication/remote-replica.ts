@@ -1,0 +1,205 @@
+import {
+  type PeerMessage,
+  ReadMode,
+  ReadStatus,
+  type SlotPage,
+  WriteVerdict,
+} from '@quorumkv/proto/kv/peer/v1/messages'
+import { type ErrorCode, limits } from '../base/index.js'
+import type { Version } from '../hlc/index.js'
+import { decodeRecord, decodeRecords, encodedRecordBytes, recordLengthAt, type StoredRecord } from '../record/index.js'
+import { asBuffer } from './outbox.js'
+import type { PeerLink } from './peer-link.js'
+import {
+  absentRead,
+  failedPage,
+  failedRead,
+  lostWrite,
+  type PageRequest,
+  type PageWaiter,
+  type ReadWaiter,
+  type Replica,
+  refusedWrite,
+  type WriteReply,
+  type WriteWaiter,
+} from './replica.js'
+
+interface Pending<Waiter> {
+  readonly waiter: Waiter
+  readonly position: number
+}
+
+/**
+ * Another node's copy, reached over a link that comes and goes. Requests that were on their way when the link broke
+ * end as `lost` or `failed`; none waits for the next link. Bounded by `limits.peerPendingMax` and the link's queue.
+ */
+export class RemoteReplica implements Replica {
+  #link: PeerLink | undefined
+  #nextId = 1
+  readonly #writes = new Map<number, Pending<WriteWaiter>>()
+  readonly #reads = new Map<number, Pending<ReadWaiter>>()
+  readonly #pages = new Map<number, Pending<PageWaiter>>()
+
+  get up(): boolean {
+    return this.#link !== undefined
+  }
+
+  get pending(): number {
+    return this.#writes.size + this.#reads.size + this.#pages.size
+  }
+
+  attach(link: PeerLink): void {
+    this.detach()
+    this.#link = link
+  }
+
+  /** Ends everything that waits for the link. */
+  detach(): void {
+    this.#link = undefined
+    const writes = [...this.#writes.values()]
+    const reads = [...this.#reads.values()]
+    const pages = [...this.#pages.values()]
+    this.#writes.clear()
+    this.#reads.clear()
+    this.#pages.clear()
+    for (const { waiter, position } of writes) waiter.writeReplied(position, lostWrite)
+    for (const { waiter, position } of reads) waiter.readReplied(position, failedRead)
+    for (const { waiter, position } of pages) waiter.pageReplied(position, failedPage)
+  }
+
+  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
+    const link = this.#usable()
+    if (link === undefined) {
+      waiter.writeReplied(position, refusedWrite(this.up ? 'overloaded' : 'unavailable'))
+      return
+    }
+    const id = this.#claimId(this.#writes)
+    this.#writes.set(id, { waiter, position })
+    link.outbox(encodedRecordBytes(record)).addWrite(id, record, wantPrevious)
+  }
+
+  read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void {
+    const link = this.#usable()
+    if (link === undefined) {
+      waiter.readReplied(position, failedRead)
+      return
+    }
+    const id = this.#claimId(this.#reads)
+    this.#reads.set(id, { waiter, position })
+    link.outbox(key.length).addRead(id, full ? ReadMode.FULL : ReadMode.VERSION, key)
+  }
+
+  page(request: PageRequest, waiter: PageWaiter, position: number): void {
+    const link = this.#usable()
+    if (link === undefined) {
+      waiter.pageReplied(position, failedPage)
+      return
+    }
+    const id = this.#claimId(this.#pages)
+    this.#pages.set(id, { waiter, position })
+    link.outbox(request.prefix.length + request.after.length).addScan({
+      id,
+      slot: request.slot,
+      prefix: asBuffer(request.prefix),
+      after: asBuffer(request.after),
+      recordsMax: request.recordsMax,
+      bytesMax: request.bytesMax,
+    })
+  }
+
+  /** Settles what the message answers. Throws RecordFormatError when its records are malformed. */
+  received(message: PeerMessage): void {
+    if (message.writeReplies !== undefined) this.#writeReplies(message.writeReplies)
+    if (message.readReplies !== undefined) this.#readReplies(message.readReplies)
+    for (const page of message.pages) this.#pageReply(page)
+  }
+
+  #usable(): PeerLink | undefined {
+    const link = this.#link
+    if (link === undefined || link.overloaded || this.pending >= limits.peerPendingMax) return undefined
+    return link
+  }
+
+  #claimId(pending: ReadonlyMap<number, unknown>): number {
+    do this.#nextId = this.#nextId >= 0x7fffffff ? 1 : this.#nextId + 1
+    while (pending.has(this.#nextId))
+    return this.#nextId
+  }
+
+  #writeReplies(batch: NonNullable<PeerMessage['writeReplies']>): void {
+    const previous = new Map<number, StoredRecord>()
+    if (batch.previousIds.length > 0) {
+      const records = decodeRecords(batch.previousRecords, batch.previousIds.length)
+      for (const [index, id] of batch.previousIds.entries()) previous.set(id, records[index]!)
+    }
+    for (let i = 0; i < batch.ids.length; i++) {
+      const id = batch.ids[i]!
+      const pending = this.#writes.get(id)
+      if (pending === undefined) continue
+      this.#writes.delete(id)
+      const seen = versionAt(batch.seenHi, batch.seenLo, batch.seenNode, i)
+      const reply = writeReply(batch.verdicts[i]!, seen, batch.existed[i] === true, previous.get(id))
+      pending.waiter.writeReplied(pending.position, reply)
+    }
+  }
+
+  #readReplies(batch: NonNullable<PeerMessage['readReplies']>): void {
+    let at = 0
+    for (let i = 0; i < batch.ids.length; i++) {
+      const id = batch.ids[i]!
+      const status = batch.statuses[i]!
+      let record: StoredRecord | undefined
+      if (status === ReadStatus.RECORD) {
+        record = decodeRecord(batch.records, at)
+        at += recordLengthAt(batch.records, at)
+      }
+      const pending = this.#reads.get(id)
+      if (pending === undefined) continue
+      this.#reads.delete(id)
+      const version = record ?? versionAt(batch.versionHi, batch.versionLo, batch.versionNode, i)
+      if (status === ReadStatus.ABSENT) pending.waiter.readReplied(pending.position, absentRead)
+      else if ((status === ReadStatus.RECORD || status === ReadStatus.VERSION) && version !== undefined) {
+        pending.waiter.readReplied(pending.position, { kind: 'held', version, record })
+      } else pending.waiter.readReplied(pending.position, failedRead)
+    }
+  }
+
+  #pageReply(page: SlotPage): void {
+    const pending = this.#pages.get(page.id)
+    if (pending === undefined) return
+    const reply =
+      page.status === ReadStatus.RECORD
+        ? { kind: 'held' as const, records: decodeRecords(page.records, page.count), more: page.more }
+        : failedPage
+    this.#pages.delete(page.id)
+    pending.waiter.pageReplied(pending.position, reply)
+  }
+}
+
+function versionAt(
+  hi: readonly number[],
+  lo: readonly number[],
+  node: readonly number[],
+  at: number,
+): Version | undefined {
+  const version = { hi: hi[at] ?? 0, lo: lo[at] ?? 0, node: node[at] ?? 0 }
+  return version.hi === 0 && version.lo === 0 && version.node === 0 ? undefined : version
+}
+
+const refusalCodes: Partial<Record<WriteVerdict, ErrorCode>> = {
+  [WriteVerdict.WRONG_EPOCH]: 'unavailable',
+  [WriteVerdict.READ_ONLY]: 'read-only',
+  [WriteVerdict.OVERLOADED]: 'overloaded',
+}
+
+function writeReply(
+  verdict: WriteVerdict,
+  seen: Version | undefined,
+  existed: boolean,
+  previous: StoredRecord | undefined,
+): WriteReply {
+  if (verdict === WriteVerdict.APPLIED) return { kind: 'applied', seen, existed, previous, code: undefined }
+  if (verdict === WriteVerdict.STALE) return { kind: 'stale', seen, existed, previous, code: undefined }
+  const code = refusalCodes[verdict]
+  return code === undefined ? lostWrite : refusedWrite(code)
+}

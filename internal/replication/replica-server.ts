@@ -1,0 +1,101 @@
+import { type PeerMessage, ReadMode, ReadStatus, WriteVerdict } from '@quorumkv/proto/kv/peer/v1/messages'
+import { KvError, limits } from '../base/index.js'
+import { zeroVersion } from '../hlc/index.js'
+import { decodeRecords, encodedRecordBytes, encodeRecords } from '../record/index.js'
+import type { CommitResult, Store } from '../store/index.js'
+import { asBuffer } from './outbox.js'
+import type { PeerLink } from './peer-link.js'
+import { readSlotPage } from './slot-page.js'
+
+/** Answers other nodes' requests from the store. */
+export class ReplicaServer {
+  readonly #store: Store
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /**
+   * Answers everything in a message that was sent under this node's own epoch. Throws RecordFormatError when its
+   * records are malformed; nothing of the message has been applied then.
+   */
+  serve(message: PeerMessage, link: PeerLink): void {
+    if (message.writes !== undefined) this.#writes(message.writes, link)
+    if (message.reads !== undefined) this.#reads(message.reads, link)
+    for (const scan of message.scans) {
+      const page = readSlotPage(this.#store, {
+        slot: scan.slot,
+        prefix: scan.prefix,
+        after: scan.after,
+        recordsMax: Math.min(scan.recordsMax, limits.scanPageEntriesMax),
+        bytesMax: Math.min(scan.bytesMax, limits.scanPageBytesMax),
+      })
+      const records = asBuffer(encodeRecords(page.records))
+      link.outbox(records.length).addPage({
+        id: scan.id,
+        status: ReadStatus.RECORD,
+        records,
+        count: page.records.length,
+        more: page.more,
+      })
+    }
+  }
+
+  /** Refuses everything in a message that was sent under another epoch: certainly nothing of it is applied. */
+  refuse(message: PeerMessage, link: PeerLink): void {
+    for (const id of message.writes?.ids ?? []) {
+      link.outbox(0).addWriteReply(id, WriteVerdict.WRONG_EPOCH, undefined, false, undefined)
+    }
+    for (const id of message.reads?.ids ?? []) {
+      link.outbox(0).addReadReply(id, ReadStatus.WRONG_EPOCH, zeroVersion, undefined)
+    }
+    for (const { id } of message.scans) {
+      const nothing = { records: Buffer.alloc(0), count: 0, more: false }
+      link.outbox(0).addPage({ id, status: ReadStatus.WRONG_EPOCH, ...nothing })
+    }
+  }
+
+  #writes(batch: NonNullable<PeerMessage['writes']>, link: PeerLink): void {
+    const records = decodeRecords(batch.records, batch.ids.length)
+    const wantPrevious = batch.flags.map((flags) => (flags & 1) !== 0)
+    this.#store.commit(records, { wantPrevious }).then(
+      (results) => replyToWrites(batch.ids, results, link),
+      (error: unknown) => refuseWrites(batch.ids, error, link),
+    )
+  }
+
+  #reads(batch: NonNullable<PeerMessage['reads']>, link: PeerLink): void {
+    for (let i = 0; i < batch.ids.length; i++) {
+      const id = batch.ids[i]!
+      const key = batch.keys[i]!
+      if (batch.modes[i] === ReadMode.FULL) {
+        const record = this.#store.get(key)
+        if (record === undefined) link.outbox(0).addReadReply(id, ReadStatus.ABSENT, zeroVersion, undefined)
+        else link.outbox(encodedRecordBytes(record)).addReadReply(id, ReadStatus.RECORD, record, record)
+      } else {
+        const version = this.#store.getVersion(key)
+        const status = version === undefined ? ReadStatus.ABSENT : ReadStatus.VERSION
+        link.outbox(0).addReadReply(id, status, version ?? zeroVersion, undefined)
+      }
+    }
+  }
+}
+
+function replyToWrites(ids: readonly number[], results: readonly CommitResult[], link: PeerLink): void {
+  for (let i = 0; i < ids.length; i++) {
+    const { applied, seen, existed, previous } = results[i]!
+    const verdict = applied ? WriteVerdict.APPLIED : WriteVerdict.STALE
+    const bytes = previous === undefined ? 0 : encodedRecordBytes(previous)
+    link.outbox(bytes).addWriteReply(ids[i]!, verdict, seen, existed, previous)
+  }
+}
+
+function refuseWrites(ids: readonly number[], error: unknown, link: PeerLink): void {
+  if (!(error instanceof KvError) || error.outcome !== 'not-applied') {
+    // Nobody knows what is on the disk. An answer would be a guess, so the link ends, and the writes end as lost.
+    link.close('the log failed')
+    return
+  }
+  const verdict = error.code === 'read-only' ? WriteVerdict.READ_ONLY : WriteVerdict.OVERLOADED
+  for (const id of ids) link.outbox(0).addWriteReply(id, verdict, undefined, false, undefined)
+}

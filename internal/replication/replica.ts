@@ -1,0 +1,90 @@
+import type { ErrorCode } from '../base/index.js'
+import { type Version, zeroVersion } from '../hlc/index.js'
+import type { StoredRecord } from '../record/index.js'
+
+/**
+ * What one replica says to one write.
+ * - `applied`: durable there.
+ * - `stale`: refused, something not lower is durable there; `seen` is its version.
+ * - `refused`: certainly not applied there, and never will be by this request.
+ * - `lost`: nobody knows: the link broke, or the replica's disk failed.
+ */
+export interface WriteReply {
+  readonly kind: 'applied' | 'stale' | 'refused' | 'lost'
+  /** What it replaced (applied) or lost against (stale). */
+  readonly seen: Version | undefined
+  readonly existed: boolean
+  /** The replaced record, live or not, where asked for. */
+  readonly previous: StoredRecord | undefined
+  /** Why it was refused. */
+  readonly code: ErrorCode | undefined
+}
+
+/** What one replica says to one read. */
+export interface ReadReply {
+  /** `held`: it answered; `failed`: it cannot answer, or nobody knows. */
+  readonly kind: 'held' | 'failed'
+  /** What it holds; `zeroVersion` when it has never heard of the key. */
+  readonly version: Version
+  /** Present for a full read of a key that it holds. */
+  readonly record: StoredRecord | undefined
+}
+
+/** One slot's records behind a key, in byte order, tombstones included. */
+export interface PageReply {
+  readonly kind: 'held' | 'failed'
+  readonly records: readonly StoredRecord[]
+  /** There are more records behind the last one. */
+  readonly more: boolean
+}
+
+export interface PageRequest {
+  readonly slot: number
+  readonly prefix: Uint8Array
+  /** Only keys behind this one; empty: from the start. */
+  readonly after: Uint8Array
+  readonly recordsMax: number
+  readonly bytesMax: number
+}
+
+/**
+ * Who waits for replies. An interface with a position instead of a closure per request: an operation is its own
+ * waiter, and `position` tells it which of its owners answered. A reply may come during the call that asked.
+ */
+export interface WriteWaiter {
+  writeReplied(position: number, reply: WriteReply): void
+}
+
+export interface ReadWaiter {
+  readReplied(position: number, reply: ReadReply): void
+}
+
+export interface PageWaiter {
+  pageReplied(position: number, reply: PageReply): void
+}
+
+/** One copy of the data, here or on another node. Every request is answered exactly once. */
+export interface Replica {
+  /** Whether a request sent now has a chance. */
+  readonly up: boolean
+  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void
+  /** `full` asks for the record, otherwise its version is enough. */
+  read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void
+  page(request: PageRequest, waiter: PageWaiter, position: number): void
+}
+
+const nothing = { seen: undefined, existed: false, previous: undefined, code: undefined } as const
+
+export const lostWrite: WriteReply = { kind: 'lost', ...nothing }
+
+export function refusedWrite(code: ErrorCode): WriteReply {
+  return { kind: 'refused', ...nothing, code }
+}
+
+export const failedRead: ReadReply = { kind: 'failed', version: zeroVersion, record: undefined }
+export const absentRead: ReadReply = { kind: 'held', version: zeroVersion, record: undefined }
+
+export const failedPage: PageReply = { kind: 'failed', records: [], more: false }
+
+/** For repairs that nobody waits for: a repair that fails is made again by the next read that sees the difference. */
+export const nobody: WriteWaiter = { writeReplied() {} }

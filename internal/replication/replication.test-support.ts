@@ -1,0 +1,183 @@
+import { type Epoch, KvError, type Slot } from '../base/index.js'
+import type { Clock, Timer } from '../env/index.js'
+import { type Hlc, hlcMs, hlcOf, type Version, zeroVersion } from '../hlc/index.js'
+import { compareRecords, type StoredRecord } from '../record/index.js'
+import type { SlotTable } from '../slots/index.js'
+import { ActiveOperations } from './active-operations.js'
+import type { PageRequest, PageWaiter, ReadReply, ReadWaiter, Replica, WriteReply, WriteWaiter } from './replica.js'
+import type { OperationContext, Routing } from './routing.js'
+
+/** Time that moves when told to. */
+export class ManualClock implements Clock {
+  nowMs = 1_000
+  readonly #timers: { atMs: number; fire: () => void; cancelled: boolean }[] = []
+
+  wallMs(): number {
+    return 1_700_000_000_000 + this.nowMs
+  }
+
+  monotonicMs(): number {
+    return this.nowMs
+  }
+
+  setTimer(delayMs: number, fire: () => void): Timer {
+    const timer = { atMs: this.nowMs + delayMs, fire, cancelled: false }
+    this.#timers.push(timer)
+    return {
+      cancel: () => {
+        timer.cancelled = true
+      },
+    }
+  }
+
+  defer(fire: () => void): void {
+    this.setTimer(0, fire)
+  }
+
+  advance(ms: number): void {
+    const untilMs = this.nowMs + ms
+    for (;;) {
+      const due = this.#timers.filter(({ atMs, cancelled }) => !cancelled && atMs <= untilMs)
+      due.sort((a, b) => a.atMs - b.atMs)
+      const next = due[0]
+      if (next === undefined) break
+      next.cancelled = true
+      this.nowMs = Math.max(this.nowMs, next.atMs)
+      next.fire()
+    }
+    this.nowMs = untilMs
+  }
+}
+
+export function version(ms: number, node = 1): Version {
+  return { ...hlcOf(ms, 0), node }
+}
+
+export function record(key: string, value: string | undefined, at: Version, expiresAtMs = 0): StoredRecord {
+  const bytes = Buffer.from(value ?? '')
+  return { ...at, key: Buffer.from(key), value: bytes, tombstone: value === undefined, expiresAtMs }
+}
+
+export function applied(seen?: Version, existed = false, previous?: StoredRecord): WriteReply {
+  return { kind: 'applied', seen, existed, previous, code: undefined }
+}
+
+export function stale(seen: Version): WriteReply {
+  return { kind: 'stale', seen, existed: false, previous: undefined, code: undefined }
+}
+
+interface SentWrite {
+  readonly record: StoredRecord
+  reply(reply: WriteReply): void
+}
+
+interface SentRead {
+  readonly key: Uint8Array
+  readonly full: boolean
+  reply(reply: ReadReply): void
+  /** Answers truly, from what the replica holds. */
+  answer(): void
+}
+
+/** A replica whose answers the test gives, in the order that it likes; `automatic` answers truly and at once. */
+export class ScriptedReplica implements Replica {
+  up = true
+  automatic = false
+  readonly writes: SentWrite[] = []
+  readonly reads: SentRead[] = []
+  readonly held = new Map<string, StoredRecord>()
+
+  hold(...records: StoredRecord[]): void {
+    for (const each of records) this.held.set(nameOf(each.key), each)
+  }
+
+  write(record: StoredRecord, _wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
+    const sent = { record, reply: (reply: WriteReply) => waiter.writeReplied(position, reply) }
+    this.writes.push(sent)
+    if (this.automatic) this.applyWrite(sent)
+  }
+
+  /** Applies truly and answers. */
+  applyWrite(sent: SentWrite): void {
+    const { record } = sent
+    const known = this.held.get(nameOf(record.key))
+    if (known !== undefined && compareRecords(known, record) > 0) sent.reply(stale(known))
+    else {
+      this.hold(record)
+      sent.reply(applied(known, known !== undefined && !known.tombstone, known))
+    }
+  }
+
+  read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void {
+    const reply = (reply: ReadReply): void => waiter.readReplied(position, reply)
+    const answer = (): void => {
+      const held = this.held.get(nameOf(key))
+      reply({ kind: 'held', version: held ?? zeroVersion, record: full ? held : undefined })
+    }
+    this.reads.push({ key, full, reply, answer })
+    if (this.automatic) answer()
+  }
+
+  page(request: PageRequest, waiter: PageWaiter, position: number): void {
+    const behind = [...this.held.values()]
+      .filter(({ key }) => Buffer.from(key).subarray(0, request.prefix.length).equals(request.prefix))
+      .filter(({ key }) => request.after.length === 0 || Buffer.compare(key, request.after) > 0)
+      .sort((a, b) => Buffer.compare(a.key, b.key))
+    const records = behind.slice(0, request.recordsMax)
+    waiter.pageReplied(position, { kind: 'held', records, more: records.length < behind.length })
+  }
+}
+
+export function nameOf(key: Uint8Array): string {
+  return Buffer.from(key).toString('hex')
+}
+
+export interface Scene {
+  readonly clock: ManualClock
+  readonly context: OperationContext & { stampMs: number; stuck: (() => void)[] | undefined }
+  readonly routing: Routing
+  readonly replicas: ScriptedReplica[]
+  readonly owners: readonly number[]
+}
+
+/** Nodes that all own every slot, and a coordinator that is `self`. */
+export function scene(
+  options: { nodes?: number; r?: number; w?: number; self?: number; driftMaxMs?: number } = {},
+): Scene {
+  const { nodes = 3, r = 2, w = 2, self = 0, driftMaxMs = 10_000 } = options
+  const clock = new ManualClock()
+  const replicas = Array.from({ length: nodes }, () => new ScriptedReplica())
+  const owners = replicas.map((_, i) => i)
+  const table = {
+    ownersPerSlot: nodes,
+    owners: (_slot: Slot): Uint16Array => Uint16Array.from(owners),
+  } as unknown as SlotTable
+  const routing: Routing = { epoch: 1 as Epoch, table, self, replicas, readQuorum: r, writeQuorum: w }
+  const context = {
+    clock,
+    active: new ActiveOperations(clock),
+    nodeNumber: 1,
+    stampMs: 100,
+    /** While it is set, there are no stamps. */
+    stuck: undefined as (() => void)[] | undefined,
+    whenStampable(retry: () => void): void {
+      this.stuck?.push(retry)
+    },
+    stamp(): Hlc | undefined {
+      if (this.stuck !== undefined) return undefined
+      this.stampMs++
+      return hlcOf(this.stampMs, 0)
+    },
+    raiseClock(above: Hlc): void {
+      if (hlcMs(above) > this.stampMs + driftMaxMs) throw new DriftForTest()
+      this.stampMs = Math.max(this.stampMs, hlcMs(above))
+    },
+  }
+  return { clock, context, routing, replicas, owners }
+}
+
+class DriftForTest extends KvError {
+  constructor() {
+    super('unavailable', 'too far in the future', { outcome: 'not-applied' })
+  }
+}

@@ -1,0 +1,41 @@
+import type { Epoch } from '../base/index.js'
+import type { Clock } from '../env/index.js'
+import type { Hlc } from '../hlc/index.js'
+import type { SlotTable } from '../slots/index.js'
+import type { ActiveOperations } from './active-operations.js'
+import type { Replica } from './replica.js'
+
+/** Where the data is, under one epoch of the topology. Replaced as a whole; an operation keeps the one it began with. */
+export interface Routing {
+  readonly epoch: Epoch
+  readonly table: SlotTable
+  /** This node's index among the members. */
+  readonly self: number
+  /** By member index. */
+  readonly replicas: readonly Replica[]
+  /** What a quorum is where a slot has `table.ownersPerSlot` owners. */
+  readonly readQuorum: number
+  readonly writeQuorum: number
+}
+
+/** What operations need from the node around them. */
+export interface OperationContext {
+  readonly clock: Clock
+  readonly active: ActiveOperations
+  /** A fresh stamp for a write of this node, or undefined while the clock may not move on. */
+  stamp(): Hlc | undefined
+  /** Calls `retry` once, when there may be a stamp again. */
+  whenStampable(retry: () => void): void
+  /** Moves the clock above a stamp that was seen. Throws KvError `unavailable` when that is too far ahead. */
+  raiseClock(above: Hlc): void
+  /** The number that this node's versions carry. */
+  readonly nodeNumber: number
+}
+
+/**
+ * How many owners must hold a version so that every read quorum meets it: then no later quorum read can return an
+ * older one. Smaller than a write quorum only where reads ask more than they must.
+ */
+export function settledCount(routing: Routing): number {
+  return routing.table.ownersPerSlot - routing.readQuorum + 1
+}

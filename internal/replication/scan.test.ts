@@ -1,0 +1,108 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { emptyBytes } from '../base/index.js'
+import { compareVersions } from '../hlc/index.js'
+import type { StoredRecord } from '../record/index.js'
+import { slotOf } from '../slots/index.js'
+import type { PageRequest } from './replica.js'
+import { nameOf, record, type Scene, scene, version } from './replication.test-support.js'
+import { scanPage } from './scan.js'
+
+/** Gives each scripted replica the slots that the real one would have. */
+function onlyOwnSlot(s: Scene): void {
+  for (const replica of s.replicas) {
+    replica.automatic = true
+    const page = replica.page.bind(replica)
+    replica.page = (request: PageRequest, waiter, position) => {
+      page(
+        { ...request, recordsMax: Number.MAX_SAFE_INTEGER },
+        {
+          pageReplied: (at, reply) => {
+            const own = reply.records.filter(({ key }) => slotOf(key) === request.slot)
+            const records = own.slice(0, request.recordsMax)
+            waiter.pageReplied(at, { kind: 'held', records, more: records.length < own.length })
+          },
+        },
+        position,
+      )
+    }
+  }
+}
+
+async function scanAll(s: Scene, pageSize: number, prefix = ''): Promise<StoredRecord[]> {
+  const all: StoredRecord[] = []
+  let cursor: Uint8Array = emptyBytes
+  const options = { consistency: 'quorum' as const, deadlineMs: 60_000, prefix: Buffer.from(prefix), pageSize }
+  for (let pages = 0; pages < 10_000; pages++) {
+    const page = await scanPage(s.context, s.routing, { ...options, cursor }, 0.25)
+    expect(page.records.length).toBeLessThanOrEqual(pageSize)
+    all.push(...page.records)
+    cursor = page.cursor
+    if (cursor.length === 0) return all
+  }
+  throw new Error('the scan does not end')
+}
+
+test('a scan returns the newest live record of every key once, whatever each replica has missed', async () => {
+  const write = fc.record({
+    key: fc.integer({ min: 0, max: 40 }),
+    ms: fc.integer({ min: 1, max: 50 }),
+    deleted: fc.boolean(),
+    on: fc.constantFrom([0, 1], [0, 2], [1, 2], [0, 1, 2]),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(write, { maxLength: 60 }), fc.integer({ min: 1, max: 7 }), async (writes, pageSize) => {
+      const s = scene()
+      onlyOwnSlot(s)
+      const expected = new Map<string, StoredRecord>()
+      for (const [index, { key, ms, deleted, on }] of writes.entries()) {
+        const each = record(`key:${key}`, deleted ? undefined : `v${index}`, version(ms, index + 1))
+        for (const i of on) {
+          const held = s.replicas[i]!.held.get(nameOf(each.key))
+          if (held === undefined || compareVersions(each, held) > 0) s.replicas[i]!.hold(each)
+        }
+        const known = expected.get(nameOf(each.key))
+        if (known === undefined || compareVersions(each, known) > 0) expected.set(nameOf(each.key), each)
+      }
+      const found = await scanAll(s, pageSize)
+      const live = [...expected.values()].filter(({ tombstone }) => !tombstone)
+      const text = (r: StoredRecord): string => `${nameOf(r.key)}=${Buffer.from(r.value).toString()}`
+      expect(found.map(text).sort()).toEqual(live.map(text).sort())
+      // What was returned has settled: every read quorum meets it from now on.
+      for (const each of found) {
+        const holders = s.replicas.filter(({ held }) => held.get(nameOf(each.key))?.value === each.value)
+        expect(holders.length).toBeGreaterThanOrEqual(2)
+      }
+    }),
+    { numRuns: 25 },
+  )
+})
+
+test('a scan returns only keys with the prefix', async () => {
+  const s = scene()
+  onlyOwnSlot(s)
+  for (const replica of s.replicas) {
+    replica.hold(record('user:1', 'a', version(1)), record('user:2', 'b', version(2)), record('use', 'c', version(3)))
+  }
+  const keys = (await scanAll(s, 10, 'user:')).map(({ key }) => Buffer.from(key).toString())
+  expect(keys.sort()).toEqual(['user:1', 'user:2'])
+})
+
+test.each([
+  ['of another kind', [9, 0, 0]],
+  ['cut short', [1, 0]],
+  ['of a slot that does not exist', [1, 0, 0x10]],
+])('a cursor %s is refused', async (_, bytes) => {
+  const s = scene()
+  const options = { consistency: 'quorum' as const, deadlineMs: 60_000, prefix: emptyBytes, pageSize: 10 }
+  const page = scanPage(s.context, s.routing, { ...options, cursor: Uint8Array.from(bytes) }, 1)
+  await expect(page).rejects.toMatchObject({ code: 'invalid-argument', field: 'cursor' })
+})
+
+test('a scan without a quorum for some slot fails', async () => {
+  const s = scene()
+  onlyOwnSlot(s)
+  s.replicas[1]!.up = false
+  s.replicas[2]!.up = false
+  await expect(scanAll(s, 10)).rejects.toMatchObject({ code: 'unavailable' })
+})

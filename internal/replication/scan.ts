@@ -1,0 +1,88 @@
+import { emptyBytes, invalidArgument, limits } from '../base/index.js'
+import { encodedRecordBytes, isLive, type StoredRecord } from '../record/index.js'
+import { slotCount } from '../slots/index.js'
+import type { ScanOptions, ScanPage } from './operations.js'
+import type { OperationContext, Routing } from './routing.js'
+import { SlotRead, type SlotStretch } from './slot-read.js'
+
+/** Where a scan goes on: in a slot, behind a key (empty: from its start). */
+interface Position {
+  readonly slot: number
+  readonly after: Uint8Array
+}
+
+const cursorVersion = 1
+
+/** version u8, slot u16 LE, key. Opaque to users; checked all the same. */
+function encodeCursor({ slot, after }: Position): Uint8Array {
+  const bytes = new Uint8Array(3 + after.length)
+  bytes.set([cursorVersion, slot & 0xff, slot >>> 8])
+  bytes.set(after, 3)
+  return bytes
+}
+
+/** Throws `invalid-argument` for `cursor`. */
+function decodeCursor(bytes: Uint8Array): Position {
+  if (bytes.length === 0) return { slot: 0, after: emptyBytes }
+  const slot = (bytes[1] ?? 0) | ((bytes[2] ?? 0) << 8)
+  if (bytes[0] !== cursorVersion || bytes.length < 3 || bytes.length > 3 + limits.keyBytesMax || slot >= slotCount) {
+    throw invalidArgument('cursor', 'was not made by a scan of this cluster')
+  }
+  return { slot, after: bytes.subarray(3) }
+}
+
+/**
+ * One page of a scan: slots in their order, keys in byte order within a slot. A key's slot never changes, so no key
+ * comes twice, whatever is written meanwhile. `density` is a guess of live keys to a slot, for reading ahead.
+ */
+export async function scanPage(
+  context: OperationContext,
+  routing: Routing,
+  options: ScanOptions,
+  density: number,
+): Promise<ScanPage> {
+  const records: StoredRecord[] = []
+  let bytes = 0
+  let { slot, after } = decodeCursor(options.cursor)
+  while (slot < slotCount) {
+    if (records.length >= options.pageSize) return { records, cursor: encodeCursor({ slot, after }) }
+    const missing = options.pageSize - records.length
+    const ahead = Math.ceil(missing / Math.max(density, 0.25))
+    const count = Math.max(1, Math.min(ahead, limits.scanSlotsMax, slotCount - slot))
+    const recordsMax = Math.min(missing + 1, limits.scanPageEntriesMax)
+    const bytesMax = Math.max(1, Math.floor(limits.scanPageBytesMax / count))
+    const stretches = await Promise.all(
+      Array.from({ length: count }, (_, i) => {
+        const request = { slot: slot + i, prefix: options.prefix, after: i === 0 ? after : emptyBytes }
+        return readSlot(context, routing, { ...request, recordsMax, bytesMax }, options)
+      }),
+    )
+    for (const stretch of stretches) {
+      const nowMs = context.clock.wallMs()
+      for (const record of stretch.records) {
+        if (records.length >= options.pageSize || bytes >= limits.scanPageBytesMax) {
+          return { records, cursor: encodeCursor({ slot, after }) }
+        }
+        after = record.key
+        if (!isLive(record, nowMs)) continue
+        records.push(record)
+        bytes += encodedRecordBytes(record)
+      }
+      if (stretch.more) break // what was read of the slots behind this one is read again
+      slot++
+      after = emptyBytes
+    }
+  }
+  return { records, cursor: emptyBytes }
+}
+
+function readSlot(
+  context: OperationContext,
+  routing: Routing,
+  request: ConstructorParameters<typeof SlotRead>[2],
+  options: ScanOptions,
+): Promise<SlotStretch> {
+  return new Promise((resolve, reject) => {
+    new SlotRead(context, routing, request, options, { resolve, reject }).start()
+  })
+}

@@ -1,0 +1,208 @@
+import { compareBytes, KvError, limits, type Slot } from '../base/index.js'
+import { compareRecords, type StoredRecord } from '../record/index.js'
+import type { ActiveOperation } from './active-operations.js'
+import type { OperationOptions } from './operations.js'
+import {
+  nobody,
+  type PageReply,
+  type PageRequest,
+  type PageWaiter,
+  type WriteReply,
+  type WriteWaiter,
+} from './replica.js'
+import { type OperationContext, type Routing, settledCount } from './routing.js'
+
+/** The newest record of each key in one stretch of a slot, tombstones included, in byte order. */
+export interface SlotStretch {
+  readonly records: readonly StoredRecord[]
+  /** There may be more behind the last record. */
+  readonly more: boolean
+}
+
+interface Settler {
+  resolve(stretch: SlotStretch): void
+  reject(error: KvError): void
+}
+
+type OwnerState = 'spare' | 'asked' | 'held' | 'failed'
+
+/**
+ * Reads one stretch of a slot from enough of its owners, merges it key by key, and writes back what too few of them
+ * hold: the scan's form of a read operation.
+ */
+export class SlotRead implements ActiveOperation, PageWaiter, WriteWaiter {
+  readonly #context: OperationContext
+  readonly #routing: Routing
+  readonly #request: PageRequest
+  readonly #options: OperationOptions
+  readonly #settler: Settler
+  readonly #owners: readonly number[]
+  readonly #states: OwnerState[]
+  readonly #pages: (PageReply | undefined)[]
+  readonly #needed: number
+  readonly #settled: number
+  #hedgeAtMs: number
+  #asking = false
+  #done = false
+  #stretch: SlotStretch | undefined
+  /** Write-backs that must still succeed before the reply, and those that may still answer. */
+  #repairsNeeded = new Map<StoredRecord, { needed: number; pending: number }>()
+  #repairs: { record: StoredRecord }[] = []
+
+  constructor(
+    context: OperationContext,
+    routing: Routing,
+    request: PageRequest,
+    options: OperationOptions,
+    settler: Settler,
+  ) {
+    this.#context = context
+    this.#routing = routing
+    this.#request = request
+    this.#options = options
+    this.#settler = settler
+    const owners = Array.from<number>(routing.table.owners(request.slot as Slot))
+    this.#owners = [...owners.filter((o) => o === routing.self), ...owners.filter((o) => o !== routing.self)]
+    this.#states = this.#owners.map((member) => (routing.replicas[member]!.up ? 'spare' : 'failed'))
+    this.#pages = this.#owners.map(() => undefined)
+    const { consistency } = options
+    this.#settled = consistency === 'one' ? 0 : settledCount(routing)
+    const quorum = consistency === 'one' ? 1 : consistency === 'all' ? owners.length : routing.readQuorum
+    this.#needed = Math.max(quorum, this.#settled)
+    this.#hedgeAtMs = context.clock.monotonicMs() + limits.scanHedgeMs
+  }
+
+  start(): void {
+    this.#context.active.add(this)
+    this.#ask(this.#needed)
+  }
+
+  tick(nowMs: number): void {
+    if (this.#options.cancellation?.cancelled) this.#fail(new KvError('cancelled', 'the caller stopped waiting'))
+    else if (nowMs >= this.#options.deadlineMs) {
+      this.#fail(new KvError('timeout', `slot ${this.#request.slot} was not read before the deadline`))
+    } else if (nowMs >= this.#hedgeAtMs && this.#stretch === undefined) {
+      this.#hedgeAtMs = Number.POSITIVE_INFINITY
+      this.#ask(this.#owners.length)
+    }
+  }
+
+  pageReplied(position: number, reply: PageReply): void {
+    if (this.#done || this.#stretch !== undefined) return
+    this.#states[position] = reply.kind
+    if (reply.kind === 'held') this.#pages[position] = reply
+    if (!this.#asking) this.#ask(this.#needed)
+  }
+
+  /** From a write-back; `position` numbers the repairs. Who has something newer counts as having it. */
+  writeReplied(position: number, reply: WriteReply): void {
+    if (this.#done) return
+    const { record } = this.#repairs[position]!
+    const repair = this.#repairsNeeded.get(record)
+    if (repair === undefined) return
+    repair.pending--
+    if (reply.kind === 'applied' || reply.kind === 'stale') repair.needed--
+    if (repair.needed <= 0) this.#repairsNeeded.delete(record)
+    if (!this.#asking) this.#finishIfRepaired()
+  }
+
+  #count(state: OwnerState): number {
+    return this.#states.filter((s) => s === state).length
+  }
+
+  #ask(wanted: number): void {
+    this.#asking = true
+    for (let i = 0; i < this.#owners.length; i++) {
+      if (this.#count('held') + this.#count('asked') >= wanted) break
+      if (this.#states[i] !== 'spare') continue
+      this.#states[i] = 'asked'
+      this.#routing.replicas[this.#owners[i]!]!.page(this.#request, this, i)
+    }
+    this.#asking = false
+    if (this.#count('held') >= this.#needed) this.#merge()
+    else if (this.#count('held') + this.#count('asked') < this.#needed) {
+      const held = this.#count('held')
+      this.#fail(new KvError('unavailable', `${held} replicas answered for slot ${this.#request.slot}`))
+    }
+  }
+
+  #merge(): void {
+    const pages = this.#pages.filter((page) => page !== undefined)
+    const bound = stretchEnd(pages)
+    const newest = new Map<string, { record: StoredRecord; holders: number }>()
+    for (const page of pages) {
+      for (const record of page.records) {
+        if (bound !== undefined && compareBytes(record.key, bound) > 0) break
+        const name = Buffer.from(record.key.buffer, record.key.byteOffset, record.key.length).toString('latin1')
+        const known = newest.get(name)
+        const order = known === undefined ? 1 : compareRecords(record, known.record)
+        if (order > 0) newest.set(name, { record, holders: 1 })
+        else if (order === 0) known!.holders++
+      }
+    }
+    const merged = [...newest.values()].sort((a, b) => compareBytes(a.record.key, b.record.key))
+    this.#stretch = { records: merged.map(({ record }) => record), more: bound !== undefined }
+    this.#asking = true
+    for (const { record, holders } of merged) {
+      if (this.#settled > 0 && holders < pages.length) this.#repair(record, this.#settled - holders)
+    }
+    this.#asking = false
+    this.#finishIfRepaired()
+  }
+
+  /** Sends a record to every owner; `needed` of those that lacked it must have it before the reply. */
+  #repair(record: StoredRecord, needed: number): void {
+    // Owners that already hold it answer as well: they are told from the others by what they sent.
+    const lacking = this.#owners.filter((_, i) => {
+      const page = this.#pages[i]
+      return page === undefined || !page.records.some((held) => compareRecords(held, record) === 0)
+    })
+    if (needed <= 0) {
+      for (const member of lacking) {
+        if (this.#routing.replicas[member]!.up) this.#routing.replicas[member]!.write(record, false, nobody, 0)
+      }
+      return
+    }
+    const up = lacking.filter((member) => this.#routing.replicas[member]!.up)
+    this.#repairsNeeded.set(record, { needed, pending: up.length })
+    for (const member of up) {
+      this.#repairs.push({ record })
+      this.#routing.replicas[member]!.write(record, false, this, this.#repairs.length - 1)
+    }
+  }
+
+  #finishIfRepaired(): void {
+    if (this.#done || this.#stretch === undefined) return
+    for (const { needed, pending } of this.#repairsNeeded.values()) {
+      if (pending < needed) {
+        this.#fail(new KvError('unavailable', 'a newest version could not be brought to enough replicas'))
+        return
+      }
+    }
+    if (this.#repairsNeeded.size > 0) return
+    this.#end()
+    this.#settler.resolve(this.#stretch)
+  }
+
+  #fail(error: KvError): void {
+    if (this.#done) return
+    this.#end()
+    this.#settler.reject(error)
+  }
+
+  #end(): void {
+    this.#done = true
+    this.#context.active.remove(this)
+  }
+}
+
+/** Pages that were cut short are known only up to their last key: the stretch ends at the lowest of those. */
+function stretchEnd(pages: readonly PageReply[]): Uint8Array | undefined {
+  let end: Uint8Array | undefined
+  for (const page of pages) {
+    if (!page.more) continue
+    const last = page.records.at(-1)?.key
+    if (last !== undefined && (end === undefined || compareBytes(last, end) < 0)) end = last
+  }
+  return end
+}

@@ -1,0 +1,221 @@
+import { describe, expect, test } from 'vitest'
+import { Cancellation, type KvError, limits } from '../base/index.js'
+import { compareVersions } from '../hlc/index.js'
+import type { Consistency, WriteResult } from './operations.js'
+import { lostWrite, refusedWrite } from './replica.js'
+import { applied, record, type Scene, scene, stale, version } from './replication.test-support.js'
+import { WriteOperation } from './write-operation.js'
+
+type End = { result: WriteResult } | { error: KvError } | undefined
+
+function write(
+  { context, routing, owners }: Scene,
+  options: { consistency?: Consistency; deadlineMs?: number; cancellation?: Cancellation } = {},
+): { end(): End } {
+  let end: End
+  const { consistency = 'quorum', deadlineMs = 6_000, cancellation } = options
+  const intent = { key: Buffer.from('k'), value: Buffer.from('new'), tombstone: false, expiresAtMs: 0 }
+  new WriteOperation(
+    context,
+    routing,
+    owners,
+    { ...intent, returnPrevious: true },
+    { consistency, deadlineMs, cancellation },
+    {
+      resolve: (result) => {
+        expect(end).toBeUndefined()
+        end = { result }
+      },
+      reject: (error) => {
+        expect(end).toBeUndefined()
+        end = { error }
+      },
+    },
+  ).start()
+  return { end: () => end }
+}
+
+function failure(end: End): { code: string; outcome: string | undefined } {
+  if (end === undefined || !('error' in end)) throw new Error(`no failure: ${JSON.stringify(end)}`)
+  return { code: end.error.code, outcome: end.error.outcome }
+}
+
+function success(end: End): WriteResult {
+  if (end === undefined || !('result' in end)) throw new Error('not acknowledged')
+  return end.result
+}
+
+describe('a write', () => {
+  test('goes to all owners, is acknowledged at W and not before', () => {
+    const s = scene()
+    const { end } = write(s)
+    expect(s.replicas.map(({ writes }) => writes.length)).toEqual([1, 1, 1])
+    s.replicas[0]!.writes[0]!.reply(applied())
+    expect(end()).toBeUndefined()
+    s.replicas[2]!.writes[0]!.reply(applied())
+    expect(success(end()).acks).toBe(2)
+    expect(s.context.active.size).toBe(0)
+    s.replicas[1]!.writes[0]!.reply(applied()) // late: nobody waits, nothing breaks
+  })
+
+  test('at level one needs one owner, at level all every owner', () => {
+    const one = scene()
+    const first = write(one, { consistency: 'one' })
+    one.replicas[1]!.writes[0]!.reply(applied())
+    expect(success(first.end()).acks).toBe(1)
+
+    const all = scene()
+    const second = write(all, { consistency: 'all' })
+    all.replicas[0]!.writes[0]!.reply(applied())
+    all.replicas[1]!.writes[0]!.reply(applied())
+    expect(second.end()).toBeUndefined()
+    all.replicas[2]!.writes[0]!.reply(applied())
+    expect(success(second.end()).acks).toBe(3)
+  })
+
+  test('with too few owners in reach sends nothing and was certainly not applied', () => {
+    const s = scene()
+    s.replicas[1]!.up = false
+    s.replicas[2]!.up = false
+    expect(failure(write(s).end())).toEqual({ code: 'unavailable', outcome: 'not-applied' })
+    expect(s.replicas[0]!.writes).toHaveLength(0)
+  })
+
+  test('that every owner refused was certainly not applied; the reason is told', () => {
+    const s = scene()
+    const { end } = write(s, { consistency: 'one' })
+    for (const { writes } of s.replicas) writes[0]!.reply(refusedWrite('read-only'))
+    expect(failure(end())).toEqual({ code: 'read-only', outcome: 'not-applied' })
+  })
+
+  test.each([
+    ['one owner applied it', applied()],
+    ['one link broke with the write on its way', lostWrite],
+  ])('that cannot reach its quorum may have been applied when %s', (_, reply) => {
+    const s = scene()
+    const { end } = write(s)
+    s.replicas[0]!.writes[0]!.reply(reply)
+    s.replicas[1]!.writes[0]!.reply(refusedWrite('overloaded'))
+    s.replicas[2]!.writes[0]!.reply(refusedWrite('overloaded'))
+    expect(failure(end()).outcome).toBe('unknown')
+  })
+
+  test('that fails while one owner has not answered may yet be applied', () => {
+    const s = scene()
+    const { end } = write(s)
+    s.replicas[0]!.writes[0]!.reply(refusedWrite('overloaded'))
+    s.replicas[1]!.writes[0]!.reply(refusedWrite('overloaded'))
+    expect(failure(end())).toEqual({ code: 'overloaded', outcome: 'unknown' })
+  })
+
+  test('ends at its deadline with an unknown outcome', () => {
+    const s = scene()
+    const { end } = write(s, { deadlineMs: s.clock.nowMs + 500 })
+    s.clock.advance(490)
+    expect(end()).toBeUndefined()
+    s.clock.advance(20)
+    expect(failure(end())).toEqual({ code: 'timeout', outcome: 'unknown' })
+    expect(s.context.active.size).toBe(0)
+  })
+
+  test('waits for a stamp while the clock may not move on, and is not applied if its deadline passes first', () => {
+    const s = scene()
+    s.context.stuck = []
+    const { end } = write(s)
+    const impatient = write(s, { deadlineMs: s.clock.nowMs + 50 })
+    s.clock.advance(100)
+    expect(failure(impatient.end())).toEqual({ code: 'timeout', outcome: 'not-applied' })
+    expect(s.replicas[0]!.writes).toHaveLength(0)
+    const waiting = s.context.stuck
+    s.context.stuck = undefined
+    for (const retry of waiting) retry()
+    expect(s.replicas[0]!.writes).toHaveLength(1)
+    for (const { writes } of s.replicas) writes[0]!.reply(applied())
+    expect(success(end()).acks).toBe(2)
+  })
+
+  test('that is cancelled after it was sent has an unknown outcome', () => {
+    const s = scene()
+    const cancellation = new Cancellation()
+    const { end } = write(s, { cancellation })
+    cancellation.cancel()
+    expect(failure(end())).toEqual({ code: 'cancelled', outcome: 'unknown' })
+  })
+})
+
+describe('a write that meets newer versions', () => {
+  test('is stamped again above them when they cost the quorum', () => {
+    const s = scene()
+    const { end } = write(s)
+    const newer = version(5_000, 2)
+    s.replicas[0]!.writes[0]!.reply(stale(newer))
+    expect(s.replicas[0]!.writes).toHaveLength(1)
+    s.replicas[1]!.writes[0]!.reply(stale(version(4_000, 3)))
+    for (const { writes } of s.replicas) expect(compareVersions(writes[1]!.record, newer)).toBeGreaterThan(0)
+    s.replicas[2]!.writes[0]!.reply(applied()) // the first attempt's: must not count for the second
+    s.replicas[2]!.writes[1]!.reply(applied())
+    expect(end()).toBeUndefined()
+    s.replicas[0]!.writes[1]!.reply(applied(newer, true))
+    const result = success(end())
+    expect(compareVersions(result.version, newer)).toBeGreaterThan(0)
+    expect(result.existed).toBe(true)
+  })
+
+  test('keeps its stamp when the quorum is met without the stale one', () => {
+    const s = scene()
+    const { end } = write(s)
+    s.replicas[0]!.writes[0]!.reply(stale(version(5_000, 2)))
+    s.replicas[1]!.writes[0]!.reply(applied())
+    s.replicas[2]!.writes[0]!.reply(applied())
+    expect(compareVersions(success(end()).version, version(5_000))).toBeLessThan(0)
+    expect(s.replicas[0]!.writes).toHaveLength(1)
+  })
+
+  test('does not take its own first attempt for what it replaced', () => {
+    const s = scene()
+    const { end } = write(s)
+    const own = s.replicas[2]!.writes[0]!.record
+    s.replicas[2]!.writes[0]!.reply(applied())
+    s.replicas[0]!.writes[0]!.reply(stale(version(5_000, 2)))
+    s.replicas[1]!.writes[0]!.reply(stale(version(5_000, 2)))
+    s.replicas[2]!.writes[1]!.reply(applied(own, true, own))
+    s.replicas[1]!.writes[1]!.reply(applied(version(5_000, 2), false))
+    const result = success(end())
+    expect(result.existed).toBe(false)
+    expect(result.previous).toBeUndefined()
+  })
+
+  test('gives up after a bounded number of attempts, and says that it may have been applied', () => {
+    const s = scene()
+    const { end } = write(s)
+    s.replicas[2]!.writes[0]!.reply(applied())
+    for (let attempt = 0; attempt < limits.writeAttemptsMax; attempt++) {
+      const newer = version(s.context.stampMs + 100, 2)
+      s.replicas[0]!.writes[attempt]!.reply(stale(newer))
+      s.replicas[1]!.writes[attempt]!.reply(stale(newer))
+    }
+    expect(failure(end())).toEqual({ code: 'unavailable', outcome: 'unknown' })
+    expect(s.replicas[0]!.writes).toHaveLength(limits.writeAttemptsMax)
+  })
+
+  test('does not follow a version from too far in the future', () => {
+    const s = scene({ driftMaxMs: 10_000 })
+    const { end } = write(s)
+    s.replicas[0]!.writes[0]!.reply(stale(version(1_000_000, 2)))
+    s.replicas[1]!.writes[0]!.reply(stale(version(1_000_000, 2)))
+    expect(failure(end()).code).toBe('unavailable')
+    expect(s.context.stampMs).toBeLessThan(1_000)
+  })
+})
+
+test('what a write replaced is the newest that any owner of the quorum had', () => {
+  const s = scene()
+  const { end } = write(s)
+  const older = record('k', 'older', version(10))
+  const newer = record('k', 'newer', version(20))
+  s.replicas[0]!.writes[0]!.reply(applied(newer, true, newer))
+  s.replicas[1]!.writes[0]!.reply(applied(older, true, older))
+  const { existed, previous } = success(end())
+  expect(existed).toBe(true)
+  expect(Buffer.from(previous!.value).toString()).toBe('newer')
+})

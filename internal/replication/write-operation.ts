@@ -1,0 +1,253 @@
+import { type ErrorCode, KvError, limits, type WriteOutcome } from '../base/index.js'
+import { compareVersions, type Hlc, type Version } from '../hlc/index.js'
+import { Tally } from '../quorum/index.js'
+import { isLive, type StoredRecord } from '../record/index.js'
+import type { ActiveOperation } from './active-operations.js'
+import type { OperationOptions, WriteResult } from './operations.js'
+import type { WriteReply, WriteWaiter } from './replica.js'
+import type { OperationContext, Routing } from './routing.js'
+
+/** What is to be written, before it has a stamp. */
+export interface WriteIntent {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+  readonly tombstone: boolean
+  readonly expiresAtMs: number
+  readonly returnPrevious: boolean
+}
+
+export interface WriteSettler {
+  resolve(result: WriteResult): void
+  reject(error: KvError): void
+}
+
+/**
+ * One put or delete: stamped, sent to all owners of the key, done when enough of them have it on disk. The others'
+ * replies are not waited for, but the write is on its way to them all the same.
+ *
+ * An owner that already has something newer says `stale` (another node's clock ran ahead). Where that costs the
+ * quorum, the write is stamped again above what was seen: write quorums overlap, so a write that starts after
+ * another was acknowledged cannot reach its own quorum with a lower stamp.
+ */
+export class WriteOperation implements ActiveOperation {
+  readonly #context: OperationContext
+  readonly #routing: Routing
+  readonly #owners: ArrayLike<number>
+  readonly #intent: WriteIntent
+  readonly #options: OperationOptions
+  readonly #needed: number
+  readonly #settler: WriteSettler
+  #attempt: Attempt | undefined
+  #attempts = 0
+  /** An earlier attempt may have been applied somewhere. */
+  #mayBeApplied = false
+  #settled = false
+  /** The newest version of others that the write replaced, and what it was. */
+  #replaced: { version: Version; existed: boolean; record: StoredRecord | undefined } | undefined
+
+  constructor(
+    context: OperationContext,
+    routing: Routing,
+    owners: ArrayLike<number>,
+    intent: WriteIntent,
+    options: OperationOptions,
+    settler: WriteSettler,
+  ) {
+    this.#context = context
+    this.#routing = routing
+    this.#owners = owners
+    this.#intent = intent
+    this.#options = options
+    this.#settler = settler
+    this.#needed =
+      options.consistency === 'one' ? 1 : options.consistency === 'all' ? owners.length : routing.writeQuorum
+  }
+
+  start(): void {
+    this.#context.active.add(this)
+    this.#options.cancellation?.onCancel(() => this.#fail('cancelled', 'the caller stopped waiting'))
+    this.#stampAndSend()
+  }
+
+  tick(nowMs: number): void {
+    if (nowMs >= this.#options.deadlineMs) this.#fail('timeout', `${this.#progress()} before the deadline`)
+  }
+
+  /** @internal From the attempt that runs now. */
+  replied(attempt: Attempt, reply: WriteReply): void {
+    if (reply.kind === 'applied') this.#noteReplaced(attempt, reply)
+    if (this.#settled || attempt !== this.#attempt || attempt.sending) return
+    this.#judge(attempt)
+  }
+
+  #stampAndSend(): void {
+    const { replicas } = this.#routing
+    let up = 0
+    for (let i = 0; i < this.#owners.length; i++) if (replicas[this.#owners[i]!]!.up) up++
+    if (up < this.#needed) {
+      this.#fail('unavailable', `${up} of ${this.#owners.length} replicas can be reached, ${this.#needed} are needed`)
+      return
+    }
+    const stamp = this.#context.stamp()
+    if (stamp === undefined) {
+      this.#context.whenStampable(() => {
+        if (!this.#settled) this.#stampAndSend()
+      })
+      return
+    }
+    const attempt = new Attempt(this, this.#stamped(stamp), this.#needed, this.#owners.length)
+    this.#attempts++
+    this.#attempt = attempt
+    for (let i = 0; i < this.#owners.length; i++) {
+      const replica = replicas[this.#owners[i]!]!
+      replica.write(attempt.record, this.#intent.returnPrevious, attempt, i)
+    }
+    attempt.sending = false
+    this.#judge(attempt)
+  }
+
+  #stamped({ hi, lo }: Hlc): StoredRecord {
+    const { key, value, tombstone, expiresAtMs } = this.#intent
+    return { hi, lo, node: this.#context.nodeNumber, key, tombstone, expiresAtMs, value }
+  }
+
+  #judge(attempt: Attempt): void {
+    const verdict = attempt.tally.verdict
+    switch (verdict) {
+      case 'pending':
+        return
+      case 'met':
+        this.#succeed(attempt)
+        return
+      case 'impossible':
+        break
+      default:
+        verdict satisfies never
+    }
+    const couldBeMet = attempt.tally.succeeded + attempt.pending + attempt.stale >= this.#needed
+    if (attempt.stale > 0 && couldBeMet) this.#stampAgain(attempt)
+    else this.#fail(attempt.refusal ?? 'unavailable', this.#progress())
+  }
+
+  #stampAgain(attempt: Attempt): void {
+    if (attempt.mayBeApplied) this.#mayBeApplied = true
+    if (this.#attempts >= limits.writeAttemptsMax) {
+      this.#fail('unavailable', `newer versions kept appearing through ${this.#attempts} attempts`)
+      return
+    }
+    try {
+      if (attempt.highestSeen !== undefined) this.#context.raiseClock(attempt.highestSeen)
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      this.#fail(error.code, error.message)
+      return
+    }
+    this.#stampAndSend()
+  }
+
+  #noteReplaced(attempt: Attempt, reply: WriteReply): void {
+    const { seen } = reply
+    // A later attempt meets what an earlier one wrote; that is not what the caller replaced.
+    if (seen === undefined || this.#isOwn(attempt, seen)) return
+    if (this.#replaced !== undefined && compareVersions(seen, this.#replaced.version) <= 0) return
+    this.#replaced = { version: seen, existed: reply.existed, record: reply.previous }
+  }
+
+  #isOwn(attempt: Attempt, version: Version): boolean {
+    for (let own: Attempt | undefined = attempt; own !== undefined; own = own.before) {
+      if (compareVersions(own.record, version) === 0) return true
+    }
+    return false
+  }
+
+  /** @internal The attempt before, so that an attempt can tell its own traces. */
+  get current(): Attempt | undefined {
+    return this.#attempt
+  }
+
+  #progress(): string {
+    const applied = this.#attempt?.tally.succeeded ?? 0
+    return `${applied} of ${this.#owners.length} replicas acknowledged, ${this.#needed} are needed`
+  }
+
+  #succeed(attempt: Attempt): void {
+    this.#settle()
+    const replaced = this.#replaced
+    const existed = replaced?.existed === true
+    const { record } = replaced ?? {}
+    const previous =
+      existed && record !== undefined && isLive(record, this.#context.clock.wallMs()) ? record : undefined
+    const { hi, lo, node } = attempt.record
+    this.#settler.resolve({ version: { hi, lo, node }, acks: attempt.tally.succeeded, existed, previous })
+  }
+
+  #fail(code: ErrorCode, message: string): void {
+    if (this.#settled) return
+    this.#settle()
+    const applied = this.#mayBeApplied || this.#attempt?.mayBeApplied === true
+    const outcome: WriteOutcome = applied ? 'unknown' : 'not-applied'
+    this.#settler.reject(new KvError(code, message, { outcome }))
+  }
+
+  #settle(): void {
+    this.#settled = true
+    this.#context.active.remove(this)
+    this.#options.cancellation?.onCancel(undefined)
+  }
+}
+
+/** One stamp's way through the owners. */
+class Attempt implements WriteWaiter {
+  readonly record: StoredRecord
+  readonly tally: Tally
+  readonly before: Attempt | undefined
+  /** Replies that come while requests still go out are judged at the end. */
+  sending = true
+  stale = 0
+  pending: number
+  highestSeen: Version | undefined
+  refusal: ErrorCode | undefined
+  #lost = 0
+  readonly #operation: WriteOperation
+
+  constructor(operation: WriteOperation, record: StoredRecord, needed: number, owners: number) {
+    this.#operation = operation
+    this.record = record
+    this.before = operation.current
+    this.tally = new Tally(needed, owners)
+    this.pending = owners
+  }
+
+  /** Some replica has it, or may have it, or may get it yet. */
+  get mayBeApplied(): boolean {
+    return this.tally.succeeded + this.#lost + this.pending > 0
+  }
+
+  writeReplied(position: number, reply: WriteReply): void {
+    this.pending--
+    switch (reply.kind) {
+      case 'applied':
+        this.tally.succeed(position)
+        break
+      case 'stale':
+        this.stale++
+        if (reply.seen !== undefined) {
+          const higher = this.highestSeen === undefined || compareVersions(reply.seen, this.highestSeen) > 0
+          if (higher) this.highestSeen = reply.seen
+        }
+        this.tally.fail(position)
+        break
+      case 'refused':
+        this.refusal ??= reply.code
+        this.tally.fail(position)
+        break
+      case 'lost':
+        this.#lost++
+        this.tally.fail(position)
+        break
+      default:
+        reply.kind satisfies never
+    }
+    this.#operation.replied(this, reply)
+  }
+}

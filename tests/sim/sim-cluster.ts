@@ -1,0 +1,181 @@
+import { type Address, parseAddress, parseNodeId } from '@quorumkv/internal/base'
+import { type Node, type NodeOptions, startCoreNode } from '@quorumkv/internal/cluster'
+import { silentLog } from '@quorumkv/internal/env'
+import { type CrashOptions, type SimProcess, SimWorld, type SimWorldOptions } from '@quorumkv/internal/env-sim'
+import type { StoredRecord } from '@quorumkv/internal/record'
+import type { Consistency, WriteResult } from '@quorumkv/internal/replication'
+
+export interface SimClusterOptions extends SimWorldOptions {
+  readonly nodes?: number
+  readonly replication?: NodeOptions['replication']
+  readonly maxClockDriftMs?: number
+}
+
+const text = new TextEncoder()
+
+/** Whole nodes in virtual time: the same core that `kv-server` runs, on simulated disks and networks. */
+export class SimCluster {
+  readonly world: SimWorld
+  readonly fatal = new Map<string, Error>()
+  readonly #options: SimClusterOptions
+  readonly #nodes = new Map<string, Node>()
+  readonly #names: string[]
+
+  constructor(options: SimClusterOptions) {
+    this.#options = options
+    this.world = new SimWorld(options)
+    this.#names = Array.from({ length: options.nodes ?? 3 }, (_, i) => `n${i + 1}`)
+  }
+
+  /** Starts all nodes with the same list of peers, and waits until they serve. */
+  static async start(options: SimClusterOptions): Promise<SimCluster> {
+    const cluster = new SimCluster(options)
+    for (const name of cluster.#names) await cluster.startNode(name)
+    await cluster.allReady()
+    await cluster.allConnected()
+    return cluster
+  }
+
+  address(name: string): Address {
+    return parseAddress(`${name}:50051`, 'address')
+  }
+
+  process(name: string): SimProcess {
+    return this.world.process(name)
+  }
+
+  node(name: string): Node {
+    const node = this.#nodes.get(name)
+    if (node === undefined) throw new Error(`${name} was not started`)
+    return node
+  }
+
+  /** The node listens when this resolves; it may still be forming. */
+  async startNode(name: string, peers: readonly string[] = this.#names): Promise<Node> {
+    const process = this.process(name)
+    const { clock, random, disk, network } = process.life
+    const starting = startCoreNode({
+      clock,
+      random,
+      disk,
+      network,
+      log: silentLog,
+      id: parseNodeId(name),
+      listenAddress: this.address(name),
+      advertiseAddress: undefined,
+      peers: peers.map((peer) => ({ address: this.address(peer), id: undefined })),
+      replication: this.#options.replication ?? { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
+      virtualNodes: 150,
+      zone: '',
+      weight: 1,
+      maxClockDriftMs: this.#options.maxClockDriftMs ?? 10_000,
+      probeIntervalMs: 1_000,
+      probeTimeoutMs: 500,
+      fsync: 'always',
+      fsyncIntervalMs: 100,
+      snapshotIntervalMs: 300_000,
+      snapshotWalBytes: 256 * 1024 * 1024,
+      onFatal: (error) => this.fatal.set(name, error),
+    })
+    const node = await this.world.settle(starting)
+    this.#nodes.set(name, node)
+    return node
+  }
+
+  crash(name: string, options: CrashOptions = {}): void {
+    this.process(name).crash(options)
+    this.#nodes.delete(name)
+  }
+
+  async restart(name: string): Promise<Node> {
+    this.process(name).restart()
+    const node = await this.startNode(name)
+    await this.world.settle(node.ready())
+    return node
+  }
+
+  /** Empties the disk of a node that does not run. */
+  async wipe(name: string): Promise<void> {
+    const { disk } = this.process(name).life
+    const empty = async (directory: string): Promise<void> => {
+      for (const entry of await this.settle(disk.list(directory))) {
+        const path = directory === '' ? entry : `${directory}/${entry}`
+        const isFile = await this.settle(disk.remove(path)).then(
+          () => true,
+          () => false,
+        )
+        if (!isFile) await empty(path)
+      }
+    }
+    await empty('')
+  }
+
+  async allReady(): Promise<void> {
+    for (const node of this.#nodes.values()) await this.world.settle(node.ready())
+  }
+
+  /** Until every running node sees every other running node. */
+  async allConnected(): Promise<void> {
+    const running = new Set(this.#nodes.keys())
+    await this.world.runUntil(() => {
+      for (const node of this.#nodes.values()) {
+        for (const member of node.topology?.members ?? []) {
+          if (running.has(member.id) && node.liveness(member) === 'down') return false
+        }
+      }
+      return true
+    }, 30_000)
+  }
+
+  put(
+    via: string,
+    key: string,
+    value: string,
+    consistency: Consistency = 'quorum',
+    timeoutMs = 5_000,
+  ): Promise<WriteResult> {
+    const { clock } = this.process(via)
+    const options = { consistency, deadlineMs: clock.monotonicMs() + timeoutMs }
+    return this.node(via).put(text.encode(key), text.encode(value), options)
+  }
+
+  async get(
+    via: string,
+    key: string,
+    consistency: Consistency = 'quorum',
+    timeoutMs = 5_000,
+  ): Promise<string | undefined> {
+    const { clock } = this.process(via)
+    const options = { consistency, deadlineMs: clock.monotonicMs() + timeoutMs }
+    const record = await this.node(via).get(text.encode(key), options)
+    return record === undefined ? undefined : valueText(record)
+  }
+
+  delete(via: string, key: string, timeoutMs = 5_000): Promise<WriteResult> {
+    const { clock } = this.process(via)
+    const options = { consistency: 'quorum' as const, deadlineMs: clock.monotonicMs() + timeoutMs }
+    return this.node(via).delete(text.encode(key), options)
+  }
+
+  settle<T>(promise: Promise<T>): Promise<T> {
+    return this.world.settle(promise)
+  }
+
+  /** All live keys and values, through one node. */
+  async scan(via: string, prefix = '', pageSize = 100): Promise<Map<string, string>> {
+    const found = new Map<string, string>()
+    let cursor: Uint8Array = new Uint8Array(0)
+    do {
+      const deadlineMs = this.process(via).clock.monotonicMs() + 10_000
+      const options = { consistency: 'quorum' as const, deadlineMs, prefix: text.encode(prefix), pageSize, cursor }
+      const page = await this.settle(this.node(via).scan(options))
+      for (const record of page.records) found.set(new TextDecoder().decode(record.key), valueText(record))
+      cursor = page.cursor
+    } while (cursor.length > 0)
+    return found
+  }
+}
+
+function valueText(record: StoredRecord): string {
+  return new TextDecoder().decode(record.value)
+}
