@@ -27,14 +27,14 @@ export class DurableStore implements Store {
   #closing: Promise<void> | undefined
 
   constructor(options: StoreOptions, log: WriteAheadLog, recovered: Recovered) {
-    const { table, highest, tail, snapshot, generations } = recovered
+    const { table, highest, tail } = recovered
     this.#options = options
     this.#table = table
     this.#log = log
     const applier = new Applier(table, highest, options.clock, tail.lastSequence)
     this.#applier = applier
     const source = { table, log, sequence: () => applier.sequence, highest: () => highest.version }
-    this.#snapshots = new Snapshots(options, source, snapshot, generations)
+    this.#snapshots = new Snapshots(options, source, recovered)
   }
 
   get highestVersion(): Version {

@@ -63,11 +63,13 @@ export class SimStore {
     return this.#store
   }
 
-  /** The error of an attempt to open it. */
+  /** Tries to open it: the error, or undefined. */
   async openFailure(): Promise<unknown> {
     return this.settle(
       openStore(this.options).then(
-        () => undefined,
+        (store) => {
+          this.#store = store
+        },
         (error: unknown) => error,
       ),
     )

@@ -27,6 +27,8 @@ export interface Recovered {
   readonly snapshot: SnapshotInfo | undefined
   /** Sequences of the snapshots that are kept, newest first, `snapshot` the first of them. */
   readonly generations: readonly number[]
+  /** Bytes of groups that had to be replayed behind the snapshot. */
+  readonly replayedBytes: number
   /** The document that says that data must be here exists. */
   readonly hasManifest: boolean
 }
@@ -57,19 +59,21 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   const highest = new Highest()
   const progress = new Progress(options)
   const loaded = await loadNewest(options, sequences, highest, progress)
-  const { table } = loaded
+  const { table, snapshot, generations } = loaded
+  let replayedBytes = 0
   const tail = await replayLog(walOptions, headers, {
-    after: loaded.snapshot?.sequence ?? 0,
+    after: snapshot?.sequence ?? 0,
     visit: (payload, records, sequence) => {
       mergeAll(table, payload, records, highest)
       table.compactStep(2 * payload.length)
+      replayedBytes += payload.length
       progress.report('log', sequence, table)
     },
   })
   if (!hasManifest && tail.lastSequence > 0) throw missing('store', 'the document that belongs to a log')
   // Only now: had the older generation not been enough, the next start should find what this one found.
   for (const sequence of loaded.damaged) await setAsideSnapshot(disk, sequence)
-  return { table, highest, tail, snapshot: loaded.snapshot, generations: loaded.generations, hasManifest }
+  return { table, highest, tail, snapshot, generations, replayedBytes, hasManifest }
 }
 
 function missing(path: string, expected: string): FatalError {

@@ -75,6 +75,7 @@ export async function takeSnapshot(task: SnapshotTask): Promise<SnapshotInfo> {
   await createDurably(disk, temporaryPath, path, async (fresh) => {
     const writer = new SnapshotWriter(fresh, { clusterId, incarnation, sequence })
     await writeSlots(task, writer)
+    checkStopped(task)
     info = await writer.finish(task.highest())
     await task.syncLog()
   })

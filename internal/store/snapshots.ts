@@ -2,6 +2,7 @@ import { FatalError, KvError } from '../base/index.js'
 import { DiskError, type Timer } from '../env/index.js'
 import type { Version } from '../hlc/index.js'
 import type { WriteAheadLog } from '../wal/index.js'
+import type { Recovered } from './recovery.js'
 import { removeSnapshotsExcept, setAsideSnapshot, takeSnapshot } from './snapshot-files.js'
 import type { SnapshotInfo, StoreOptions } from './store.js'
 import type { Table } from './table.js'
@@ -33,20 +34,16 @@ export class Snapshots {
   #running: Promise<SnapshotInfo> | undefined
   #stopped = false
   #timer: Timer | undefined
-  /** `log.appendedBytes` when the newest one was begun. */
-  #bytesAtNewest = 0
+  /** `log.appendedBytes` when the newest one was begun; negative: bytes that were there before the log was opened. */
+  #bytesAtNewest: number
   #notBeforeMs = 0
 
-  constructor(
-    options: StoreOptions,
-    source: SnapshotSource,
-    newest: SnapshotInfo | undefined,
-    generations: readonly number[],
-  ) {
+  constructor(options: StoreOptions, source: SnapshotSource, recovered: Recovered) {
     this.#options = options
     this.#source = source
-    this.#newest = newest
-    this.#generations = generations
+    this.#newest = recovered.snapshot
+    this.#generations = recovered.generations
+    this.#bytesAtNewest = -recovered.replayedBytes
     this.#armTimer()
   }
 

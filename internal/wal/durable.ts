@@ -68,7 +68,7 @@ export async function createDurably(
     }
     await disk.rename(temporary, path)
   } catch (error) {
-    if (error instanceof DiskError) await removeIfThere(disk, temporary)
+    if (!(error instanceof FatalError)) await removeIfThere(disk, temporary)
     throw error
   }
   await syncDirectory(disk, directoryOf(path))

@@ -134,7 +134,8 @@ async function readFrames(
     const damage: Omit<Damage, 'found'> = { path, offset: position, expected: `frame ${sequence} of the log` }
     if (typeof frame === 'string') {
       if (next !== undefined) throw corruption({ ...damage, found: `${frame}, with segment ${next.number} behind it` })
-      const torn = await judgeTail(reader, position, header.number, sequence, { ...damage, found: frame })
+      const judged = { segment: header.number, sequence, damage: { ...damage, found: frame } }
+      const torn = await judgeTail(reader, position, judged)
       return { position, nextSequence: sequence, lastCrc, torn, unsealed }
     }
     if (frame.kind === 'end') {
@@ -198,32 +199,46 @@ function visitGroup(
   }
 }
 
+/** The frame that the tail should start with, and what is wrong there. */
+interface JudgedTail {
+  readonly segment: number
+  readonly sequence: number
+  readonly damage: Damage
+}
+
 /**
  * The log's last segment has no good frame at `position`. Throws where a later frame proves that there was one;
  * otherwise a write was torn, and the result says whether it left anything but zeros.
  */
-async function judgeTail(
-  reader: ChunkReader,
-  position: number,
-  segment: number,
-  sequence: number,
-  damage: Damage,
-): Promise<boolean> {
-  let torn = false
+async function judgeTail(reader: ChunkReader, position: number, tail: JudgedTail): Promise<boolean> {
+  const provenFrom = position + (await knownLength(reader, position, tail))
+  let torn = provenFrom > position
   const step = 65_536
-  for (let start = position; start < reader.size; start += step) {
+  for (let start = provenFrom; start < reader.size; start += step) {
     // A header that starts in this piece may end in the next.
     const piece = await reader.view(start, step + frameHeaderBytes - 1)
     torn ||= !piece.every((byte) => byte === 0)
     for (let at = piece.indexOf(frameMagicFirstByte); at !== -1; at = piece.indexOf(frameMagicFirstByte, at + 1)) {
       if (at >= step) break
       const frame = decodeFrameHeader(piece, at)
-      if (typeof frame === 'string' || frame.segment !== segment || !provesDurable(frame, sequence)) continue
+      if (typeof frame === 'string' || frame.segment !== tail.segment) continue
+      if (!provesDurable(frame, tail.sequence)) continue
       const proof = `frame ${frame.sequence}, written after it was durable, stands at byte ${start + at}`
-      throw corruption({ ...damage, found: `${damage.found} (no torn write: ${proof})` })
+      throw corruption({ ...tail.damage, found: `${tail.damage.found} (no torn write: ${proof})` })
     }
   }
   return torn
+}
+
+/**
+ * How far the bad frame reaches, if its header is good: what looks like a frame in there is a part of somebody's
+ * value, and proves nothing.
+ */
+async function knownLength(reader: ChunkReader, position: number, tail: JudgedTail): Promise<number> {
+  const header = decodeFrameHeader(await reader.view(position, frameHeaderBytes), 0)
+  if (typeof header === 'string' || header.segment !== tail.segment || header.sequence !== tail.sequence) return 0
+  const end = position + frameHeaderBytes + header.payloadBytes
+  return end <= reader.size ? end - position : 0
 }
 
 function hex(value: number): string {

@@ -219,30 +219,6 @@ test('short writes are gone on with', async () => {
   expect(names(again.found)).toEqual(Array.from({ length: 20 }, (_, i) => `key-${i}@${i}`))
 })
 
-test('a commit that no frame can hold, and one for which no room is left in the queue, are told so', async () => {
-  const given = await fixture()
-  expect(() => given.log.groupFor(limits.logFrameBytesMax + 1)).toThrow(/records/)
-  const waiting: Promise<number>[] = []
-  const record = put('k', 1, new Uint8Array(limits.valueBytesMax))
-  const overloaded = await failure(
-    given,
-    (async () => {
-      for (let i = 0; i < 200; i++) {
-        await new Promise<void>((resolve, reject) => {
-          const group = given.log.groupFor(limits.valueBytesMax + 100)
-          group.add(record)
-          waiting.push(new Promise((durable, failed) => group.join({ durable, failed })))
-          waiting.at(-1)!.catch(reject)
-          resolve()
-        })
-      }
-    })(),
-  )
-  expect(overloaded).toMatchObject({ code: 'overloaded', outcome: 'not-applied' })
-  await given.world.settle(Promise.all(waiting))
-  await given.world.settle(append(given.log, put('after', 2)))
-})
-
 test('interval: told after the write; a crash may lose what was not synced, and no more', async () => {
   const given = await fixture({ fsync: 'interval', fsyncIntervalMs: 50 })
   await given.world.settle(append(given.log, put('a', 1)))
