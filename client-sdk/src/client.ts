@@ -1,11 +1,11 @@
 import { ClusterCalls } from './cluster.js'
 import { expiryOf, ownBytes, StoredValue, textOf } from './codec.js'
 import { Dispatcher } from './dispatcher.js'
-import { KvError } from './errors.js'
+import { asKvError } from './errors.js'
 import { readMany, writeMany } from './many.js'
-import type { Request, Response } from './operation.js'
+import type { Operation } from './operation.js'
 import { resolveOptions } from './options.js'
-import { callTimeoutMs, deleteRequest, getRequest, putRequest } from './requests.js'
+import { deleteOperation, getOperation, putOperation } from './requests.js'
 import { planScan, scanEntries } from './scan.js'
 import type {
   CallOptions,
@@ -31,9 +31,7 @@ import type {
   Value,
 } from './types.js'
 import { Version } from './version.js'
-
-type GetResponse = Extract<Response, { $case: 'get' }>['value']
-type WireVersion = GetResponse['version']
+import type { Reply } from './wire-reader.js'
 
 /**
  * A client of a QuorumKV cluster. It learns the members from any of its endpoints, sends each operation straight to a
@@ -63,35 +61,26 @@ export class KvClient implements KvOperations, AsyncDisposable {
 
   put(key: Key, value: Value, options: PutOptions & { readonly returnPrevious: true }): Promise<PutResultWithPrevious>
   put(key: Key, value: Value, options?: PutOptions): Promise<PutResult>
-  async put(key: Key, value: Value, options: PutOptions = {}): Promise<PutResult | PutResultWithPrevious> {
-    const request = putRequest(key, value, options, this.dispatcher.config)
-    const response = await this.execute(request, options)
-    if (response.$case !== 'put') throw wrongAnswer(response)
-    const { acks, hadPrevious, previousValue } = response.value
-    const version = versionOf(response.value.version)
-    if (options.returnPrevious !== true) return { version, acks }
-    return { version, acks, previous: hadPrevious ? new StoredValue(previousValue) : undefined }
+  put(key: Key, value: Value, options: PutOptions = {}): Promise<PutResult | PutResultWithPrevious> {
+    const accept = options.returnPrevious === true ? putResultWithPrevious : putResult
+    return this.run<PutResult>(() => putOperation(key, value, options, this.dispatcher.config), options, accept)
   }
 
-  async get(key: Key, options: ReadOptions = {}): Promise<string | undefined> {
-    const { found, value } = await this.read(key, options)
-    return found ? textOf(value, 'value') : undefined
+  get(key: Key, options: ReadOptions = {}): Promise<string | undefined> {
+    return this.run(() => getOperation(key, options, this.dispatcher.config), options, textResult)
   }
 
-  async getBytes(key: Key, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
-    const { found, value } = await this.read(key, options)
-    return found ? ownBytes(value) : undefined
+  getBytes(key: Key, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
+    return this.run(() => getOperation(key, options, this.dispatcher.config), options, bytesResult)
   }
 
-  async getEntry<K extends Key>(key: K, options: ReadOptions = {}): Promise<Entry<K> | undefined> {
-    const response = await this.read(key, options)
-    return response.found ? new StoredEntry(key, response) : undefined
+  getEntry<K extends Key>(key: K, options: ReadOptions = {}): Promise<Entry<K> | undefined> {
+    const accept = (reply: Reply): Entry<K> | undefined => (reply.present ? new StoredEntry(key, reply) : undefined)
+    return this.run(() => getOperation(key, options, this.dispatcher.config), options, accept)
   }
 
-  async delete(key: Key, options: DeleteOptions = {}): Promise<DeleteResult> {
-    const response = await this.execute(deleteRequest(key, options, this.dispatcher.config), options)
-    if (response.$case !== 'delete') throw wrongAnswer(response)
-    return { version: versionOf(response.value.version), existed: response.value.existed }
+  delete(key: Key, options: DeleteOptions = {}): Promise<DeleteResult> {
+    return this.run(() => deleteOperation(key, options, this.dispatcher.config), options, deleteResult)
   }
 
   async getMany<K extends Key>(keys: Iterable<K>, options: ReadOptions = {}): Promise<Map<K, string>> {
@@ -146,14 +135,13 @@ export class KvClient implements KvOperations, AsyncDisposable {
     return this.dispatcher.stats()
   }
 
-  private async read(key: Key, options: ReadOptions): Promise<GetResponse> {
-    const response = await this.execute(getRequest(key, options, this.dispatcher.config), options)
-    if (response.$case !== 'get') throw wrongAnswer(response)
-    return response.value
-  }
-
-  private execute(request: Request, options: CallOptions): Promise<Response> {
-    return this.dispatcher.execute(request, callTimeoutMs(options, this.dispatcher.config), options.signal)
+  /** What is wrong with the arguments rejects, like every other failure. */
+  private run<T>(make: () => Operation, options: CallOptions, accept: (reply: Reply) => T): Promise<T> {
+    try {
+      return this.dispatcher.execute(make(), options.signal, accept)
+    } catch (error) {
+      return Promise.reject(asKvError(error))
+    }
   }
 }
 
@@ -162,18 +150,35 @@ class StoredEntry<K extends Key> extends StoredValue implements Entry<K> {
   readonly version: Version
   readonly expiresAt: Date | undefined
 
-  constructor(key: K, response: GetResponse) {
-    super(response.value)
+  constructor(key: K, reply: Reply) {
+    super(ownBytes(reply.bytes, reply.start, reply.end))
     this.key = key
-    this.version = versionOf(response.version)
-    this.expiresAt = expiryOf(response.expiresAtMs)
+    this.version = versionOf(reply)
+    this.expiresAt = expiryOf(reply.expiresAtMs)
   }
 }
 
-function versionOf(version: WireVersion): Version {
-  return new Version(version?.hlc ?? 0n, version?.node ?? 0)
+function versionOf(reply: Reply): Version {
+  return new Version(reply.hlcHi, reply.hlcLo, reply.node)
 }
 
-function wrongAnswer(response: Response): KvError {
-  return new KvError('internal', `a node answered with a ${response.$case}`)
+function textResult(reply: Reply): string | undefined {
+  return reply.present ? textOf(reply.bytes, 'value', reply.start, reply.end) : undefined
+}
+
+function bytesResult(reply: Reply): Uint8Array | undefined {
+  return reply.present ? ownBytes(reply.bytes, reply.start, reply.end) : undefined
+}
+
+function putResult(reply: Reply): PutResult {
+  return { version: versionOf(reply), acks: reply.acks }
+}
+
+function putResultWithPrevious(reply: Reply): PutResultWithPrevious {
+  const previous = reply.present ? new StoredValue(ownBytes(reply.bytes, reply.start, reply.end)) : undefined
+  return { version: versionOf(reply), acks: reply.acks, previous }
+}
+
+function deleteResult(reply: Reply): DeleteResult {
+  return { version: versionOf(reply), existed: reply.present }
 }

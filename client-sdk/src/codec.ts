@@ -67,35 +67,36 @@ export function wireConsistency(consistency: Consistency | undefined): WireConsi
   }
 }
 
-/** Text from UTF-8 bytes; throws `not-text` for others. A byte order mark is kept: it is part of what was stored. */
-export function textOf(bytes: Buffer, what: 'key' | 'value'): string {
-  if (!isUtf8(bytes)) {
-    throw new KvError(
-      'not-text',
-      `the ${what} is not valid UTF-8: use getBytes, getEntry or the bytes of the scan's entry`,
-      {
-        field: what,
-      },
-    )
+/**
+ * Text from a stretch of UTF-8 bytes; throws `not-text` for others. A byte order mark is kept: it is part of what was
+ * stored. Decoding puts U+FFFD for what is wrong, so only texts that hold it need to be looked at twice.
+ */
+export function textOf(bytes: Buffer, what: 'key' | 'value', start: number = 0, end: number = bytes.length): string {
+  const text = bytes.toString('utf8', start, end)
+  if (text.includes('\ufffd') && !isUtf8(bytes.subarray(start, end))) {
+    const message = `the ${what} is not valid UTF-8: use getBytes, getEntry or the bytes of the scan's entry`
+    throw new KvError('not-text', message, { field: what })
   }
-  return bytes.toString('utf8')
+  return text
 }
 
 /** A plain Uint8Array of its own: a Buffer may share its memory with others, and its slice() does not copy. */
-export function ownBytes(bytes: Buffer): Uint8Array {
-  return new Uint8Array(bytes)
+export function ownBytes(bytes: Buffer, start: number = 0, end: number = bytes.length): Uint8Array {
+  const copy = new Uint8Array(end - start)
+  copy.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end))
+  return copy
 }
 
 /** Unix milliseconds of the wire; 0: never. */
-export function expiryOf(expiresAtMs: bigint): Date | undefined {
-  return expiresAtMs === 0n ? undefined : new Date(Number(expiresAtMs))
+export function expiryOf(expiresAtMs: number): Date | undefined {
+  return expiresAtMs === 0 ? undefined : new Date(expiresAtMs)
 }
 
 export class StoredValue implements ValueView {
   readonly value: Uint8Array
 
-  constructor(bytes: Buffer) {
-    this.value = ownBytes(bytes)
+  constructor(value: Uint8Array) {
+    this.value = value
   }
 
   text(): string {

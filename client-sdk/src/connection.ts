@@ -1,6 +1,5 @@
 import { connect as connectSocket, type Socket } from 'node:net'
 import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js'
-import type { SessionRequest, SessionResponse } from '@quorumkv/proto/kv/v1/kv'
 import { parseEndpoint } from './endpoints.js'
 import { KvError } from './errors.js'
 import type { ClientConfig } from './options.js'
@@ -9,7 +8,8 @@ import { Transport } from './transport.js'
 
 export interface ConnectionEvents {
   onReady(): void
-  onResponse(response: SessionResponse): void
+  /** A SessionResponse. Throws where it cannot be read; the connection is then broken. */
+  onMessage(bytes: Buffer): void
   /** The stream takes messages again after `write` returned false. */
   onDrain(): void
   /** Comes once, and is the last event: the connection could not be made, or has broken. */
@@ -24,7 +24,7 @@ export class Connection {
   private readonly timer: NodeJS.Timeout
   private socket: Socket | undefined
   private transport: Transport | undefined
-  private stream: ClientDuplexStream<SessionRequest, SessionResponse> | undefined
+  private stream: ClientDuplexStream<Buffer, Buffer> | undefined
   private ended = false
   private heard = false
 
@@ -42,8 +42,8 @@ export class Connection {
   }
 
   /** False: wait for `onDrain` before writing more. */
-  write(request: SessionRequest): boolean {
-    return this.stream!.write(request)
+  write(message: Buffer): boolean {
+    return this.stream!.write(message)
   }
 
   /** For calls beside the session; only once `onReady` has come. */
@@ -84,10 +84,8 @@ export class Connection {
     const stream = transport.session()
     this.transport = transport
     this.stream = stream
-    stream.on('data', (response: SessionResponse) => {
-      if (this.ended) return
-      this.heard = true
-      this.events.onResponse(response)
+    stream.on('data', (bytes: Buffer) => {
+      if (!this.ended) this.receive(bytes)
     })
     stream.on('drain', () => {
       if (!this.ended) this.events.onDrain()
@@ -102,6 +100,16 @@ export class Connection {
       clearTimeout(this.timer)
       this.events.onReady()
     })
+  }
+
+  private receive(bytes: Buffer): void {
+    this.heard = true
+    try {
+      this.events.onMessage(bytes)
+    } catch (cause) {
+      const message = `${this.address}: sent what this client cannot read`
+      this.break({ error: new KvError('unavailable', message, { node: this.address, cause }), refused: false })
+    }
   }
 
   private break(reason: Break): void {

@@ -59,6 +59,15 @@ export class DeadlineWheel<Entry extends WheelEntry> {
     entry.placed = 'nowhere'
   }
 
+  /** All entries, in no particular order. */
+  entries(): Entry[] {
+    const all: Entry[] = []
+    for (const head of this.buckets) {
+      for (let entry = head.next!; entry !== head; entry = entry.next!) all.push(entry as Entry)
+    }
+    return all
+  }
+
   private unlink(entry: WheelEntry): void {
     entry.previous!.next = entry.next
     entry.next!.previous = entry.previous

@@ -1,15 +1,17 @@
 import { DeadlineWheel } from './deadlines.js'
-import { KvError, type KvErrorCode, type WriteOutcome } from './errors.js'
+import { asKvError, KvError, type KvErrorCode, type WriteOutcome } from './errors.js'
 import { Lifetime } from './lifetime.js'
 import { limits } from './limits.js'
 import { NodePool } from './nodes.js'
-import { Operation, type Request, type Response } from './operation.js'
+import type { Operation } from './operation.js'
 import type { ClientConfig } from './options.js'
 import { backoffMs, RetryBudget } from './retry.js'
 import type { Session, SessionContext } from './session.js'
 import { cancelledBy, offAbort, onAbort } from './signals.js'
 import { TopologyKeeper } from './topology-keeper.js'
 import type { ClientStats, NodeStats } from './types.js'
+import type { Reply } from './wire-reader.js'
+import type { ClockReading } from './wire-writer.js'
 
 /**
  * Failures that another attempt may not meet. A node's `timeout` is not among them: it comes when the caller's own time
@@ -27,14 +29,15 @@ export class Dispatcher implements SessionContext {
   readonly nodes: NodePool
   readonly topology: TopologyKeeper
   readonly budget: RetryBudget = new RetryBudget()
-  observedHlc = 0n
+  readonly observed: ClockReading = { hi: 0, lo: 0 }
   operations = 0
   failed = 0
   retries = 0
   messagesSent = 0
   messagesReceived = 0
+  /** Holds every operation that is not settled. */
   private readonly wheel: DeadlineWheel<Operation>
-  private readonly pending = new Set<Operation>()
+  private pending = 0
   private pendingBytes = 0
   /** Waiting because no node is well: to be woken by the first that is. */
   private readonly stranded = new Set<Operation>()
@@ -55,7 +58,7 @@ export class Dispatcher implements SessionContext {
     }
     return {
       operations,
-      pending: pending.size,
+      pending,
       failed,
       retries,
       messagesSent,
@@ -65,10 +68,12 @@ export class Dispatcher implements SessionContext {
     }
   }
 
-  /** Runs one operation. Rejects with a KvError. */
-  execute(request: Request, timeoutMs: number, signal: AbortSignal | undefined): Promise<Response> {
-    return new Promise((resolve, reject) => {
-      this.submit(new Operation(request, timeoutMs, resolve, reject), signal)
+  /** Runs one operation; `accept` makes the caller's result of the reply, at once. Rejects with a KvError. */
+  execute<T>(operation: Operation, signal: AbortSignal | undefined, accept: (reply: Reply) => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      operation.conclude = (reply) => resolve(accept(reply))
+      operation.reject = reject
+      this.submit(operation, signal)
     })
   }
 
@@ -76,16 +81,20 @@ export class Dispatcher implements SessionContext {
     const error = new KvError('closed', 'the client has been closed')
     this.lifetime.close(error)
     this.topology.stop()
-    for (const operation of this.pending) {
+    for (const operation of this.wheel.entries()) {
       const outcome = this.outcomeOf(operation)
       this.fail(operation, new KvError('closed', 'the client was closed', { outcome }))
     }
     this.nodes.close(error)
   }
 
-  onAnswer(operation: Operation, response: Response): void {
-    this.settle(operation)
-    operation.resolve(response)
+  onAnswer(operation: Operation, reply: Reply): void {
+    try {
+      operation.conclude(reply)
+      this.settle(operation)
+    } catch (error) {
+      this.fail(operation, asKvError(error))
+    }
   }
 
   onAttemptFailed(operation: Operation, error: KvError, applied: 'no' | 'maybe'): void {
@@ -126,7 +135,7 @@ export class Dispatcher implements SessionContext {
     }
     this.operations++
     this.budget.earn()
-    this.pending.add(operation)
+    this.pending++
     this.pendingBytes += operation.bytes
     if (signal !== undefined) this.listen(operation, signal)
     this.wheel.set(operation, operation.deadlineAt)
@@ -138,8 +147,8 @@ export class Dispatcher implements SessionContext {
     const outcome = operation.isWrite ? 'not-applied' : undefined
     if (this.lifetime.error !== undefined) return new KvError('closed', 'the client has been closed', { outcome })
     if (signal?.aborted) return cancelledBy(signal, outcome)
-    if (this.pending.size >= this.config.maxInFlight) {
-      return new KvError('overloaded', `${this.pending.size} operations wait for their results already`, { outcome })
+    if (this.pending >= this.config.maxInFlight) {
+      return new KvError('overloaded', `${this.pending} operations wait for their results already`, { outcome })
     }
     if (this.pendingBytes + operation.bytes > this.config.maxInFlightBytes) {
       return new KvError('overloaded', `${this.pendingBytes} bytes wait for their results already`, { outcome })
@@ -204,10 +213,10 @@ export class Dispatcher implements SessionContext {
   }
 
   private timeoutError(operation: Operation): KvError {
-    const { attempts, lastError, request, timeoutMs } = operation
+    const { attempts, lastError, kind, timeoutMs } = operation
     const tries = attempts === 1 ? '1 attempt' : `${attempts} attempts`
     const reason = lastError === undefined ? '' : `; last: ${lastError.message}`
-    return new KvError('timeout', `${request.$case} not done within ${timeoutMs} ms (${tries}${reason})`, {
+    return new KvError('timeout', `${kind} not done within ${timeoutMs} ms (${tries}${reason})`, {
       outcome: this.outcomeOf(operation),
       node: operation.session?.address,
       retryable: operation.mayBeApplied ? operation.repeatableAfterUnknown : undefined,
@@ -236,7 +245,7 @@ export class Dispatcher implements SessionContext {
     operation.state = 'settled'
     this.wheel.delete(operation)
     this.stranded.delete(operation)
-    this.pending.delete(operation)
+    this.pending--
     this.pendingBytes -= operation.bytes
     if (operation.onAbort !== undefined) offAbort(operation.signal!, operation.onAbort)
   }

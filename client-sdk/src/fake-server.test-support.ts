@@ -28,7 +28,7 @@ type Outcome = Result['outcome']
 
 interface Stored {
   readonly value: Buffer
-  readonly hlc: bigint
+  readonly version: { readonly hlc: bigint; readonly node: number }
   readonly expiresAtMs: bigint
 }
 
@@ -253,14 +253,14 @@ export class FakeNode {
           value: {
             found: true,
             value: before.value,
-            version: { hlc: before.hlc, node: this.number },
+            version: before.version,
             expiresAtMs: before.expiresAtMs,
           },
         }
       case 'put': {
         const { value, ttlMs, returnPrevious } = request.value
         const expiresAtMs = ttlMs === undefined ? 0n : BigInt(Date.now()) + ttlMs
-        data.set(name, { value, hlc: version.hlc, expiresAtMs })
+        data.set(name, { value, version, expiresAtMs })
         return {
           $case: 'put',
           value: {
@@ -300,9 +300,9 @@ export class FakeNode {
       const page = names.slice(from, from + pageSize)
       const more = from + pageSize < names.length
       const entries = page.map((name) => {
-        const { value, hlc, expiresAtMs } = this.cluster.data.get(name)!
+        const { value, version, expiresAtMs } = this.cluster.data.get(name)!
         const key = Buffer.from(name, 'latin1')
-        return { key, value: keysOnly ? Buffer.alloc(0) : value, version: { hlc, node: this.number }, expiresAtMs }
+        return { key, value: keysOnly ? Buffer.alloc(0) : value, version, expiresAtMs }
       })
       this.pagesSent++
       const response = { entries, cursor: more ? Buffer.from(page[page.length - 1]!, 'latin1') : Buffer.alloc(0) }

@@ -1,12 +1,11 @@
-import type { Operation as WireOperation, Result as WireResult } from '@quorumkv/proto/kv/v1/kv'
+import type { Consistency as WireConsistency } from '@quorumkv/proto/kv/v1/kv'
 import { WheelEntry } from './deadlines.js'
-import type { KvError } from './errors.js'
+import { KvError } from './errors.js'
 import { limits } from './limits.js'
 import type { Session } from './session.js'
+import type { Reply } from './wire-reader.js'
 
-export type Request = NonNullable<WireOperation['request']>
-/** What a node answered, errors apart. */
-export type Response = Exclude<NonNullable<WireResult['outcome']>, { $case: 'error' }>
+export type OperationKind = 'get' | 'put' | 'delete'
 
 /**
  * Where an operation is: `waiting` for a pause to end or a node to come up, `queued` for a connection, `sent`, or
@@ -14,25 +13,35 @@ export type Response = Exclude<NonNullable<WireResult['outcome']>, { $case: 'err
  */
 export type OperationState = 'waiting' | 'queued' | 'sent' | 'settled'
 
+const noValue = Buffer.alloc(0)
+
 /** One call of a user on one key, over all its attempts. */
 export class Operation extends WheelEntry {
-  readonly request: Request
+  readonly kind: OperationKind
   readonly key: Buffer
-  /** What it takes in a message, at most. */
-  readonly bytes: number
+  readonly consistency: WireConsistency
+  readonly timeoutMs: number
   /** In milliseconds of the monotonic clock. */
   readonly deadlineAt: number
-  readonly timeoutMs: number
-  readonly resolve: (response: Response) => void
-  readonly reject: (error: KvError) => void
+  /** For puts. */
+  value: Buffer = noValue
+  /** For puts; 0: never expires. */
+  ttlMs = 0
+  /** For puts. */
+  returnPrevious = false
+
+  /** Gives the caller its result. The reply is valid only during the call. */
+  conclude: (reply: Reply) => void = notSubmitted
+  reject: (error: KvError) => void = notSubmitted
 
   state: OperationState = 'waiting'
-  /** Whose queue or stream it is in, and its id there. */
+  /** Whose queue or stream it is or was in last, its place in the queue and its id on the stream. */
   session: Session | undefined = undefined
+  place = 0
   id = 0
   /** How often it was sent. */
   attempts = 0
-  /** Failures since it last made progress; for the length of pauses. */
+  /** How often it was set back; for the length of pauses. */
   failures = 0
   /** An attempt ended without a certain answer: whatever comes later, the write may have happened, or may yet. */
   mayBeApplied = false
@@ -42,29 +51,30 @@ export class Operation extends WheelEntry {
   signal: AbortSignal | undefined = undefined
   onAbort: (() => void) | undefined = undefined
 
-  constructor(
-    request: Request,
-    timeoutMs: number,
-    resolve: (response: Response) => void,
-    reject: (error: KvError) => void,
-  ) {
+  constructor(kind: OperationKind, key: Buffer, consistency: WireConsistency, timeoutMs: number) {
     super()
-    this.request = request
-    this.key = request.value.key
-    this.bytes =
-      this.key.length + (request.$case === 'put' ? request.value.value.length : 0) + limits.operationOverheadBytes
+    this.kind = kind
+    this.key = key
+    this.consistency = consistency
     this.timeoutMs = timeoutMs
     this.deadlineAt = performance.now() + timeoutMs
-    this.resolve = resolve
-    this.reject = reject
+  }
+
+  /** What it takes in a message, at most. */
+  get bytes(): number {
+    return this.key.length + this.value.length + limits.operationOverheadBytes
   }
 
   get isWrite(): boolean {
-    return this.request.$case !== 'get'
+    return this.kind !== 'get'
   }
 
   /** A repeated put would report its own value as the previous one. */
   get repeatableAfterUnknown(): boolean {
-    return !(this.request.$case === 'put' && this.request.value.returnPrevious)
+    return !this.returnPrevious
   }
+}
+
+function notSubmitted(): never {
+  throw new KvError('internal', 'the operation was settled before it was submitted')
 }

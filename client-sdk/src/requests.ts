@@ -1,7 +1,7 @@
 import { keyBytes, valueBytes, wireConsistency } from './codec.js'
 import { invalidArgument } from './errors.js'
 import { limits } from './limits.js'
-import type { Request } from './operation.js'
+import { Operation } from './operation.js'
 import { type ClientConfig, checkConsistency, checkTimeout, checkWhole } from './options.js'
 import type { CallOptions, DeleteOptions, Key, PutOptions, ReadOptions, Value } from './types.js'
 
@@ -21,24 +21,19 @@ function consistencyOf(options: ReadOptions, config: ClientConfig): ReturnType<t
   return wireConsistency(consistency === undefined ? config.consistency : checkConsistency(consistency))
 }
 
-export function getRequest(key: Key, options: ReadOptions, config: ClientConfig): Request {
-  return { $case: 'get', value: { key: keyBytes(key), consistency: consistencyOf(options, config) } }
+export function getOperation(key: Key, options: ReadOptions, config: ClientConfig): Operation {
+  return new Operation('get', keyBytes(key), consistencyOf(options, config), callTimeoutMs(options, config))
 }
 
-export function putRequest(key: Key, value: Value, options: PutOptions, config: ClientConfig): Request {
+export function deleteOperation(key: Key, options: DeleteOptions, config: ClientConfig): Operation {
+  return new Operation('delete', keyBytes(key), consistencyOf(options, config), callTimeoutMs(options, config))
+}
+
+export function putOperation(key: Key, value: Value, options: PutOptions, config: ClientConfig): Operation {
   const { ttlMs } = options
-  return {
-    $case: 'put',
-    value: {
-      key: keyBytes(key),
-      value: valueBytes(value),
-      ttlMs: ttlMs === undefined ? undefined : BigInt(checkWhole(ttlMs, 'ttlMs', 1, limits.ttlMsMax)),
-      consistency: consistencyOf(options, config),
-      returnPrevious: options.returnPrevious === true,
-    },
-  }
-}
-
-export function deleteRequest(key: Key, options: DeleteOptions, config: ClientConfig): Request {
-  return { $case: 'delete', value: { key: keyBytes(key), consistency: consistencyOf(options, config) } }
+  const operation = new Operation('put', keyBytes(key), consistencyOf(options, config), callTimeoutMs(options, config))
+  operation.value = valueBytes(value)
+  if (ttlMs !== undefined) operation.ttlMs = checkWhole(ttlMs, 'ttlMs', 1, limits.ttlMsMax)
+  operation.returnPrevious = options.returnPrevious === true
+  return operation
 }

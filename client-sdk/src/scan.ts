@@ -180,6 +180,11 @@ function timeoutError(timeoutMs: number, cause: KvError | undefined): KvError {
   return new KvError('timeout', `no page of the scan came within ${timeoutMs} ms${reason}`, { cause })
 }
 
+function versionOf(version: WireEntry['version']): Version {
+  const hlc = version?.hlc ?? 0n
+  return new Version(Number(hlc >> 32n), Number(hlc & 0xffffffffn), version?.node ?? 0)
+}
+
 class ScannedEntry implements ScanEntry {
   readonly version: Version
   readonly expiresAt: Date | undefined
@@ -189,8 +194,8 @@ class ScannedEntry implements ScanEntry {
   constructor(entry: WireEntry, cursor: string | undefined) {
     this.#entry = entry
     this.cursor = cursor
-    this.version = new Version(entry.version?.hlc ?? 0n, entry.version?.node ?? 0)
-    this.expiresAt = expiryOf(entry.expiresAtMs)
+    this.version = versionOf(entry.version)
+    this.expiresAt = expiryOf(Number(entry.expiresAtMs))
   }
 
   get key(): string {

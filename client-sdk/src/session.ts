@@ -1,24 +1,27 @@
 import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
-import type { SessionRequest, SessionResponse, Operation as WireOperation } from '@quorumkv/proto/kv/v1/kv'
 import { Connection } from './connection.js'
 import { KvError } from './errors.js'
+import { InFlight } from './in-flight.js'
 import { limits } from './limits.js'
-import type { Operation, Response } from './operation.js'
+import type { Operation } from './operation.js'
 import type { ClientConfig } from './options.js'
 import { backoffMs } from './retry.js'
-import { type Break, fromWire } from './status.js'
+import { SendQueue } from './send-queue.js'
+import { type Break, fromReply } from './status.js'
 import type { Transport } from './transport.js'
+import { type Reply, ResponseReader } from './wire-reader.js'
+import { type ClockReading, RequestWriter } from './wire-writer.js'
 
 /** What all sessions of a client share. */
 export interface SessionContext {
   readonly config: ClientConfig
   /** The highest clock in any reply of any node; it goes out with every message, so that later writes get later stamps. */
-  observedHlc: bigint
+  readonly observed: ClockReading
   messagesSent: number
   messagesReceived: number
   retries: number
-  /** An operation has its answer: a result, or an error that the node gave for it. */
-  onAnswer(operation: Operation, response: Response): void
+  /** An operation has its result. */
+  onAnswer(operation: Operation, reply: Reply): void
   /**
    * An attempt has ended without a result. `applied` says whether this attempt may have been applied; the error's own
    * outcome has no say.
@@ -55,11 +58,12 @@ export class Session {
   lastUsedAt: number = performance.now()
   private readonly context: SessionContext
   private state: State = idle
-  private readonly queue = new Set<Operation>()
-  private readonly inFlight = new Map<number, Operation>()
+  private readonly queue = new SendQueue()
+  private readonly inFlight = new InFlight()
+  private readonly writer = new RequestWriter()
+  private readonly reader = new ResponseReader((reply) => this.conclude(reply))
   private cancelled: number[] = []
   private waiters: Waiter[] = []
-  private nextId = 1
   private flushing = false
   private writable = true
   /** Connections that failed since the node last answered anything. */
@@ -98,15 +102,18 @@ export class Session {
     this.lastUsedAt = performance.now()
     operation.session = this
     operation.state = 'queued'
-    this.queue.add(operation)
+    this.queue.push(operation)
     if (this.state.kind === 'up') this.scheduleFlush()
     else this.connect()
   }
 
   /** The operation was settled by its deadline or its caller. Where it was sent, the node may stop working on it. */
   forget(operation: Operation, tellNode: boolean): void {
-    this.queue.delete(operation)
-    if (!this.inFlight.delete(operation.id) || !tellNode || this.state.kind !== 'up') return
+    if (operation.state === 'queued') {
+      this.queue.delete(operation)
+      return
+    }
+    if (this.inFlight.take(operation.id) !== operation || !tellNode || this.state.kind !== 'up') return
     this.cancelled.push(operation.id)
     this.scheduleFlush()
   }
@@ -116,7 +123,7 @@ export class Session {
     if (this.state.kind !== 'idle' && this.state.kind !== 'down') return
     const connection = new Connection(this.address, this.context.config, {
       onReady: () => this.becomeUp(connection),
-      onResponse: (response) => this.receive(response),
+      onMessage: (bytes) => this.receive(bytes),
       onDrain: () => {
         this.writable = true
         this.flush()
@@ -160,8 +167,8 @@ export class Session {
   close(error: KvError): void {
     if (this.state.kind === 'connecting' || this.state.kind === 'up') this.state.connection.destroy()
     this.state = { kind: 'closed', error }
-    this.queue.clear()
-    this.inFlight.clear()
+    this.queue.takeAll()
+    this.inFlight.takeAll()
     this.resetStream()
     this.settleWaiters((waiter) => waiter.reject(error))
   }
@@ -179,10 +186,8 @@ export class Session {
     const pause = backoffMs(this.failures, limits.reconnectMsMin, limits.reconnectMsMax)
     this.failures++
     this.state = { kind: 'down', retryAt: performance.now() + pause, error }
-    const sent = [...this.inFlight.values()]
-    const unsent = [...this.queue]
-    this.inFlight.clear()
-    this.queue.clear()
+    const sent = this.inFlight.takeAll()
+    const unsent = this.queue.takeAll()
     this.resetStream()
     this.settleWaiters((waiter) => waiter.reject(error))
     this.context.onDown(this)
@@ -220,57 +225,65 @@ export class Session {
     }
   }
 
-  private nextMessage(): SessionRequest {
+  private nextMessage(): Buffer {
     const { cancelled } = this
     this.cancelled = []
-    const now = performance.now()
-    const operations: WireOperation[] = []
+    const batch = this.nextBatch()
     let bytes = 0
-    for (const operation of this.queue) {
-      if (operations.length > 0 && bytes + operation.bytes > limits.batchBytesMax) break
-      if (operations.length === limits.batchOpsMax) break
-      bytes += operation.bytes
-      this.queue.delete(operation)
-      operations.push(this.send(operation, now))
-    }
-    return { observedHlc: this.context.observedHlc, operations, cancelled }
+    for (const operation of batch) bytes += operation.bytes
+    this.writer.begin(this.context.observed, cancelled, bytes)
+    const now = performance.now()
+    for (const operation of batch) this.send(operation, now)
+    return this.writer.end()
   }
 
-  private send(operation: Operation, now: number): WireOperation {
-    while (this.inFlight.has(this.nextId)) this.nextId = nextIdAfter(this.nextId)
-    operation.id = this.nextId
-    this.nextId = nextIdAfter(this.nextId)
-    this.inFlight.set(operation.id, operation)
+  private nextBatch(): Operation[] {
+    const batch: Operation[] = []
+    let bytes = 0
+    while (batch.length < limits.batchOpsMax) {
+      const operation = this.queue.peek()
+      if (operation === undefined) break
+      bytes += operation.bytes
+      if (batch.length > 0 && bytes > limits.batchBytesMax) break
+      this.queue.delete(operation)
+      batch.push(operation)
+    }
+    return batch
+  }
+
+  private send(operation: Operation, now: number): void {
+    this.inFlight.add(operation)
     operation.state = 'sent'
     if (operation.attempts > 0) this.context.retries++
     operation.attempts++
-    return { id: operation.id, timeoutMs: nodeTimeoutMs(operation.deadlineAt - now), request: operation.request }
+    this.writer.operation(operation.id, nodeTimeoutMs(operation.deadlineAt - now), operation)
   }
 
-  private receive(response: SessionResponse): void {
+  private receive(bytes: Buffer): void {
+    const { context, reader } = this
+    reader.read(bytes)
     this.failures = 0
-    this.context.messagesReceived++
-    if (response.hlc > this.context.observedHlc) this.context.observedHlc = response.hlc
-    for (const { id, outcome } of response.results) {
-      const operation = this.inFlight.get(id)
-      // Its caller has gone: the deadline or a signal was faster than the node.
-      if (operation === undefined) continue
-      this.inFlight.delete(id)
-      this.conclude(operation, outcome)
+    context.messagesReceived++
+    const { observed } = context
+    if (reader.hlcHi > observed.hi || (reader.hlcHi === observed.hi && reader.hlcLo > observed.lo)) {
+      observed.hi = reader.hlcHi
+      observed.lo = reader.hlcLo
     }
     this.heardSomething()
-    this.context.onEpoch(Number(response.epoch))
+    context.onEpoch(reader.epoch)
   }
 
-  private conclude(operation: Operation, outcome: SessionResponse['results'][number]['outcome']): void {
-    if (outcome?.$case === 'error') {
-      const error = fromWire(outcome.value, this.address)
-      const applied = operation.isWrite && error.outcome !== 'not-applied' ? 'maybe' : 'no'
-      this.context.onAttemptFailed(operation, error, applied)
-    } else if (outcome?.$case === operation.request.$case) {
-      this.context.onAnswer(operation, outcome)
+  private conclude(reply: Reply): void {
+    const operation = this.inFlight.take(reply.id)
+    // Its caller has gone: the deadline or a signal was faster than the node.
+    if (operation === undefined) return
+    if (reply.kind === operation.kind) {
+      this.context.onAnswer(operation, reply)
+    } else if (reply.kind === 'error') {
+      const error = fromReply(reply, this.address)
+      this.context.onAttemptFailed(operation, error, error.outcome === 'not-applied' ? 'no' : 'maybe')
     } else {
-      const message = `${this.address}: answered a ${operation.request.$case} with ${outcome?.$case ?? 'nothing'}`
+      const message = `${this.address}: answered a ${operation.kind} with ${reply.kind}`
       this.context.onAttemptFailed(operation, new KvError('internal', message, { node: this.address }), 'maybe')
     }
   }
@@ -300,10 +313,6 @@ export class Session {
       })
     })
   }
-}
-
-function nextIdAfter(id: number): number {
-  return id === 0xffffffff ? 1 : id + 1
 }
 
 /** A little less than what is left, so that an answer that says what became of a write still arrives in time. */

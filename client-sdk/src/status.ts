@@ -1,6 +1,7 @@
 import { type ServiceError, status } from '@grpc/grpc-js'
-import { ErrorCode, type Error as WireError, WriteOutcome as WireOutcome } from '@quorumkv/proto/kv/v1/kv'
+import { ErrorCode, WriteOutcome as WireOutcome } from '@quorumkv/proto/kv/v1/kv'
 import { KvError, type KvErrorCode, type WriteOutcome } from './errors.js'
+import type { Reply } from './wire-reader.js'
 
 const codesByStatus: ReadonlyMap<number, KvErrorCode> = new Map([
   [status.INVALID_ARGUMENT, 'invalid-argument'],
@@ -76,21 +77,15 @@ export function breakOf(error: ServiceError, node: string, heard: boolean): Brea
 }
 
 /** An error that a node gave as the result of one operation. */
-export function fromWire(error: WireError, node: string): KvError {
-  return new KvError(codesByWireCode.get(error.code) ?? 'internal', error.message || `failed at ${node}`, {
+export function fromReply(reply: Reply, node: string): KvError {
+  return new KvError(codesByWireCode.get(reply.code) ?? 'internal', reply.message || `failed at ${node}`, {
     node,
-    field: error.field === '' ? undefined : error.field,
-    outcome: outcomeOf(error),
+    field: reply.field === '' ? undefined : reply.field,
+    outcome: outcomeOf(reply.writeOutcome),
   })
 }
 
-function outcomeOf(error: WireError): WriteOutcome | undefined {
-  switch (error.writeOutcome) {
-    case WireOutcome.NOT_APPLIED:
-      return 'not-applied'
-    case WireOutcome.UNKNOWN:
-      return 'unknown'
-    default:
-      return undefined
-  }
+function outcomeOf(outcome: number): WriteOutcome | undefined {
+  if (outcome === WireOutcome.NOT_APPLIED) return 'not-applied'
+  return outcome === WireOutcome.UNKNOWN ? 'unknown' : undefined
 }

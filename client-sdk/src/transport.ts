@@ -9,13 +9,7 @@ import {
   type experimental,
   Metadata,
 } from '@grpc/grpc-js'
-import {
-  KvService,
-  type ScanRequest,
-  type ScanResponse,
-  type SessionRequest,
-  type SessionResponse,
-} from '@quorumkv/proto/kv/v1/kv'
+import { KvService, type ScanRequest, type ScanResponse } from '@quorumkv/proto/kv/v1/kv'
 import { KvError } from './errors.js'
 import { limits } from './limits.js'
 import { fromStatus } from './status.js'
@@ -64,9 +58,9 @@ export class Transport {
     })
   }
 
-  session(): ClientDuplexStream<SessionRequest, SessionResponse> {
-    const { path, requestSerialize, responseDeserialize } = KvService.session
-    return this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize)
+  /** The messages go in and out as bytes: a SessionRequest, a SessionResponse. */
+  session(): ClientDuplexStream<Buffer, Buffer> {
+    return this.client.makeBidiStreamRequest(KvService.session.path, asIs, asIs)
   }
 
   scan(request: ScanRequest): ClientReadableStream<ScanResponse> {
@@ -98,6 +92,10 @@ export class Transport {
     this.client.close()
     this.credentials.destroySockets()
   }
+}
+
+function asIs(bytes: Buffer): Buffer {
+  return bytes
 }
 
 function credentialsOf(tls: TlsOptions | undefined): ChannelCredentials {

@@ -2,9 +2,8 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Version } from './version.js'
 
-const hlc = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
-const node = fc.integer({ min: 0, max: 2 ** 32 - 1 })
-const version = fc.tuple(hlc, node).map(([h, n]) => new Version(h, n))
+const half = fc.integer({ min: 0, max: 2 ** 32 - 1 })
+const version = fc.tuple(half, half, half).map(([hi, lo, node]) => new Version(hi, lo, node))
 
 test('the text has a fixed width, reads back, and sorts as the versions do', () => {
   fc.assert(
@@ -20,8 +19,8 @@ test('the text has a fixed width, reads back, and sorts as the versions do', () 
 })
 
 test('neighbours above 2^53 are different', () => {
-  const a = new Version(2n ** 53n, 1)
-  const b = new Version(2n ** 53n + 1n, 1)
+  const a = new Version(2 ** 21, 0, 1)
+  const b = new Version(2 ** 21, 1, 1)
   expect(Version.compare(a, b)).toBe(-1)
   expect(a).not.toEqual(b)
   expect(JSON.stringify({ a })).toBe('{"a":"002000000000000000000001"}')

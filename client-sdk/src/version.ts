@@ -5,35 +5,37 @@ const pattern = /^[0-9a-f]{24}$/
  * write that starts after another was acknowledged has the higher version.
  *
  * The text form has a fixed width, so that versions sort as text, and `a < b` on two versions does what it says.
- * The 64-bit clock reading is kept as a bigint: as a number it would lose its lowest bits.
+ * The 64-bit clock reading is kept in two halves: one number would lose its lowest bits.
  */
 export class Version {
-  /** The hybrid logical clock reading: 48 bits of milliseconds, 16 bits of counter. */
-  private readonly hlc: bigint
+  /** The upper and lower 32 bits of the hybrid logical clock reading: 48 bits of milliseconds, 16 bits of counter. */
+  private readonly hi: number
+  private readonly lo: number
   /** The number of the node that stamped the write. */
   private readonly node: number
 
   /** For the client itself; users get versions from replies or from `Version.parse`. */
-  constructor(hlc: bigint, node: number) {
-    this.hlc = hlc
+  constructor(hi: number, lo: number, node: number) {
+    this.hi = hi
+    this.lo = lo
     this.node = node
   }
 
   /** Negative, zero or positive, as `Array.prototype.sort` wants it. */
   static compare(a: Version, b: Version): number {
-    if (a.hlc !== b.hlc) return a.hlc < b.hlc ? -1 : 1
-    return a.node - b.node
+    return a.hi - b.hi || a.lo - b.lo || a.node - b.node
   }
 
   /** Reads what `toString` wrote. Returns undefined for anything else. */
   static parse(text: string): Version | undefined {
     if (!pattern.test(text)) return undefined
-    return new Version(BigInt(`0x${text.slice(0, 16)}`), Number.parseInt(text.slice(16), 16))
+    const part = (index: number): number => Number.parseInt(text.slice(index * 8, index * 8 + 8), 16)
+    return new Version(part(0), part(1), part(2))
   }
 
   /** 24 hex digits. */
   toString(): string {
-    return this.hlc.toString(16).padStart(16, '0') + this.node.toString(16).padStart(8, '0')
+    return hex(this.hi) + hex(this.lo) + hex(this.node)
   }
 
   toJSON(): string {
@@ -43,4 +45,8 @@ export class Version {
   get [Symbol.toStringTag](): string {
     return 'Version'
   }
+}
+
+function hex(value: number): string {
+  return value.toString(16).padStart(8, '0')
 }
