@@ -57,6 +57,11 @@ test('a phase has the throughput of all and of each kind, and the quantiles of e
   expect(put).toMatchObject({ operations: 1, p50Us: 50, maxUs: 50 })
 })
 
+test('no quantile is above the maximum, whatever the buckets of the histogram', () => {
+  const { put } = phase([], [113_179])
+  expect(put).toMatchObject({ p50Us: 113_179, p999Us: 113_179, maxUs: 113_179 })
+})
+
 test('a kind that did not occur is left out, not shown as zeros', () => {
   const { get, put } = phase([1], [])
   expect(get).toBeDefined()
@@ -72,7 +77,7 @@ test('a phase in which everything failed has no latencies and no made-up through
 
 test('the report says what was measured, on what, and that the loop was closed', () => {
   const text = formatReport(report({ phases: [phase([100, 200], [300])] }))
-  expect(text).toContain('CPU, 2 cores, 16 GiB, Linux 6')
+  expect(text).toContain('started   2026-01-02T03:04:05.000Z\nmachine   CPU, 2 cores, 16 GiB, Linux 6\n')
   expect(text).toContain('3 nodes, N/R/W 3/2/2, fsync always on ext4')
   expect(text).toContain('1,000 keys of 16 B, values of 100 B, uniform, consistency quorum, seed 1, 1 s warm-up')
   expect(text).toContain('closed, from one client process; coordinated omission is not corrected')

@@ -70,14 +70,16 @@ export interface ClusterReport {
 }
 
 function summarise(histogram: Histogram, seconds: number): KindSummary {
+  // A quantile is told as the upper end of its bucket, which can lie above the largest value that there was.
+  const quantile = (percent: number): number => Math.min(histogram.getValueAtPercentile(percent), histogram.maxValue)
   return {
     operations: histogram.totalCount,
     opsPerSecond: histogram.totalCount / seconds,
     meanUs: histogram.mean,
-    p50Us: histogram.getValueAtPercentile(50),
-    p95Us: histogram.getValueAtPercentile(95),
-    p99Us: histogram.getValueAtPercentile(99),
-    p999Us: histogram.getValueAtPercentile(99.9),
+    p50Us: quantile(50),
+    p95Us: quantile(95),
+    p99Us: quantile(99),
+    p999Us: quantile(99.9),
     maxUs: histogram.maxValue,
   }
 }
@@ -113,11 +115,13 @@ function number(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: value < 10 ? 1 : 0 })
 }
 
-/** Rows in columns: the first column to the left, the others to the right. */
-function table(rows: readonly (readonly string[])[]): string {
+/** Rows in columns: figures to the right, the first column, or all, to the left. */
+function table(rows: readonly (readonly string[])[], figures = true): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   const line = (row: readonly string[]): string =>
-    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ')
+    row
+      .map((cell, column) => (column === 0 || !figures ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .join('  ')
   return rows.map((row) => line(row).trimEnd()).join('\n')
 }
 
@@ -158,7 +162,10 @@ function header({ environment, cluster, workload, startedAt }: ClusterReport): s
     ['started', startedAt],
     ['machine', `${cpu}, ${cores} cores, ${number(memoryBytes / 2 ** 30)} GiB, ${os}`],
     ['program', `Node ${node}, kv-server ${serverVersion}, commit ${commit ?? 'unknown'}`],
-    ['cluster', `${nodes} nodes, N/R/W ${replicationFactor}/${readQuorum}/${writeQuorum}, ${where}`],
+    [
+      'cluster',
+      `${nodes} ${nodes === 1 ? 'node' : 'nodes'}, N/R/W ${replicationFactor}/${readQuorum}/${writeQuorum}, ${where}`,
+    ],
     [
       'workload',
       `${number(workload.keys)} keys of ${workload.keyBytes} B, values of ${number(workload.valueBytes)} B, ` +
@@ -167,7 +174,7 @@ function header({ environment, cluster, workload, startedAt }: ClusterReport): s
     ],
     ['loop', 'closed, from one client process; coordinated omission is not corrected'],
   ]
-  return table(lines.map(([name, text]) => [`${name}  ${text}`]))
+  return table(lines, false)
 }
 
 function errorLines(phases: readonly PhaseReport[]): string[] {

@@ -18,7 +18,8 @@ function bench(options: Partial<RunOptions> = {}) {
   return { clock, errors, run: (source: Source, target: Target) => run(source, target, settings) }
 }
 
-const endless: Source = () => ({ kind: 'put', key: 0 })
+/** More operations than any of these runs may start; it ends, so that one that does not stop fails rather than hangs. */
+const plenty = (): Source => loadSource(10_000)
 
 test('as many operations as asked for are in flight, and never more', async () => {
   const { run } = bench({ inFlight: 8 })
@@ -49,7 +50,7 @@ test('latencies are kept by kind, in microseconds', async () => {
 test('no operation starts after the time, and the one that then runs counts in full', async () => {
   const { clock, run } = bench({ durationMs: 100 })
   let started = 0
-  const { seconds, latencies } = await run(endless, async () => {
+  const { seconds, latencies } = await run(plenty(), async () => {
     clock.ms += ++started === 3 ? 5000 : 40
   })
   expect(started).toBe(3)
@@ -70,7 +71,7 @@ test('an operation that fails is counted by its code, and is no latency', async 
 
 test('a cluster that refuses everything ends the run, and not every error is kept', async () => {
   const { errors, run } = bench({ inFlight: 4 })
-  await run(endless, () => Promise.reject(new Error('no')))
+  await run(plenty(), () => Promise.reject(new Error('no')))
   // Each of the other lanes may have had one on its way.
   expect(errors.count).toBeGreaterThanOrEqual(limits.errorsMax)
   expect(errors.count).toBeLessThan(limits.errorsMax + 4)
@@ -81,7 +82,7 @@ test('an interrupted run ends with what was in flight', async () => {
   const interrupt = new AbortController()
   const { run } = bench({ inFlight: 2, signal: interrupt.signal })
   let ended = 0
-  await run(endless, async () => {
+  await run(plenty(), async () => {
     await new Promise(setImmediate)
     if (++ended === 10) interrupt.abort()
   })
