@@ -82,11 +82,9 @@ export class GrpcHost {
   stop(graceMs: number): Promise<void> {
     this.#stopped ??= new Promise((resolve) => {
       this.#network.closeLinks('the node stops')
-      const timer = setTimeout(() => this.#server.forceShutdown(), graceMs)
-      this.#server.tryShutdown(() => {
-        clearTimeout(timer)
-        resolve()
-      })
+      // Not `forceShutdown` after a while: without channelz it knows no connections, and cuts off none.
+      for (const address of this.#bound) this.#server.drain(address, graceMs)
+      this.#server.tryShutdown(() => resolve())
     })
     return this.#stopped
   }

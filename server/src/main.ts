@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import type { Log } from '@quorumkv/internal/env'
 import type { NodeConfig } from './config.js'
 import { exitStatusOf } from './exit.js'
@@ -50,6 +51,8 @@ class SignalHandler {
 }
 
 async function serve(config: NodeConfig): Promise<void> {
+  // What gRPC prints on its own it also reports as an error, and that is logged.
+  setLogVerbosity(logVerbosity.NONE)
   const log = openLog(config.logLevel, config.logFormat)
   watchForBugs(log)
   const starting = startConfiguredNode(config, log, (error) => die(log, 'the node must end', error))

@@ -13,7 +13,7 @@ import {
 } from '@quorumkv/proto/kv/v1/kv'
 import { describe, expect, it } from 'vitest'
 import { FakeNode, fakeTopology } from './fake-node.test-support.js'
-import { eventually, startServices } from './services.test-support.js'
+import { eventually, reply, startServices } from './services.test-support.js'
 
 const consistency = Consistency.QUORUM
 
@@ -192,6 +192,8 @@ describe('session', () => {
     talk.send([put(1)])
     await eventually('it is held', () => node.held?.length === 1)
     talk.stream.end()
+    // On the same connection, and so behind the end.
+    await reply((done) => services.cluster.status({}, done))
     node.held[0]!.release()
     await eventually('the end', () => talk.ended)
     expect(talk.results.get(1)?.$case).toBe('put')
@@ -266,12 +268,18 @@ describe('session', () => {
   })
 
   it('a stopping node answers what has ended and then says that it is unavailable', async () => {
-    await using services = await startServices()
+    const node = new FakeNode()
+    node.held = []
+    await using services = await startServices(node)
     const talk = new Talk(services.kv)
     talk.send([put(1)])
-    await talk.result(1)
+    await eventually('it is held', () => node.held?.length === 1)
+    node.held[0]!.release()
+    // Time for the promise to be kept, but not for the event loop to turn.
+    for (let i = 0; i < 20; i++) await Promise.resolve()
     services.sessions.close('the node stops')
     await eventually('the session ends', () => talk.error !== undefined)
+    expect(talk.results.get(1)?.$case).toBe('put')
     expect([talk.error!.code, talk.error!.details]).toEqual([status.UNAVAILABLE, 'the node stops'])
     const late = new Talk(services.kv)
     await eventually('new sessions are refused', () => late.error?.code === status.UNAVAILABLE)

@@ -15,6 +15,9 @@ import { kvService } from './kv-service.js'
 import type { ServiceContext } from './service-context.js'
 import { SessionService } from './session-service.js'
 
+/** What connections get to take the last replies; a client that watches the node's health would stay for ever. */
+const connectionGraceMs = 2_000
+
 /** A node with its gRPC server. */
 export interface RunningNode extends AsyncDisposable {
   readonly id: NodeId
@@ -145,7 +148,7 @@ export async function startConfiguredNode(
         await started.stop(graceMs)
       } finally {
         sessions.close('the node stops')
-        await host.stop(graceMs)
+        await host.stop(Math.min(graceMs, connectionGraceMs))
         directory.close()
       }
     })
