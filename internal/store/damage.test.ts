@@ -97,6 +97,18 @@ test('each byte of the log turned over: everything is there, or a loud stop', as
   expect(stops).toBe(end - 40)
 })
 
+test('a clean stop proves the last group whatever the log was synced by', async () => {
+  const sim = new SimStore('never', { fsync: 'never' })
+  await sim.open()
+  await sim.settle(sim.store.commit([put('a', 1)]))
+  await sim.settle(sim.store.commit([put('b', 2)]))
+  await sim.settle(sim.store.close())
+  sim.crash('lose')
+  const bytes = sim.drive.peek(firstSegment)!
+  sim.drive.corrupt(firstSegment, filledBytes(bytes) - 41) // the last byte of the last group
+  expect(await outcome(sim)).toBeInstanceOf(FatalError)
+})
+
 test('a stop names the file, the place, what was expected, what was found and what to do', async () => {
   const specimen = await Specimen.of(smallHistory)
   const bad = specimen.bytes(firstSegment)
@@ -133,9 +145,9 @@ test('a frame within the value of a torn write proves nothing, and does not come
     await sim.settle(sim.store.commit([put('a', 1)]))
     // As when somebody keeps copies of the log in the store: a frame of this very segment, with a sequence to come.
     const frame = sim.drive.peek(firstSegment)!.slice(512, 640)
-    new DataView(frame.buffer).setUint32(8, 3, true)
+    new DataView(frame.buffer).setUint32(8, 50, true)
     new DataView(frame.buffer).setUint32(36, crc32(frame, 0, 36), true)
-    await sim.settle(sim.store.commit([put('b', 2, frame)]))
+    await sim.settle(sim.store.commit([put('b', 2, Buffer.concat([new Uint8Array(200), frame]))]))
   })
   const torn = specimen.bytes(firstSegment)
   const start = torn.findIndex((byte, at) => at > 520 && byte === 0xf1 && torn[at + 1] === 0x4b)
@@ -196,6 +208,9 @@ test('a segment that is missing, first, middle or last, is noticed', async () =>
     await copy.settle(copy.process.disk.remove(path))
     expect(await outcome(copy), `without ${path}`).toBeInstanceOf(FatalError)
   }
+  const gap = specimen.copy()
+  await gap.settle(gap.process.disk.remove(segments[1]!))
+  expect(((await outcome(gap)) as FatalError).message).toContain('segments between are missing')
   const copy = specimen.copy()
   for (const path of segments) await copy.settle(copy.process.disk.remove(path))
   expect(await outcome(copy), 'without any').toBeInstanceOf(FatalError)

@@ -1,10 +1,8 @@
 import { expect, test } from 'vitest'
-import { FatalError, KvError, limits } from '../base/index.js'
+import { type ClusterId, FatalError, type Incarnation, KvError, limits } from '../base/index.js'
 import { SimWorld } from '../env-sim/index.js'
 import { append, type LogFixture, names, openLog, put } from './fixture.conformance.js'
-import { frameMagicFirstByte } from './frame.js'
 import type { WalOptions } from './index.js'
-import { segmentHeaderBytes } from './segment-header.js'
 
 const first = 'log/0000000001.log'
 
@@ -183,8 +181,10 @@ test('a full disk: certainly not applied, read-only, and writable again when the
 test('a disk that fills up in the middle of a group leaves nothing of it behind', async () => {
   const given = await fixture({ preallocateBytes: 1 })
   await given.world.settle(append(given.log, put('a', 1)))
+  const { length } = given.process.drive.peek(first)!
   given.process.drive.faults.setFreeBytes(700) // takes a part of the next frame
   await failure(given, append(given.log, put('b', 2, 'x'.repeat(5_000))))
+  expect(given.process.drive.peek(first)).toHaveLength(length)
   const again = await reopen(given, 'keep')
   expect(names(again.found)).toEqual(['a@1'])
   await again.world.settle(append(again.log, put('c', 3)))
@@ -243,9 +243,9 @@ test('interval: of several unsynced groups a later one may survive an earlier on
     const found = names(again.found)
     expect(found).toEqual(['synced@1', 'k2@2', 'k3@3', 'k4@4', 'k5@5', 'k6@6', 'k7@7'].slice(0, found.length))
     expect(found.length).toBeGreaterThan(0)
-    // What was behind the cut must not come back behind later frames.
-    await world.settle(append(again.log, put('next', 100)))
-    expect(names((await reopen(again)).found)).toEqual([...found, 'next@100'])
+    // What was behind the cut must not come back, not even behind a frame that ends just where a lost one did.
+    await world.settle(append(again.log, put('k9', 9, 'x'.repeat(700))))
+    expect(names((await reopen(again)).found)).toEqual([...found, 'k9@9'])
   }
 })
 
@@ -268,11 +268,39 @@ test('a close waits for what came before it, refuses what comes after it, and ma
 })
 
 test('what a killed process had written without syncing is made durable before it is served', async () => {
-  const given = await fixture()
-  void append(given.log, put('a', 1)).catch(() => undefined)
-  await given.world.runUntil(() => given.process.drive.peek(first)![segmentHeaderBytes] === frameMagicFirstByte)
+  const given = await fixture({ fsync: 'never' })
+  await given.world.settle(append(given.log, put('a', 1)))
   const served = await reopen(given, 'keep')
   expect(names(served.found)).toEqual(['a@1'])
   const afterPowerCut = await reopen(served, 'lose')
   expect(names(afterPowerCut.found)).toEqual(['a@1'])
+})
+
+test('a sync that fails for want of room while a segment is made is a failed sync too', async () => {
+  const given = await fixture({ segmentBytes: 1_000 })
+  await given.world.settle(append(given.log, put('a', 1, 'x'.repeat(1_000))))
+  given.process.drive.faults.failNext('sync', { path: 'log/next.tmp', code: 'full' })
+  expect(await failure(given, append(given.log, put('b', 2)))).toMatchObject({ code: 'unavailable' })
+  expect(given.fatal).toHaveLength(1)
+})
+
+test('when something else fails while a group is being synced, nobody is told that it is durable', async () => {
+  const given = await fixture()
+  const written = append(given.log, put('a', 1))
+  const settled = Promise.allSettled([written])
+  await given.world.runUntil(() => given.disk.calls.some((call) => call.startsWith('write')))
+  given.log.abandon(new Error('the snapshot could not be synced'))
+  await given.world.settle(settled)
+  expect(await failure(given, written)).toMatchObject({ code: 'unavailable', outcome: 'unknown' })
+  expect(given.fatal).toHaveLength(1)
+})
+
+test('segments of another cluster or another incarnation are refused', async () => {
+  const given = await fixture()
+  given.process.crash({ disk: 'keep' })
+  given.process.restart()
+  const foreign = 'f'.repeat(32)
+  for (const overrides of [{ clusterId: foreign as ClusterId }, { incarnation: foreign as Incarnation }]) {
+    await expect(openLog(given.world, given.process, overrides)).rejects.toMatchObject({ reason: 'corrupt' })
+  }
 })
