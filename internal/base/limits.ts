@@ -87,4 +87,9 @@ export const limits = {
   shutdownGraceMs: 10_000,
   /** Nodes in a cluster. */
   membersMax: 256,
+  /** Copies of a key. */
+  replicationFactorMax: 7,
+  /** Virtual nodes of a member, and its shares of the data in units of the lightest. */
+  virtualNodesMax: 1000,
+  weightMax: 1000,
 } as const

@@ -1,0 +1,86 @@
+import { invalidArgument, limits } from '../base/index.js'
+import type { Member, ReplicationSettings, Topology } from './topology.js'
+
+/** What a quorum is where a slot has fewer owners than the replication factor. */
+export interface EffectiveQuorums {
+  readonly readQuorum: number
+  readonly writeQuorum: number
+}
+
+function checkWhole(value: number, field: string, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw invalidArgument(field, `must be a whole number, ${least} to ${most}, got ${value}`)
+  }
+}
+
+/**
+ * Checks N, R and W. Throws `invalid-argument` naming the field, also where reads would not meet writes (R + W <= N:
+ * a quorum read could miss an acknowledged write) or writes not each other (2W <= N: two writes could be acknowledged
+ * by different owners, and the later get the lower version).
+ */
+export function parseReplicationSettings(settings: ReplicationSettings): ReplicationSettings {
+  const { replicationFactor, readQuorum, writeQuorum } = settings
+  checkWhole(replicationFactor, 'replicationFactor', 1, limits.replicationFactorMax)
+  checkWhole(readQuorum, 'readQuorum', 1, replicationFactor)
+  checkWhole(writeQuorum, 'writeQuorum', 1, replicationFactor)
+  if (2 * writeQuorum <= replicationFactor) {
+    const least = Math.floor(replicationFactor / 2) + 1
+    throw invalidArgument('writeQuorum', `must be a majority of ${replicationFactor} copies, ${least} at least`)
+  }
+  if (readQuorum + writeQuorum <= replicationFactor) {
+    const least = replicationFactor - writeQuorum + 1
+    throw invalidArgument('readQuorum', `must be ${least} at least, so that reads meet writes at ${writeQuorum} copies`)
+  }
+  return { replicationFactor, readQuorum, writeQuorum }
+}
+
+/**
+ * The quorums where only `memberCount` members are there to own a slot: as set, but at most all owners. Still safe: a
+ * quorum of all owners meets every other, and two that were not lowered meet as they do among N owners, since there
+ * are no more than N. Fewer copies are on disk, though: a single member acknowledges alone, whatever W is.
+ */
+export function effectiveQuorums(settings: ReplicationSettings, memberCount: number): EffectiveQuorums {
+  const owners = Math.min(settings.replicationFactor, memberCount)
+  return {
+    readQuorum: Math.min(settings.readQuorum, owners),
+    writeQuorum: Math.min(settings.writeQuorum, owners),
+  }
+}
+
+/**
+ * Checks a topology document as a whole and returns it. The parts that have parsers of their own (ids, addresses) are
+ * taken as parsed. Throws `invalid-argument` naming the field.
+ */
+export function validateTopology(topology: Topology): Topology {
+  const { epoch, replication, virtualNodes, members } = topology
+  checkWhole(epoch, 'epoch', 1, Number.MAX_SAFE_INTEGER)
+  parseReplicationSettings(replication)
+  checkWhole(virtualNodes, 'virtualNodes', 1, limits.virtualNodesMax)
+  checkWhole(members.length, 'members.length', 1, limits.membersMax)
+  const numbers = new Set<number>()
+  const incarnations = new Set<string>()
+  let last: Member | undefined
+  for (const member of members) {
+    checkMember(member)
+    if (last !== undefined && member.id <= last.id) {
+      throw invalidArgument('members', `must have distinct ids in ascending order, got ${member.id} behind ${last.id}`)
+    }
+    if (numbers.has(member.number)) throw invalidArgument('members.number', `${member.number} is given twice`)
+    if (incarnations.has(member.incarnation)) {
+      throw invalidArgument('members.incarnation', `${member.id} shares ${member.incarnation} with another member`)
+    }
+    numbers.add(member.number)
+    incarnations.add(member.incarnation)
+    last = member
+  }
+  return topology
+}
+
+function checkMember({ number, weight, zone }: Member): void {
+  checkWhole(number, 'members.number', 1, 0xffffffff)
+  checkWhole(weight, 'members.weight', 1, limits.weightMax)
+  if (!/^[A-Za-z0-9._-]{0,63}$/.test(zone)) {
+    const got = JSON.stringify(zone)
+    throw invalidArgument('members.zone', `must be up to 63 letters, digits, ".", "_" or "-", got ${got}`)
+  }
+}
