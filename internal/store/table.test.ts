@@ -263,6 +263,26 @@ describe('Table', () => {
     expect([table.entries, table.tombstones]).toEqual([0, 0])
   })
 
+  it('tells keys apart whose hashes are equal, also where one is the beginning of the other', () => {
+    const extended = Uint8Array.of(...text.encode('abcd'), 106, 96, 139, 35)
+    for (const [one, other] of [
+      [text.encode('k15599'), text.encode('k97211')],
+      [text.encode('abcd'), extended],
+      [extended, text.encode('abcd')],
+    ] as const) {
+      expect(murmur3_32(one)).toBe(murmur3_32(other))
+      const table = new Table()
+      const given = record(one)
+      table.merge(given)
+      expect(table.get(other)).toBeUndefined()
+      expect(table.remove(other, given)).toBe(false)
+      expect(table.merge(record(other))).toBe('applied')
+      expect(table.entries).toBe(2)
+      expect(table.remove(one, given)).toBe(true)
+      expect(plain(table.get(other))).toEqual(record(other))
+    }
+  })
+
   it('shares no bytes with its callers', () => {
     for (const size of [1, 63, 64, 65, 100, 1008, 1009, 5000]) {
       const table = new Table()
