@@ -1,6 +1,6 @@
 export { AssertionError, assert, unreachable } from './assert.js'
-export { Cancellation } from './cancellation.js'
 export { compareBytes, emptyBytes, equalBytes, startsWith } from './bytes.js'
+export { Cancellation } from './cancellation.js'
 export {
   type ErrorCode,
   exitStatus,
