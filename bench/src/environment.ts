@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { statfs } from 'node:fs/promises'
-import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
+import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -10,6 +10,8 @@ export interface Environment {
   /** That this process may use. */
   readonly cores: number
   readonly memoryBytes: number
+  /** Of the last minute, before the benchmark: what others leave of the cores. */
+  readonly loadAverage: number
   readonly os: string
   readonly node: string
   /** Of the source tree, `-dirty` where it holds changes; undefined where it is no git repository. */
@@ -37,6 +39,7 @@ export async function readEnvironment(): Promise<Environment> {
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: availableParallelism(),
     memoryBytes: totalmem(),
+    loadAverage: loadavg()[0]!,
     os: `${type()} ${release()}`,
     node: process.version,
     commit: await commitOf(root),

@@ -23,7 +23,15 @@ function report(changes: Partial<ClusterReport>): ClusterReport {
   return {
     benchmark: 'cluster',
     startedAt: '2026-01-02T03:04:05.000Z',
-    environment: { cpu: 'CPU', cores: 2, memoryBytes: 2 ** 34, os: 'Linux 6', node: 'v20', commit: 'abc' },
+    environment: {
+      cpu: 'CPU',
+      cores: 2,
+      memoryBytes: 2 ** 34,
+      loadAverage: 0.04,
+      os: 'Linux 6',
+      node: 'v20',
+      commit: 'abc',
+    },
     cluster: {
       nodes: 3,
       serverVersion: '0.1.0',
@@ -77,7 +85,9 @@ test('a phase in which everything failed has no latencies and no made-up through
 
 test('the report says what was measured, on what, and that the loop was closed', () => {
   const text = formatReport(report({ phases: [phase([100, 200], [300])] }))
-  expect(text).toContain('started   2026-01-02T03:04:05.000Z\nmachine   CPU, 2 cores, 16 GiB, Linux 6\n')
+  expect(text).toContain(
+    'started   2026-01-02T03:04:05.000Z\nmachine   CPU, 2 cores, 16 GiB, Linux 6, load average 0.0 before\n',
+  )
   expect(text).toContain('3 nodes, N/R/W 3/2/2, fsync always on ext4')
   expect(text).toContain('1,000 keys of 16 B, values of 100 B, uniform, consistency quorum, seed 1, 1 s warm-up')
   expect(text).toContain('closed, from one client process; coordinated omission is not corrected')

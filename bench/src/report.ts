@@ -155,12 +155,15 @@ function usageTable(phases: readonly PhaseReport[]): string {
 }
 
 function header({ environment, cluster, workload, startedAt }: ClusterReport): string {
-  const { cpu, cores, memoryBytes, os, node, commit } = environment
+  const { cpu, cores, memoryBytes, loadAverage, os, node, commit } = environment
   const { nodes, serverVersion, fsync, fileSystem, replicationFactor, readQuorum, writeQuorum } = cluster
   const where = fsync === undefined ? 'running before; its fsync is not known' : `fsync ${fsync} on ${fileSystem}`
   const lines = [
     ['started', startedAt],
-    ['machine', `${cpu}, ${cores} cores, ${number(memoryBytes / 2 ** 30)} GiB, ${os}`],
+    [
+      'machine',
+      `${cpu}, ${cores} cores, ${number(memoryBytes / 2 ** 30)} GiB, ${os}, load average ${loadAverage.toFixed(1)} before`,
+    ],
     ['program', `Node ${node}, kv-server ${serverVersion}, commit ${commit ?? 'unknown'}`],
     [
       'cluster',
