@@ -27,11 +27,11 @@ export class DurableStore implements Store {
   #closing: Promise<void> | undefined
 
   constructor(options: StoreOptions, log: WriteAheadLog, recovered: Recovered) {
-    const { table, highest, tail } = recovered
+    const { table, highest, sequence } = recovered
     this.#options = options
     this.#table = table
     this.#log = log
-    const applier = new Applier(table, highest, options.clock, tail.lastSequence)
+    const applier = new Applier(table, highest, options.clock, sequence)
     this.#applier = applier
     const source = { table, log, sequence: () => applier.sequence, highest: () => highest.version }
     this.#snapshots = new Snapshots(options, source, recovered)

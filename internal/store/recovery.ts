@@ -27,6 +27,8 @@ export interface Recovered {
   readonly snapshot: SnapshotInfo | undefined
   /** Sequences of the snapshots that are kept, newest first, `snapshot` the first of them. */
   readonly generations: readonly number[]
+  /** The last group that is in the table. */
+  readonly sequence: number
   /** Bytes of groups that had to be replayed behind the snapshot. */
   readonly replayedBytes: number
   /** The document that says that data must be here exists. */
@@ -60,12 +62,14 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   const progress = new Progress(options)
   const loaded = await loadNewest(options, sequences, highest, progress)
   const { table, snapshot, generations } = loaded
+  let applied = snapshot?.sequence ?? 0
   let replayedBytes = 0
   const tail = await replayLog(walOptions, headers, {
-    after: snapshot?.sequence ?? 0,
+    after: applied,
     visit: (payload, records, sequence) => {
       mergeAll(table, payload, records, highest)
       table.compactStep(2 * payload.length)
+      applied = sequence
       replayedBytes += payload.length
       progress.report('log', sequence, table)
     },
@@ -73,7 +77,7 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   if (!hasManifest && tail.lastSequence > 0) throw missing('store', 'the document that belongs to a log')
   // Only now: had the older generation not been enough, the next start should find what this one found.
   for (const sequence of loaded.damaged) await setAsideSnapshot(disk, sequence)
-  return { table, highest, tail, snapshot, generations, replayedBytes, hasManifest }
+  return { table, highest, tail, snapshot, generations, sequence: applied, replayedBytes, hasManifest }
 }
 
 function missing(path: string, expected: string): FatalError {

@@ -180,6 +180,9 @@ test('snapshots are taken by time, only when something has changed', async () =>
   expect(snapshotsOf(sim)).toHaveLength(1)
   await sim.world.advance(5_000)
   expect(snapshotsOf(sim)).toHaveLength(1)
+  await sim.reopen()
+  await sim.world.advance(5_000)
+  expect(snapshotsOf(sim), 'opening it changes nothing').toHaveLength(1)
 })
 
 test('snapshots are taken by bytes of log, also of log that a former process wrote', async () => {
