@@ -74,6 +74,11 @@ export interface PutCall {
   readonly options: PutOptions
 }
 
+/** By its text form, the one way that users of the SDK have to make a version. */
+function versionOf(stamp: number): Version {
+  return Version.parse(stamp.toString(16).padStart(16, '0') + '1'.padStart(8, '0'))!
+}
+
 const latin1 = (key: Key): string => Buffer.from(key as Uint8Array).toString('latin1')
 
 /** A cluster of three members in a Map, with faults on request. */
@@ -109,7 +114,7 @@ export class FakeClient implements Client {
   #bytesInFlight = 0
   readonly #held: (() => void)[] = []
   readonly #keysInFlight = new Set<string>()
-  #stamp = 0n
+  #stamp = 0
 
   constructor(timing: FakeTiming = new FakeTiming()) {
     this.timing = timing
@@ -168,7 +173,7 @@ export class FakeClient implements Client {
 
   async delete(key: Key): Promise<DeleteResult> {
     if (this.fault !== undefined) throw this.fault
-    return { version: new Version(1n, 1), existed: this.data.delete(latin1(key)) }
+    return { version: versionOf(1), existed: this.data.delete(latin1(key)) }
   }
 
   async *scan(options: ScanOptions = {}): AsyncGenerator<ScanEntry> {
@@ -234,7 +239,7 @@ export class FakeClient implements Client {
   }
 
   #store(name: string, value: Uint8Array, expiresAt: Date | undefined): Stored {
-    const stored = { value, version: new Version(++this.#stamp, 1), expiresAt }
+    const stored = { value, version: versionOf(++this.#stamp), expiresAt }
     this.data.set(name, stored)
     return stored
   }

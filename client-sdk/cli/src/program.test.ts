@@ -101,6 +101,8 @@ describe('the command line', () => {
   it('tells errors as JSON where JSON was asked for, usage errors too', async () => {
     const usage = await kv(['get', '--json'])
     expect(JSON.parse(usage.err)).toMatchObject({ error: { code: 'usage' } })
+    const early = await kv(['--timeout', 'soon', 'get', 'k', '--json'])
+    expect(JSON.parse(early.err)).toMatchObject({ error: { code: 'usage', field: '--timeout' } })
     const client = new FakeClient()
     client.fault = fault('unavailable', 'unknown')
     const failed = await kv(['--json', 'put', 'k', 'v'], client)

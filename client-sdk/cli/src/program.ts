@@ -57,7 +57,8 @@ export function createProgram(io: Io, execute: Execute): Command {
     .description('Reads and writes the keys of a QuorumKV cluster, and looks at the cluster itself.')
     .version(version(), '--version', 'print the version')
     .helpOption('-h, --help', 'explain a command')
-    .helpCommand('help [command]', 'explain a command')
+    .addHelpCommand(new Command('help').argument('[command]').description('explain a command').helpGroup('Help:'))
+    .configureHelp({ showGlobalOptions: true })
     .usage('[options] <command>')
     .exitOverride()
     .configureOutput({
@@ -151,7 +152,7 @@ async function failed(
   const report = explain(error, surroundings)
   if (report === undefined) return exitStatus.pipeClosed
   const { status, ...told } = report
-  const usageHint = status === exitStatus.usage && told.hint === undefined ? 'See `kv help`.' : told.hint
+  const usageHint = status === exitStatus.usage && told.hint === undefined ? helpHint(argv, program) : told.hint
   try {
     if (json) await writeJson(io.stderr, { error: told })
     else await write(io.stderr, `${sentence({ ...report, hint: usageHint })}\n`)
@@ -159,6 +160,11 @@ async function failed(
     if (!(cause instanceof OutputClosedError)) throw cause
   }
   return status
+}
+
+function helpHint(argv: readonly string[], program: Command): string {
+  const command = program.commands.find((one) => argv.includes(one.name()))
+  return `See \`kv help${command === undefined ? '' : ` ${command.name()}`}\`.`
 }
 
 function endpointsForReport(program: Command, io: Io): readonly string[] {

@@ -49,6 +49,21 @@ describe('progress', () => {
     ])
   })
 
+  it('forgets what was faster long ago', () => {
+    const io = new FakeIo()
+    let records = 0
+    new Progress(io, { verb: 'import', shown: true, json: false }, () => sample(records, undefined))
+    records = 1_000_000
+    for (let i = 0; i < 4; i++) io.timing.tick(5000)
+    expect(io.stderr.text.split('\n').map((line) => /\S+\/s/.exec(line)?.[0])).toEqual([
+      '200,000/s',
+      '100,000/s',
+      '0/s',
+      '0/s',
+      undefined,
+    ])
+  })
+
   it('writes whole lines elsewhere, and only notes where it is not wanted', () => {
     for (const shown of [true, false]) {
       const io = new FakeIo()

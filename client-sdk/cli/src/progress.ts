@@ -77,7 +77,7 @@ export class Progress {
     const now = this.#take()
     const line = describeProgress(this.#verb, this.#samples[0]!, now, this.#isTerminal)
     if (this.#isTerminal) {
-      this.#io.stderr.write(`\r${line.slice(0, (this.#io.stderr.columns ?? 80) - 1)}\x1b[K`)
+      this.#io.stderr.write(`\r${line.slice(0, (this.#io.stderr.columns || 80) - 1)}\x1b[K`)
       this.#drawn = true
     } else {
       this.#io.stderr.write(`${line}\n`)

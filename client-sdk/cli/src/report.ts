@@ -35,7 +35,11 @@ export function explain(error: unknown, surroundings: Surroundings): Report | un
     return { status: exitStatus.usage, code: 'usage', message: error.message, field: error.field }
   }
   if (error instanceof CommanderError) {
-    return { status: exitStatus.usage, code: 'usage', message: error.message.replace(/^error: /, '') }
+    return {
+      status: exitStatus.usage,
+      code: 'usage',
+      message: error.message.replace(/^error: /, '').replaceAll('\n', ' '),
+    }
   }
   if (error instanceof FailedError) {
     return { status: exitStatus.failed, code: 'failed', message: error.message, hint: error.hint }

@@ -16,7 +16,7 @@ export function registerImport(program: Command, execute: Execute): void {
         'input (gzip) is recognised. Of lines with the same key the last one wins.\n\n' +
         'Every record is tried again until the cluster has acknowledged it, so a node that fails meanwhile costs time and ' +
         'no records. Ctrl-C waits for what is on its way; the same command then goes on where it stopped, also after ' +
-        'a crash, if FILE is a file that has not changed.',
+        'a crash, if FILE is a file that has not changed. --timeout is how long one attempt may take (default here: 30s).',
     )
     .argument('<file>', 'the file; - is standard input')
     .option(

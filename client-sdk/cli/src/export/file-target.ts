@@ -27,7 +27,7 @@ const format = 'kv-export-1'
 /**
  * A regular file. The lines go to `FILE.partial`, which takes the name FILE only when it is complete and on disk: FILE
  * holds a whole export or what it held before. `FILE.partial.json` remembers a size of the unfinished file and the
- * cursor that belongs to it; what lies behind that size is cut off before the export goes on.
+ * cursor that belongs to it; what lies behind that size is written anew.
  */
 export class FileTarget implements ExportTarget {
   readonly name: string
@@ -103,6 +103,7 @@ export class FileTarget implements ExportTarget {
     // No bytes at all are no gzip file.
     if (this.#subject.gzip && this.#bytes === 0) await this.write('', 0, undefined)
     await this.#guard(async () => {
+      // An earlier run may have written further than this one, which began behind its last checkpoint.
       await this.#file.truncate(this.#bytes)
       await this.#file.sync()
       await this.#file.close()
@@ -151,7 +152,6 @@ async function openUnfinished(
     await file.close()
     return undefined
   }
-  await file.truncate(position.bytes)
   return { file, position }
 }
 

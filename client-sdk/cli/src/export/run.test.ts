@@ -62,11 +62,13 @@ describe('kv export', () => {
 
   it('writes to standard output exactly the lines, and tells the rest beside it', async () => {
     const client = clientWith(10)
-    const { io, done } = start(['-', '--prefix', 'k00'], client)
-    expect(await done).toBe(0)
-    expect(keysIn(io.stdout.text)).toEqual(allKeys(client))
-    expect(io.stderr.text).toMatch(/exported 10 records/)
-    expect(client.scans[0]!.prefix).toEqual(Buffer.from('k00'))
+    for (const name of ['-', '/dev/stdout']) {
+      const { io, done } = start([name, '--prefix', 'k00'], client)
+      expect(await done).toBe(0)
+      expect(keysIn(io.stdout.text)).toEqual(allKeys(client))
+      expect(io.stderr.text).toMatch(/exported 10 records/)
+      expect(client.scans.at(-1)!.prefix).toEqual(Buffer.from('k00'))
+    }
   })
 
   it('--gzip writes what gunzip reads, also of nothing', async () => {
@@ -97,7 +99,7 @@ describe('kv export', () => {
     expect(first.io.stderr.text).toContain('the same command goes on from here')
     expect(existsSync(file)).toBe(false)
     // What a crash may leave behind the last checkpoint.
-    await appendFile(`${file}.partial`, '{"key":"half a li')
+    await appendFile(`${file}.partial`, '{"key":"half a li'.repeat(1000))
 
     const fresh = clientWith(20)
     const second = start(args, fresh)

@@ -46,7 +46,8 @@ class ExportRun {
 
   constructor(context: Context, file: string, prefix: Uint8Array, options: ExportCommandOptions) {
     this.#context = context
-    this.#file = file
+    // Where standard output is redirected to a file, that name would have the file replaced under the shell's feet.
+    this.#file = file === '/dev/stdout' ? '-' : file
     this.#prefix = prefix
     this.#options = options
     const shown = { verb: 'export', shown: options.progress, json: context.options.json }

@@ -237,10 +237,13 @@ describe('an import that is stopped', () => {
     const run = importer(client)
     const running = run.run(batches(record('a', '1') + record('a', '2') + record('b', '1')))
     while (client.timing.sleeps.length < 5) await turn()
+    const { retries } = run.counts
+    const sent = client.puts.length
     run.stop()
     await running
     expect(run.position.lines).toBe(0)
-    expect(run.counts).toMatchObject({ acknowledged: 0, inFlight: 0, retrying: 0 })
+    expect(run.counts).toMatchObject({ acknowledged: 0, inFlight: 0, retrying: 0, retries })
+    expect(client.puts.length).toBe(sent)
   })
 
   it('an input that ends with an error because it was closed is no failure', async () => {

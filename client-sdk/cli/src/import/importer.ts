@@ -244,10 +244,10 @@ export class Importer {
           if (error.code === 'invalid-argument') return this.#refuse(line, `was refused: ${error.message}`)
           const triedMs = timing.monotonic() - startedMs
           if (!error.retryable || triedMs >= giveUpAfterMs) throw new PutFailedError(line.number, error, triedMs)
-          if (this.stopped.aborted) return
         }
-        await timing.sleep(retry.nextPauseMs(timing), this.stopped)
+        await timing.sleep(retry.pauseMs(timing), this.stopped)
         if (this.stopped.aborted) return
+        retry.begin()
       }
     } finally {
       retry.end()
@@ -271,21 +271,26 @@ export class Importer {
 class RetryCount {
   readonly #counts: ImportCounts
   #retries = 0
+  #retrying = false
 
   constructor(counts: ImportCounts) {
     this.#counts = counts
   }
 
   /** How long to wait before the next attempt: exponential backoff with full jitter. */
-  nextPauseMs(timing: Timing): number {
-    if (this.#retries === 0) this.#counts.retrying += 1
-    this.#counts.retries += 1
+  pauseMs(timing: Timing): number {
+    if (!this.#retrying) this.#counts.retrying += 1
+    this.#retrying = true
     const ceilingMs = Math.min(limits.retryPauseMsMax, limits.retryPauseMs * 2 ** this.#retries)
-    this.#retries += 1
     return timing.random() * ceilingMs
   }
 
+  begin(): void {
+    this.#retries += 1
+    this.#counts.retries += 1
+  }
+
   end(): void {
-    if (this.#retries > 0) this.#counts.retrying -= 1
+    if (this.#retrying) this.#counts.retrying -= 1
   }
 }

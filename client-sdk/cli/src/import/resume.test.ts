@@ -43,6 +43,7 @@ describe('the position of an import', () => {
     await (await open({}, path)).file.save({ lines: 5, offset: 50 })
     expect((await open({}, path)).position).toEqual({ lines: 5, offset: 50 })
     await expect(open({ clusterId: 'c2' }, path)).rejects.toThrow(FailedError)
+    await expect(open({ file: { ...subject.file, bytes: 101 } }, path)).rejects.toThrow(FailedError)
     await writeFile(path, '{"format":"kv-import-1","clusterId":"c1"}')
     await expect(open({}, path)).rejects.toThrow(/is not the position of this import/)
     expect((await open({ clusterId: 'c2' }, path, true)).position).toBeUndefined()
