@@ -1,29 +1,45 @@
+import type { handleBidiStreamingCall, UntypedServiceImplementation } from '@grpc/grpc-js'
 import type { KvServer } from '@quorumkv/proto/kv/v1/kv'
 import { toDeleteResponse, toGetResponse, toPutResponse } from './messages.js'
 import { serveScan } from './scan-call.js'
 import type { ServiceContext } from './service-context.js'
 import type { SessionService } from './session-service.js'
 import { answerUnary } from './unary.js'
-import { checkDelete, checkGet, checkPut } from './validation.js'
+import { checkKey, checkTtl, checkValue, parseConsistency } from './validation.js'
+
+/** The methods of kv.v1.Kv as `kvDefinition` encodes them. */
+export interface KvHandlers extends UntypedServiceImplementation {
+  get: KvServer['get']
+  put: KvServer['put']
+  delete: KvServer['delete']
+  scan: KvServer['scan']
+  session: handleBidiStreamingCall<Buffer, Buffer>
+}
 
 /** The service kv.v1.Kv over a node. */
-export function kvService(context: ServiceContext, sessions: SessionService): KvServer {
+export function kvService(context: ServiceContext, sessions: SessionService): KvHandlers {
   return {
     get: (call, callback) =>
       answerUnary(call, callback, context, 'read', async (request, { node, deadlineMs, cancellation }) => {
-        const consistency = checkGet(request)
+        checkKey(request.key)
+        const consistency = parseConsistency(request.consistency)
         return toGetResponse(await node.get(request.key, { consistency, deadlineMs, cancellation }))
       }),
     put: (call, callback) =>
       answerUnary(call, callback, context, 'write', async (request, { node, deadlineMs, cancellation }) => {
-        const { consistency, ttlMs } = checkPut(request)
         const { key, value, returnPrevious } = request
+        checkKey(key)
+        checkValue(value)
+        const ttlMs = request.ttlMs === undefined ? undefined : Number(request.ttlMs)
+        checkTtl(ttlMs)
+        const consistency = parseConsistency(request.consistency)
         const options = { consistency, deadlineMs, cancellation, ttlMs, returnPrevious }
         return toPutResponse(await node.put(key, value, options))
       }),
     delete: (call, callback) =>
       answerUnary(call, callback, context, 'write', async (request, { node, deadlineMs, cancellation }) => {
-        const consistency = checkDelete(request)
+        checkKey(request.key)
+        const consistency = parseConsistency(request.consistency)
         return toDeleteResponse(await node.delete(request.key, { consistency, deadlineMs, cancellation }))
       }),
     scan: (call) => void serveScan(call, context),

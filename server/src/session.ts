@@ -1,37 +1,35 @@
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js'
-import { Cancellation, invalidArgument, KvError, limits } from '@quorumkv/internal/base'
+import { invalidArgument, KvError, limits } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
-import { hlcFromBigint, hlcToBigint } from '@quorumkv/internal/hlc'
-import type { Operation, Result, SessionRequest, SessionResponse } from '@quorumkv/proto/kv/v1/kv'
+import type { StoredRecord } from '@quorumkv/internal/record'
+import type { WriteResult } from '@quorumkv/internal/replication'
 import { type OperationKind, toStatus, toWireError } from './errors.js'
-import { toDeleteResponse, toGetResponse, toPutResponse } from './messages.js'
 import type { ResultBudget } from './result-budget.js'
+import { ResultWriter } from './result-writer.js'
 import { reportBug, type ServiceContext } from './service-context.js'
+import { OperationTable, type SessionOperation } from './session-operation.js'
+import { readSessionRequest, type SessionBatch } from './session-request.js'
 import { giveUpAfterMs } from './unary.js'
-import { checkDelete, checkGet, checkPut } from './validation.js'
+import { checkKey, checkTtl, checkValue, parseConsistency } from './validation.js'
+import { WireError } from './wire-reader.js'
 
-export type SessionCall = ServerDuplexStream<SessionRequest, SessionResponse>
-type Outcome = NonNullable<Result['outcome']>
+/** A session with its messages left as bytes: see session-request.ts and result-writer.ts. */
+export type SessionCall = ServerDuplexStream<Buffer, Buffer>
 
-/** What a result weighs beside its values: ids, versions, lengths. Rough, and only for limits. */
-const resultOverheadBytes = 64
-
-function weightOf(outcome: Outcome): number {
-  switch (outcome.$case) {
-    case 'get':
-      return resultOverheadBytes + outcome.value.value.length
-    case 'put':
-      return resultOverheadBytes + outcome.value.previousValue.length
-    case 'delete':
-      return resultOverheadBytes
-    case 'error':
-      return resultOverheadBytes + outcome.value.message.length
-  }
+/** An operation without a request is taken for a write: nothing was asked for, and nothing can have been applied. */
+function kindOf(operation: SessionOperation): OperationKind {
+  return operation.kind === 'get' ? 'read' : 'write'
 }
 
-/** A write without a request is none: nothing was asked for, so nothing can have been applied. */
-function kindOf(operation: Operation): OperationKind {
-  return operation.request?.$case === 'get' ? 'read' : 'write'
+/** Throws `invalid-argument`. */
+function check(operation: SessionOperation): void {
+  if (operation.kind === 'nothing') throw invalidArgument('request', 'must be one of get, put, delete')
+  checkKey(operation.key)
+  if (operation.kind === 'put') {
+    checkValue(operation.value)
+    checkTtl(operation.ttlMs)
+  }
+  operation.consistency = parseConsistency(operation.consistencyNumber)
 }
 
 export interface SessionOptions {
@@ -60,10 +58,9 @@ export class Session {
   readonly #budget: ResultBudget
   readonly #onDriftingClient: (peer: string) => void
   readonly #onClose: () => void
-  readonly #inFlight = new Map<number, Cancellation>()
-  #results: Result[] = []
-  /** The weight of `#results`, and of those together with what was written and not yet taken by the connection. */
-  #gatheredBytes = 0
+  readonly #inFlight = new OperationTable()
+  readonly #results = new ResultWriter()
+  /** The bytes of `#results`, and of what was written and not yet taken by the connection. */
   #heldBytes = 0
   #flushPending = false
   #paused = false
@@ -80,7 +77,7 @@ export class Session {
     this.#onClose = options.onClose
     // Tells the client at once that somebody listens; without this it would learn so with the first result.
     this.#call.sendMetadata(new Metadata())
-    this.#call.on('data', (request: SessionRequest) => this.#receive(request))
+    this.#call.on('data', (message: Buffer) => this.#receive(message))
     this.#call.on('end', () => {
       this.#halfClosed = true
       this.#endIfDone()
@@ -91,106 +88,133 @@ export class Session {
 
   /** Ends the session in order: what has ended is still sent, then the client is told to go elsewhere. Idempotent. */
   close(reason: string): void {
+    this.#endWith(new KvError('unavailable', reason))
+  }
+
+  #endWith(error: KvError): void {
     if (this.#closed) return
     this.#flush()
-    this.#call.emit('error', toStatus(new KvError('unavailable', reason), 'read'))
+    this.#call.emit('error', toStatus(error, 'read'))
     this.#dispose()
   }
 
-  #receive(request: SessionRequest): void {
+  #receive(message: Buffer): void {
     if (this.#closed) return
-    if (request.observedHlc !== 0n && !this.#node.observe(hlcFromBigint(request.observedHlc))) {
+    let batch: SessionBatch
+    try {
+      batch = readSessionRequest(message)
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error
+      this.#endWith(new KvError('invalid-argument', `this is no SessionRequest: ${error.message}`))
+      return
+    }
+    const observed = { hi: batch.observedHi, lo: batch.observedLo }
+    if ((observed.hi !== 0 || observed.lo !== 0) && !this.#node.observe(observed)) {
       this.#onDriftingClient(this.#call.getPeer())
     }
     const nowMs = this.#context.clock.monotonicMs()
-    for (const operation of request.operations) this.#start(operation, nowMs)
-    for (const id of request.cancelled) this.#inFlight.get(id)?.cancel()
+    for (const operation of batch.operations) this.#start(operation, nowMs)
+    for (const id of batch.cancelled) this.#inFlight.get(id)?.cancel()
   }
 
-  #start(operation: Operation, nowMs: number): void {
+  #start(operation: SessionOperation, nowMs: number): void {
     const { id } = operation
-    const kind = kindOf(operation)
-    // Only an operation that was registered under its id may take it away again: a second one with the same id must not.
-    if (this.#inFlight.has(id)) {
-      this.#settle(id, this.#failure(invalidArgument('id', `${id} is in flight on this session already`), kind))
+    // Only what was put into the table may be taken out of it: a second operation with the same id must not be.
+    if (this.#inFlight.get(id) !== undefined) {
+      this.#refuse(operation, invalidArgument('id', `${id} is in flight on this session already`))
       return
     }
     if (this.#inFlight.size >= limits.sessionOpsMax) {
       const message = `${limits.sessionOpsMax} operations are in flight on this session`
-      this.#settle(id, this.#failure(new KvError('overloaded', message, { outcome: 'not-applied' }), kind))
+      this.#refuse(operation, new KvError('overloaded', message, { outcome: 'not-applied' }))
       return
     }
-    const cancellation = new Cancellation()
-    this.#inFlight.set(id, cancellation)
-    const fail = (error: unknown): void => {
-      this.#inFlight.delete(id)
-      this.#settle(id, this.#failure(error, kind))
-    }
+    operation.deadlineMs = nowMs + giveUpAfterMs(operation.timeoutMs)
+    this.#inFlight.add(operation)
     try {
-      this.#run(operation, nowMs + giveUpAfterMs(operation.timeoutMs), cancellation).then((outcome) => {
-        this.#inFlight.delete(id)
-        this.#settle(id, outcome)
-      }, fail)
+      check(operation)
+      this.#ask(operation)
     } catch (error) {
-      fail(error)
+      this.#failed(operation, error)
     }
   }
 
-  /** Throws, or rejects with, KvError. */
-  #run(operation: Operation, deadlineMs: number, cancellation: Cancellation): Promise<Outcome> {
-    const { request } = operation
-    switch (request?.$case) {
-      case 'get': {
-        const options = { consistency: checkGet(request.value), deadlineMs, cancellation }
-        return this.#node.get(request.value.key, options).then((record) => {
-          return { $case: 'get', value: toGetResponse(record) }
-        })
-      }
-      case 'put': {
-        const { key, value, returnPrevious } = request.value
-        const { consistency, ttlMs } = checkPut(request.value)
-        const options = { consistency, deadlineMs, cancellation, ttlMs, returnPrevious }
-        return this.#node.put(key, value, options).then((result) => ({ $case: 'put', value: toPutResponse(result) }))
-      }
-      case 'delete': {
-        const options = { consistency: checkDelete(request.value), deadlineMs, cancellation }
-        return this.#node.delete(request.value.key, options).then((result) => {
-          return { $case: 'delete', value: toDeleteResponse(result) }
-        })
-      }
-      case undefined:
-        throw invalidArgument('request', 'must be one of get, put, delete')
+  #ask(operation: SessionOperation): void {
+    const fail = (error: unknown): void => this.#failed(operation, error)
+    switch (operation.kind) {
+      case 'get':
+        this.#node.get(operation.key, operation).then((record) => this.#got(operation, record), fail)
+        break
+      case 'put':
+        this.#node.put(operation.key, operation.value, operation).then((result) => this.#wrote(operation, result), fail)
+        break
+      default:
+        this.#node.delete(operation.key, operation).then((result) => this.#wrote(operation, result), fail)
     }
   }
 
-  #failure(error: unknown, kind: OperationKind): Outcome {
-    reportBug(this.#context, error)
-    return { $case: 'error', value: toWireError(error, kind) }
-  }
-
-  /** The outcome itself, or `overloaded` where its value would have to wait in memory that is not there. */
-  #withinBudget(outcome: Outcome, weight: number): Outcome {
-    const fits = this.#heldBytes + weight <= limits.sessionResultBytesMax && this.#budget.fits(weight)
-    if (fits || weight <= resultOverheadBytes || outcome.$case === 'error') return outcome
-    const message = 'too many results wait for this client to read them'
-    // The write was applied: its caller must not think otherwise.
-    return this.#failure(new KvError('overloaded', message), outcome.$case === 'get' ? 'read' : 'write')
-  }
-
-  #settle(id: number, full: Outcome): void {
+  #got(operation: SessionOperation, record: StoredRecord | undefined): void {
     if (this.#closed) return
-    const fullWeight = weightOf(full)
-    const outcome = this.#withinBudget(full, fullWeight)
-    const weight = outcome === full ? fullWeight : weightOf(outcome)
-    this.#results.push({ id, outcome })
-    this.#gatheredBytes += weight
-    this.#heldBytes += weight
-    this.#budget.hold(weight)
+    this.#inFlight.remove(operation)
+    if (record !== undefined && !this.#fits(record.value.length)) {
+      this.#withhold(operation)
+      return
+    }
+    const before = this.#results.length
+    this.#results.get(operation.id, record)
+    this.#gathered(before)
+  }
+
+  #wrote(operation: SessionOperation, result: WriteResult): void {
+    if (this.#closed) return
+    this.#inFlight.remove(operation)
+    if (result.previous !== undefined && !this.#fits(result.previous.value.length)) {
+      this.#withhold(operation)
+      return
+    }
+    const before = this.#results.length
+    if (operation.kind === 'put') this.#results.put(operation.id, result)
+    else this.#results.delete(operation.id, result)
+    this.#gathered(before)
+  }
+
+  #failed(operation: SessionOperation, error: unknown): void {
+    if (this.#closed) {
+      reportBug(this.#context, error)
+      return
+    }
+    this.#inFlight.remove(operation)
+    this.#refuse(operation, error)
+  }
+
+  /** Whether there is memory in which a value may wait for the client. Results without one always fit. */
+  #fits(valueBytes: number): boolean {
+    if (valueBytes === 0) return true
+    return this.#heldBytes + valueBytes <= limits.sessionResultBytesMax && this.#budget.fits(valueBytes)
+  }
+
+  #withhold(operation: SessionOperation): void {
+    // Of a write it says nothing about the outcome, and so leaves it unknown: it has been applied.
+    this.#refuse(operation, new KvError('overloaded', 'too many results wait for this client to read them'))
+  }
+
+  #refuse(operation: SessionOperation, error: unknown): void {
+    reportBug(this.#context, error)
+    const before = this.#results.length
+    this.#results.error(operation.id, toWireError(error, kindOf(operation)))
+    this.#gathered(before)
+  }
+
+  /** Counts what was added to the results, and sees to it that they leave. */
+  #gathered(before: number): void {
+    const bytes = this.#results.length - before
+    this.#heldBytes += bytes
+    this.#budget.hold(bytes)
     if (this.#heldBytes >= limits.sessionResultBytesMark && !this.#paused) {
       this.#paused = true
       this.#call.pause()
     }
-    if (this.#gatheredBytes >= limits.batchBytesMax) {
+    if (this.#results.length >= limits.batchBytesMax) {
       this.#flush()
     } else if (!this.#flushPending) {
       this.#flushPending = true
@@ -202,14 +226,10 @@ export class Session {
   }
 
   #flush(): void {
-    if (this.#closed || this.#results.length === 0) return
-    const results = this.#results
-    const bytes = this.#gatheredBytes
-    this.#results = []
-    this.#gatheredBytes = 0
-    const hlc = hlcToBigint(this.#node.clockReading())
-    const epoch = BigInt(this.#node.topology?.epoch ?? 0)
-    this.#call.write({ hlc, epoch, results }, () => this.#taken(bytes))
+    const bytes = this.#results.length
+    if (this.#closed || bytes === 0) return
+    const message = this.#results.take(this.#node.clockReading(), this.#node.topology?.epoch ?? 0)
+    this.#call.write(message, () => this.#taken(bytes))
     this.#endIfDone()
   }
 
@@ -233,9 +253,7 @@ export class Session {
     if (this.#closed) return
     this.#closed = true
     this.#budget.release(this.#heldBytes)
-    this.#results = []
-    for (const cancellation of this.#inFlight.values()) cancellation.cancel()
-    this.#inFlight.clear()
+    this.#inFlight.clear((operation) => operation.cancel())
     this.#onClose()
   }
 }

@@ -1,6 +1,6 @@
 import { invalidArgument, limits } from '@quorumkv/internal/base'
 import type { Consistency } from '@quorumkv/internal/replication'
-import type { DeleteRequest, GetRequest, PutRequest, ScanRequest } from '@quorumkv/proto/kv/v1/kv'
+import type { ScanRequest } from '@quorumkv/proto/kv/v1/kv'
 
 /*
  * Requests are checked here, once, before anything is done for them. Field names are those of the schema, because
@@ -18,40 +18,25 @@ export function parseConsistency(value: number): Consistency {
   return consistency
 }
 
-function checkKey(key: Uint8Array): void {
+/** Throws `invalid-argument`. */
+export function checkKey(key: Uint8Array): void {
   if (key.length === 0 || key.length > limits.keyBytesMax) {
     throw invalidArgument('key', `must be 1 to ${limits.keyBytesMax} bytes, got ${key.length}`)
   }
 }
 
 /** Throws `invalid-argument`. */
-export function checkGet(request: GetRequest): Consistency {
-  checkKey(request.key)
-  return parseConsistency(request.consistency)
-}
-
-/** Throws `invalid-argument`. */
-export function checkDelete(request: DeleteRequest): Consistency {
-  checkKey(request.key)
-  return parseConsistency(request.consistency)
-}
-
-export interface CheckedPut {
-  readonly consistency: Consistency
-  readonly ttlMs: number | undefined
-}
-
-/** Throws `invalid-argument`. */
-export function checkPut(request: PutRequest): CheckedPut {
-  checkKey(request.key)
-  if (request.value.length > limits.valueBytesMax) {
-    throw invalidArgument('value', `must be at most ${limits.valueBytesMax} bytes, got ${request.value.length}`)
+export function checkValue(value: Uint8Array): void {
+  if (value.length > limits.valueBytesMax) {
+    throw invalidArgument('value', `must be at most ${limits.valueBytesMax} bytes, got ${value.length}`)
   }
-  const ttlMs = request.ttlMs === undefined ? undefined : Number(request.ttlMs)
+}
+
+/** Absent, or milliseconds. Throws `invalid-argument`. */
+export function checkTtl(ttlMs: number | undefined): void {
   if (ttlMs !== undefined && (ttlMs < 1 || ttlMs > limits.ttlMsMax)) {
-    throw invalidArgument('ttl_ms', `must be absent or 1 to ${limits.ttlMsMax}, got ${request.ttlMs}`)
+    throw invalidArgument('ttl_ms', `must be absent or 1 to ${limits.ttlMsMax}, got ${ttlMs}`)
   }
-  return { consistency: parseConsistency(request.consistency), ttlMs }
 }
 
 export interface CheckedScan {
