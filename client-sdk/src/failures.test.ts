@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { errorResult, FakeCluster, type FakeNode, startMuteServer, until } from './fake-server.test-support.js'
 import { KvClient, KvError } from './index.js'
+import { limits } from './limits.js'
 
 let cluster: FakeCluster
 let client: KvClient
@@ -156,6 +157,19 @@ test('an operation waits for a node that comes up within its deadline', async ()
   for (const node of cluster.nodes) await node.listen()
   await put
   expect(cluster.data.size).toBe(1)
+})
+
+test('an operation that waits for a node does not sleep on when one has come up', async () => {
+  // The longest pauses there are.
+  vi.spyOn(Math, 'random').mockReturnValue(0.999)
+  cluster.stop()
+  const put = client.put('k', 'v', { timeoutMs: 10_000 })
+  await new Promise((resolve) => setTimeout(resolve, 1200))
+  for (const node of cluster.nodes) await node.listen()
+  await until(() => client.stats().nodes.some(({ state }) => state === 'up'), 'a node is up', 4000)
+  const upAt = performance.now()
+  await put
+  expect(performance.now() - upAt).toBeLessThan(150)
 })
 
 test('a put whose answer is lost has an unknown outcome', async () => {
@@ -414,4 +428,34 @@ test('a node of another cluster does not lead the client astray', async () => {
   expect(both.stats().epoch).toBe(1)
   await both.close()
   stranger.stop()
+})
+
+test('while a node does not read, what waits for it stays here, bounded and certainly not applied', async () => {
+  const [node] = cluster.nodes.splice(0, 1)
+  const alone = new KvClient({ endpoints: [node!.address] })
+  node!.cluster.ownersPerSlot = 1
+  node!.readsNothing = true
+  const value = Buffer.alloc(1_000_000)
+  const puts = Array.from({ length: 60 }, (_, i) => rejection(alone.put(`key-${i}`, value, { timeoutMs: 1200 })))
+  const outcomes = (await Promise.all(puts)).map(({ code, outcome }) => `${code} ${outcome}`)
+  expect(alone.stats().messagesSent).toBeLessThan(40)
+  expect(outcomes.filter((outcome) => outcome === 'timeout not-applied').length).toBeGreaterThan(20)
+  expect(outcomes.filter((outcome) => outcome === 'timeout unknown').length).toBe(alone.stats().messagesSent)
+  await alone.close()
+  node!.kill()
+})
+
+test('where nodes refuse everything, repetitions stay within their budget', async () => {
+  await client.ready()
+  everywhere((node) => {
+    node.fault = () => errorResult('OVERLOADED', 'NOT_APPLIED')
+  })
+  const count = 4000
+  const startedAt = performance.now()
+  const gets = Array.from({ length: count }, (_, i) => rejection(client.get(`key-${i}`, { timeoutMs: 1500 })))
+  await Promise.all(gets)
+  const seconds = (performance.now() - startedAt) / 1000
+  const budget = limits.retryTokensMax + count * limits.retryTokensPerOperation + seconds * limits.retryTokensPerSecond
+  expect(attempts()).toBeGreaterThan(count)
+  expect(attempts()).toBeLessThanOrEqual(count + Math.ceil(budget))
 })

@@ -1,4 +1,4 @@
-import { createServer, type Socket, type Server as TcpServer } from 'node:net'
+import { connect, createServer, type Socket, type Server as TcpServer } from 'node:net'
 import { Server, ServerCredentials, type ServerDuplexStream, type ServerWritableStream, status } from '@grpc/grpc-js'
 import { murmur3_32 } from '@quorumkv/internal/hash'
 import {
@@ -129,6 +129,8 @@ export class FakeNode {
   fault: (operation: Operation) => Fault | undefined = () => undefined
   /** Decides about its answer after it was carried out: true drops it. */
   losesAnswer: (operation: Operation) => boolean = () => false
+  /** Takes sessions, but reads nothing from them. */
+  readsNothing = false
   /** Ends new sessions with this status at once. */
   refuseSessions: { code: number; details: string } | undefined = undefined
   /** Ends a scan's stream after so many pages. */
@@ -217,7 +219,7 @@ export class FakeNode {
       call.emit('error', this.refuseSessions)
       return
     }
-    call.on('data', (request: SessionRequest) => this.receive(call, request))
+    if (!this.readsNothing) call.on('data', (request: SessionRequest) => this.receive(call, request))
   }
 
   private receive(call: Session, request: SessionRequest): void {
@@ -349,7 +351,9 @@ export function errorResult(code: keyof typeof ErrorCode, outcome: keyof typeof 
 }
 
 /** Takes connections and says nothing. */
-export async function startMuteServer(): Promise<{ address: string; sockets: Set<Socket>; stop(): void }> {
+export async function startMuteServer(
+  port: number = 0,
+): Promise<{ address: string; sockets: Set<Socket>; stop(): void }> {
   const sockets = new Set<Socket>()
   const server: TcpServer = createServer((socket) => {
     sockets.add(socket)
@@ -358,12 +362,42 @@ export async function startMuteServer(): Promise<{ address: string; sockets: Set
     socket.resume()
   })
   await new Promise<void>((resolve) => {
+    server.listen(port, '127.0.0.1', resolve)
+  })
+  const bound = server.address() as { port: number }
+  return {
+    address: `127.0.0.1:${bound.port}`,
+    sockets,
+    stop: () => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    },
+  }
+}
+
+/** Takes connections at once and leads them on to a node after a while. */
+export async function startSlowProxy(port: number, delayMs: number): Promise<{ address: string; stop(): void }> {
+  const sockets = new Set<Socket>()
+  const own = (socket: Socket): Socket => {
+    sockets.add(socket)
+    socket.on('error', () => undefined)
+    return socket
+  }
+  const server = createServer((near) => {
+    own(near)
+    setTimeout(() => {
+      if (near.destroyed) return
+      const far = own(connect(port, '127.0.0.1'))
+      near.pipe(far)
+      far.pipe(near)
+    }, delayMs)
+  })
+  await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve)
   })
-  const { port } = server.address() as { port: number }
+  const bound = server.address() as { port: number }
   return {
-    address: `127.0.0.1:${port}`,
-    sockets,
+    address: `127.0.0.1:${bound.port}`,
     stop: () => {
       for (const socket of sockets) socket.destroy()
       server.close()

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { FakeCluster, type FakeNode, until } from './fake-server.test-support.js'
+import { FakeCluster, type FakeNode, startSlowProxy, until } from './fake-server.test-support.js'
 import { KvClient, KvError, type ScanEntry, type ScanOptions } from './index.js'
 
 let cluster: FakeCluster
@@ -81,6 +81,19 @@ test('a scan goes on with another node when its own stops answering', async () =
   expect(seen).toEqual(names)
 })
 
+test('a connection that comes about after its attempt was given up gets no scan of its own', async () => {
+  const [node] = cluster.nodes
+  const proxy = await startSlowProxy(node!.port, 1200)
+  const alone = new KvClient({ endpoints: [proxy.address], connectTimeoutMs: 5000 })
+  const seen: string[] = []
+  // An attempt may take a second here: the first one is given up while its connection is still on the way.
+  for await (const { key } of alone.scan({ prefix: 'user:', timeoutMs: 3000 })) seen.push(key)
+  expect(seen).toEqual(names)
+  expect(node!.scans).toHaveLength(1)
+  await alone.close()
+  proxy.stop()
+})
+
 test('the cursor of an entry leads a later scan on behind it', async () => {
   const first: ScanEntry[] = []
   for await (const entry of client.scan({ prefix: 'user:', pageSize: 5 })) {
@@ -94,7 +107,10 @@ test('the cursor of an entry leads a later scan on behind it', async () => {
 })
 
 test('a scan that is left early leaves no call behind', async () => {
-  for await (const _ of client.scan({ prefix: 'user:' })) break
+  const big = 'b'.repeat(500_000)
+  await client.putMany(Array.from({ length: 60 }, (_, i) => [`big:${100 + i}`, big] as const))
+  for await (const _ of client.scan({ prefix: 'big:', pageSize: 1 })) break
+  expect(scans()).toHaveLength(1)
   await until(() => cluster.nodes.every(({ openScans }) => openScans === 0), 'the node has seen the end of the scan')
 })
 

@@ -69,7 +69,7 @@ export async function* scanEntries(
       }
     }
   } finally {
-    pages.stop()
+    pages.hangUp()
   }
 }
 
@@ -79,7 +79,8 @@ class PageReader {
   private readonly dispatcher: Dispatcher
   private cursor: Buffer
   private finished = false
-  private stopped = false
+  /** Counts the streams: what was begun for an earlier one must not take a page from a later one. */
+  private turn = 0
   private call: ClientReadableStream<ScanResponse> | undefined
   private pages: AsyncIterator<ScanResponse> | undefined
   private session: Session | undefined
@@ -108,12 +109,9 @@ class PageReader {
     return undefined
   }
 
-  stop(): void {
-    this.stopped = true
-    this.hangUp()
-  }
-
-  private hangUp(): void {
+  /** Ends the stream that is open, if one is. */
+  hangUp(): void {
+    this.turn++
     this.call?.cancel()
     this.call = undefined
     this.pages = undefined
@@ -124,7 +122,7 @@ class PageReader {
     const { signal, timeoutMs } = this.plan
     // A node that hangs must not use up the time in which another one could answer.
     const attemptMs = Math.min(remainingMs, Math.max(limits.scanAttemptMsMin, timeoutMs / 3))
-    const result = await lifetime.within(this.read(), attemptMs, signal, () => {
+    const result = await lifetime.within(this.read(this.turn), attemptMs, signal, () => {
       const message = `${this.session?.address ?? 'no node'}: sent no page within ${Math.ceil(attemptMs)} ms`
       return new KvError('unavailable', message, { node: this.session?.address })
     })
@@ -136,22 +134,22 @@ class PageReader {
     return result.value
   }
 
-  private async read(): Promise<IteratorResult<ScanResponse>> {
-    this.pages ??= await this.open()
-    return await this.pages.next()
+  private async read(turn: number): Promise<IteratorResult<ScanResponse>> {
+    if (this.pages === undefined) await this.open(turn)
+    return await this.pages!.next()
   }
 
-  private async open(): Promise<AsyncIterator<ScanResponse>> {
+  private async open(turn: number): Promise<void> {
     const session = this.dispatcher.nodes.pickAny(this.session)
     if (session === undefined) throw new KvError('unavailable', 'no node can be reached')
     this.session = session
     const channel = await session.connected()
-    if (this.stopped || session !== this.session) throw new KvError('unavailable', 'the attempt was given up')
+    if (turn !== this.turn) throw new KvError('unavailable', `${session.address}: was given up`)
     const call = channel.scan({ ...this.plan.request, cursor: this.cursor })
-    this.call = call
     // The iterator reports what happens while somebody reads; a call that was cancelled fails when nobody does.
     call.on('error', () => undefined)
-    return pagesOf(call, session.address)
+    this.call = call
+    this.pages = pagesOf(call, session.address)
   }
 
   private async pauseAfter(error: KvError, failures: number, endAt: number): Promise<void> {

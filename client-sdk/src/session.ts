@@ -27,6 +27,7 @@ export interface SessionContext {
    * outcome has no say.
    */
   onAttemptFailed(operation: Operation, error: KvError, applied: 'no' | 'maybe'): void
+  /** The session may be used: it is connected, or has proved that it lives. */
   onUp(session: Session): void
   onDown(session: Session): void
   onEpoch(epoch: number): void
@@ -299,7 +300,9 @@ export class Session {
     const startedAt = performance.now()
     const current = (): boolean => this.state.kind === 'up' && this.state.connection === connection && this.probing
     const alive = (): void => {
-      if (current()) this.heardSomething()
+      if (!current()) return
+      this.heardSomething()
+      this.context.onUp(this)
     }
     connection.channel.unary(ClusterService.status, {}, limits.probeTimeoutMs).then(alive, (error: KvError) => {
       const late = performance.now() - startedAt > 2 * limits.probeTimeoutMs
