@@ -66,6 +66,7 @@ function pickOwners(members: readonly Member[], picks: number, shares: Shares, d
   return balance({
     members: members.length,
     picks,
+    candidates: Uint16Array.from(distances, (_, i) => i % members.length),
     scores: distances.map((distance, i) => distance / rates[i % members.length]!),
     caps: shares.caps,
     // Members without a zone share one that has no name.
@@ -81,17 +82,15 @@ function pickOwners(members: readonly Member[], picks: number, shares: Shares, d
 function putFirstEvenly(owners: Uint16Array, picks: number, shares: Shares, distances: Float64Array): void {
   if (picks === 1) return
   const members = shares.fair.length
-  const scores = new Float64Array(distances.length).fill(Number.POSITIVE_INFINITY)
   const loads = new Uint32Array(members)
-  owners.forEach((owner, i) => {
-    const at = Math.floor(i / picks) * members + owner
-    scores[at] = distances[at]! / shares.fair[owner]!
-    loads[owner]!++
-  })
+  for (const owner of owners) loads[owner]!++
   const firsts = balance({
     members,
     picks: 1,
-    scores,
+    candidates: owners,
+    scores: Float64Array.from(owners, (owner, i) => {
+      return distances[Math.floor(i / picks) * members + owner]! / shares.fair[owner]!
+    }),
     // It is always possible that each owner is the first of one in `picks` of its slots, so these caps are possible.
     caps: Uint16Array.from(loads, (load, member) => {
       const over = (shares.fair[member]! * (100 + overloadPercentMax)) / (100 * picks)
