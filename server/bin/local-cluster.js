@@ -84,7 +84,7 @@ async function stopAll(status) {
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
-    console.log('\nstopping ...')
+    if (!stopping) console.log('\nstopping ...')
     void stopAll(0)
   })
 }

@@ -1,5 +1,5 @@
-import { invalidArgument } from '@quorumkv/internal/base'
-import type { ReplicationSettings } from '@quorumkv/internal/slots'
+import { invalidArgument, KvError } from '@quorumkv/internal/base'
+import { parseReplicationSettings, type ReplicationSettings } from '@quorumkv/internal/slots'
 import { isLoopback } from './addresses.js'
 import {
   environmentName,
@@ -58,62 +58,63 @@ export function programSource(given: NodeSettings): ConfigSource {
   }
 }
 
-function readSetting<Name extends SettingName>(name: Name, sources: readonly ConfigSource[]): SettingValues[Name] {
+interface Found<Value> {
+  readonly value: Value
+  /** What to call the setting when it does not go with another: where it was given, else its name. */
+  readonly label: string
+}
+
+function readSetting<Name extends SettingName>(
+  name: Name,
+  sources: readonly ConfigSource[],
+): Found<SettingValues[Name]> {
   // The compiler does not see through the mapped type that the setting's value is that of its name.
   const setting = settings[name] as Setting<SettingValues[Name]>
   for (const source of sources) {
     const found = source(name)
-    if (found !== undefined) return setting.parse(found.text, found.label)
+    if (found !== undefined) return { value: setting.parse(found.text, found.label), label: found.label }
   }
-  return setting.unset
+  return { value: setting.unset, label: kebabName(name) }
 }
 
 /** The settings from the first source that has each of them, else the defaults. Throws `invalid-argument`. */
 export function resolveConfig(sources: readonly ConfigSource[]): NodeConfig {
   const read: Partial<Record<SettingName, unknown>> = {}
-  for (const name of settingNames) read[name] = readSetting(name, sources)
-  const { replicationFactor, readQuorum, writeQuorum, ...rest } = read as unknown as SettingValues
-  checkInterfaces(rest)
-  const majority = Math.floor(replicationFactor / 2) + 1
-  const replication = {
-    replicationFactor,
-    readQuorum: readQuorum ?? majority,
-    writeQuorum: writeQuorum ?? majority,
+  const labels: Partial<Record<string, string>> = {}
+  for (const name of settingNames) {
+    const { value, label } = readSetting(name, sources)
+    read[name] = value
+    labels[name] = label
   }
-  checkQuorums(replication)
+  const { replicationFactor, readQuorum, writeQuorum, ...rest } = read as unknown as SettingValues
+  const labelOf = (name: string): string => labels[name] ?? name
+  checkInterfaces(rest, labelOf('addr'))
+  const majority = Math.floor(replicationFactor / 2) + 1
+  const replication = checkReplication(
+    { replicationFactor, readQuorum: readQuorum ?? majority, writeQuorum: writeQuorum ?? majority },
+    labelOf,
+  )
   return { ...rest, replication }
 }
 
-function checkInterfaces({ addr, insecure }: Pick<NodeConfig, 'addr' | 'insecure'>): void {
+function checkInterfaces({ addr, insecure }: Pick<NodeConfig, 'addr' | 'insecure'>, label: string): void {
   if (insecure) return
   const open = addr.find(({ host }) => !isLoopback(host))
   if (open !== undefined) {
     throw invalidArgument(
-      'addr',
+      label,
       `${open.host} can be reached from other machines, and this server has no encryption and no authentication; ` +
         'listen on 127.0.0.1 (or on ":port"), or say --insecure if the network is trusted',
     )
   }
 }
 
-/** A quorum read must meet every quorum write, and two quorum writes must meet each other. */
-function checkQuorums({ replicationFactor, readQuorum, writeQuorum }: ReplicationSettings): void {
-  for (const [name, quorum] of [
-    ['read-quorum', readQuorum],
-    ['write-quorum', writeQuorum],
-  ] as const) {
-    if (quorum > replicationFactor) {
-      throw invalidArgument(name, `must be at most the replication factor ${replicationFactor}, got ${quorum}`)
-    }
-  }
-  if (2 * writeQuorum <= replicationFactor) {
-    throw invalidArgument('write-quorum', `must be more than half of ${replicationFactor} replicas, got ${writeQuorum}`)
-  }
-  if (readQuorum + writeQuorum <= replicationFactor) {
-    throw invalidArgument(
-      'read-quorum',
-      `${readQuorum} of ${replicationFactor} replicas can miss a write that ${writeQuorum} acknowledged; ` +
-        `must be at least ${replicationFactor - writeQuorum + 1}`,
-    )
+/** The rules are the store's; its names for the settings are not those that a user has typed. */
+function checkReplication(given: ReplicationSettings, labelOf: (name: string) => string): ReplicationSettings {
+  try {
+    return parseReplicationSettings(given)
+  } catch (error) {
+    if (!(error instanceof KvError) || error.field === undefined) throw error
+    throw invalidArgument(labelOf(error.field), error.message.slice(error.field.length + 2))
   }
 }

@@ -125,9 +125,10 @@ describe('values', () => {
     [['--snapshot-wal-bytes', '1'], '--snapshot-wal-bytes: must be 1048576 to 1099511627776 bytes'],
     [['--max-clock-drift', '2d'], '--max-clock-drift: must be 1 to 86400000 ms'],
     [['--log-level', 'loud'], '--log-level: must be one of'],
-    [['--read-quorum', '4'], 'read-quorum: must be at most the replication factor 3, got 4'],
-    [['--write-quorum', '1', '--read-quorum', '3'], 'write-quorum: must be more than half of 3 replicas, got 1'],
-    [['--read-quorum', '1'], 'read-quorum: 1 of 3 replicas can miss a write that 2 acknowledged; must be at least 2'],
+    [['--read-quorum', '4'], '--read-quorum: must be a whole number, 1 to 3, got 4'],
+    [['--write-quorum', '1', '--read-quorum', '3'], '--write-quorum: must be a majority of 3 copies'],
+    [['--read-quorum', '1'], '--read-quorum: must be 2 at least'],
+    [['--replication-factor', '5', '--write-quorum', '3', '--read-quorum', '2'], '--read-quorum: must be 3 at least'],
   ])('%j is refused, naming the flag', (argv, message) => {
     expect(failure(argv).message).toContain(message)
   })

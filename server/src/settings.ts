@@ -1,5 +1,5 @@
 import type { Address } from '@quorumkv/internal/base'
-import { invalidArgument, type NodeId, parseAddress, parseNodeId } from '@quorumkv/internal/base'
+import { invalidArgument, limits, type NodeId, parseAddress, parseNodeId } from '@quorumkv/internal/base'
 import type { PeerName } from '@quorumkv/internal/cluster'
 import type { FsyncPolicy } from '@quorumkv/internal/store'
 import { type ListenAddress, parseListenAddresses, parsePeers } from './addresses.js'
@@ -145,33 +145,33 @@ export const settings: { readonly [Name in SettingName]: Setting<SettingValues[N
     argument: '<n>',
     help: 'how many shares of the data this node takes',
     defaultText: '1',
-    parse: (text, label) => parseWhole(text, label, 1, 1000),
+    parse: (text, label) => parseWhole(text, label, 1, limits.weightMax),
   }),
   virtualNodes: setting({
     group: 'cluster',
     argument: '<n>',
     help: 'points on the ring per unit of weight',
     defaultText: '150',
-    parse: (text, label) => parseWhole(text, label, 1, 1000),
+    parse: (text, label) => parseWhole(text, label, 1, limits.virtualNodesMax),
   }),
   replicationFactor: setting({
     group: 'cluster',
     argument: '<n>',
     help: 'how many nodes keep each key',
     defaultText: '3',
-    parse: (text, label) => parseWhole(text, label, 1, 7),
+    parse: (text, label) => parseWhole(text, label, 1, limits.replicationFactorMax),
   }),
   readQuorum: optional({
     group: 'cluster',
     argument: '<n>',
     help: 'how many of them a quorum read asks (default: a majority, 2 of 3)',
-    parse: (text, label) => parseWhole(text, label, 1, 7),
+    parse: (text, label) => parseWhole(text, label, 1, limits.replicationFactorMax),
   }),
   writeQuorum: optional({
     group: 'cluster',
     argument: '<n>',
     help: 'how many of them have a quorum write on disk before it is acknowledged (default: a majority, 2 of 3)',
-    parse: (text, label) => parseWhole(text, label, 1, 7),
+    parse: (text, label) => parseWhole(text, label, 1, limits.replicationFactorMax),
   }),
   dataDir: setting({
     group: 'storage',
