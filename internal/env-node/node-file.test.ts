@@ -60,7 +60,8 @@ test('a short write is reported as such, and writeFully goes on behind it', asyn
 })
 
 test('a system that takes no bytes is not asked for ever', async () => {
-  faults.writes = [() => 0]
+  faults.writes = [() => 0, () => 0]
+  await expect(file.write(new Uint8Array(5), 0)).rejects.toMatchObject({ code: 'io', path: 'a' })
   await expect(writeFully(file, new Uint8Array(5), 0)).rejects.toMatchObject({ code: 'io', path: 'a' })
 })
 

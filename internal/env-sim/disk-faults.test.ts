@@ -104,6 +104,24 @@ test('the room of a removed file is free when nobody has it open any more, or af
   expect(drive.faults.freeBytes).toBe(110)
 })
 
+test('room comes back when a rename replaces a file, and when whoever had a file open has died', async () => {
+  const { world, drive, disk, file } = await setUp()
+  await world.settle(file.close())
+  await world.settle(file.close())
+  const second = await world.settle(disk.open('a', 'write'))
+  const other = await world.settle(disk.open('b', 'create'))
+  await world.settle(writeFully(other, bytes(30), 0))
+  drive.faults.setFreeBytes(0)
+  await world.settle(disk.rename('b', 'a'))
+  expect(drive.faults.freeBytes).toBe(0) // the replaced file is still open
+  await world.settle(second.close())
+  expect(drive.faults.freeBytes).toBe(100)
+  const process = world.process('n')
+  process.crash({ disk: 'keep' }) // with `other` open
+  await world.settle(process.restart().disk.remove('a'))
+  expect(drive.faults.freeBytes).toBe(130)
+})
+
 test('a preallocation for which there is no room leaves the file as it was', async () => {
   const { world, drive, file } = await setUp()
   drive.faults.setFreeBytes(50)
@@ -126,6 +144,7 @@ test('rot changes bits for readers and on the medium, and survives a sync of oth
   const { world, drive, file } = await setUp()
   drive.corrupt('a', 40, 0x81)
   expect(drive.peek('a')?.[40]).toBe(1 ^ 0x81)
+  expect(drive.crashClone('lose').peek('a')?.[40]).toBe(1 ^ 0x81)
   await world.settle(file.write(bytes(1, 7), 0))
   await world.settle(file.sync())
   const left = drive.crashClone('lose').peek('a')

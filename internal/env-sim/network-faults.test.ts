@@ -45,6 +45,11 @@ class Play {
     return [near, this.#accepted.get(to)!.at(-1)!]
   }
 
+  /** How many links the host has been given. */
+  accepted(host: string): number {
+    return this.#accepted.get(host)?.length ?? 0
+  }
+
   dial(from: string, to: string, timeoutMs: number): Promise<Link> {
     const network: Network = this.world.process(from).network
     return network.connect(`${to}:1`, 'requests', timeoutMs)
@@ -130,11 +135,32 @@ test('a connection that is asked for during a partition is made when it heals in
   expect(play.world.nowMs - startMs).toBeGreaterThan(2500)
 })
 
+test('a connection that comes too late is closed at the other side, whatever that has said or done already', async () => {
+  for (const greet of ['speak', 'close', 'wait'] as const) {
+    for (let seed = 0; seed < 10; seed++) {
+      const play = new Play(seed)
+      const ends: End[] = []
+      const accept = (link: Link): void => {
+        ends.push(start(link))
+        if (greet === 'speak') link.send(new Uint8Array(1))
+        if (greet === 'close') link.close('not today')
+      }
+      await play.world.settle(play.world.process('b').network.listen('b:1', accept))
+      play.world.network.setExtraDelayMs('b', 'a', 500)
+      await expect(play.world.settle(play.dial('a', 'b', 300))).rejects.toThrow(/no answer/)
+      await play.world.advance(1000)
+      expect(ends.map((end) => end.closes.length)).toEqual([1])
+      expect(play.world.network.linkEnds).toBe(0)
+    }
+  }
+})
+
 test('a link cut on both sides tells both, and what was on its way is lost', async () => {
   const play = new Play(1)
   const [near, far] = await play.linked('a', 'b')
   say(near, 1)
   play.world.network.cutLinks('b', 'a')
+  play.world.network.cutLinks('a', 'b')
   await play.world.advance(100)
   expect([near.closes, far.closes, far.heard]).toEqual([['connection lost'], ['connection lost'], []])
   expect(say(near, 2)).toBe(false)
@@ -186,18 +212,33 @@ test('a machine without power is silent: links stay half-open until somebody spe
   const play = new Play(1)
   const [quiet] = await play.linked('a', 'b')
   const [talking] = await play.connect('c', 'b')
+  const [inFlight] = await play.connect('c', 'b')
+  say(inFlight, 1)
   play.world.process('b').crash({ links: 'silent' })
   say(talking, 1)
   await play.world.advance(15_000)
   expect([quiet.closes, talking.closes]).toEqual([[], []])
   await expect(play.connect('a', 'b', 500)).rejects.toThrow(/no answer/)
   await play.world.advance(10_000)
-  expect([quiet.closes, talking.closes]).toEqual([[], ['the other side does not answer']])
+  expect(talking.closes).toEqual(['the other side does not answer'])
+  expect(inFlight.closes).toEqual(['the other side does not answer'])
+  expect(quiet.closes).toEqual([])
   play.world.process('b').restart()
   await expect(play.connect('a', 'b', 500)).rejects.toThrow(/refused/)
   say(quiet, 1)
   await play.world.advance(10)
   expect(quiet.closes).toEqual(['reset by the other side'])
+})
+
+test('what waits for a machine without power is reset as soon as that is back', async () => {
+  const play = new Play(1)
+  const [near] = await play.linked('a', 'b')
+  play.world.process('b').crash({ links: 'silent' })
+  say(near, 1)
+  await play.world.advance(5000)
+  play.world.process('b').restart()
+  await play.world.advance(10)
+  expect(near.closes).toEqual(['reset by the other side'])
 })
 
 test('what a paused process is sent waits for it; connecting to it takes until it goes on', async () => {
@@ -210,6 +251,7 @@ test('what a paused process is sent waits for it; connecting to it takes until i
   play.world.process('b').resume()
   await play.world.advance(10)
   expect(far.heard).toEqual([1, 2, 3])
+  expect(play.accepted('b')).toBe(1) // nobody is bothered with the one that gave up
   await play.connect('c', 'b')
 })
 

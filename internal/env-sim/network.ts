@@ -145,7 +145,6 @@ export class SimNetwork {
 
   #reaches(from: string, to: string): boolean {
     if (this.#hosts.get(to) !== 'up') return false
-    if (from === to) return true
     const fromGroup = this.#groups.get(from)
     const toGroup = this.#groups.get(to)
     if (fromGroup !== undefined && toGroup !== undefined && fromGroup !== toGroup) return false

@@ -43,7 +43,30 @@ test('an image keeps what was shared into it, whatever is written to the other a
     }
     for (const [fork, before] of forks) expect(Buffer.compare(contents(fork), before)).toBe(0)
   }
-  await fc.assert(fc.property(fc.array(step, { maxLength: 25 }), run), { numRuns: 300 })
+  await fc.assert(fc.property(fc.array(step, { maxLength: 25, size: 'max' }), run), { numRuns: 300 })
+})
+
+test('what is written into an image after a share is not seen by the other', () => {
+  const live = new PagedBytes()
+  const shared = new PagedBytes()
+  for (const image of [live, shared]) image.write(new Uint8Array([1, 1, 1]), 0)
+  live.shareInto(shared)
+  shared.write(new Uint8Array([2]), 0)
+  live.write(new Uint8Array([3]), 1)
+  expect([...contents(live)]).toEqual([1, 3, 1])
+  expect([...contents(shared)]).toEqual([2, 1, 1])
+})
+
+test('what an image was cut by does not come back, even where the cut itself had been forgotten', () => {
+  const live = new PagedBytes()
+  const shared = new PagedBytes()
+  live.write(new Uint8Array(10_000).fill(7), 0)
+  live.shareInto(shared)
+  live.resize(100)
+  live.forgetChanges()
+  live.shareInto(shared)
+  shared.resize(10_000)
+  expect(contents(shared).lastIndexOf(7)).toBe(99)
 })
 
 test('what was never written takes no memory', () => {

@@ -76,7 +76,6 @@ export class Pipe {
   /** From now on everything sent here vanishes; the sender notices by the silence only. */
   mute(): void {
     this.#mute = true
-    this.retry()
   }
 
   /** The way may be free again, or the other end gone: tries the first parcel anew. */

@@ -11,6 +11,7 @@ async function drain(scheduler: Scheduler): Promise<void> {
 test('events run in the order of time, then of their making, and cancelled ones never', async () => {
   const delays = fc.array(fc.record({ delayMs: fc.integer({ min: 0, max: 20 }), cancel: fc.boolean() }), {
     maxLength: 80,
+    size: 'max',
   })
   const run = async (plan: readonly { delayMs: number; cancel: boolean }[]): Promise<void> => {
     const scheduler = new Scheduler(1)
@@ -46,6 +47,17 @@ test('between two events every promise has run on, however long the chain', asyn
   }
   await drain(scheduler)
   expect(order).toEqual(Array.from({ length: 200 }, (_, i) => [`event ${i}`, `promises ${i}`]).flat())
+})
+
+test('what a dead owner plans takes no room and never happens', async () => {
+  const scheduler = new Scheduler(1)
+  const owner = new EventOwner('dead')
+  scheduler.schedule(owner, 'timer', 5, () => expect.unreachable())
+  owner.alive = false
+  scheduler.schedule(owner, 'timer', 5, () => expect.unreachable())
+  expect(scheduler.eventsWaiting).toBe(1)
+  await drain(scheduler)
+  expect(scheduler.eventsRun).toBe(0)
 })
 
 test('what an event throws ends the run, and another run may follow', async () => {

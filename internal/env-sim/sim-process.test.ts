@@ -45,6 +45,11 @@ test('disk operations of a crashed life never settle and never change the disk',
   expect(calls.every((call) => !call.settled)).toBe(true)
   expect(node.drive.paths()).toEqual(['a'])
   expect(node.drive.peek('a')).toEqual(new Uint8Array(0))
+  for (let i = 0; i < 10; i++) {
+    node.crash({ disk: 'keep' }) // which may finish what is under way: none of the dead
+    node.restart()
+  }
+  expect(node.drive.paths()).toEqual(['a'])
 })
 
 test('a crashed life hears and says nothing on the network', async () => {
@@ -149,6 +154,19 @@ test('each life has its own randomness and monotonic time; the machine keeps wal
   node.time.setSkewMs(-60_000)
   expect(node.clock.wallMs() - other.clock.wallMs()).toBe(-60_100)
   expect(node.clock.monotonicMs()).toBe(900)
+})
+
+test('a timer measures the time of its machine, also when that slows down or speeds up meanwhile', async () => {
+  const world = new SimWorld({ seed: 1 })
+  const node = world.process('n')
+  const fired: number[] = []
+  node.clock.setTimer(100, () => fired.push(node.clock.monotonicMs(), world.nowMs))
+  await world.advance(50)
+  node.time.setDriftPpm(-500_000)
+  await world.advance(60)
+  expect(fired).toEqual([])
+  await world.advance(100)
+  expect(fired).toEqual([100, 150])
 })
 
 test('lives follow each other', () => {

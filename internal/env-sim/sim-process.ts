@@ -90,7 +90,6 @@ export class SimProcess implements SimLife {
   crash(options: CrashOptions = {}): void {
     assert(this.running, `${this.name} is not running`)
     this.#owner.alive = false
-    this.#owner.held.length = 0
     this.drive.crash(options.disk ?? 'random')
     this.#machine.network.hostDied(this.name, this.#owner, options.links ?? 'reset')
   }

@@ -344,6 +344,8 @@ async function checkAgainstModel(fixture: DiskFixture): Promise<void> {
     await file.close()
     expect(Buffer.compare(await contentsOf(fixture.disk, path), model)).toBe(0)
   }
-  const property = fc.asyncProperty(fc.array(change, { maxLength: 20 }), (steps) => fixture.settle(runSteps(steps)))
+  const property = fc.asyncProperty(fc.array(change, { maxLength: 20, size: 'max' }), (steps) =>
+    fixture.settle(runSteps(steps)),
+  )
   await fc.assert(property, { numRuns: 60 })
 }
