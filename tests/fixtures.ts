@@ -15,6 +15,10 @@ import { KvClient, type KvClientOptions } from '@quorumkv/client'
  */
 
 const program = fileURLToPath(new URL('../server/bin/kv-server.js', import.meta.url))
+const commandLine = fileURLToPath(new URL('../client-sdk/cli/bin/kv.js', import.meta.url))
+const localCluster = fileURLToPath(new URL('../server/bin/local-cluster.js', import.meta.url))
+/** 700 real records as `kv import` reads them. */
+export const sampleRecords: string = fileURLToPath(new URL('./data/packages.jsonl', import.meta.url))
 
 /** How long a server may take for anything that it is told to do. Generous: the machine may be busy. */
 const patienceMs = 30_000
@@ -306,4 +310,58 @@ export async function runServer(
 /** A client of these servers, with time enough for a busy machine. */
 export function makeClient(addresses: readonly string[], options: Partial<KvClientOptions> = {}): KvClient {
   return new KvClient({ endpoints: [...addresses], timeoutMs: 20_000, ...options })
+}
+
+/** A program that runs, its output as it comes. */
+export class RunningProgram implements AsyncDisposable {
+  /** What it wrote to standard output. */
+  output = ''
+  /** What it wrote to standard error. */
+  diagnostics = ''
+  readonly exited: Promise<Exit>
+  readonly #child: ChildProcess
+
+  constructor(script: string, argv: readonly string[], environment: Readonly<Record<string, string>>) {
+    this.#child = spawn(process.execPath, [script, ...argv], {
+      env: cleanEnvironment(environment),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    running.add(this.#child)
+    this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      this.output += text
+    })
+    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.diagnostics += text
+    })
+    this.exited = once(this.#child, 'close').then(([status, signal]) => {
+      running.delete(this.#child)
+      return { status, signal } as Exit
+    })
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
+  /** Its end, which must come by itself. */
+  async end(): Promise<Exit> {
+    return await within(() => `the end of the program\n${this.output}\n${this.diagnostics}`, this.exited)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!running.has(this.#child)) return
+    this.signal('SIGTERM')
+    await this.end()
+  }
+}
+
+/** Starts `kv` on these servers; its state goes to a directory of its own. */
+export function startKv(addresses: readonly string[], argv: readonly string[]): RunningProgram {
+  const environment = { XDG_STATE_HOME: makeTemporaryDirectory() }
+  return new RunningProgram(commandLine, ['--endpoints', addresses.join(','), ...argv], environment)
+}
+
+/** Starts what `./run.sh` starts when it has built: three nodes on these ports, data in this directory. */
+export function startLocalCluster(ports: readonly number[], data: string): RunningProgram {
+  return new RunningProgram(localCluster, [], { KV_PORTS: ports.join(','), KV_DATA: data })
 }
