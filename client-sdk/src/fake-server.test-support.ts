@@ -40,14 +40,16 @@ export class FakeCluster {
   readonly nodes: FakeNode[] = []
   readonly data = new Map<string, Stored>()
   readonly slots = 4096
+  credentials: ServerCredentials = ServerCredentials.createInsecure()
   clusterId = 'c'.repeat(32)
   epoch = 1
   hlc = 2n ** 60n + 1n
   /** How many of the nodes are members; the others know the topology all the same. */
   ownersPerSlot = 3
 
-  static async start(count: number): Promise<FakeCluster> {
+  static async start(count: number, credentials?: ServerCredentials): Promise<FakeCluster> {
     const cluster = new FakeCluster()
+    if (credentials !== undefined) cluster.credentials = credentials
     for (let i = 0; i < count; i++) cluster.nodes.push(await FakeNode.start(cluster, i + 1))
     return cluster
   }
@@ -164,7 +166,7 @@ export class FakeNode {
     this.server.addService(KvService, this.kv())
     this.server.addService(ClusterService, this.clusterCalls())
     this.port = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync(this.address, ServerCredentials.createInsecure(), (error, port) => {
+      this.server.bindAsync(this.address, this.cluster.credentials, (error, port) => {
         if (error === null) resolve(port)
         else reject(error)
       })

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Version } from './version.js'
@@ -24,6 +25,7 @@ test('neighbours above 2^53 are different', () => {
   expect(Version.compare(a, b)).toBe(-1)
   expect(a).not.toEqual(b)
   expect(JSON.stringify({ a })).toBe('{"a":"002000000000000000000001"}')
+  expect(inspect({ a })).toBe('{ a: Version(002000000000000000000001) }')
 })
 
 test.each(['', '00', '0'.repeat(23), '0'.repeat(25), 'G'.repeat(24), 'A'.repeat(24)])('%j is no version', (text) => {

@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 const pattern = /^[0-9a-f]{24}$/
 
 /**
@@ -46,6 +48,13 @@ export class Version {
     return 'Version'
   }
 }
+
+// What console.log shows. Not a method: declarations that are made file by file cannot hold this name.
+Object.defineProperty(Version.prototype, inspect.custom, {
+  value(this: Version): string {
+    return `Version(${this.toString()})`
+  },
+})
 
 function hex(value: number): string {
   return value.toString(16).padStart(8, '0')
