@@ -148,12 +148,13 @@ export class SimNetwork {
     const fromGroup = this.#groups.get(from)
     const toGroup = this.#groups.get(to)
     if (fromGroup !== undefined && toGroup !== undefined && fromGroup !== toGroup) return false
-    return !this.#cuts.has(pathKey(from, to))
+    return this.#cuts.size === 0 || !this.#cuts.has(pathKey(from, to))
   }
 
   #delayMs(from: string, to: string): number {
     const [low, high] = this.#latencyMs
-    return this.#random.between(low, high) + (this.#extraDelayMs.get(pathKey(from, to)) ?? 0)
+    const extraMs = this.#extraDelayMs.size === 0 ? 0 : (this.#extraDelayMs.get(pathKey(from, to)) ?? 0)
+    return this.#random.between(low, high) + extraMs
   }
 
   #retryAll(): void {
