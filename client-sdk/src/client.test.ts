@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { FakeCluster } from './fake-server.test-support.js'
 import { KvClient, KvError, Version } from './index.js'
 import { limits } from './limits.js'
+import { rejection } from './sockets.test-support.js'
 
 let cluster: FakeCluster
 let client: KvClient
@@ -15,15 +16,6 @@ afterEach(async () => {
   await client.close()
   cluster.stop()
 })
-
-const rejection = async (promise: Promise<unknown>): Promise<KvError> => {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  )
-  expect(error).toBeInstanceOf(KvError)
-  return error as KvError
-}
 
 const sentOperations = (): number => cluster.nodes.reduce((sum, { operations }) => sum + operations.length, 0)
 

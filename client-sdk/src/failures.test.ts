@@ -1,8 +1,9 @@
 import { status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { errorResult, FakeCluster, type FakeNode, startMuteServer, until } from './fake-server.test-support.js'
-import { KvClient, KvError } from './index.js'
+import { errorResult, FakeCluster, type FakeNode } from './fake-server.test-support.js'
+import { KvClient, type KvError } from './index.js'
 import { limits } from './limits.js'
+import { rejection, startMuteServer, until } from './sockets.test-support.js'
 
 let cluster: FakeCluster
 let client: KvClient
@@ -18,48 +19,11 @@ afterEach(async () => {
   cluster.stop()
 })
 
-const rejection = async (promise: Promise<unknown>): Promise<KvError> => {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  )
-  expect(error).toBeInstanceOf(KvError)
-  return error as KvError
-}
-
 const everywhere = (change: (node: FakeNode) => void): void => {
   for (const node of cluster.nodes) change(node)
 }
 
 const attempts = (): number => cluster.nodes.reduce((sum, { operations }) => sum + operations.length, 0)
-
-test('an operation goes to the first owner of its slot', async () => {
-  await client.ready()
-  const keys = Array.from({ length: 60 }, (_, i) => `key-${i}`)
-  await Promise.all(keys.map((key) => client.put(key, 'v')))
-  for (const node of cluster.nodes) {
-    expect(node.operations.length).toBeGreaterThan(0)
-    for (const { request } of node.operations) expect(cluster.ownerOf(String(request!.value.key))).toBe(node)
-  }
-})
-
-test('one endpoint is enough: the other members are learned from it', async () => {
-  const single = new KvClient([cluster.endpoints[0]!])
-  await single.put(cluster.keyOf(cluster.nodes[1]!), 'before the topology is known')
-  await single.ready()
-  await single.put(cluster.keyOf(cluster.nodes[2]!), 'straight to its owner')
-  expect(cluster.nodes[2]!.operations).toHaveLength(1)
-  await single.close()
-})
-
-test('a member is reached under the address that the map gives for it', async () => {
-  const [first, second, third] = cluster.nodes
-  const mapped = new KvClient({ endpoints: [first!.address], addressMap: { [second!.address]: third!.address } })
-  await mapped.ready()
-  await mapped.put(cluster.keyOf(second!), 'v')
-  expect(third!.operations).toHaveLength(1)
-  await mapped.close()
-})
 
 test('what is in flight on a node that is killed is done by another owner, without an error', async () => {
   await client.ready()
@@ -80,21 +44,6 @@ test('a node that ends its session in good order costs no error', async () => {
   everywhere((node) => node.endSessions())
   const keys = Array.from({ length: 30 }, (_, i) => `key-${i}`)
   await Promise.all(keys.map((key) => client.put(key, 'v')))
-})
-
-test('a node that comes back is used again', async () => {
-  await client.ready()
-  const node = cluster.nodes[0]!
-  const key = cluster.keyOf(node)
-  await client.put(key, '1')
-  node.kill()
-  await client.put(key, '2')
-  await node.listen()
-  const stateOf = (): string => client.stats().nodes.find(({ address }) => address === node.address)!.state
-  await until(() => stateOf() === 'up', 'the node is connected again')
-  const before = node.operations.length
-  await client.put(key, '3')
-  expect(node.operations.length).toBe(before + 1)
 })
 
 test('a node that stops answering is noticed long before the deadline, and others take over', async () => {
@@ -226,16 +175,6 @@ test('a node is given a little less time than is left', async () => {
   expect(operation!.timeoutMs).toBeGreaterThan(500)
 })
 
-test('an owner without a quorum is left for another one', async () => {
-  await client.ready()
-  const node = cluster.nodes[0]!
-  node.fault = () => errorResult('UNAVAILABLE', 'NOT_APPLIED')
-  const key = cluster.keyOf(node)
-  await client.put(key, 'v')
-  expect(node.operations).toHaveLength(1)
-  expect(cluster.ownerOf(key, 1).operations).toHaveLength(1)
-})
-
 test('an overloaded node gets a pause', async () => {
   await client.ready()
   let refusals = 3
@@ -319,115 +258,6 @@ test('a node that wants to know who is calling fails the operation, certainly no
   })
   const error = await rejection(client.put('k', 'v'))
   expect([error.code, error.outcome]).toEqual(['unauthenticated', 'not-applied'])
-})
-
-test('a node without sessions is passed over', async () => {
-  cluster.nodes[0]!.refuseSessions = { code: status.UNIMPLEMENTED, details: 'no such method' }
-  await client.ready()
-  await client.put(cluster.keyOf(cluster.nodes[0]!), 'v', { returnPrevious: true })
-})
-
-test('an operation that is cancelled before it is sent is never sent', async () => {
-  await client.ready()
-  const controller = new AbortController()
-  const put = client.put('k', 'v', { signal: controller.signal })
-  controller.abort(new Error('enough'))
-  const error = await rejection(put)
-  expect([error.code, error.outcome, error.retryable]).toEqual(['cancelled', 'not-applied', false])
-  expect((error.cause as Error).message).toBe('enough')
-  await client.get('other')
-  expect(attempts()).toBe(1)
-})
-
-test('of an operation that was sent the node is told that nobody waits any more', async () => {
-  await client.ready()
-  everywhere((node) => {
-    node.fault = () => 'silence'
-  })
-  const controller = new AbortController()
-  const put = client.put('k', 'v', { signal: controller.signal })
-  const owner = cluster.ownerOf('k')
-  await until(() => owner.operations.length === 1, 'the put has arrived')
-  controller.abort()
-  const error = await rejection(put)
-  expect([error.code, error.outcome]).toEqual(['cancelled', 'unknown'])
-  const { id } = owner.operations[0]!
-  await until(() => owner.received.some(({ cancelled }) => cancelled.includes(id)), 'the cancel has arrived')
-})
-
-test('a signal that has fired already ends the call before anything happens', async () => {
-  const error = await rejection(client.put('k', 'v', { signal: AbortSignal.abort() }))
-  expect([error.code, error.outcome]).toEqual(['cancelled', 'not-applied'])
-})
-
-test('one signal for many operations ends them all, and Node sees no leak', async () => {
-  const warnings: Error[] = []
-  const onWarning = (warning: Error): void => {
-    warnings.push(warning)
-  }
-  process.on('warning', onWarning)
-  await client.ready()
-  const controller = new AbortController()
-  everywhere((node) => {
-    node.fault = () => 'silence'
-  })
-  const gets = Array.from({ length: 50 }, (_, i) => client.get(`k${i}`, { signal: controller.signal }))
-  controller.abort()
-  for (const get of gets) expect((await rejection(get)).code).toBe('cancelled')
-  await new Promise((resolve) => setImmediate(resolve))
-  process.off('warning', onWarning)
-  expect(warnings).toEqual([])
-})
-
-test('a higher epoch in an answer makes the client ask for the topology, once', async () => {
-  await client.ready()
-  await client.put('a', '1')
-  const before = cluster.nodes.reduce((sum, { topologyCalls }) => sum + topologyCalls, 0)
-  cluster.epoch = 7
-  await Promise.all(Array.from({ length: 50 }, (_, i) => client.get(`k${i}`)))
-  await until(() => client.stats().epoch === 7, 'the new topology is known')
-  expect(cluster.nodes.reduce((sum, { topologyCalls }) => sum + topologyCalls, 0) - before).toBe(1)
-})
-
-test('an epoch that no node can show is not asked for in a tight loop', async () => {
-  await client.ready()
-  const before = cluster.nodes.reduce((sum, { topologyCalls }) => sum + topologyCalls, 0)
-  const topology = cluster.topology.bind(cluster)
-  cluster.topology = () => ({ ...topology(), epoch: 1n })
-  cluster.epoch = 9
-  const endAt = performance.now() + 600
-  while (performance.now() < endAt) await client.get('k')
-  const rounds = (cluster.nodes.reduce((sum, { topologyCalls }) => sum + topologyCalls, 0) - before) / 3
-  expect(rounds).toBeGreaterThanOrEqual(1)
-  expect(rounds).toBeLessThanOrEqual(4)
-})
-
-test('requests follow a topology that moves a slot', async () => {
-  await client.ready()
-  const key = cluster.keyOf(cluster.nodes[0]!)
-  await client.put(key, '1')
-  const ownerIndex = cluster.ownerIndex.bind(cluster)
-  cluster.ownerIndex = (slot, rank) => ownerIndex(slot, rank + 1)
-  cluster.epoch = 2
-  for (const node of cluster.nodes) node.announce()
-  await until(() => client.stats().epoch === 2, 'the new topology is known')
-  await client.put(key, '2')
-  expect(cluster.nodes[1]!.operations).toHaveLength(1)
-})
-
-test('a node of another cluster does not lead the client astray', async () => {
-  await client.ready()
-  const stranger = await FakeCluster.start(1)
-  stranger.clusterId = 'd'.repeat(32)
-  stranger.epoch = 99
-  const both = new KvClient({ endpoints: [cluster.endpoints[0]!] })
-  await both.ready()
-  cluster.nodes[0]!.cluster.topology = () => stranger.topology()
-  const error = await rejection(both.topology({ timeoutMs: 1000 }))
-  expect(error.message).toContain('belongs to cluster dddd')
-  expect(both.stats().epoch).toBe(1)
-  await both.close()
-  stranger.stop()
 })
 
 test('while a node does not read, what waits for it stays here, bounded and certainly not applied', async () => {

@@ -1,4 +1,3 @@
-import { connect, createServer, type Socket, type Server as TcpServer } from 'node:net'
 import { Server, ServerCredentials, type ServerDuplexStream, type ServerWritableStream, status } from '@grpc/grpc-js'
 import { murmur3_32 } from '@quorumkv/internal/hash'
 import {
@@ -44,7 +43,7 @@ export class FakeCluster {
   clusterId = 'c'.repeat(32)
   epoch = 1
   hlc = 2n ** 60n + 1n
-  /** How many of the nodes are members; the others know the topology all the same. */
+  /** At most; fewer where there are fewer nodes. */
   ownersPerSlot = 3
 
   static async start(count: number, credentials?: ServerCredentials): Promise<FakeCluster> {
@@ -349,69 +348,5 @@ export function errorResult(code: keyof typeof ErrorCode, outcome: keyof typeof 
   return {
     $case: 'error',
     value: { code: ErrorCode[code], message: `${code} on purpose`, field, writeOutcome: WriteOutcome[outcome] },
-  }
-}
-
-/** Takes connections and says nothing. */
-export async function startMuteServer(
-  port: number = 0,
-): Promise<{ address: string; sockets: Set<Socket>; stop(): void }> {
-  const sockets = new Set<Socket>()
-  const server: TcpServer = createServer((socket) => {
-    sockets.add(socket)
-    socket.on('error', () => undefined)
-    socket.on('close', () => sockets.delete(socket))
-    socket.resume()
-  })
-  await new Promise<void>((resolve) => {
-    server.listen(port, '127.0.0.1', resolve)
-  })
-  const bound = server.address() as { port: number }
-  return {
-    address: `127.0.0.1:${bound.port}`,
-    sockets,
-    stop: () => {
-      for (const socket of sockets) socket.destroy()
-      server.close()
-    },
-  }
-}
-
-/** Takes connections at once and leads them on to a node after a while. */
-export async function startSlowProxy(port: number, delayMs: number): Promise<{ address: string; stop(): void }> {
-  const sockets = new Set<Socket>()
-  const own = (socket: Socket): Socket => {
-    sockets.add(socket)
-    socket.on('error', () => undefined)
-    return socket
-  }
-  const server = createServer((near) => {
-    own(near)
-    setTimeout(() => {
-      if (near.destroyed) return
-      const far = own(connect(port, '127.0.0.1'))
-      near.pipe(far)
-      far.pipe(near)
-    }, delayMs)
-  })
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  const bound = server.address() as { port: number }
-  return {
-    address: `127.0.0.1:${bound.port}`,
-    stop: () => {
-      for (const socket of sockets) socket.destroy()
-      server.close()
-    },
-  }
-}
-
-/** Waits for a condition; fails after two seconds. */
-export async function until(condition: () => boolean, what: string, timeoutMs = 2000): Promise<void> {
-  const endAt = performance.now() + timeoutMs
-  while (!condition()) {
-    if (performance.now() > endAt) throw new Error(`waited in vain until ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

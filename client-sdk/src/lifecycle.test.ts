@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { FakeCluster, startMuteServer, until } from './fake-server.test-support.js'
-import { KvClient, KvError } from './index.js'
+import { FakeCluster } from './fake-server.test-support.js'
+import { KvClient } from './index.js'
+import { rejection, startMuteServer, until } from './sockets.test-support.js'
 
 let cluster: FakeCluster
 
@@ -9,15 +10,6 @@ beforeEach(async () => {
 })
 
 afterEach(() => cluster.stop())
-
-const rejection = async (promise: Promise<unknown>): Promise<KvError> => {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  )
-  expect(error).toBeInstanceOf(KvError)
-  return error as KvError
-}
 
 /** How many resources of a kind keep this process alive. */
 const alive = (kind: 'Timeout' | 'TCPSocketWrap'): number =>
