@@ -275,6 +275,30 @@ test('while a node does not read, what waits for it stays here, bounded and cert
   node!.kill()
 })
 
+test('when a node reads again, what has waited for it goes out', async () => {
+  const [node] = cluster.nodes.splice(0, 1)
+  const alone = new KvClient({ endpoints: [node!.address] })
+  node!.cluster.ownersPerSlot = 1
+  node!.readsNothing = true
+  const value = Buffer.alloc(1_000_000)
+  const puts = Array.from({ length: 50 }, (_, i) => alone.put(`key-${i}`, value))
+  await until(() => alone.stats().messagesSent > 10, 'the stream has taken what it takes')
+  node!.readAgain()
+  await Promise.all(puts)
+  expect(alone.stats()).toMatchObject({ messagesSent: 50, retries: 0 })
+  await alone.close()
+  node!.kill()
+})
+
+test('a node whose answers cannot be read is left for another one', async () => {
+  await client.ready()
+  const node = cluster.nodes[0]!
+  node.babbles = true
+  const key = cluster.keyOf(node)
+  await client.put(key, 'v')
+  expect(cluster.ownerOf(key, 1).operations).toHaveLength(1)
+})
+
 test('where nodes refuse everything, repetitions stay within their budget', async () => {
   await client.ready()
   everywhere((node) => {

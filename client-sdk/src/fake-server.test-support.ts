@@ -132,6 +132,8 @@ export class FakeNode {
   losesAnswer: (operation: Operation) => boolean = () => false
   /** Takes sessions, but reads nothing from them. */
   readsNothing = false
+  /** Answers on its sessions with bytes that are no message. */
+  babbles = false
   /** Ends new sessions with this status at once. */
   refuseSessions: { code: number; details: string } | undefined = undefined
   /** Ends a scan's stream after so many pages. */
@@ -162,7 +164,7 @@ export class FakeNode {
   /** Listens, again on the same port if it did before. */
   async listen(): Promise<void> {
     this.server = new Server({ 'grpc.max_receive_message_length': 8_388_608 })
-    this.server.addService(KvService, this.kv())
+    this.server.addService(this.definition(), this.kv())
     this.server.addService(ClusterService, this.clusterCalls())
     this.port = await new Promise<number>((resolve, reject) => {
       this.server.bindAsync(this.address, this.cluster.credentials, (error, port) => {
@@ -170,6 +172,13 @@ export class FakeNode {
         else reject(error)
       })
     })
+  }
+
+  private definition(): typeof KvService {
+    const { session } = KvService
+    const responseSerialize = (response: SessionResponse): Buffer =>
+      this.babbles ? Buffer.from([0x1b]) : session.responseSerialize(response)
+    return { ...KvService, session: { ...session, responseSerialize } }
   }
 
   private kv(): KvServer {
@@ -203,6 +212,12 @@ export class FakeNode {
   /** Ends all sessions in good order, as a node does that shuts down. */
   endSessions(): void {
     for (const call of this.open) call.end()
+  }
+
+  /** Reads what it has left unread. */
+  readAgain(): void {
+    this.readsNothing = false
+    for (const call of this.open) call.on('data', (request: SessionRequest) => this.receive(call, request))
   }
 
   /** Tells all clients something without being asked. */
