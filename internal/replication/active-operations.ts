@@ -1,46 +1,67 @@
-import { limits } from '../base/index.js'
+import { assert, limits } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 
 /** An operation that runs and that time can end. */
-export interface ActiveOperation {
+export abstract class ActiveOperation {
+  /** @internal Its neighbours in the list of those that run; it is in the list while `listed`. */
+  listed = false
+  /** @internal */
+  previousActive: ActiveOperation | undefined = undefined
+  /** @internal */
+  nextActive: ActiveOperation | undefined = undefined
+
   /** Looks at its deadline and hedge. Must not throw. */
-  tick(nowMs: number): void
+  abstract tick(nowMs: number): void
 }
 
 /**
  * The operations that run now. One coarse timer looks at all of them: a timer for each would cost more than the
- * operation, and hardly any ever fires.
+ * operation, and hardly any ever fires. They are linked to each other rather than kept in a Set, for the reason that
+ * `Pending` gives.
  */
 export class ActiveOperations {
   readonly #clock: Clock
-  readonly #operations = new Set<ActiveOperation>()
+  #first: ActiveOperation | undefined
+  #size = 0
   #ticking = false
-  #idleWaiters: (() => void)[] = []
+  readonly #idleWaiters: (() => void)[] = []
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
   get size(): number {
-    return this.#operations.size
+    return this.#size
   }
 
   add(operation: ActiveOperation): void {
-    this.#operations.add(operation)
+    assert(!operation.listed, 'an operation that runs is started again')
+    operation.listed = true
+    operation.nextActive = this.#first
+    if (this.#first !== undefined) this.#first.previousActive = operation
+    this.#first = operation
+    this.#size++
     this.#schedule()
   }
 
+  /** Idempotent. */
   remove(operation: ActiveOperation): void {
-    this.#operations.delete(operation)
-    if (this.#operations.size > 0) return
-    const waiters = this.#idleWaiters
-    this.#idleWaiters = []
-    for (const resolve of waiters) resolve()
+    if (!operation.listed) return
+    const { previousActive, nextActive } = operation
+    if (previousActive === undefined) this.#first = nextActive
+    else previousActive.nextActive = nextActive
+    if (nextActive !== undefined) nextActive.previousActive = previousActive
+    operation.listed = false
+    operation.previousActive = undefined
+    operation.nextActive = undefined
+    this.#size--
+    if (this.#size > 0) return
+    for (const resolve of this.#idleWaiters.splice(0)) resolve()
   }
 
   /** Resolves when none runs, or after `graceMs`. */
   async idle(graceMs: number): Promise<void> {
-    if (this.#operations.size === 0) return
+    if (this.#size === 0) return
     await new Promise<void>((resolve) => {
       const timer = this.#clock.setTimer(graceMs, resolve)
       this.#idleWaiters.push(() => {
@@ -51,12 +72,17 @@ export class ActiveOperations {
   }
 
   #schedule(): void {
-    if (this.#ticking || this.#operations.size === 0) return
+    if (this.#ticking || this.#size === 0) return
     this.#ticking = true
     this.#clock.setTimer(limits.operationTickMs, () => {
       this.#ticking = false
       const nowMs = this.#clock.monotonicMs()
-      for (const operation of this.#operations) operation.tick(nowMs)
+      for (let operation = this.#first; operation !== undefined; ) {
+        // Read before the tick, which may end this operation; ending one never ends another.
+        const next: ActiveOperation | undefined = operation.nextActive
+        operation.tick(nowMs)
+        operation = next
+      }
       this.#schedule()
     })
   }

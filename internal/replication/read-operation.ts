@@ -1,7 +1,7 @@
 import { type ErrorCode, KvError, limits } from '../base/index.js'
 import { compareVersions, type Version, zeroVersion } from '../hlc/index.js'
 import { isLive, type StoredRecord } from '../record/index.js'
-import type { ActiveOperation } from './active-operations.js'
+import { ActiveOperation } from './active-operations.js'
 import type { OperationOptions } from './operations.js'
 import { nobody, type ReadReply, type ReadWaiter, type WriteReply, type WriteWaiter } from './replica.js'
 import { type OperationContext, type Routing, settledCount } from './routing.js'
@@ -30,7 +30,7 @@ interface Owner {
  * and Dolev ("Sharing memory robustly", 1995), skipped when enough owners already agree. Newest wins, whatever the
  * order of the replies; "absent" is below every version.
  */
-export class ReadOperation implements ActiveOperation, ReadWaiter, WriteWaiter {
+export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteWaiter {
   readonly #context: OperationContext
   readonly #routing: Routing
   readonly #key: Uint8Array
@@ -58,6 +58,7 @@ export class ReadOperation implements ActiveOperation, ReadWaiter, WriteWaiter {
     options: OperationOptions,
     settler: ReadSettler,
   ) {
+    super()
     this.#context = context
     this.#routing = routing
     this.#key = key
@@ -77,7 +78,7 @@ export class ReadOperation implements ActiveOperation, ReadWaiter, WriteWaiter {
     this.#advance()
   }
 
-  tick(nowMs: number): void {
+  override tick(nowMs: number): void {
     if (nowMs >= this.#options.deadlineMs) {
       this.#fail('timeout', `${this.#count('held')} of ${this.#needed} replicas answered before the deadline`)
     } else if (nowMs >= this.#hedgeAtMs) {

@@ -10,6 +10,7 @@ import type { Version } from '../hlc/index.js'
 import { decodeRecord, decodeRecords, encodedRecordBytes, recordLengthAt, type StoredRecord } from '../record/index.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
+import { Pending } from './pending.js'
 import {
   absentRead,
   failedPage,
@@ -24,21 +25,15 @@ import {
   type WriteWaiter,
 } from './replica.js'
 
-interface Pending<Waiter> {
-  readonly waiter: Waiter
-  readonly position: number
-}
-
 /**
  * Another node's copy, reached over a link that comes and goes. Requests that were on their way when the link broke
  * end as `lost` or `failed`; none waits for the next link. Bounded by `limits.peerPendingMax` and the link's queue.
  */
 export class RemoteReplica implements Replica {
   #link: PeerLink | undefined
-  #nextId = 1
-  readonly #writes = new Map<number, Pending<WriteWaiter>>()
-  readonly #reads = new Map<number, Pending<ReadWaiter>>()
-  readonly #pages = new Map<number, Pending<PageWaiter>>()
+  readonly #writes = new Pending<WriteWaiter>()
+  readonly #reads = new Pending<ReadWaiter>()
+  readonly #pages = new Pending<PageWaiter>()
 
   get up(): boolean {
     return this.#link !== undefined
@@ -56,15 +51,9 @@ export class RemoteReplica implements Replica {
   /** Ends everything that waits for the link. */
   detach(): void {
     this.#link = undefined
-    const writes = [...this.#writes.values()]
-    const reads = [...this.#reads.values()]
-    const pages = [...this.#pages.values()]
-    this.#writes.clear()
-    this.#reads.clear()
-    this.#pages.clear()
-    for (const { waiter, position } of writes) waiter.writeReplied(position, lostWrite)
-    for (const { waiter, position } of reads) waiter.readReplied(position, failedRead)
-    for (const { waiter, position } of pages) waiter.pageReplied(position, failedPage)
+    this.#writes.takeAll((waiter, position) => waiter.writeReplied(position, lostWrite))
+    this.#reads.takeAll((waiter, position) => waiter.readReplied(position, failedRead))
+    this.#pages.takeAll((waiter, position) => waiter.pageReplied(position, failedPage))
   }
 
   write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
@@ -73,8 +62,7 @@ export class RemoteReplica implements Replica {
       waiter.writeReplied(position, refusedWrite(this.up ? 'overloaded' : 'unavailable'))
       return
     }
-    const id = this.#claimId(this.#writes)
-    this.#writes.set(id, { waiter, position })
+    const id = this.#writes.add(waiter, position)
     link.outbox(encodedRecordBytes(record)).addWrite(id, record, wantPrevious)
   }
 
@@ -84,8 +72,7 @@ export class RemoteReplica implements Replica {
       waiter.readReplied(position, failedRead)
       return
     }
-    const id = this.#claimId(this.#reads)
-    this.#reads.set(id, { waiter, position })
+    const id = this.#reads.add(waiter, position)
     link.outbox(key.length).addRead(id, full ? ReadMode.FULL : ReadMode.VERSION, key)
   }
 
@@ -95,8 +82,7 @@ export class RemoteReplica implements Replica {
       waiter.pageReplied(position, failedPage)
       return
     }
-    const id = this.#claimId(this.#pages)
-    this.#pages.set(id, { waiter, position })
+    const id = this.#pages.add(waiter, position)
     link.outbox(request.prefix.length + request.after.length).addScan({
       id,
       slot: request.slot,
@@ -120,12 +106,6 @@ export class RemoteReplica implements Replica {
     return link
   }
 
-  #claimId(pending: ReadonlyMap<number, unknown>): number {
-    do this.#nextId = this.#nextId >= 0x7fffffff ? 1 : this.#nextId + 1
-    while (pending.has(this.#nextId))
-    return this.#nextId
-  }
-
   #writeReplies(batch: NonNullable<PeerMessage['writeReplies']>): void {
     const previous = new Map<number, StoredRecord>()
     if (batch.previousIds.length > 0) {
@@ -134,12 +114,12 @@ export class RemoteReplica implements Replica {
     }
     for (let i = 0; i < batch.ids.length; i++) {
       const id = batch.ids[i]!
-      const pending = this.#writes.get(id)
-      if (pending === undefined) continue
-      this.#writes.delete(id)
+      const waiter = this.#writes.take(id)
+      if (waiter === undefined) continue
+      const position = this.#writes.takenPosition
       const seen = versionAt(batch.seenHi, batch.seenLo, batch.seenNode, i)
       const reply = writeReply(batch.verdicts[i]!, seen, batch.existed[i] === true, previous.get(id))
-      pending.waiter.writeReplied(pending.position, reply)
+      waiter.writeReplied(position, reply)
     }
   }
 
@@ -153,26 +133,24 @@ export class RemoteReplica implements Replica {
         record = decodeRecord(batch.records, at)
         at += recordLengthAt(batch.records, at)
       }
-      const pending = this.#reads.get(id)
-      if (pending === undefined) continue
-      this.#reads.delete(id)
+      const waiter = this.#reads.take(id)
+      if (waiter === undefined) continue
+      const position = this.#reads.takenPosition
       const version = record ?? versionAt(batch.versionHi, batch.versionLo, batch.versionNode, i)
-      if (status === ReadStatus.ABSENT) pending.waiter.readReplied(pending.position, absentRead)
+      if (status === ReadStatus.ABSENT) waiter.readReplied(position, absentRead)
       else if ((status === ReadStatus.RECORD || status === ReadStatus.VERSION) && version !== undefined) {
-        pending.waiter.readReplied(pending.position, { kind: 'held', version, record })
-      } else pending.waiter.readReplied(pending.position, failedRead)
+        waiter.readReplied(position, { kind: 'held', version, record })
+      } else waiter.readReplied(position, failedRead)
     }
   }
 
   #pageReply(page: SlotPage): void {
-    const pending = this.#pages.get(page.id)
-    if (pending === undefined) return
     const reply =
       page.status === ReadStatus.RECORD
         ? { kind: 'held' as const, records: decodeRecords(page.records, page.count), more: page.more }
         : failedPage
-    this.#pages.delete(page.id)
-    pending.waiter.pageReplied(pending.position, reply)
+    const waiter = this.#pages.take(page.id)
+    waiter?.pageReplied(this.#pages.takenPosition, reply)
   }
 }
 

@@ -1,6 +1,6 @@
 import { compareBytes, KvError, limits, type Slot } from '../base/index.js'
 import { compareRecords, type StoredRecord } from '../record/index.js'
-import type { ActiveOperation } from './active-operations.js'
+import { ActiveOperation } from './active-operations.js'
 import type { OperationOptions } from './operations.js'
 import {
   nobody,
@@ -30,7 +30,7 @@ type OwnerState = 'spare' | 'asked' | 'held' | 'failed'
  * Reads one stretch of a slot from enough of its owners, merges it key by key, and writes back what too few of them
  * hold: the scan's form of a read operation.
  */
-export class SlotRead implements ActiveOperation, PageWaiter, WriteWaiter {
+export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter {
   readonly #context: OperationContext
   readonly #routing: Routing
   readonly #request: PageRequest
@@ -56,6 +56,7 @@ export class SlotRead implements ActiveOperation, PageWaiter, WriteWaiter {
     options: OperationOptions,
     settler: Settler,
   ) {
+    super()
     this.#context = context
     this.#routing = routing
     this.#request = request
@@ -77,7 +78,7 @@ export class SlotRead implements ActiveOperation, PageWaiter, WriteWaiter {
     this.#ask(this.#needed)
   }
 
-  tick(nowMs: number): void {
+  override tick(nowMs: number): void {
     if (this.#options.cancellation?.cancelled) this.#fail(new KvError('cancelled', 'the caller stopped waiting'))
     else if (nowMs >= this.#options.deadlineMs) {
       this.#fail(new KvError('timeout', `slot ${this.#request.slot} was not read before the deadline`))

@@ -2,7 +2,7 @@ import { type ErrorCode, KvError, limits, type WriteOutcome } from '../base/inde
 import { compareVersions, type Hlc, type Version } from '../hlc/index.js'
 import { Tally } from '../quorum/index.js'
 import { isLive, type StoredRecord } from '../record/index.js'
-import type { ActiveOperation } from './active-operations.js'
+import { ActiveOperation } from './active-operations.js'
 import type { OperationOptions, WriteResult } from './operations.js'
 import type { WriteReply, WriteWaiter } from './replica.js'
 import type { OperationContext, Routing } from './routing.js'
@@ -29,7 +29,7 @@ export interface WriteSettler {
  * quorum, the write is stamped again above what was seen: write quorums overlap, so a write that starts after
  * another was acknowledged cannot reach its own quorum with a lower stamp.
  */
-export class WriteOperation implements ActiveOperation {
+export class WriteOperation extends ActiveOperation {
   readonly #context: OperationContext
   readonly #routing: Routing
   readonly #owners: ArrayLike<number>
@@ -53,6 +53,7 @@ export class WriteOperation implements ActiveOperation {
     options: OperationOptions,
     settler: WriteSettler,
   ) {
+    super()
     this.#context = context
     this.#routing = routing
     this.#owners = owners
@@ -69,7 +70,7 @@ export class WriteOperation implements ActiveOperation {
     this.#stampAndSend()
   }
 
-  tick(nowMs: number): void {
+  override tick(nowMs: number): void {
     if (nowMs >= this.#options.deadlineMs) this.#fail('timeout', `${this.#progress()} before the deadline`)
   }
 
