@@ -33,6 +33,14 @@ test('shares add up to all copies, none is above all slots, and the caps leave r
   )
 })
 
+test('members that should own less than a slot may own one, else the others could not hold all copies', () => {
+  const weights = Array.from({ length: 256 }, (_, i) => (i < 200 ? 10 : 777))
+  const { fair, caps } = sharesOf(weights, 1)
+  expect(fair[0]).toBeLessThan(1)
+  expect(caps[0]).toBe(1)
+  expect(caps.reduce((sum, cap) => sum + cap, 0)).toBeGreaterThanOrEqual(slotCount)
+})
+
 test('nobody gains by weighing less, below or above the weight of every slot', () => {
   const { fair } = sharesOf([1, 5, 2, 900, 3, 4], 3)
   const byWeight = [0, 2, 4, 5, 1, 3].map((member) => fair[member]!)
