@@ -13,3 +13,11 @@ export type {
   StoreTuning,
 } from './store.js'
 export { type MergeOutcome, Table } from './table.js'
+export {
+  type DirectorySurvey,
+  type DocumentCheck,
+  type FileKind,
+  type FileReport,
+  type Finding,
+  surveyDirectory,
+} from './verify.js'

@@ -6,4 +6,21 @@ export { WriteAheadLog } from './log.js'
 export { listSegments, logDirectory, segmentPath } from './log-directory.js'
 export { type GroupVisitor, type LogTail, type ReplayRequest, replayLog } from './log-reader.js'
 export type { FsyncPolicy, WalOptions } from './options.js'
-export { type DecodedSegmentHeader, formatVersion, readHex16, writeHex16 } from './segment-header.js'
+export {
+  type DecodedSegmentHeader,
+  encodeSegmentHeader,
+  formatVersion,
+  readHex16,
+  writeHex16,
+} from './segment-header.js'
+export {
+  type Fault,
+  type FaultKind,
+  type FileOrigin,
+  type GroupTaker,
+  type LogSurvey,
+  listIfThere,
+  type SegmentReport,
+  surveyLog,
+} from './verify.js'
+export type { SequenceRange, SequenceSet } from './verify-sequences.js'

@@ -1,0 +1,323 @@
+import { assert, type ClusterId } from '../base/index.js'
+import { type Disk, DiskError } from '../env/index.js'
+import { type Fault, type FileOrigin, type LogSurvey, listIfThere, logDirectory, surveyLog } from '../wal/index.js'
+import type { Identity } from './identity.js'
+import { snapshotDirectory } from './snapshot-files.js'
+import { inspectDocument, parseIdentity, parseManifest, readDocumentFile } from './verify-document.js'
+import { type SnapshotReport, surveySnapshot } from './verify-snapshot.js'
+
+/** Something that keeps a node from starting, or will when it is needed. `path` is below the data directory. */
+export interface Finding extends Fault {
+  /** What a person can do about it. */
+  readonly advice: string
+}
+
+export type FileKind =
+  | 'document'
+  | 'segment'
+  | 'snapshot'
+  | 'leftover' // of a process that died; the node removes or replaces it
+  | 'set-aside' // damaged, kept for whoever wants to know why
+  | 'unknown' // not the store's; nobody touches it
+
+/** One file (of kind `set-aside` and `unknown`: or directory) and what it holds. */
+export interface FileReport {
+  readonly path: string
+  readonly kind: FileKind
+  /** 0 for a directory. */
+  readonly bytes: number
+  /** `unchecked`: it has no checksums, or nobody reads it. */
+  readonly state: 'sound' | 'damaged' | 'unchecked'
+  /** In words. */
+  readonly holds: string
+  /** The numbers behind the words. */
+  readonly facts: Readonly<Record<string, number>>
+}
+
+/** Checks what a document of some name says. Throws an Error that tells what is wrong with it. */
+export type DocumentCheck = (payload: Uint8Array, identity: Identity | undefined) => void
+
+/** A document as it was found. */
+export interface DocumentReport {
+  readonly name: string
+  readonly bytes: Uint8Array
+  /** Undefined: it is damaged. */
+  readonly payload: Uint8Array | undefined
+}
+
+/** Everything about a data directory. It is sound when there are no findings. */
+export interface DirectorySurvey {
+  readonly findings: readonly Finding[]
+  readonly files: readonly FileReport[]
+  /** Undefined: missing or damaged. */
+  readonly identity: Identity | undefined
+  /** Whose the files should be, as far as anything says so. */
+  readonly origin: FileOrigin | undefined
+  readonly documents: readonly DocumentReport[]
+  /** Newest first. */
+  readonly snapshots: readonly SnapshotReport[]
+  readonly log: LogSurvey
+  /** The document that a repair writes before it moves the first file is there. */
+  readonly repairing: boolean
+}
+
+/** The document that tells how far a repair has come (see repair-journal.ts). */
+export const journalName = 'repair'
+/** Below it, one directory for each repair. */
+export const asideDirectory = 'damaged'
+/** The lock of the process that uses the directory is the server's. */
+const ignoredNames = new Set(['LOCK', 'lost+found'])
+const documentPattern = /^[a-z0-9-]{1,64}$/
+
+const adviceFor = {
+  repair:
+    'run "kv-server repair" on this data directory: it sets what is damaged aside and keeps the rest, after saying ' +
+    'what is lost; or restore the directory from a backup',
+  snapshot: 'run "kv-server repair" on this data directory: it goes back to the older snapshot and the longer log',
+  unfinished: 'run "kv-server repair" on this data directory again: a former repair did not finish',
+} as const
+
+/**
+ * Checks every byte of a stopped node's data directory and goes on behind damage, where a start would stop. The
+ * directory must belong to this process alone. Changes nothing. `checks`: for documents of which the store knows only
+ * that they are some, by name. Throws DiskErrors.
+ */
+export async function surveyDirectory(
+  disk: Disk,
+  checks: Readonly<Record<string, DocumentCheck>> = {},
+): Promise<DirectorySurvey> {
+  const surveyor = new Surveyor(disk, checks)
+  return await surveyor.run()
+}
+
+class Surveyor {
+  readonly #disk: Disk
+  readonly #checks: Readonly<Record<string, DocumentCheck>>
+  readonly #findings: Finding[] = []
+  readonly #files: FileReport[] = []
+  readonly #documents: DocumentReport[] = []
+
+  constructor(disk: Disk, checks: Readonly<Record<string, DocumentCheck>>) {
+    this.#disk = disk
+    this.#checks = checks
+  }
+
+  async run(): Promise<DirectorySurvey> {
+    const names = await listIfThere(this.#disk, '.')
+    for (const name of names) {
+      if (documentPattern.test(name) && !isDirectoryOfOurs(name)) await this.#document(name)
+    }
+    const identity = this.#identity()
+    const origin = this.#origin(identity)
+    for (const { name, payload } of this.#documents) this.#checkContents(name, payload, identity)
+    const snapshots = await this.#snapshots(origin)
+    const log = await this.#log(origin)
+    this.#checkWhole(snapshots, log)
+    for (const name of names) {
+      if (!documentPattern.test(name) || name === asideDirectory) await this.#other(name, name)
+    }
+    const repairing = names.includes(journalName)
+    return {
+      findings: this.#findings,
+      files: this.#files.sort((a, b) => (a.path < b.path ? -1 : 1)),
+      identity,
+      origin,
+      documents: this.#documents,
+      snapshots,
+      log,
+      repairing,
+    }
+  }
+
+  // --- documents
+
+  async #document(name: string): Promise<void> {
+    if (await isDirectory(this.#disk, name)) {
+      this.#file({ path: name, kind: 'unknown', bytes: 0, state: 'unchecked', holds: 'a directory of someone else' })
+      return
+    }
+    const bytes = await readDocumentFile(this.#disk, name)
+    const inspected = inspectDocument(bytes)
+    if (!inspected.sound) this.#find({ kind: 'damaged', path: name, ...inspected.problem })
+    this.#documents.push({ name, bytes, payload: inspected.sound ? inspected.payload : undefined })
+    const held = inspected.sound ? `a document of ${inspected.payload.length} bytes` : 'a damaged document'
+    const state = inspected.sound ? 'sound' : 'damaged'
+    this.#file({ path: name, kind: 'document', bytes: bytes.length, state, holds: held })
+  }
+
+  #payloadOf(name: string): Uint8Array | undefined {
+    return this.#documents.find((document) => document.name === name)?.payload
+  }
+
+  #identity(): Identity | undefined {
+    const payload = this.#payloadOf('identity')
+    return payload === undefined ? undefined : parsed(() => parseIdentity(payload))
+  }
+
+  /** The identity says whose everything is; where it is lost, the store's own document does. */
+  #origin(identity: Identity | undefined): FileOrigin | undefined {
+    const payload = this.#payloadOf('store')
+    const manifest = payload === undefined ? undefined : parsed(() => parseManifest(payload))
+    const clusterId: ClusterId | undefined = identity?.clusterId ?? manifest?.clusterId
+    const incarnation = identity?.incarnation ?? manifest?.incarnation
+    return clusterId === undefined || incarnation === undefined ? undefined : { clusterId, incarnation }
+  }
+
+  /** What the checksums cannot tell: whether a document says something that can be. */
+  #checkContents(name: string, payload: Uint8Array | undefined, identity: Identity | undefined): void {
+    if (payload === undefined) return
+    const offset = 24 // behind the header: FORMAT.md, "Document"
+    try {
+      if (name === 'identity') parseIdentity(payload)
+      if (name === 'store') {
+        const { clusterId, incarnation } = parseManifest(payload)
+        const own = identity?.clusterId === clusterId && identity.incarnation === incarnation
+        if (identity !== undefined && !own) {
+          const expected = `cluster ${identity.clusterId ?? 'none'}, incarnation ${identity.incarnation}, as in "identity"`
+          const found = `cluster ${clusterId}, incarnation ${incarnation}`
+          this.#find({ kind: 'foreign', path: name, offset, expected, found })
+        }
+      }
+      this.#checks[name]?.(payload, identity)
+    } catch (error) {
+      const found = error instanceof Error ? error.message : String(error)
+      this.#find({ kind: 'damaged', path: name, offset, expected: `the contents of "${name}"`, found })
+    }
+  }
+
+  // --- snapshots and the log
+
+  async #snapshots(origin: FileOrigin | undefined): Promise<SnapshotReport[]> {
+    const reports: SnapshotReport[] = []
+    for (const name of await listIfThere(this.#disk, snapshotDirectory)) {
+      const match = /^(\d{16,})\.snapshot$/.exec(name)
+      if (match === null) {
+        await this.#other(`${snapshotDirectory}/${name}`, name)
+        continue
+      }
+      const report = await surveySnapshot(this.#disk, Number(match[1]), origin, () => undefined)
+      reports.push(report)
+      for (const fault of report.faults) this.#find(fault, adviceFor.snapshot)
+      const { path, bytes, sequence, blocks, records } = report
+      const state = report.faults.length === 0 ? 'sound' : 'damaged'
+      const holds = `everything up to sequence ${sequence}: ${records} records in ${blocks} blocks`
+      this.#file({ path, kind: 'snapshot', bytes, state, holds, facts: { sequence, records, blocks } })
+    }
+    return reports.sort((a, b) => b.sequence - a.sequence)
+  }
+
+  async #log(origin: FileOrigin | undefined): Promise<LogSurvey> {
+    const log = await surveyLog(this.#disk, origin, () => undefined)
+    for (const fault of log.faults) this.#find(fault)
+    for (const report of log.segments) {
+      const { path, bytes, firstSequence, lastSequence, groups, records, tornAt } = report
+      const state = log.faults.some((fault) => fault.path === path) ? 'damaged' : 'sound'
+      const range = lastSequence === 0 ? 'no frames' : `sequences ${firstSequence} to ${lastSequence}`
+      const torn = tornAt === undefined ? '' : `; an unfinished write at byte ${tornAt}, which the next start cuts off`
+      const holds = `${range}: ${records} records in ${groups} groups${torn}`
+      const facts = { firstSequence, lastSequence, groups, records, ...(tornAt !== undefined && { tornAt }) }
+      this.#file({ path, kind: 'segment', bytes, state, holds, facts })
+    }
+    for (const name of log.others) await this.#other(`${logDirectory}/${name}`, name)
+    return log
+  }
+
+  /** Whether files that a store must have are there, and whether the log goes with the snapshots. */
+  #checkWhole(snapshots: readonly SnapshotReport[], log: LogSurvey): void {
+    const present = (name: string): boolean => this.#documents.some((document) => document.name === name)
+    const first = log.segments[0]
+    const used = snapshots.length > 0 || first !== undefined
+    if (!present('identity') && (used || present('store'))) {
+      const advice = present(journalName) ? adviceFor.unfinished : adviceFor.repair
+      this.#missing('identity', 'the document that says whose this directory is', 'no such file', advice)
+    }
+    if (!present('store') && (snapshots.length > 0 || log.lastSequence > 0)) {
+      this.#missing('store', 'the document that belongs to a log', 'no such file')
+    }
+    if (first === undefined) {
+      if (present('store') || snapshots.length > 0) this.#missing(logDirectory, 'a segment of the log', 'no such file')
+      return
+    }
+    const base = snapshots.find((snapshot) => snapshot.faults.length === 0)?.sequence ?? 0
+    const start = log.startSequence
+    if (start !== undefined && start > base + 1) {
+      const found = `a log that starts with sequence ${start}`
+      this.#missing(first.path, `the log from sequence ${base + 1} on`, found)
+    }
+    if (log.nextSequence !== undefined && log.nextSequence <= base && log.faults.length === 0) {
+      const expected = `frames up to sequence ${base}, which a snapshot contains`
+      this.#missing(log.segments.at(-1)!.path, expected, `the end of the log behind sequence ${log.nextSequence - 1}`)
+    }
+  }
+
+  // --- the rest
+
+  async #other(path: string, name: string): Promise<void> {
+    if (ignoredNames.has(name)) return
+    if (name === asideDirectory) {
+      for (const repair of await this.#disk.list(name)) {
+        const holds = 'what a repair has set aside; it may be removed'
+        this.#file({ path: `${name}/${repair}`, kind: 'set-aside', bytes: 0, state: 'unchecked', holds })
+      }
+      return
+    }
+    const directory = await isDirectory(this.#disk, path)
+    const bytes = directory ? 0 : await sizeOf(this.#disk, path)
+    if (name.endsWith('.tmp')) {
+      const holds = 'a file that was never finished; the node removes or replaces it'
+      this.#file({ path, kind: 'leftover', bytes, state: 'unchecked', holds })
+    } else if (name.endsWith('.damaged')) {
+      const holds = 'a snapshot that did not read back; the node removes it after the next good one'
+      this.#file({ path, kind: 'set-aside', bytes, state: 'unchecked', holds })
+    } else {
+      const holds = `a ${directory ? 'directory' : 'file'} of someone else, left alone`
+      this.#file({ path, kind: 'unknown', bytes, state: 'unchecked', holds })
+    }
+  }
+
+  #missing(path: string, expected: string, found: string, advice?: string): void {
+    this.#find({ kind: 'missing', path, offset: 0, expected, found }, advice)
+  }
+
+  #find(fault: Fault, advice: string = adviceFor.repair): void {
+    this.#findings.push({ ...fault, advice })
+  }
+
+  #file(report: Omit<FileReport, 'facts'> & Partial<Pick<FileReport, 'facts'>>): void {
+    assert(!this.#files.some(({ path }) => path === report.path), `${report.path} was looked at twice`)
+    this.#files.push({ ...report, facts: report.facts ?? {} })
+  }
+}
+
+function isDirectoryOfOurs(name: string): boolean {
+  return name === logDirectory || name === snapshotDirectory || name === asideDirectory
+}
+
+async function isDirectory(disk: Disk, path: string): Promise<boolean> {
+  try {
+    await disk.list(path)
+    return true
+  } catch (error) {
+    if (error instanceof DiskError && error.code === 'io') return false
+    throw error
+  }
+}
+
+async function sizeOf(disk: Disk, path: string): Promise<number> {
+  const file = await disk.open(path, 'read')
+  try {
+    return await file.size()
+  } finally {
+    await file.close()
+  }
+}
+
+/** What a document says, or undefined where it says nothing: that is told when it is checked. */
+function parsed<T>(parse: () => T): T | undefined {
+  try {
+    return parse()
+  } catch (error) {
+    if (error instanceof Error && error.name !== 'AssertionError') return undefined
+    throw error
+  }
+}

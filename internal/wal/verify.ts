@@ -1,0 +1,291 @@
+import type { ClusterId, Incarnation } from '../base/index.js'
+import { type Disk, DiskError, type DiskFile, readFully } from '../env/index.js'
+import { decodeRecords, RecordFormatError, type StoredRecord } from '../record/index.js'
+import { ChunkReader } from './chunk-reader.js'
+import type { Damage } from './corruption.js'
+import { decodeFrameHeader, frameHeaderBytes } from './frame.js'
+import { logDirectory, segmentPath } from './log-directory.js'
+import { type DecodedSegmentHeader, decodeSegmentHeader, segmentHeaderBytes } from './segment-header.js'
+import { FrameFinder } from './verify-frames.js'
+import { SequenceSet } from './verify-sequences.js'
+
+/** Whose files they should be. */
+export interface FileOrigin {
+  readonly clusterId: ClusterId
+  readonly incarnation: Incarnation
+}
+
+/** `foreign`: whole, but of another cluster, another incarnation or another place in the log. */
+export type FaultKind = 'damaged' | 'missing' | 'foreign'
+
+/** Something that keeps a node from starting, or will when it is needed. */
+export interface Fault extends Damage {
+  readonly kind: FaultKind
+}
+
+/** What a segment holds that can be read. */
+export interface SegmentReport {
+  readonly path: string
+  readonly bytes: number
+  /** Sequences of the first and the last frame; 0: it has none. */
+  readonly firstSequence: number
+  readonly lastSequence: number
+  readonly groups: number
+  readonly records: number
+  /** Where stands what a crash left of an unfinished write. No damage: the next start cuts it off. */
+  readonly tornAt: number | undefined
+}
+
+/** Everything about a log. */
+export interface LogSurvey {
+  readonly segments: readonly SegmentReport[]
+  readonly faults: readonly Fault[]
+  /** Of the frames that can be read. */
+  readonly sound: SequenceSet
+  /** The highest sequence that is known to have been written, readable or not; 0: none. */
+  readonly lastSequence: number
+  /** The sequence with which the oldest segment starts; undefined: it cannot be told, or there is no log. */
+  readonly startSequence: number | undefined
+  /** The sequence with which the log goes on; undefined: it cannot be told, or there is no log. */
+  readonly nextSequence: number | undefined
+  /** The highest number in the name of a segment; 0: none. */
+  readonly lastNumber: number
+  /** Names in the directory that are no segments. */
+  readonly others: readonly string[]
+}
+
+/** Takes one group, in the order of the log. Keys and values hold only during the call. */
+export type GroupTaker = (records: readonly StoredRecord[], sequence: number) => void
+
+/** A segment as far as its name, its header and its first frame tell. */
+interface Start {
+  readonly number: number
+  readonly path: string
+  readonly header: DecodedSegmentHeader | undefined
+  readonly firstSequence: number | undefined
+  /** Whole, and not of this log. */
+  readonly foreign: boolean
+}
+
+/**
+ * Reads all of a log, going on behind damage where recovery stops, and hands on every group that can be read.
+ * `origin`: undefined where nothing says whose it should be. Changes nothing. Throws DiskErrors.
+ */
+export async function surveyLog(disk: Disk, origin: FileOrigin | undefined, take: GroupTaker): Promise<LogSurvey> {
+  const names = await listIfThere(disk, logDirectory)
+  const survey = new Survey(take)
+  const starts: Start[] = []
+  for (const name of names) {
+    const match = /^(\d{10,})\.log$/.exec(name)
+    if (match !== null) starts.push(await readStart(disk, Number(match[1]), origin, survey.faults))
+    else survey.others.push(name)
+  }
+  starts.sort((a, b) => a.number - b.number)
+  for (const [i, start] of starts.entries()) await survey.segment(disk, start, starts[i + 1])
+  return survey.result(starts)
+}
+
+/** The names in a directory; none where it does not exist. */
+export async function listIfThere(disk: Disk, path: string): Promise<string[]> {
+  try {
+    return await disk.list(path)
+  } catch (error) {
+    if (error instanceof DiskError && error.code === 'not-found') return []
+    throw error
+  }
+}
+
+async function reading<T>(disk: Disk, path: string, read: (file: DiskFile) => Promise<T>): Promise<T> {
+  const file = await disk.open(path, 'read')
+  try {
+    return await read(file)
+  } finally {
+    await file.close()
+  }
+}
+
+async function readStart(disk: Disk, number: number, origin: FileOrigin | undefined, faults: Fault[]): Promise<Start> {
+  const path = segmentPath(number)
+  const bytes = new Uint8Array(segmentHeaderBytes + frameHeaderBytes)
+  const got = await reading(disk, path, (file) => readFully(file, bytes, 0))
+  const header = decodeSegmentHeader(bytes.subarray(0, Math.min(got, segmentHeaderBytes)))
+  if (typeof header === 'string') {
+    faults.push({ kind: 'damaged', path, offset: 0, expected: `the header of log segment ${number}`, found: header })
+    const frame = decodeFrameHeader(bytes.subarray(0, got), segmentHeaderBytes)
+    const known = typeof frame !== 'string' && frame.segment === number && frame.kind !== 'end'
+    return { number, path, header: undefined, firstSequence: known ? frame.sequence : undefined, foreign: false }
+  }
+  const fault = foreignHeader(path, number, header, origin)
+  if (fault !== undefined) faults.push(fault)
+  return { number, path, header, firstSequence: header.firstSequence, foreign: fault !== undefined }
+}
+
+function foreignHeader(
+  path: string,
+  number: number,
+  header: DecodedSegmentHeader,
+  origin: FileOrigin | undefined,
+): Fault | undefined {
+  const fault = (offset: number, expected: string, found: string): Fault => {
+    return { kind: 'foreign', path, offset, expected, found }
+  }
+  if (header.number !== number) {
+    return fault(12, `segment ${number}, as in the file's name`, `segment ${header.number}`)
+  }
+  if (origin === undefined) return undefined
+  if (header.clusterId !== origin.clusterId) {
+    return fault(16, `cluster ${origin.clusterId}`, `cluster ${header.clusterId}`)
+  }
+  if (header.incarnation === origin.incarnation) return undefined
+  return fault(32, `incarnation ${origin.incarnation}`, `incarnation ${header.incarnation}`)
+}
+
+/** What has been found so far, segment by segment. */
+class Survey {
+  readonly faults: Fault[] = []
+  readonly others: string[] = []
+  readonly #take: GroupTaker
+  readonly #segments: SegmentReport[] = []
+  readonly #sound = new SequenceSet()
+  #lastSequence = 0
+  /** The sequence that should come next, where the segment before tells. */
+  #expected: number | undefined
+
+  constructor(take: GroupTaker) {
+    this.#take = take
+  }
+
+  result(starts: readonly Start[]): LogSurvey {
+    const { faults, others } = this
+    const lastSequence = Math.max(this.#lastSequence, this.#sound.last)
+    return {
+      segments: this.#segments,
+      faults,
+      sound: this.#sound,
+      lastSequence,
+      startSequence: starts[0]?.firstSequence,
+      nextSequence: this.#expected,
+      lastNumber: starts.at(-1)?.number ?? 0,
+      others,
+    }
+  }
+
+  /** `next`: the segment of the next higher number that is there. */
+  async segment(disk: Disk, start: Start, next: Start | undefined): Promise<void> {
+    await reading(disk, start.path, async (file) => {
+      const reader = await ChunkReader.over(file)
+      if (start.foreign) {
+        const none = { firstSequence: 0, lastSequence: 0, groups: 0, records: 0, tornAt: undefined }
+        this.#segments.push({ path: start.path, bytes: reader.size, ...none })
+        this.#expected = undefined
+        return
+      }
+      await this.#frames(reader, await ChunkReader.over(file), start, next)
+    })
+    if (next !== undefined && next.number !== start.number + 1) {
+      const path = segmentPath(start.number + 1)
+      const found = `no such file, and segment ${next.number} is there`
+      this.faults.push({ kind: 'missing', path, offset: 0, expected: `log segment ${start.number + 1}`, found })
+      this.#expected = undefined
+    }
+  }
+
+  async #frames(reader: ChunkReader, scout: ChunkReader, start: Start, next: Start | undefined): Promise<void> {
+    const { path, number } = start
+    const adjoins = next?.number === number + 1 && !next.foreign
+    const endSequence = adjoins ? next.firstSequence : undefined
+    const endCrc = adjoins ? next.header?.previousCrc : undefined
+    const finder = new FrameFinder(reader, scout, { segment: number, endSequence, endCrc })
+    let position = segmentHeaderBytes
+    let sequence = start.firstSequence ?? this.#expected ?? 1
+    let lastCrc: number | undefined = start.header?.headerCrc
+    let tornAt: number | undefined
+    const counts = { firstSequence: 0, lastSequence: 0, groups: 0, records: 0 }
+    while (sequence !== endSequence) {
+      const frame = await finder.frameAt(position, sequence)
+      if (frame.sound && frame.header.kind === 'end') {
+        this.#checkEnd(start, next, { position, sequence, endSequence })
+        break
+      }
+      if (frame.sound) {
+        this.#takeFrame(frame, { path, position }, counts)
+        position += frameHeaderBytes + frame.header.payloadBytes
+        lastCrc = frame.header.headerCrc
+        sequence++
+        continue
+      }
+      const behind = position + (frame.header === undefined ? 0 : frameHeaderBytes + frame.header.payloadBytes)
+      const proof = await finder.proofOf(sequence, behind)
+      if (endSequence === undefined && proof === undefined) {
+        // Nothing proves that a frame was here: the log ends, or its last write was torn.
+        if (behind > position || (await finder.holdsAnything(position))) tornAt = position
+        break
+      }
+      const proven = proof === undefined ? 'a segment' : `frame ${proof.header.sequence} at byte ${proof.position}`
+      const found = `${frame.found}, with ${proven} behind it`
+      this.faults.push({ kind: 'damaged', path, offset: position, expected: `frame ${sequence} of the log`, found })
+      this.#lastSequence = Math.max(this.#lastSequence, sequence)
+      const resumed = await finder.resume(position, sequence, frame.header)
+      if (resumed === undefined) break
+      ;({ position, sequence, lastCrc } = resumed)
+    }
+    if (endSequence !== undefined) {
+      this.#lastSequence = Math.max(this.#lastSequence, endSequence - 1)
+      if (sequence === endSequence) this.#checkChain(next!, number, lastCrc)
+    }
+    this.#expected = endSequence ?? sequence
+    this.#lastSequence = Math.max(this.#lastSequence, sequence - 1)
+    this.#segments.push({ path, bytes: reader.size, ...counts, tornAt })
+  }
+
+  /** The mark that the log goes on elsewhere: does it? */
+  #checkEnd(
+    start: Start,
+    next: Start | undefined,
+    at: { readonly position: number; readonly sequence: number; readonly endSequence: number | undefined },
+  ): void {
+    const mark = `the mark that the log goes on in segment ${start.number + 1}`
+    if (next === undefined) {
+      const path = segmentPath(start.number + 1)
+      const found = `no such file, and ${mark} at byte ${at.position} of segment ${start.number}`
+      this.faults.push({ kind: 'missing', path, offset: 0, expected: `log segment ${start.number + 1}`, found })
+      return
+    }
+    if (at.endSequence === undefined) return
+    const expected = `frame ${at.sequence} of the log`
+    this.faults.push({ kind: 'damaged', path: start.path, offset: at.position, expected, found: mark })
+  }
+
+  #checkChain(next: Start, number: number, lastCrc: number | undefined): void {
+    const { header, path } = next
+    if (header === undefined || lastCrc === undefined || header.previousCrc === lastCrc) return
+    const expected = `the checksum ${lastCrc} of segment ${number}'s last frame`
+    this.faults.push({ kind: 'damaged', path, offset: 56, expected, found: `${header.previousCrc}` })
+  }
+
+  #takeFrame(
+    frame: Extract<Awaited<ReturnType<FrameFinder['frameAt']>>, { sound: true }>,
+    place: { readonly path: string; readonly position: number },
+    counts: { firstSequence: number; lastSequence: number; groups: number; records: number },
+  ): void {
+    const { kind, sequence, records } = frame.header
+    if (kind === 'group') {
+      let decoded: readonly StoredRecord[]
+      try {
+        decoded = decodeRecords(frame.payload, records)
+      } catch (error) {
+        if (!(error instanceof RecordFormatError)) throw error
+        const expected = `the records of frame ${sequence}`
+        this.faults.push({ kind: 'damaged', path: place.path, offset: place.position, expected, found: error.message })
+        this.#lastSequence = Math.max(this.#lastSequence, sequence)
+        return
+      }
+      this.#take(decoded, sequence)
+      counts.groups++
+      counts.records += records
+    }
+    this.#sound.add(sequence)
+    if (counts.firstSequence === 0) counts.firstSequence = sequence
+    counts.lastSequence = sequence
+  }
+}
