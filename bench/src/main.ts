@@ -3,6 +3,9 @@ import { Command, CommanderError } from 'commander'
 import { runClusterBenchmark } from './cluster-benchmark.js'
 import { addClusterOptions, type ClusterSettings } from './options.js'
 import { formatReport } from './report.js'
+import { runStoreBenchmark } from './store-benchmark.js'
+import { formatStoreReport } from './store-format.js'
+import { addStoreOptions, type StoreSettings } from './store-options.js'
 
 /** 0: measured, and every operation was right. Ended by a signal: 128 and its number, as shells report it. */
 const exitStatus = { done: 0, failed: 1, usage: 2 } as const
@@ -17,7 +20,7 @@ class InterruptedError extends Error {
   }
 }
 
-/** Aborted by the first Ctrl-C, SIGTERM or SIGHUP, which lets the nodes be stopped; a second one ends this process at once. */
+/** Aborted by the first Ctrl-C, SIGTERM or SIGHUP, which lets what was started be stopped; a second one ends this process at once. */
 function interruption(): AbortSignal {
   const controller = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -30,10 +33,19 @@ function interruption(): AbortSignal {
   return controller.signal
 }
 
+function progress(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
 async function cluster(settings: ClusterSettings): Promise<void> {
-  const report = await runClusterBenchmark(settings, interruption(), (text) => process.stderr.write(`${text}\n`))
+  const report = await runClusterBenchmark(settings, interruption(), progress)
   process.stdout.write(settings.json === true ? `${JSON.stringify(report)}\n` : formatReport(report))
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+}
+
+async function store(settings: StoreSettings): Promise<void> {
+  const report = await runStoreBenchmark(settings, interruption(), progress)
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatStoreReport(report))
 }
 
 function buildProgram(): Command {
@@ -43,6 +55,10 @@ function buildProgram(): Command {
     .description('puts and gets on a cluster: one at a time, and many in flight (the default)')
     .allowExcessArguments(false)
   addClusterOptions(command).action(cluster)
+  addStoreOptions(
+    program.command('store').description("one node's storage: table, log, snapshots and recovery, without network"),
+    store,
+  )
   return program
 }
 
