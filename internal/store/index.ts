@@ -1,6 +1,16 @@
 export { readDocument, writeDocument } from './durable-file.js'
 export { type Identity, readIdentity, writeIdentity } from './identity.js'
 export { openStore } from './open.js'
+export {
+  carryOutRepair,
+  type DirectoryRepair,
+  type Loss,
+  planRepair,
+  type RepairOptions,
+  type RepairOutcome,
+  type RepairPlan,
+} from './repair.js'
+export type { DocumentRepair } from './repair-documents.js'
 export type {
   CommitOptions,
   CommitResult,

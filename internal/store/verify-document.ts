@@ -14,6 +14,9 @@ const magic = Uint8Array.of(0x51, 0x4b, 0x56, 0x44, 0x4f, 0x43, 0x0d, 0x0a)
 /** Trying every byte takes time with the square of the length: a second for this. */
 const mendedBytesMax = 2_048
 
+/** What is found where a document does not start like one. */
+export const foreignFile = 'another kind of file'
+
 /** What is wrong with a document, and where. */
 export interface DocumentProblem {
   readonly offset: number
@@ -43,7 +46,7 @@ export function inspectDocument(bytes: Uint8Array): InspectedDocument {
   }
   if (bytes.length < headerBytes) return bad(0, 'a document', `a file of ${bytes.length} bytes`)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  for (let i = 0; i < magic.length; i++) if (bytes[i] !== magic[i]) return bad(i, 'a document', 'another kind of file')
+  for (let i = 0; i < magic.length; i++) if (bytes[i] !== magic[i]) return bad(i, 'a document', foreignFile)
   if (view.getUint32(20, true) !== crc32(bytes, 0, 20)) return bad(20, 'the checksum of the header', 'another')
   const version = view.getUint32(8, true)
   if (version !== formatVersion) return bad(8, `format version ${formatVersion}`, `${version}`)

@@ -3,7 +3,7 @@ import { type Disk, DiskError } from '../env/index.js'
 import { type Fault, type FileOrigin, type LogSurvey, listIfThere, logDirectory, surveyLog } from '../wal/index.js'
 import type { Identity } from './identity.js'
 import { snapshotDirectory } from './snapshot-files.js'
-import { inspectDocument, parseIdentity, parseManifest, readDocumentFile } from './verify-document.js'
+import { foreignFile, inspectDocument, parseIdentity, parseManifest, readDocumentFile } from './verify-document.js'
 import { type SnapshotReport, surveySnapshot } from './verify-snapshot.js'
 
 /** Something that keeps a node from starting, or will when it is needed. `path` is below the data directory. */
@@ -138,11 +138,20 @@ class Surveyor {
     }
     const bytes = await readDocumentFile(this.#disk, name)
     const inspected = inspectDocument(bytes)
+    if (!inspected.sound && inspected.problem.found === foreignFile && !this.#isKnown(name)) {
+      const holds = 'a file of someone else, left alone'
+      this.#file({ path: name, kind: 'unknown', bytes: bytes.length, state: 'unchecked', holds })
+      return
+    }
     if (!inspected.sound) this.#find({ kind: 'damaged', path: name, ...inspected.problem })
     this.#documents.push({ name, bytes, payload: inspected.sound ? inspected.payload : undefined })
     const held = inspected.sound ? `a document of ${inspected.payload.length} bytes` : 'a damaged document'
     const state = inspected.sound ? 'sound' : 'damaged'
     this.#file({ path: name, kind: 'document', bytes: bytes.length, state, holds: held })
+  }
+
+  #isKnown(name: string): boolean {
+    return ['identity', 'store', journalName].includes(name) || this.#checks[name] !== undefined
   }
 
   #payloadOf(name: string): Uint8Array | undefined {

@@ -48,6 +48,8 @@ export interface LogSurvey {
   readonly startSequence: number | undefined
   /** The sequence with which the log goes on; undefined: it cannot be told, or there is no log. */
   readonly nextSequence: number | undefined
+  /** More may have been written behind `lastSequence`: the end of the log is missing, or cannot be read. */
+  readonly openEnd: boolean
   /** The highest number in the name of a segment; 0: none. */
   readonly lastNumber: number
   /** Names in the directory that are no segments. */
@@ -148,6 +150,7 @@ class Survey {
   readonly #segments: SegmentReport[] = []
   readonly #sound = new SequenceSet()
   #lastSequence = 0
+  #openEnd = false
   /** The sequence that should come next, where the segment before tells. */
   #expected: number | undefined
 
@@ -165,6 +168,7 @@ class Survey {
       lastSequence,
       startSequence: starts[0]?.firstSequence,
       nextSequence: this.#expected,
+      openEnd: this.#openEnd,
       lastNumber: starts.at(-1)?.number ?? 0,
       others,
     }
@@ -178,6 +182,7 @@ class Survey {
         const none = { firstSequence: 0, lastSequence: 0, groups: 0, records: 0, tornAt: undefined }
         this.#segments.push({ path: start.path, bytes: reader.size, ...none })
         this.#expected = undefined
+        this.#openEnd = true
         return
       }
       await this.#frames(reader, await ChunkReader.over(file), start, next)
@@ -201,6 +206,8 @@ class Survey {
     let lastCrc: number | undefined = start.header?.headerCrc
     let tornAt: number | undefined
     const counts = { firstSequence: 0, lastSequence: 0, groups: 0, records: 0 }
+    // Of the last segment: what an earlier one leaves open, a later one that can be read closes.
+    this.#openEnd = false
     while (sequence !== endSequence) {
       const frame = await finder.frameAt(position, sequence)
       if (frame.sound && frame.header.kind === 'end') {
@@ -226,13 +233,17 @@ class Survey {
       this.faults.push({ kind: 'damaged', path, offset: position, expected: `frame ${sequence} of the log`, found })
       this.#lastSequence = Math.max(this.#lastSequence, sequence)
       const resumed = await finder.resume(position, sequence, frame.header)
-      if (resumed === undefined) break
+      if (resumed === undefined) {
+        this.#openEnd = true
+        break
+      }
       ;({ position, sequence, lastCrc } = resumed)
     }
     if (endSequence !== undefined) {
       this.#lastSequence = Math.max(this.#lastSequence, endSequence - 1)
       if (sequence === endSequence) this.#checkChain(next!, number, lastCrc)
     }
+    if (start.header === undefined && counts.lastSequence === 0) this.#openEnd = true
     this.#expected = endSequence ?? sequence
     this.#lastSequence = Math.max(this.#lastSequence, sequence - 1)
     this.#segments.push({ path, bytes: reader.size, ...counts, tornAt })
@@ -246,6 +257,7 @@ class Survey {
   ): void {
     const mark = `the mark that the log goes on in segment ${start.number + 1}`
     if (next === undefined) {
+      this.#openEnd = true
       const path = segmentPath(start.number + 1)
       const found = `no such file, and ${mark} at byte ${at.position} of segment ${start.number}`
       this.faults.push({ kind: 'missing', path, offset: 0, expected: `log segment ${start.number + 1}`, found })
