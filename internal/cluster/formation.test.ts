@@ -86,3 +86,22 @@ test('a node that forgot who it was while the cluster forms is met anew', () => 
   expect(node.verdict()).toBe('found')
   expect(node.members()[1]!.incarnation).toBe(reborn.incarnation)
 })
+
+test('a wrong address goes when the one node to which it was named comes again without it', () => {
+  const typo = 'nowhere:1' as Address
+  const node = new Formation(founder(0), [at(1)])
+  node.heard(founder(1), { met: [founder(0), founder(1)], unmet: [typo] }, at(1))
+  expect(node.verdict()).toBe('wait')
+  expect(node.missing).toEqual([typo])
+  expect(node.view().unmet).toEqual([])
+  node.heard(founder(1), { met: [founder(0), founder(1)], unmet: [] }, at(1))
+  expect(node.verdict()).toBe('found')
+})
+
+test('whoever answers at an address takes the place of who did before', () => {
+  const node = new Formation(founder(0), [at(1)])
+  node.heard(founder(1), { met: [founder(0), founder(1)], unmet: [] }, at(1))
+  const other = { ...founder(7), address: at(1) }
+  node.heard(other, { met: [founder(0), other], unmet: [] }, at(1))
+  expect(node.view().met.map(({ id }) => id)).toEqual(['n0', 'n7'])
+})

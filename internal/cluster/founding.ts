@@ -1,5 +1,5 @@
 import type { Address } from '../base/index.js'
-import type { Clock, Timer } from '../env/index.js'
+import type { Clock, Log, Timer } from '../env/index.js'
 import type { Member } from '../slots/index.js'
 import { Formation } from './formation.js'
 import type { FormationView, Founder } from './handshake.js'
@@ -11,18 +11,22 @@ export interface FoundingOptions {
   readonly dial: (address: Address) => void
   /** Tells everyone on a link whom this node has met. */
   readonly announce: () => void
+  readonly log: Log
   /** This node is the one to found the cluster, with these members. Called at most once. */
   readonly found: (members: Member[]) => void
 }
 
 /** How often forming nodes tell each other whom they have met, besides whenever that changes. */
 const announceIntervalMs = 250
+/** How often a node that still waits says for whom. */
+const complainIntervalMs = 5_000
 
 /** Carries out what the formation says, until the node belongs to a cluster. */
 export class Founding {
   readonly #options: FoundingOptions
   readonly #formation: Formation
   #timer: Timer | undefined
+  #complainAtMs = 0
   #ended = false
 
   constructor(options: FoundingOptions) {
@@ -31,6 +35,7 @@ export class Founding {
   }
 
   start(): void {
+    this.#complainAtMs = this.#options.clock.monotonicMs() + complainIntervalMs
     this.#tick()
     this.#follow()
   }
@@ -41,6 +46,9 @@ export class Founding {
 
   /** A hello of a node that belongs to no cluster either; `dialled` is where it answered if this node had called. */
   heard(from: Founder, view: FormationView, dialled?: Address): void {
+    // What this node has said of whom it met must stay true while the topology is written: a newcomer that was told of
+    // a larger set could found a second cluster with it.
+    if (this.#ended) return
     const before = JSON.stringify(this.view())
     this.#formation.heard(from, view, dialled)
     if (JSON.stringify(this.view()) !== before) this.#options.announce()
@@ -63,7 +71,19 @@ export class Founding {
   #tick(): void {
     this.#timer = this.#options.clock.setTimer(announceIntervalMs, () => {
       this.#options.announce()
+      this.#complain()
       this.#tick()
+    })
+  }
+
+  #complain(): void {
+    const { clock, log } = this.#options
+    if (clock.monotonicMs() < this.#complainAtMs) return
+    this.#complainAtMs = clock.monotonicMs() + complainIntervalMs
+    const met = this.view().met.map(({ id, address }) => `${id}@${address}`)
+    log.warn('still forming: every node that was named must answer, and all must have met the same ones', {
+      met,
+      unanswered: this.#formation.missing,
     })
   }
 

@@ -2,13 +2,15 @@ import type { Hello } from '@quorumkv/proto/kv/peer/v1/messages'
 import {
   type Address,
   type Incarnation,
+  invalidArgument,
   KvError,
+  limits,
   type NodeId,
   parseAddress,
   parseIncarnation,
   parseNodeId,
 } from '../base/index.js'
-import type { ReplicationSettings, Topology } from '../slots/index.js'
+import { parseWeight, parseZone, type ReplicationSettings, type Topology } from '../slots/index.js'
 
 /** The version of the protocol between nodes. */
 export const protocolVersion = 1
@@ -73,6 +75,9 @@ export function judgeHello(local: LocalNode, topology: Topology | undefined, hel
   let view: FormationView
   try {
     remote = parseFounder(hello)
+    if (hello.met.length + hello.unmet.length > limits.membersMax) {
+      throw invalidArgument('hello.met', `more than ${limits.membersMax} nodes`)
+    }
     const unmet = hello.unmet.map((address) => parseAddress(address, 'unmet'))
     view = { met: hello.met.map(parseFounder), unmet }
   } catch (error) {
@@ -124,7 +129,7 @@ function parseFounder(message: Pick<Hello, 'nodeId' | 'incarnation' | 'address' 
     id: parseNodeId(message.nodeId, 'hello.nodeId'),
     incarnation: parseIncarnation(message.incarnation, 'hello.incarnation'),
     address: parseAddress(message.address, 'hello.address'),
-    zone: message.zone,
-    weight: message.weight,
+    zone: parseZone(message.zone, 'hello.zone'),
+    weight: parseWeight(message.weight, 'hello.weight'),
   }
 }

@@ -18,6 +18,7 @@ export class Heartbeat {
   #timer: Timer | undefined
   #number = 0
   #heard = false
+  #stopped = false
 
   constructor(options: HeartbeatOptions) {
     this.#options = options
@@ -30,6 +31,7 @@ export class Heartbeat {
   }
 
   stop(): void {
+    this.#stopped = true
     this.#timer?.cancel()
   }
 
@@ -45,9 +47,13 @@ export class Heartbeat {
     ping(this.#number)
     this.#timer = clock.setTimer(timeoutMs, () => {
       const paused = clock.monotonicMs() - dueMs > timeoutMs
-      if (this.#heard) this.#wait()
-      else if (paused) this.#probe()
-      else dead()
+      // Timers run before sockets are read: after a stall of our own, an answer may be waiting to be read.
+      clock.defer(() => {
+        if (this.#stopped) return
+        if (this.#heard) this.#wait()
+        else if (paused) this.#probe()
+        else dead()
+      })
     })
   }
 }

@@ -21,7 +21,7 @@ import type {
   ScanPage,
   WriteResult,
 } from '../replication/index.js'
-import type { Member, SlotTable, Topology } from '../slots/index.js'
+import { type Member, type SlotTable, type Topology, validateTopology } from '../slots/index.js'
 import { readDocument, type SnapshotInfo, writeDocument, writeIdentity } from '../store/index.js'
 import type { DialerHandlers } from './dialer.js'
 import { Dialers } from './dialers.js'
@@ -62,6 +62,7 @@ class CoreNode implements Node {
   #phase: NodePhase = 'forming'
   #founding: Founding | undefined
   #joining = false
+  #failed = false
   #serving: Serving | undefined
   #listener: Listener | undefined
   #local: LocalNode | undefined
@@ -108,7 +109,12 @@ class CoreNode implements Node {
     const { network, listenAddress, peers, log } = this.#options
     // A store that is still being recovered must not be taken for a replica: it is opened before anyone can call.
     if (topology !== undefined) await this.#serve(topology)
-    this.#listener = await network.listen(listenAddress, (link) => this.#inbound.accept(link))
+    try {
+      this.#listener = await network.listen(listenAddress, (link) => this.#inbound.accept(link))
+    } catch (error) {
+      await this.#serving?.close()
+      throw error
+    }
     const address = this.#options.advertiseAddress ?? (this.#listener.address as Address)
     const { replication, virtualNodes, zone, weight } = this.#options
     const founder = { id: this.id, incarnation: this.#incarnation, address, zone, weight }
@@ -121,6 +127,7 @@ class CoreNode implements Node {
     if (named.length > 0) log.info('forming a cluster', { peers: named })
     this.#founding = new Founding({
       clock: this.#options.clock,
+      log,
       local: founder,
       named,
       dial: (address) => this.#dialers.dial(address),
@@ -218,8 +225,11 @@ class CoreNode implements Node {
   #guard(work: Promise<void>): void {
     const guarded = work
       .catch((error: unknown) => {
-        if (this.#stopping !== undefined) this.#options.log.warn('failed while stopping', { error: String(error) })
+        this.#options.log.error('the node cannot go on', { cause: String(error) })
         this.#ready.fail(error)
+        if (this.#failed) return
+        this.#failed = true
+        this.#dialers.stop()
         this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
       })
       .finally(() => this.#work.delete(guarded))
@@ -244,7 +254,7 @@ class CoreNode implements Node {
     const { replication, virtualNodes, random, log } = this.#options
     const clusterId = hex(random.bytes(16)) as ClusterId
     log.info('founding a cluster', { clusterId, members: members.map(({ id }) => id) })
-    await this.#join({ clusterId, epoch: 1 as Epoch, replication, virtualNodes, members })
+    await this.#join(validateTopology({ clusterId, epoch: 1 as Epoch, replication, virtualNodes, members }))
   }
 
   /** Becomes a member of a topology that names this node. It is on disk before anyone hears of it from here. */
@@ -338,10 +348,10 @@ class CoreNode implements Node {
           this.#guard(Promise.reject(new FatalError('refused', `refused by the node at ${address}: ${message}`)))
         }
       },
-      lost: (_, reason) => {
+      lost: (link, reason) => {
         if (remote === undefined) return
         this.#options.log.info('lost a node', { node: remote, address, reason })
-        this.#serving?.remote(remote)?.detach()
+        this.#serving?.remote(remote)?.detach(link)
       },
     }
   }

@@ -15,6 +15,7 @@ import {
 } from '../replication/index.js'
 import { effectiveQuorums, type SlotTable, slotTable, type Topology } from '../slots/index.js'
 import { openStore, type Store } from '../store/index.js'
+import { ClockWitnesses } from './clock-witnesses.js'
 import type { NodeOptions } from './node-face.js'
 import { StampingClock } from './stamping-clock.js'
 
@@ -24,6 +25,7 @@ export class Serving {
   readonly coordinator: Coordinator
   readonly active: ActiveOperations
   readonly #clock: StampingClock
+  readonly #witnesses: ClockWitnesses
   readonly #server: ReplicaServer
   readonly #remotes = new Map<NodeId, RemoteReplica>()
   readonly #local: LocalReplica
@@ -47,18 +49,27 @@ export class Serving {
       snapshotWalBytes: options.snapshotWalBytes,
       onFatal: options.onFatal,
     })
-    const stamping = await StampingClock.open({
-      clock,
-      disk,
-      log,
-      maxDriftMs: options.maxClockDriftMs,
-      startAbove: store.highestVersion,
-      onFatal: options.onFatal,
-    })
-    return new Serving(options, self, topology, store, stamping)
+    const witnesses = new ClockWitnesses(clock, options.maxClockDriftMs)
+    try {
+      const { highestVersion: startAbove } = store
+      const { onFatal, maxClockDriftMs: maxDriftMs } = options
+      const stamping = await StampingClock.open({ clock, disk, log, maxDriftMs, startAbove, witnesses, onFatal })
+      return new Serving(options, self, topology, store, stamping, witnesses)
+    } catch (error) {
+      await store.close()
+      throw error
+    }
   }
 
-  private constructor(options: NodeOptions, self: NodeId, topology: Topology, store: Store, stamping: StampingClock) {
+  private constructor(
+    options: NodeOptions,
+    self: NodeId,
+    topology: Topology,
+    store: Store,
+    stamping: StampingClock,
+    witnesses: ClockWitnesses,
+  ) {
+    this.#witnesses = witnesses
     this.store = store
     this.#self = self
     this.#topology = topology
@@ -118,7 +129,7 @@ export class Serving {
   /** Another node's requests. Returns why its link must end, or undefined. */
   requested(message: PeerMessage, link: PeerLink): string | undefined {
     if (message.writes === undefined && message.reads === undefined && message.scans.length === 0) return undefined
-    if (link.overloaded) return 'it does not read its replies'
+    if (link.hopeless) return 'it does not read its replies'
     return guarded(() => {
       if (Number(message.epoch) === this.#topology.epoch) this.#server.serve(message, link)
       else this.#server.refuse(message, link)
@@ -127,6 +138,7 @@ export class Serving {
 
   /** Another node's replies. Returns why its link must end, or undefined. */
   replied(from: NodeId, message: PeerMessage): string | undefined {
+    if (message.wallMs > 0) this.#witnesses.heard(from, message.wallMs)
     return guarded(() => this.#remotes.get(from)?.received(message))
   }
 

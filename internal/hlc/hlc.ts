@@ -81,10 +81,12 @@ export class HybridClock {
 
   /**
    * Merges a reading that came in a message: every later `now` is above it, its counter included. Throws
-   * ClockDriftError, and changes nothing, when it is more than `maxDriftMs` ahead of the wall clock.
+   * ClockDriftError, and changes nothing, when it would move this clock to more than `maxDriftMs` ahead of the wall.
    */
   observe(remote: Hlc): void {
     const remoteMs = hlcMs(remote)
+    // What moves nothing harms nobody, however far this node's own wall clock has been set back.
+    if (remoteMs < this.#ms || (remoteMs === this.#ms && (remote.lo & counterMax) <= this.#counter)) return
     const wallMs = this.#clock.wallMs()
     if (remoteMs > wallMs + this.#maxDriftMs) throw new ClockDriftError(remoteMs, wallMs, this.#maxDriftMs)
     this.#merge(remoteMs, remote.lo & counterMax)

@@ -43,6 +43,10 @@ export class LocalReplica implements Replica {
     this.#store = store
   }
 
+  accepts(): boolean {
+    return true
+  }
+
   write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
     this.#store.commit([record], { wantPrevious: wantPrevious ? withPrevious : plain }).then(
       (results) => waiter.writeReplied(position, writeReplyOf(results[0]!)),

@@ -26,6 +26,7 @@ export function emptyPeerMessage(): PeerMessage {
     ping: 0,
     pong: 0,
     refusal: undefined,
+    wallMs: 0,
   }
 }
 
@@ -124,11 +125,12 @@ export class Outbox {
   }
 
   /** The message, encoded; the outbox is empty afterwards. */
-  encode(hlc: Hlc, epoch: number): Uint8Array {
+  encode(hlc: Hlc, epoch: number, wallMs: number): Uint8Array {
     const message = emptyPeerMessage()
     Object.assign(message, this.#control)
     message.hlc = hlcToBigint(hlc)
     message.epoch = BigInt(epoch)
+    message.wallMs = wallMs
     if (this.#writeIds.length > 0) {
       const records = asBuffer(encodeRecords(this.#writeRecords))
       message.writes = { ids: this.#writeIds, flags: this.#writeFlags, records }

@@ -63,6 +63,11 @@ export class PeerLink {
     return this.queuedBytes > limits.linkQueueBytesMax
   }
 
+  /** Not even short refusals are read any more: the other end is to be given up. */
+  get hopeless(): boolean {
+    return this.queuedBytes > 2 * limits.linkQueueBytesMax
+  }
+
   /** The batch to add something of about `bytes` to; it leaves by itself when the event loop turns. */
   outbox(bytes: number): Outbox {
     if (!this.#outbox.hasRoom(bytes)) this.#flush()
@@ -107,7 +112,7 @@ export class PeerLink {
       this.#outbox.clear()
       return
     }
-    const bytes = this.#outbox.encode(this.#envelope.hlc(), this.#envelope.epoch())
+    const bytes = this.#outbox.encode(this.#envelope.hlc(), this.#envelope.epoch(), this.#clock.wallMs())
     if (this.#congested) {
       this.#waiting.push(bytes)
       this.#waitingBytes += bytes.length

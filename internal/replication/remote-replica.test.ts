@@ -3,8 +3,9 @@ import { expect, test } from 'vitest'
 import { type KvError, KvError as KvFailure, limits } from '../base/index.js'
 import type { Link, LinkHandlers } from '../env/index.js'
 import { zeroVersion } from '../hlc/index.js'
-import { compareRecords, type StoredRecord } from '../record/index.js'
+import { compareRecords, RecordFormatError, type StoredRecord } from '../record/index.js'
 import type { CommitResult, Store } from '../store/index.js'
+import { emptyPeerMessage } from './outbox.js'
 import { PeerLink } from './peer-link.js'
 import { RemoteReplica } from './remote-replica.js'
 import type { PageReply, ReadReply, WriteReply } from './replica.js'
@@ -211,6 +212,37 @@ test('pages of a slot come in byte order, behind the given key, cut at the limit
   await exchange()
   expect(pages[0]!.records.map(({ key }) => Buffer.from(key).toString())).toEqual(['b', 'c'])
   expect(pages[0]!.more).toBe(true)
+})
+
+test('a peer that does not read its replies gets refusals instead of values, and its link stays', async () => {
+  const { near, far, farLink, clock, store, replica } = pair()
+  const big = record('big', 'x'.repeat(limits.valueBytesMax), version(5))
+  store.held.set(nameOf(big.key), big)
+  far.accepting = false
+  const waiter = readWaiter()
+  for (let i = 0; i < 60; i++) replica.read(big.key, true, waiter, 0)
+  clock.advance(0)
+  near.deliver()
+  clock.advance(0)
+  expect(far.closed).toBeUndefined()
+  expect(farLink.queuedBytes).toBeLessThan(limits.linkQueueBytesMax + 3 * limits.valueBytesMax)
+  far.accepting = true
+  far.handlers.drain()
+  far.deliver()
+  expect(waiter.replies).toHaveLength(60)
+  expect(waiter.replies.filter(({ kind }) => kind === 'failed').length).toBeGreaterThan(10)
+  expect(waiter.replies.filter(({ kind }) => kind === 'held').length).toBeGreaterThan(10)
+})
+
+test.each([
+  ['a slot that does not exist', { scans: [{ slot: 5_000 }] }],
+  ['more ids than keys', { reads: { ids: [1, 2], modes: [1, 1], keys: [Buffer.from('a')] } }],
+  ['more ids than flags', { writes: { ids: [1], flags: [], records: Buffer.alloc(0) } }],
+])('a request with %s is malformed, and nothing of it is done', (_, part) => {
+  const { store, farLink } = pair()
+  expect(() => new ReplicaServer(store).serve({ ...emptyPeerMessage(), ...part } as PeerMessage, farLink)).toThrow(
+    RecordFormatError,
+  )
 })
 
 test.each([

@@ -43,13 +43,19 @@ export class RemoteReplica implements Replica {
     return this.#writes.size + this.#reads.size + this.#pages.size
   }
 
+  accepts(bytes: number): boolean {
+    const link = this.#usable()
+    return link !== undefined && link.queuedBytes + bytes <= limits.linkQueueBytesMax
+  }
+
   attach(link: PeerLink): void {
     this.detach()
     this.#link = link
   }
 
-  /** Ends everything that waits for the link. */
-  detach(): void {
+  /** Ends everything that waits for the link; nothing if another link has taken its place. */
+  detach(link: PeerLink | undefined = this.#link): void {
+    if (link !== this.#link) return
     this.#link = undefined
     this.#writes.takeAll((waiter, position) => waiter.writeReplied(position, lostWrite))
     this.#reads.takeAll((waiter, position) => waiter.readReplied(position, failedRead))

@@ -1,7 +1,8 @@
 import { type PeerMessage, ReadMode, ReadStatus, WriteVerdict } from '@quorumkv/proto/kv/peer/v1/messages'
 import { KvError, limits } from '../base/index.js'
 import { zeroVersion } from '../hlc/index.js'
-import { decodeRecords, encodedRecordBytes, encodeRecords } from '../record/index.js'
+import { decodeRecords, encodedRecordBytes, encodeRecords, RecordFormatError } from '../record/index.js'
+import { slotCount } from '../slots/index.js'
 import type { CommitResult, Store } from '../store/index.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
@@ -20,9 +21,14 @@ export class ReplicaServer {
    * records are malformed; nothing of the message has been applied then.
    */
   serve(message: PeerMessage, link: PeerLink): void {
+    check(message)
     if (message.writes !== undefined) this.#writes(message.writes, link)
     if (message.reads !== undefined) this.#reads(message.reads, link)
     for (const scan of message.scans) {
+      if (link.overloaded) {
+        refuseScan(scan.id, ReadStatus.OVERLOADED, link)
+        continue
+      }
       const page = readSlotPage(this.#store, {
         slot: scan.slot,
         prefix: scan.prefix,
@@ -49,10 +55,7 @@ export class ReplicaServer {
     for (const id of message.reads?.ids ?? []) {
       link.outbox(0).addReadReply(id, ReadStatus.WRONG_EPOCH, zeroVersion, undefined)
     }
-    for (const { id } of message.scans) {
-      const nothing = { records: Buffer.alloc(0), count: 0, more: false }
-      link.outbox(0).addPage({ id, status: ReadStatus.WRONG_EPOCH, ...nothing })
-    }
+    for (const { id } of message.scans) refuseScan(id, ReadStatus.WRONG_EPOCH, link)
   }
 
   #writes(batch: NonNullable<PeerMessage['writes']>, link: PeerLink): void {
@@ -68,7 +71,10 @@ export class ReplicaServer {
     for (let i = 0; i < batch.ids.length; i++) {
       const id = batch.ids[i]!
       const key = batch.keys[i]!
-      if (batch.modes[i] === ReadMode.FULL) {
+      if (link.overloaded) {
+        // It does not read what it asked for: from here on a few bytes each, instead of values.
+        link.outbox(0).addReadReply(id, ReadStatus.OVERLOADED, zeroVersion, undefined)
+      } else if (batch.modes[i] === ReadMode.FULL) {
         const record = this.#store.get(key)
         if (record === undefined) link.outbox(0).addReadReply(id, ReadStatus.ABSENT, zeroVersion, undefined)
         else link.outbox(encodedRecordBytes(record)).addReadReply(id, ReadStatus.RECORD, record, record)
@@ -79,6 +85,26 @@ export class ReplicaServer {
       }
     }
   }
+}
+
+/** Before anything is done: arrays that belong together are equally long, and slots exist. */
+function check({ writes, reads, scans }: PeerMessage): void {
+  if (writes !== undefined) checkParallel(writes.ids, writes.flags)
+  if (reads !== undefined) {
+    checkParallel(reads.ids, reads.modes)
+    checkParallel(reads.ids, reads.keys)
+  }
+  for (const { slot } of scans) {
+    if (slot >= slotCount) throw new RecordFormatError(0, `slot ${slot} of ${slotCount}`)
+  }
+}
+
+function checkParallel(ids: readonly unknown[], other: readonly unknown[]): void {
+  if (ids.length !== other.length) throw new RecordFormatError(0, `${ids.length} ids beside ${other.length} others`)
+}
+
+function refuseScan(id: number, status: ReadStatus, link: PeerLink): void {
+  link.outbox(0).addPage({ id, status, records: Buffer.alloc(0), count: 0, more: false })
 }
 
 function replyToWrites(ids: readonly number[], results: readonly CommitResult[], link: PeerLink): void {

@@ -67,6 +67,8 @@ export interface PageWaiter {
 export interface Replica {
   /** Whether a request sent now has a chance. */
   readonly up: boolean
+  /** Whether a write of so many bytes would be sent: its queue has room. */
+  accepts(bytes: number): boolean
   write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void
   /** `full` asks for the record, otherwise its version is enough. */
   read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void

@@ -82,6 +82,8 @@ interface SentRead {
 /** A replica whose answers the test gives, in the order that it likes; `automatic` answers truly and at once. */
 export class ScriptedReplica implements Replica {
   up = true
+  /** Its queue has room for a write. */
+  hasRoom = true
   automatic = false
   readonly writes: SentWrite[] = []
   readonly reads: SentRead[] = []
@@ -89,6 +91,10 @@ export class ScriptedReplica implements Replica {
 
   hold(...records: StoredRecord[]): void {
     for (const each of records) this.held.set(nameOf(each.key), each)
+  }
+
+  accepts(): boolean {
+    return this.up && this.hasRoom
   }
 
   write(record: StoredRecord, _wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
@@ -134,7 +140,11 @@ export function nameOf(key: Uint8Array): string {
 
 export interface Scene {
   readonly clock: ManualClock
-  readonly context: OperationContext & { stampMs: number; stuck: (() => void)[] | undefined }
+  readonly context: OperationContext & {
+    stampMs: number
+    stuck: (() => void)[] | undefined
+    refusal: KvError | undefined
+  }
   readonly routing: Routing
   readonly replicas: ScriptedReplica[]
   readonly owners: readonly number[]
@@ -160,10 +170,12 @@ export function scene(
     stampMs: 100,
     /** While it is set, there are no stamps. */
     stuck: undefined as (() => void)[] | undefined,
+    refusal: undefined as KvError | undefined,
     whenStampable(retry: () => void): void {
       this.stuck?.push(retry)
     },
     stamp(): Hlc | undefined {
+      if (this.refusal !== undefined) throw this.refusal
       if (this.stuck !== undefined) return undefined
       this.stampMs++
       return hlcOf(this.stampMs, 0)

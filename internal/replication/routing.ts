@@ -22,7 +22,10 @@ export interface Routing {
 export interface OperationContext {
   readonly clock: Clock
   readonly active: ActiveOperations
-  /** A fresh stamp for a write of this node, or undefined while the clock may not move on. */
+  /**
+   * A fresh stamp for a write of this node, or undefined while the clock may not move on. Throws KvError (nothing is
+   * applied) when this node may not stamp: its clock is off, or its disk is full.
+   */
   stamp(): Hlc | undefined
   /** Calls `retry` once, when there may be a stamp again. */
   whenStampable(retry: () => void): void

@@ -106,3 +106,28 @@ test('a scan without a quorum for some slot fails', async () => {
   s.replicas[2]!.up = false
   await expect(scanAll(s, 10)).rejects.toMatchObject({ code: 'unavailable' })
 })
+
+test('a scan that finds nothing for long gives back how far it came, and the next goes on from there', async () => {
+  const s = scene()
+  onlyOwnSlot(s)
+  // Every page takes a while: the clock moves with each request.
+  for (const replica of s.replicas) {
+    const page = replica.page.bind(replica)
+    replica.page = (request, waiter, position) => {
+      s.clock.nowMs += 1
+      page(request, waiter, position)
+    }
+  }
+  let cursor: Uint8Array = emptyBytes
+  let requests = 0
+  do {
+    const deadlineMs = s.clock.nowMs + 1_000
+    const options = { consistency: 'quorum' as const, deadlineMs, prefix: Buffer.from('rare'), pageSize: 1, cursor }
+    const page = await scanPage(s.context, s.routing, options, 10)
+    expect(s.clock.nowMs).toBeLessThan(deadlineMs)
+    cursor = page.cursor
+    requests++
+  } while (cursor.length > 0 && requests < 100)
+  expect(requests).toBeGreaterThan(1)
+  expect(requests).toBeLessThan(30)
+})

@@ -44,10 +44,15 @@ export async function scanPage(
   const records: StoredRecord[] = []
   let bytes = 0
   let { slot, after } = decodeCursor(options.cursor)
+  const startMs = context.clock.monotonicMs()
+  // A scan that finds little gives back how far it has come, so that the next request does not start over.
+  const enoughMs = startMs + (options.deadlineMs - startMs) / 2
+  let ahead = Math.ceil(options.pageSize / Math.max(density, 0.25))
   while (slot < slotCount) {
-    if (records.length >= options.pageSize) return { records, cursor: encodeCursor({ slot, after }) }
-    const missing = options.pageSize - records.length
-    const ahead = Math.ceil(missing / Math.max(density, 0.25))
+    const late = context.clock.monotonicMs() >= enoughMs
+    if (records.length >= options.pageSize || late) return { records, cursor: encodeCursor({ slot, after }) }
+    const before = records.length
+    const missing = options.pageSize - before
     const count = Math.max(1, Math.min(ahead, limits.scanSlotsMax, slotCount - slot))
     const recordsMax = Math.min(missing + 1, limits.scanPageEntriesMax)
     const bytesMax = Math.max(1, Math.floor(limits.scanPageBytesMax / count))
@@ -72,6 +77,8 @@ export async function scanPage(
       slot++
       after = emptyBytes
     }
+    // Few keys have this prefix: look further at a time.
+    if (records.length === before) ahead *= 2
   }
   return { records, cursor: emptyBytes }
 }

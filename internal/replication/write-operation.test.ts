@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Cancellation, type KvError, limits } from '../base/index.js'
+import { Cancellation, KvError, limits } from '../base/index.js'
 import { compareVersions } from '../hlc/index.js'
 import type { Consistency, WriteResult } from './operations.js'
 import { lostWrite, refusedWrite } from './replica.js'
@@ -78,6 +78,21 @@ describe('a write', () => {
     s.replicas[1]!.up = false
     s.replicas[2]!.up = false
     expect(failure(write(s).end())).toEqual({ code: 'unavailable', outcome: 'not-applied' })
+    expect(s.replicas[0]!.writes).toHaveLength(0)
+  })
+
+  test('with too many owners whose queues are full sends nothing and was certainly not applied', () => {
+    const s = scene()
+    s.replicas[1]!.hasRoom = false
+    s.replicas[2]!.hasRoom = false
+    expect(failure(write(s).end())).toEqual({ code: 'overloaded', outcome: 'not-applied' })
+    expect(s.replicas[0]!.writes).toHaveLength(0)
+  })
+
+  test('of a node that may not stamp is refused and not applied', () => {
+    const s = scene()
+    s.context.refusal = new KvError('read-only', 'the disk is full', { outcome: 'not-applied' })
+    expect(failure(write(s).end())).toEqual({ code: 'read-only', outcome: 'not-applied' })
     expect(s.replicas[0]!.writes).toHaveLength(0)
   })
 

@@ -83,19 +83,23 @@ export class WriteOperation extends ActiveOperation {
 
   #stampAndSend(): void {
     const { replicas } = this.#routing
+    const bytes = this.#intent.key.length + this.#intent.value.length
     let up = 0
-    for (let i = 0; i < this.#owners.length; i++) if (replicas[this.#owners[i]!]!.up) up++
-    if (up < this.#needed) {
-      this.#fail('unavailable', `${up} of ${this.#owners.length} replicas can be reached, ${this.#needed} are needed`)
+    let accepting = 0
+    for (let i = 0; i < this.#owners.length; i++) {
+      const replica = replicas[this.#owners[i]!]!
+      if (!replica.up) continue
+      up++
+      if (replica.accepts(bytes)) accepting++
+    }
+    if (accepting < this.#needed) {
+      const [code, what] = up < this.#needed ? (['unavailable', 'reached'] as const) : (['overloaded', 'used'] as const)
+      const count = Math.min(up, accepting)
+      this.#fail(code, `${count} of ${this.#owners.length} replicas can be ${what}, ${this.#needed} are needed`)
       return
     }
-    const stamp = this.#context.stamp()
-    if (stamp === undefined) {
-      this.#context.whenStampable(() => {
-        if (!this.#settled) this.#stampAndSend()
-      })
-      return
-    }
+    const stamp = this.#stamp()
+    if (stamp === undefined) return
     const attempt = new Attempt(this, this.#stamped(stamp), this.#needed, this.#owners.length)
     this.#attempts++
     this.#attempt = attempt
@@ -105,6 +109,22 @@ export class WriteOperation extends ActiveOperation {
     }
     attempt.sending = false
     this.#judge(attempt)
+  }
+
+  /** Undefined: there will be another attempt when the clock may move on, or the operation has failed. */
+  #stamp(): Hlc | undefined {
+    try {
+      const stamp = this.#context.stamp()
+      if (stamp !== undefined) return stamp
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      this.#fail(error.code, error.message)
+      return undefined
+    }
+    this.#context.whenStampable(() => {
+      if (!this.#settled) this.#stampAndSend()
+    })
+    return undefined
   }
 
   #stamped({ hi, lo }: Hlc): StoredRecord {

@@ -2,4 +2,11 @@ export { slotTable } from './layout.js'
 export { slotCount, slotOf, slotOfHash } from './slot.js'
 export { SlotTable } from './slot-table.js'
 export type { Member, ReplicationSettings, Topology } from './topology.js'
-export { type EffectiveQuorums, effectiveQuorums, parseReplicationSettings, validateTopology } from './validate.js'
+export {
+  type EffectiveQuorums,
+  effectiveQuorums,
+  parseReplicationSettings,
+  parseWeight,
+  parseZone,
+  validateTopology,
+} from './validate.js'

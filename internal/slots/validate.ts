@@ -76,11 +76,22 @@ export function validateTopology(topology: Topology): Topology {
   return topology
 }
 
+/** 1 to `limits.weightMax`. Throws `invalid-argument` naming `field`. */
+export function parseWeight(weight: number, field = 'weight'): number {
+  checkWhole(weight, field, 1, limits.weightMax)
+  return weight
+}
+
+/** Up to 63 letters, digits, ".", "_" or "-"; empty: none. Throws `invalid-argument` naming `field`. */
+export function parseZone(zone: string, field = 'zone'): string {
+  if (!/^[A-Za-z0-9._-]{0,63}$/.test(zone)) {
+    throw invalidArgument(field, `must be up to 63 letters, digits, ".", "_" or "-", got ${JSON.stringify(zone)}`)
+  }
+  return zone
+}
+
 function checkMember({ number, weight, zone }: Member): void {
   checkWhole(number, 'members.number', 1, 0xffffffff)
-  checkWhole(weight, 'members.weight', 1, limits.weightMax)
-  if (!/^[A-Za-z0-9._-]{0,63}$/.test(zone)) {
-    const got = JSON.stringify(zone)
-    throw invalidArgument('members.zone', `must be up to 63 letters, digits, ".", "_" or "-", got ${got}`)
-  }
+  parseWeight(weight, 'members.weight')
+  parseZone(zone, 'members.zone')
 }

@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest'
+import type { NodeId } from '../base/index.js'
+import { ManualClock } from '../replication/replication.test-support.js'
+import { ClockWitnesses } from './clock-witnesses.js'
+
+const [a, b] = ['a' as NodeId, 'b' as NodeId]
+
+class SkewedClock extends ManualClock {
+  skewMs = 0
+
+  override wallMs(): number {
+    return super.wallMs() + this.skewMs
+  }
+}
+
+test('a jump ahead shows at once, before anybody has spoken again, and is forgotten when it is undone', () => {
+  const clock = new SkewedClock()
+  const witnesses = new ClockWitnesses(clock, 10_000)
+  expect(witnesses.localIsAhead()).toBe(false)
+  witnesses.heard(a, clock.wallMs())
+  witnesses.heard(b, clock.wallMs() - 2_000)
+  clock.skewMs = 9_000
+  expect(witnesses.localIsAhead()).toBe(false)
+  clock.skewMs = 60_000
+  expect(witnesses.localIsAhead()).toBe(true)
+  clock.advance(3_600_000)
+  expect(witnesses.localIsAhead()).toBe(true)
+  clock.skewMs = 0
+  expect(witnesses.localIsAhead()).toBe(false)
+})
+
+test('one other node that is behind does not outvote the rest; a clock that is behind is no reason', () => {
+  const clock = new SkewedClock()
+  const witnesses = new ClockWitnesses(clock, 10_000)
+  witnesses.heard(a, clock.wallMs() - 3_600_000)
+  witnesses.heard(b, clock.wallMs())
+  expect(witnesses.localIsAhead()).toBe(false)
+  clock.skewMs = -3_600_000
+  expect(witnesses.localIsAhead()).toBe(false)
+})
