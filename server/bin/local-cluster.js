@@ -89,7 +89,18 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   })
 }
 
-mkdirSync(data, { recursive: true, mode: 0o700 })
+if (ports.length < 1 || !ports.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)) {
+  console.error(`KV_PORTS must be a list of ports, 1 to 65535, got ${process.env.KV_PORTS}`)
+  process.exit(2)
+}
+try {
+  mkdirSync(data, 0o700)
+} catch (error) {
+  if (error.code !== 'EEXIST') {
+    console.error(`KV_DATA: cannot make ${data}: ${error.message}`)
+    process.exit(2)
+  }
+}
 for (const index of ports.keys()) startNode(index)
 await waitUntilReady()
 for (const { id, address, logPath, child } of nodes) {

@@ -69,6 +69,18 @@ describe('data directory', () => {
     expect(await refusal(join(path, 'below'))).toEqual(['usage', expect.stringContaining(path)])
   })
 
+  it('below a file system that makes no directories is refused at once', async () => {
+    for (const path of ['/proc/nope', '/proc/nope/deeper']) {
+      expect(await refusal(path)).toEqual(['usage', expect.stringContaining(path)])
+    }
+  })
+
+  it('with parents that are missing is made with them', async () => {
+    const path = join(fresh(), 'a', 'b')
+    await (await openDataDirectory(path)).close()
+    expect(statSync(path).mode & 0o777).toBe(0o700)
+  })
+
   it('that cannot be written is refused naming it', async () => {
     // Root may write anywhere but in a file system of the kernel's.
     const path = process.getuid?.() === 0 ? '/proc/self/fdinfo' : fresh()

@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync, type Stats, statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { FatalError } from '@quorumkv/internal/base'
 import { type DirectoryLock, lockDirectory, lockFileName } from './directory-lock.js'
 
@@ -17,10 +17,24 @@ function unusable(path: string, error: unknown): FatalError {
   return new FatalError('usage', `cannot use the data directory ${path}: ${why}`, error)
 }
 
+/** Not mkdir's `recursive`: below a file system that makes no directories, such as /proc, Node tries for ever. */
+function makePath(path: string): void {
+  try {
+    mkdirSync(path, 0o700)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    const parent = dirname(path)
+    if (code !== 'ENOENT' || parent === path) throw error
+    makePath(parent)
+    mkdirSync(path, 0o700)
+  }
+}
+
 function makeDirectory(path: string): Stats {
   let stats: Stats
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makePath(path)
     stats = statSync(path)
   } catch (error) {
     throw unusable(path, error)

@@ -7,7 +7,7 @@ import { dirname } from 'node:path'
  */
 export async function writeCheckpoint(path: string, value: unknown): Promise<void> {
   const folder = dirname(path)
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makePath(folder)
   const temporary = `${path}.new`
   const file = await open(temporary, 'w', 0o600)
   try {
@@ -18,6 +18,20 @@ export async function writeCheckpoint(path: string, value: unknown): Promise<voi
   }
   await rename(temporary, path)
   await syncFolder(folder)
+}
+
+/** Not mkdir's `recursive`: below a file system that makes no directories, such as /proc, Node tries for ever. */
+async function makePath(path: string): Promise<void> {
+  try {
+    await mkdir(path, 0o700)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    const parent = dirname(path)
+    if (code !== 'ENOENT' || parent === path) throw error
+    await makePath(parent)
+    await mkdir(path, 0o700)
+  }
 }
 
 /** What `writeCheckpoint` wrote; undefined where there is nothing, or no JSON. */
