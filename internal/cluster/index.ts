@@ -1,2 +1,3 @@
 export { startCoreNode } from './node.js'
 export type { Liveness, Node, NodeOptions, NodePhase, NodeStatus, PeerName } from './node-face.js'
+export { decodeTopology } from './topology-codec.js'

@@ -13,6 +13,10 @@ export type Invocation =
   | { readonly kind: 'print'; readonly text: string }
 
 const epilogue = `
+On the data directory of a node that does not run (see --help of each):
+  kv-server verify --data-dir ./a [--json]   checks every byte and changes nothing
+  kv-server repair --data-dir ./a [--yes]    sets what is damaged aside, after saying what is lost
+
 Each setting can also be given as an environment variable (--data-dir: KV_DATA_DIR) or as a key of the file
 (data-dir: /var/lib/kv). A flag wins over the environment, the environment over the file.
 

@@ -1,11 +1,14 @@
 import { constants } from 'node:os'
+import { createInterface } from 'node:readline/promises'
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import type { Log } from '@quorumkv/internal/env'
 import type { NodeConfig } from './config.js'
 import { exitStatusOf } from './exit.js'
 import { type Invocation, parseCommandLine } from './flags.js'
 import { openLog } from './logging.js'
+import { type Ask, runRepair } from './repair.js'
 import { type RunningNode, startConfiguredNode } from './start-node.js'
+import { runVerify } from './verify.js'
 
 /** Ends the process with the status that `error` stands for, at once: what is not acknowledged by now never is. */
 function die(log: Log, message: string, error: unknown): never {
@@ -72,6 +75,25 @@ function complain(error: unknown): void {
   process.stderr.write(`kv-server: ${error instanceof Error ? error.message : String(error)}\n`)
 }
 
+async function askOnTerminal(question: string): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout })
+  try {
+    return /^y(es)?$/i.test((await terminal.question(question)).trim())
+  } finally {
+    terminal.close()
+  }
+}
+
+/** Commands on a stopped node; undefined: it is none of them. */
+function offlineCommand(argv: readonly string[]): Promise<number> | undefined {
+  const [command, ...rest] = argv
+  const output = { out: (text: string): void => void process.stdout.write(text) }
+  if (command === 'verify') return runVerify(rest, process.env, output)
+  if (command !== 'repair') return undefined
+  const ask: Ask = process.stdin.isTTY && process.stdout.isTTY ? askOnTerminal : undefined
+  return runRepair(rest, process.env, output, ask)
+}
+
 /**
  * The program `kv-server`: `argv` is the command line without the program's name. It serves until it is told to stop,
  * and ends the process itself.
@@ -79,6 +101,11 @@ function complain(error: unknown): void {
 export async function main(argv: readonly string[]): Promise<void> {
   let invocation: Invocation
   try {
+    const status = await offlineCommand(argv)
+    if (status !== undefined) {
+      process.exitCode = status
+      return
+    }
     invocation = parseCommandLine(argv, process.env)
   } catch (error) {
     complain(error)
