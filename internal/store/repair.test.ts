@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Incarnation } from '../base/index.js'
-import { contents, type SimStore } from './fixture.conformance.js'
+import { createDurably } from '../wal/index.js'
+import { contents, put, type SimStore } from './fixture.conformance.js'
 import {
   carryOutRepair,
   planRepair,
@@ -10,6 +11,7 @@ import {
   surveyDirectory,
   writeIdentity,
 } from './index.js'
+import { SnapshotWriter } from './snapshot-writer.js'
 import { copyOf, everything, fill, frameOffsets, image, nodeId, stoppedNode, zero } from './verify.test-support.js'
 
 const reborn = 'b'.repeat(32) as Incarnation
@@ -169,6 +171,42 @@ test('when all snapshots are rotten and the log does not reach back, their sound
   ])
   await sim.open()
   expect(contents(sim.store).length).toBeGreaterThanOrEqual(59)
+})
+
+test('stamps that were given are remembered, though the record with the highest is lost', async () => {
+  const sim = await stoppedNode(async (fresh) => {
+    await fresh.settle(fresh.store.commit([put('peak', 1_000)]))
+    await everything(fresh)
+  })
+  const rotten = sim.drive.paths().filter((path) => path.endsWith('.snapshot'))
+  for (const path of rotten) sim.drive.corrupt(path, Buffer.from(sim.drive.peek(path)!).indexOf('peak'))
+  await repair(sim)
+  await sim.open()
+  expect(contents(sim.store)).toEqual(without())
+  expect(sim.store.highestVersion.lo).toBe(1_000)
+})
+
+test('a rebuilt store does not bring back what a snapshot no longer has', async () => {
+  const sim = await stoppedNode(everything)
+  const { clusterId, incarnation } = sim.options
+  const newest = 'snapshots/0000000000000040.snapshot'
+  // As if all of it had been deleted, and the tombstones collected, before it was taken.
+  await sim.settle(
+    createDurably(sim.process.disk, 'snapshots/next.tmp', newest, async (file) => {
+      await new SnapshotWriter(file, { clusterId, incarnation, sequence: 40 }).finish({ hi: 1, lo: 40, node: 1 })
+    }),
+  )
+  const last = sim.drive.paths().findLast((path) => path.startsWith('log/'))!
+  sim.drive.corrupt(last, 560)
+  const before = new Set(sim.drive.paths())
+  await repair(sim)
+  // The names are new: a repair that is finished by another one must not take its own files for old ones.
+  for (const path of sim.drive.paths()) {
+    if (/^(log|snapshots)/.test(path)) expect(before.has(path), path).toBe(false)
+  }
+  await sim.open()
+  expect(contents(sim.store).every((key) => Number(key.split('@')[1]) > 40)).toBe(true)
+  expect(contents(sim.store)).toHaveLength(19)
 })
 
 test('a member of a larger cluster that lost groups comes back as another incarnation, in all of its files', async () => {

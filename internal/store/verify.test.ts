@@ -152,3 +152,21 @@ test('a log that ends before a snapshot does is damage', async () => {
   ])
   expect(await sim.openFailure()).toMatchObject({ reason: 'corrupt' })
 })
+
+test("behind a block without a header, blocks are found again; a snapshot in somebody's value is none of them", async () => {
+  const other = await stoppedNode(everything)
+  const path = 'snapshots/0000000000000020.snapshot'
+  const blocks = other.drive.peek(path)!.slice(64, -64)
+  const sim = await stoppedNode(async (fresh) => {
+    await fresh.settle(fresh.store.commit([put('copy', 1, Buffer.concat([new Uint8Array(100).fill(7), blocks]))]))
+    await fill(fresh, 1, 19)
+    await fresh.settle(fresh.store.snapshot())
+  })
+  const bytes = Buffer.from(sim.drive.peek(path)!)
+  const copyAt = bytes.indexOf('copy')
+  const start = bytes.lastIndexOf(Uint8Array.of(0xf2, 0x4b, 0x56, 0x0a), copyAt)
+  zero(sim, path, start, copyAt + 20)
+  const { findings, snapshots } = await survey(sim)
+  expect(findings).toEqual([expect.objectContaining({ path, offset: start, found: 'bytes that start no block' })])
+  expect(snapshots[0]).toMatchObject({ blocks: 19, records: 19, blocksPromised: 20 })
+})

@@ -3,16 +3,16 @@ import { SimWorld } from '../env-sim/index.js'
 import { crc32 } from '../hash/index.js'
 import { encodeRecords, type StoredRecord } from '../record/index.js'
 import { clusterId, incarnation, names, put } from './fixture.conformance.js'
-import { encodeFrameHeader, frameHeaderBytes } from './frame.js'
-import { encodeSegmentHeader, type LogSurvey, surveyLog } from './index.js'
+import { encodeFrameHeader, type FrameKind, frameHeaderBytes } from './frame.js'
+import { encodeSegmentHeader, type LogSurvey, segmentPath, surveyLog } from './index.js'
 import { SequenceSet } from './verify-sequences.js'
 
-function frame(sequence: number, records: readonly StoredRecord[], segment = 1): Uint8Array {
+function frame(sequence: number, records: readonly StoredRecord[], segment = 1, mark: FrameKind = 'seal'): Uint8Array {
   const payload = encodeRecords(records)
   const bytes = new Uint8Array(frameHeaderBytes + payload.length)
   bytes.set(payload, frameHeaderBytes)
   const header = { payloadBytes: payload.length, sequence, segment, records: records.length, unsynced: 0 }
-  encodeFrameHeader({ ...header, kind: records.length === 0 ? 'seal' : 'group', payloadCrc: crc32(payload) }, bytes, 0)
+  encodeFrameHeader({ ...header, kind: records.length === 0 ? mark : 'group', payloadCrc: crc32(payload) }, bytes, 0)
   return bytes
 }
 
@@ -21,17 +21,19 @@ function segment(...frames: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat([header, ...frames, new Uint8Array(5_000)])
 }
 
-/** Surveys a log of one segment; also which keys were handed on. */
-async function surveyed(bytes: Uint8Array): Promise<{ survey: LogSurvey; keys: string[] }> {
+/** Surveys a log of these segments; also which keys were handed on. */
+async function surveyed(...segments: readonly Uint8Array[]): Promise<{ survey: LogSurvey; keys: string[] }> {
   const world = new SimWorld({ seed: 'survey' })
   const { disk } = world.process('node')
   const keys: string[] = []
   const survey = await world.settle(
     (async () => {
       await disk.makeDirectory('log')
-      const file = await disk.open('log/0000000001.log', 'create')
-      await file.write(bytes, 0)
-      await file.close()
+      for (const [i, bytes] of segments.entries()) {
+        const file = await disk.open(segmentPath(i + 1), 'create')
+        await file.write(bytes, 0)
+        await file.close()
+      }
       return await surveyLog(disk, { clusterId, incarnation }, (records) => keys.push(...names(records)))
     })(),
   )
@@ -69,6 +71,25 @@ test('an unbroken chain to the end is found behind a hole of several frames', as
   expect(keys).toEqual(['a@1', 'g@7', 'h@8', 'z@9'])
   expect(survey.sound.gaps(1, survey.lastSequence)).toEqual([{ first: 2, last: 6 }])
   expect(survey.nextSequence).toBe(10)
+})
+
+test('where the end of the log cannot be read, nobody claims to know where it was', async () => {
+  expect((await surveyed(segment(a, frame(2, [])))).survey.openEnd).toBe(false)
+  const hole = new Uint8Array(200).fill(7)
+  // The mark proves that something was in the hole, and that another segment was behind it.
+  expect((await surveyed(segment(a, hole, frame(7, [], 1, 'end')))).survey.openEnd).toBe(true)
+  expect((await surveyed(segment(a, frame(2, [], 1, 'end')))).survey.openEnd).toBe(true)
+  const whole = await surveyed(segment(a), new Uint8Array(4_096))
+  expect(whole.survey.openEnd).toBe(true)
+  expect(whole.survey.faults).toMatchObject([{ path: segmentPath(2), offset: 0, kind: 'damaged' }])
+})
+
+test('a segment that does not continue the one before is found, though each is whole', async () => {
+  const header = { clusterId, incarnation, number: 2, firstSequence: 2, previousCrc: 77 }
+  const second = Buffer.concat([encodeSegmentHeader(header), frame(2, [put('b', 2)], 2)])
+  const { survey, keys } = await surveyed(segment(a, frame(2, [], 1, 'end')), second)
+  expect(keys).toEqual(['a@1', 'b@2'])
+  expect(survey.faults).toMatchObject([{ path: segmentPath(2), offset: 56, found: '77' }])
 })
 
 test('what a former life of a recycled file left behind is neither data nor damage', async () => {
