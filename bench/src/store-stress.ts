@@ -23,12 +23,12 @@ export async function measureStress(task: StressTask, directory: string, seed: s
   const counted = await MixedLoad.count(store, options, operations)
   const timed = await MixedLoad.timed(store, { ...options, seed: `${seed}/timed` }, windows)
   await store.close()
-  const seconds = windows.windowMs / 1000
+  const secondAt = (window: number): number => (window * windows.windowMs) / 1000
   return [
     ...countedFigures(counted),
-    { name: `then for ${seconds * windows.count} s`, value: (timed.gets + timed.puts) / timed.seconds, unit: '/s' },
+    { name: `then for ${secondAt(windows.count)} s`, value: (timed.gets + timed.puts) / timed.seconds, unit: '/s' },
     ...timed.perSecond.map((value, i) => {
-      return { name: `  second ${i * seconds} to ${(i + 1) * seconds}`, value, unit: '/s' } as const
+      return { name: `  second ${secondAt(i)} to ${secondAt(i + 1)}`, value, unit: '/s' } as const
     }),
     { name: '  longest time in which no operation ended', value: timed.gapMs, unit: 'ms' },
     { name: '  longest event-loop stall', value: timed.loopStallMs, unit: 'ms' },
