@@ -1,5 +1,7 @@
 /** Every named limit of the client, unit last. The first block is the store's own: a node refuses what passes it. */
 export const limits = {
+  /** How far above the node's clock of now a write may still be stamped: how long a request may be under way. */
+  stampWindowMs: 2_000,
   /** Keys are 1 to 1,024 bytes. */
   keyBytesMax: 1024,
   /** Values are 0 to 1 MiB. */
@@ -18,7 +20,7 @@ export const limits = {
   batchBytesMax: 1_048_576,
   batchOpsMax: 1024,
   /** What an operation costs on the wire over its key and value, at most. */
-  operationOverheadBytes: 64,
+  operationOverheadBytes: 96,
 
   /** Operations, and bytes of their keys and values, that wait for results at a time; more are `overloaded`. */
   inFlightOpsDefault: 16_384,

@@ -71,6 +71,9 @@ export class Session {
   private failures = 0
   /** Since when the node owes an answer and has said nothing at all; undefined: it owes nothing. */
   private silentSince: number | undefined
+  /** The node's clock as it was read last, and when, in milliseconds of this process's monotonic clock. */
+  private readingMs = 0
+  private readingAt = 0
   private probing = false
 
   constructor(address: string, context: SessionContext) {
@@ -257,7 +260,19 @@ export class Session {
     operation.state = 'sent'
     if (operation.attempts > 0) this.context.retries++
     operation.attempts++
+    if (operation.isWrite) this.bound(operation, now)
     this.writer.operation(operation.id, nodeTimeoutMs(operation.deadlineAt - now), operation)
+  }
+
+  /**
+   * Bounds the stamp of a write: an attempt that arrives much later than it should is refused, and a repetition lies
+   * above whatever the attempts before it may still get. Otherwise a request that was delayed on its way could
+   * overwrite what was acknowledged after its repetition.
+   */
+  private bound(operation: Operation, now: number): void {
+    operation.stampAboveMs = operation.mayBeApplied ? operation.stampLimitMs : 0
+    const nodeMs = this.readingMs === 0 ? Date.now() : this.readingMs + now - this.readingAt
+    operation.stampLimitMs = Math.ceil(Math.max(nodeMs, operation.stampAboveMs)) + limits.stampWindowMs
   }
 
   private receive(bytes: Buffer): void {
@@ -270,6 +285,8 @@ export class Session {
       observed.hi = reader.hlcHi
       observed.lo = reader.hlcLo
     }
+    this.readingMs = reader.hlcHi * 65_536 + (reader.hlcLo >>> 16)
+    this.readingAt = performance.now()
     this.heardSomething()
     context.onEpoch(reader.epoch)
   }

@@ -27,7 +27,17 @@ export class RequestWriter {
 
   operation(id: number, timeoutMs: number, operation: Operation): void {
     const requestLength = requestLengthOf(operation)
-    const length = 1 + varintLength(id) + 1 + varintLength(timeoutMs) + 1 + varintLength(requestLength) + requestLength
+    const { stampAboveMs, stampLimitMs } = operation
+    const length =
+      1 +
+      varintLength(id) +
+      1 +
+      varintLength(timeoutMs) +
+      1 +
+      varintLength(requestLength) +
+      requestLength +
+      optionalLength(stampAboveMs) +
+      optionalLength(stampLimitMs)
     this.bytes[this.position++] = tagOf(2, delimited)
     this.varint(length)
     this.bytes[this.position++] = tagOf(1, varint)
@@ -38,6 +48,8 @@ export class RequestWriter {
     this.varint(requestLength)
     if (operation.kind === 'put') this.put(operation)
     else this.keyed(operation)
+    this.optional(6, stampAboveMs)
+    this.optional(7, stampLimitMs)
   }
 
   end(): Buffer {
@@ -78,6 +90,12 @@ export class RequestWriter {
     this.position += part.length
   }
 
+  private optional(field: number, value: number): void {
+    if (value === 0) return
+    this.bytes[this.position++] = tagOf(field, varint)
+    this.varint(value)
+  }
+
   private small(field: number, value: number): void {
     this.bytes[this.position++] = tagOf(field, varint)
     this.bytes[this.position++] = value
@@ -116,6 +134,10 @@ function requestLengthOf({ kind, key, value, ttlMs, consistency, returnPrevious 
   if (value.length > 0) length += partLength(value)
   if (ttlMs !== 0) length += 1 + varintLength(ttlMs)
   return returnPrevious ? length + 2 : length
+}
+
+function optionalLength(value: number): number {
+  return value === 0 ? 0 : 1 + varintLength(value)
 }
 
 function partLength(part: Buffer): number {

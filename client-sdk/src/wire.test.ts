@@ -20,10 +20,13 @@ const operation = fc
     ttlMs: fc.constantFrom(0, 1, 127, 128, 16_384, 2 ** 31, 3_153_600_000_000),
     consistency: level,
     returnPrevious: fc.boolean(),
+    stampAboveMs: fc.constantFrom(0, 1, 2 ** 41, 2 ** 48 - 1),
+    stampLimitMs: fc.constantFrom(0, 1, 2 ** 41, 2 ** 48 - 1),
   })
-  .map(({ kind, key, value, ttlMs, consistency, returnPrevious }) => {
+  .map(({ kind, key, value, ttlMs, consistency, returnPrevious, stampAboveMs, stampLimitMs }) => {
     const made = new Operation(kind as 'get', key, consistency as 0, 1000)
     if (kind === 'put') Object.assign(made, { value, ttlMs, returnPrevious })
+    Object.assign(made, { stampAboveMs, stampLimitMs })
     return made
   })
 
@@ -36,7 +39,8 @@ const expected = (id: number, timeoutMs: number, made: Operation): SessionReques
           value: { key, value, ttlMs: ttlMs === 0 ? undefined : BigInt(ttlMs), consistency, returnPrevious },
         }
       : { $case: kind, value: { key, consistency } }
-  return { id, timeoutMs, request }
+  const { stampAboveMs, stampLimitMs } = made
+  return { id, timeoutMs, request, stampAboveMs: BigInt(stampAboveMs), stampLimitMs: BigInt(stampLimitMs) }
 }
 
 test('the generated code reads a request as it was meant, whatever is in it', () => {
@@ -62,6 +66,7 @@ test('the generated code reads a request as it was meant, whatever is in it', ()
 test('an operation of the largest size stays within what is reckoned for it', () => {
   const made = new Operation('put', Buffer.alloc(1024), 3, 600_000)
   Object.assign(made, { value: Buffer.alloc(1_048_576), ttlMs: 3_153_600_000_000, returnPrevious: true })
+  Object.assign(made, { stampAboveMs: 2 ** 48 - 1, stampLimitMs: 2 ** 48 - 1 })
   const writer = new RequestWriter()
   writer.begin({ hi: 2 ** 32 - 1, lo: 2 ** 32 - 1 }, [2 ** 32 - 1], made.bytes)
   writer.operation(2 ** 32 - 1, 600_000, made)

@@ -63,7 +63,7 @@ export interface Node {
   readonly phase: NodePhase
   readonly topology: Topology | undefined
   readonly slotTable: SlotTable | undefined
-  /** The reading for replies. */
+  /** The reading for replies to clients: what a stamp given now would be at least. */
   clockReading(): Hlc
   /** Merges a reading that a client sent. Returns false (and changes nothing) when it is too far ahead. */
   observe(hlc: Hlc): boolean

@@ -10,7 +10,7 @@ import {
   type NodeId,
 } from '../base/index.js'
 import type { Listener } from '../env/index.js'
-import { type Hlc, zeroVersion } from '../hlc/index.js'
+import { compareHlc, type Hlc, hlcOf, zeroVersion } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import type {
   Coordinator,
@@ -75,7 +75,7 @@ class CoreNode implements Node {
     this.#life = hex(options.random.bytes(8))
     this.#startedMs = options.clock.monotonicMs()
     const { clock, random, network, log, probeIntervalMs, probeTimeoutMs } = options
-    const envelope = { hlc: () => this.clockReading(), epoch: () => this.topology?.epoch ?? 0 }
+    const envelope = { hlc: () => this.#serving?.clockReading() ?? zeroVersion, epoch: () => this.topology?.epoch ?? 0 }
     this.#inbound = new Inbound({
       clock,
       log,
@@ -142,7 +142,9 @@ class CoreNode implements Node {
   }
 
   clockReading(): Hlc {
-    return this.#serving?.clockReading() ?? zeroVersion
+    const stamped = this.#serving?.clockReading() ?? zeroVersion
+    const wall = hlcOf(this.#options.clock.wallMs(), 0)
+    return compareHlc(stamped, wall) > 0 ? stamped : wall
   }
 
   observe(hlc: Hlc): boolean {

@@ -162,7 +162,7 @@ export class Serving {
 
   #raiseClock(above: Hlc): void {
     if (this.observe(above)) return
-    throw new KvError('unavailable', 'the key carries a version too far in the future', { outcome: 'not-applied' })
+    throw new KvError('unavailable', 'a version to be superseded is too far in the future', { outcome: 'not-applied' })
   }
 
   #route(topology: Topology): Routing {

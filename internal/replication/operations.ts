@@ -10,6 +10,12 @@ export interface OperationOptions {
   /** When the caller stops waiting, in monotonic milliseconds of this node's clock. */
   readonly deadlineMs: number
   readonly cancellation?: Cancellation | undefined
+  /**
+   * For writes, Unix milliseconds: the stamp must be above the first and not above the second; a write that comes too
+   * late for that is refused and not applied. They keep a stray first attempt older than its repetition. 0: no bound.
+   */
+  readonly stampAboveMs?: number | undefined
+  readonly stampLimitMs?: number | undefined
 }
 
 export interface PutOptions extends OperationOptions {

@@ -10,17 +10,23 @@ type End = { result: WriteResult } | { error: KvError } | undefined
 
 function write(
   { context, routing, owners }: Scene,
-  options: { consistency?: Consistency; deadlineMs?: number; cancellation?: Cancellation } = {},
+  options: {
+    consistency?: Consistency
+    deadlineMs?: number
+    cancellation?: Cancellation
+    stampAboveMs?: number
+    stampLimitMs?: number
+  } = {},
 ): { end(): End } {
   let end: End
-  const { consistency = 'quorum', deadlineMs = 6_000, cancellation } = options
+  const { consistency = 'quorum', deadlineMs = 6_000, ...rest } = options
   const intent = { key: Buffer.from('k'), value: Buffer.from('new'), tombstone: false, expiresAtMs: 0 }
   new WriteOperation(
     context,
     routing,
     owners,
     { ...intent, returnPrevious: true },
-    { consistency, deadlineMs, cancellation },
+    { consistency, deadlineMs, ...rest },
     {
       resolve: (result) => {
         expect(end).toBeUndefined()
@@ -155,6 +161,32 @@ describe('a write', () => {
     const { end } = write(s, { cancellation })
     cancellation.cancel()
     expect(failure(end())).toEqual({ code: 'cancelled', outcome: 'unknown' })
+  })
+})
+
+describe('a write that was repeated', () => {
+  test('is refused and not applied when it comes too late: its stamp would pass its limit', () => {
+    const s = scene()
+    s.context.stampMs = 5_000
+    expect(failure(write(s, { stampLimitMs: 5_000 }).end())).toEqual({ code: 'unavailable', outcome: 'not-applied' })
+    expect(s.replicas[0]!.writes).toHaveLength(0)
+    write(s, { stampLimitMs: 5_100 })
+    expect(s.replicas[0]!.writes).toHaveLength(1)
+  })
+
+  test('is stamped above the limit of the attempts before it', () => {
+    const s = scene()
+    write(s, { stampAboveMs: 4_000, stampLimitMs: 6_000 })
+    expect(compareVersions(s.replicas[0]!.writes[0]!.record, version(4_000))).toBeGreaterThan(0)
+  })
+
+  test('is not stamped again past its limit when newer versions cost its quorum', () => {
+    const s = scene()
+    const { end } = write(s, { stampLimitMs: 1_000 })
+    s.replicas[0]!.writes[0]!.reply(stale(version(5_000, 2)))
+    s.replicas[1]!.writes[0]!.reply(stale(version(5_000, 2)))
+    expect(failure(end()).code).toBe('unavailable')
+    expect(s.replicas[0]!.writes).toHaveLength(1)
   })
 })
 

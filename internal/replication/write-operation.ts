@@ -1,5 +1,5 @@
 import { type ErrorCode, KvError, limits, type WriteOutcome } from '../base/index.js'
-import { compareVersions, type Hlc, type Version } from '../hlc/index.js'
+import { compareVersions, type Hlc, hlcMs, hlcOf, type Version } from '../hlc/index.js'
 import { Tally } from '../quorum/index.js'
 import { isLive, type StoredRecord } from '../record/index.js'
 import { ActiveOperation } from './active-operations.js'
@@ -113,9 +113,15 @@ export class WriteOperation extends ActiveOperation {
 
   /** Undefined: there will be another attempt when the clock may move on, or the operation has failed. */
   #stamp(): Hlc | undefined {
+    const { stampAboveMs = 0, stampLimitMs = 0 } = this.#options
     try {
+      if (stampAboveMs > 0) this.#context.raiseClock(hlcOf(stampAboveMs, 0xffff))
       const stamp = this.#context.stamp()
-      if (stamp !== undefined) return stamp
+      if (stamp !== undefined) {
+        if (stampLimitMs === 0 || hlcMs(stamp) <= stampLimitMs) return stamp
+        this.#fail('unavailable', 'the write came too late: its client may have repeated it meanwhile')
+        return undefined
+      }
     } catch (error) {
       if (!(error instanceof KvError)) throw error
       this.#fail(error.code, error.message)

@@ -18,6 +18,8 @@ export class SessionOperation extends Cancellation implements PutOptions {
   /** Set when the operation is begun. */
   consistency: Consistency = 'quorum'
   deadlineMs = 0
+  stampAboveMs = 0
+  stampLimitMs = 0
   readonly cancellation: Cancellation = this
   /** The next in its bucket of an OperationTable. */
   next: SessionOperation | undefined = undefined
@@ -40,7 +42,7 @@ export class OperationTable {
   }
 
   get(id: number): SessionOperation | undefined {
-    let operation = this.#buckets[id & (this.#buckets.length - 1)]
+    let operation = this.#buckets[this.#bucketOf(id)]
     while (operation !== undefined && operation.id !== id) operation = operation.next
     return operation
   }
@@ -55,7 +57,7 @@ export class OperationTable {
   /** The operation must be in the table, or have been removed by `clear`. */
   remove(operation: SessionOperation): void {
     if (this.#size === 0) return
-    const bucket = operation.id & (this.#buckets.length - 1)
+    const bucket = this.#bucketOf(operation.id)
     let before: SessionOperation | undefined
     let at = this.#buckets[bucket]
     while (at !== undefined && at !== operation) {
@@ -84,8 +86,13 @@ export class OperationTable {
     }
   }
 
+  /** Spread, because clients choose the ids. */
+  #bucketOf(id: number): number {
+    return (Math.imul(id, 0x9e3779b1) >>> 16) & (this.#buckets.length - 1)
+  }
+
   #link(operation: SessionOperation): void {
-    const bucket = operation.id & (this.#buckets.length - 1)
+    const bucket = this.#bucketOf(operation.id)
     operation.next = this.#buckets[bucket]
     this.#buckets[bucket] = operation
   }

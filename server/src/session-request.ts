@@ -1,3 +1,4 @@
+import { limits } from '@quorumkv/internal/base'
 import { SessionOperation } from './session-operation.js'
 import { tagOf, WireError, WireReader, wireType } from './wire-reader.js'
 
@@ -25,6 +26,8 @@ const operationTags = {
   get: tagOf(3, delimited),
   put: tagOf(4, delimited),
   delete: tagOf(5, delimited),
+  stampAboveMs: tagOf(6, varint),
+  stampLimitMs: tagOf(7, varint),
 }
 /** Fields 1 and 2 are shared by all three: the key, and the consistency except in a put. */
 const keyTag = tagOf(1, delimited)
@@ -70,6 +73,10 @@ export function readSessionRequest(message: Buffer): SessionBatch {
       default:
         skipUnknown(reader, tag, end)
     }
+    // Before the objects of a message of millions of empty operations take more memory than its bytes did.
+    if (operations.length > limits.sessionOpsMax || cancelled.length > limits.sessionOpsMax) {
+      throw new WireError(`more than ${limits.sessionOpsMax} operations in one message`)
+    }
   }
   return { observedHi, observedLo, operations, cancelled }
 }
@@ -96,6 +103,12 @@ function readOperation(reader: WireReader, end: number): SessionOperation {
       case operationTags.delete:
         beginRequest(operation, 'delete')
         readKeyRequest(reader, reader.delimited(end), operation)
+        break
+      case operationTags.stampAboveMs:
+        operation.stampAboveMs = reader.varint64(end)
+        break
+      case operationTags.stampLimitMs:
+        operation.stampLimitMs = reader.varint64(end)
         break
       default:
         skipUnknown(reader, tag, end)

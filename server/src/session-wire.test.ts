@@ -29,9 +29,13 @@ const putRequest = fc.record({
   consistency,
   returnPrevious: fc.boolean(),
 })
+const u48 = fc.bigInt({ min: 0n, max: 2n ** 48n - 1n })
+const unbounded = { stampAboveMs: 0n, stampLimitMs: 0n }
 const operation: fc.Arbitrary<Operation> = fc.record({
   id: u32,
   timeoutMs: u32,
+  stampAboveMs: u48,
+  stampLimitMs: u48,
   request: fc.oneof(
     fc.constant(undefined),
     keyRequest.map((value) => ({ $case: 'get', value }) as const),
@@ -52,12 +56,14 @@ function expected({ observedHlc, operations, cancelled }: SessionRequest): objec
     observedHi: hi,
     observedLo: lo,
     cancelled,
-    operations: operations.map(({ id, timeoutMs, request: asked }) => {
+    operations: operations.map(({ id, timeoutMs, stampAboveMs, stampLimitMs, request: asked }) => {
       const value = asked?.value
       const put = asked?.$case === 'put' ? asked.value : undefined
       return {
         id,
         timeoutMs,
+        stampAboveMs: Number(stampAboveMs),
+        stampLimitMs: Number(stampLimitMs),
         kind: asked?.$case ?? 'nothing',
         key: [...(value?.key ?? [])],
         value: [...(put?.value ?? [])],
@@ -77,6 +83,8 @@ function summary({ observedHi, observedLo, cancelled, operations }: SessionBatch
     operations: operations.map((read) => ({
       id: read.id,
       timeoutMs: read.timeoutMs,
+      stampAboveMs: read.stampAboveMs,
+      stampLimitMs: read.stampLimitMs,
       kind: read.kind,
       key: [...read.key],
       value: [...read.value],
@@ -106,7 +114,12 @@ describe('reading requests by hand', () => {
     const message: SessionRequest = {
       observedHlc: 5n,
       operations: [
-        { id: 7, timeoutMs: 1, request: { $case: 'get', value: { key: Buffer.from('k'), consistency: 1 } } },
+        {
+          id: 7,
+          timeoutMs: 1,
+          ...unbounded,
+          request: { $case: 'get', value: { key: Buffer.from('k'), consistency: 1 } },
+        },
       ],
       cancelled: [],
     }
@@ -133,8 +146,8 @@ describe('reading requests by hand', () => {
     } as const
     const get = { key: Buffer.from('b'), consistency: 0 } as const
     const inner = Buffer.concat([
-      OperationMessage.encode({ id: 1, timeoutMs: 0, request: { $case: 'put', value: put } }).finish(),
-      OperationMessage.encode({ id: 1, timeoutMs: 0, request: { $case: 'get', value: get } }).finish(),
+      OperationMessage.encode({ id: 1, timeoutMs: 0, ...unbounded, request: { $case: 'put', value: put } }).finish(),
+      OperationMessage.encode({ id: 1, timeoutMs: 0, ...unbounded, request: { $case: 'get', value: get } }).finish(),
     ])
     const wire = Buffer.concat([Buffer.from([0x12, inner.length]), inner])
     const [read] = readSessionRequest(wire).operations
@@ -162,7 +175,12 @@ describe('reading requests by hand', () => {
     const wire = encoded({
       observedHlc: 1n,
       operations: [
-        { id: 1, timeoutMs: 1, request: { $case: 'get', value: { key: Buffer.from('kk'), consistency: 1 } } },
+        {
+          id: 1,
+          timeoutMs: 1,
+          ...unbounded,
+          request: { $case: 'get', value: { key: Buffer.from('kk'), consistency: 1 } },
+        },
       ],
       cancelled: [],
     })
@@ -176,7 +194,12 @@ describe('reading requests by hand', () => {
     const wire = encoded({
       observedHlc: 0n,
       operations: [
-        { id: 1, timeoutMs: 1, request: { $case: 'get', value: { key: Buffer.from('kk'), consistency: 1 } } },
+        {
+          id: 1,
+          timeoutMs: 1,
+          ...unbounded,
+          request: { $case: 'get', value: { key: Buffer.from('kk'), consistency: 1 } },
+        },
       ],
       cancelled: [],
     })

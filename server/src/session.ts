@@ -10,7 +10,7 @@ import { reportBug, type ServiceContext } from './service-context.js'
 import { OperationTable, type SessionOperation } from './session-operation.js'
 import { readSessionRequest, type SessionBatch } from './session-request.js'
 import { giveUpAfterMs } from './unary.js'
-import { checkKey, checkTtl, checkValue, parseConsistency } from './validation.js'
+import { checkKey, checkStampBound, checkTtl, checkValue, parseConsistency } from './validation.js'
 import { WireError } from './wire-reader.js'
 
 /** A session with its messages left as bytes: see session-request.ts and result-writer.ts. */
@@ -25,6 +25,8 @@ function kindOf(operation: SessionOperation): OperationKind {
 function check(operation: SessionOperation): void {
   if (operation.kind === 'nothing') throw invalidArgument('request', 'must be one of get, put, delete')
   checkKey(operation.key)
+  checkStampBound('stamp_above_ms', operation.stampAboveMs)
+  checkStampBound('stamp_limit_ms', operation.stampLimitMs)
   if (operation.kind === 'put') {
     checkValue(operation.value)
     checkTtl(operation.ttlMs)
@@ -119,14 +121,14 @@ export class Session {
 
   #start(operation: SessionOperation, nowMs: number): void {
     const { id } = operation
-    // Only what was put into the table may be taken out of it: a second operation with the same id must not be.
-    if (this.#inFlight.get(id) !== undefined) {
-      this.#refuse(operation, invalidArgument('id', `${id} is in flight on this session already`))
-      return
-    }
     if (this.#inFlight.size >= limits.sessionOpsMax) {
       const message = `${limits.sessionOpsMax} operations are in flight on this session`
       this.#refuse(operation, new KvError('overloaded', message, { outcome: 'not-applied' }))
+      return
+    }
+    // Only what was put into the table may be taken out of it: a second operation with the same id must not be.
+    if (this.#inFlight.get(id) !== undefined) {
+      this.#refuse(operation, invalidArgument('id', `${id} is in flight on this session already`))
       return
     }
     operation.deadlineMs = nowMs + giveUpAfterMs(operation.timeoutMs)

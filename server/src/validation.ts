@@ -1,4 +1,5 @@
 import { invalidArgument, limits } from '@quorumkv/internal/base'
+import { hlcMsMax } from '@quorumkv/internal/hlc'
 import type { Consistency } from '@quorumkv/internal/replication'
 import type { ScanRequest } from '@quorumkv/proto/kv/v1/kv'
 
@@ -59,4 +60,9 @@ export function checkScan(request: ScanRequest): CheckedScan {
 /** A caller's time, bounded: nobody waits longer than the limit, and 0 is the default. */
 export function clampTimeoutMs(timeoutMs: number): number {
   return timeoutMs === 0 ? limits.requestTimeoutMs : Math.min(timeoutMs, limits.requestTimeoutMsMax)
+}
+
+/** Unix milliseconds that a stamp can hold; 0: no bound. */
+export function checkStampBound(field: string, ms: number): void {
+  if (ms > hlcMsMax) throw invalidArgument(field, `must be below 2^48 milliseconds, got ${ms}`)
 }
