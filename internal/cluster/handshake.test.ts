@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Address, ClusterId, Epoch, Incarnation, NodeId } from '../base/index.js'
 import type { Topology } from '../slots/index.js'
+import { differingSettings } from './differing-settings.js'
 import { helloOf, judgeHello, type LocalNode } from './handshake.js'
 
 const nothingMet = { met: [], unmet: [] }
@@ -73,4 +74,15 @@ test.each([
 ])('a hello with %s is refused', (_, change) => {
   const hello = { ...helloOf(b, undefined, nothingMet), ...change }
   expect(judgeHello(a, undefined, hello)).toMatchObject({ kind: 'refused', code: 'protocol' })
+})
+
+test('settings that differ from those of the founding are named, with what is in force', () => {
+  const ours = cluster('1', a, b)
+  expect(differingSettings(a, ours)).toEqual([])
+  const changed = { ...a, weight: 9, address: 'elsewhere:1' as Address, virtualNodes: 10 }
+  expect(differingSettings(changed, ours)).toEqual([
+    { setting: 'virtualNodes', given: 10, inForce: 150 },
+    { setting: 'weight', given: 9, inForce: 1 },
+    { setting: 'address', given: 'elsewhere:1', inForce: 'a:1' },
+  ])
 })

@@ -25,6 +25,7 @@ import { type Member, type SlotTable, type Topology, validateTopology } from '..
 import { readDocument, type SnapshotInfo, writeDocument, writeIdentity } from '../store/index.js'
 import type { DialerHandlers } from './dialer.js'
 import { Dialers } from './dialers.js'
+import { differingSettings } from './differing-settings.js'
 import { Founding } from './founding.js'
 import { helloOf, judgeHello, type LocalNode } from './handshake.js'
 import { hex, localIdentity } from './identity.js'
@@ -120,6 +121,9 @@ class CoreNode implements Node {
     const founder = { id: this.id, incarnation: this.#incarnation, address, zone, weight }
     this.#local = { ...founder, life: this.#life, replication, virtualNodes }
     if (topology !== undefined) {
+      for (const facts of differingSettings(this.#local, topology)) {
+        log.warn('a setting differs from the topology, which is in force', facts)
+      }
       this.#startServing()
       return
     }
@@ -238,8 +242,6 @@ class CoreNode implements Node {
     this.#work.add(guarded)
   }
 
-  // --- becoming a member
-
   #announce(): void {
     const hello = this.#hello()
     for (const links of [this.#dialers.links(), this.#inbound.links()]) {
@@ -305,8 +307,6 @@ class CoreNode implements Node {
     await writeDocument(this.#options.disk, topologyDocument, encodeTopology(topology))
     if (this.#serving.adopt(topology)) this.#dialMembers(topology)
   }
-
-  // --- talking to others
 
   #dialerHandlers(address: Address): DialerHandlers {
     let remote: NodeId | undefined

@@ -3,7 +3,7 @@
 // and stops them all on Ctrl-C. The nodes run in process groups of their own, so that a Ctrl-C in the terminal reaches
 // this program only, and each node gets exactly one signal.
 import { spawn, spawnSync } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -22,14 +22,16 @@ let stopping = false
 function startNode(index) {
   const id = `n${index + 1}`
   const logPath = join(data, `${id}.log`)
-  const log = openSync(logPath, 'w', 0o600)
+  // The log of an earlier run may tell of a crash, or belong to a node that still runs.
+  const log = openSync(logPath, 'a', 0o600)
+  const logStart = fstatSync(log).size
   const flags = ['--id', id, '--addr', addresses[index], '--peers', addresses.join(','), '--data-dir', join(data, id)]
   const child = spawn(process.execPath, [bin('kv-server'), ...flags, '--log-format', 'json'], {
     stdio: ['ignore', log, log],
     detached: true,
   })
   closeSync(log)
-  const node = { id, address: addresses[index], logPath, child, exit: undefined }
+  const node = { id, address: addresses[index], logPath, logStart, child, exit: undefined }
   node.exited = new Promise((resolve) => {
     child.on('exit', (code, signal) => {
       node.exit = code ?? signal
@@ -39,8 +41,8 @@ function startNode(index) {
   nodes.push(node)
 }
 
-function isReady({ logPath }) {
-  return /"msg":"ready"/.test(readFileSync(logPath, 'utf8'))
+function isReady({ logPath, logStart }) {
+  return readFileSync(logPath).subarray(logStart).includes('"msg":"ready"')
 }
 
 async function waitUntilReady() {
