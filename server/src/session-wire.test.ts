@@ -1,3 +1,4 @@
+import { limits } from '@quorumkv/internal/base'
 import { hlcFromBigint } from '@quorumkv/internal/hlc'
 import {
   type Consistency,
@@ -108,6 +109,16 @@ describe('reading requests by hand', () => {
         expect(summary(readSessionRequest(wire))).toEqual(expected(SessionRequest.decode(wire)))
       }),
     )
+  })
+
+  it('refuses a message of more operations or cancels than a session may have in flight', () => {
+    const empty = Buffer.from([(2 << 3) | 2, 0])
+    const cancel = Buffer.from([3 << 3, 1])
+    for (const item of [empty, cancel]) {
+      const most = Buffer.concat(Array<Buffer>(limits.sessionOpsMax).fill(item))
+      expect(() => readSessionRequest(most)).not.toThrow()
+      expect(() => readSessionRequest(Buffer.concat([most, item]))).toThrow(WireError)
+    }
   })
 
   it('passes over fields that it does not know, of every encoding', () => {
