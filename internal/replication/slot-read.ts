@@ -46,8 +46,9 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
   #done = false
   #stretch: SlotStretch | undefined
   /** Write-backs that must still succeed before the reply, and those that may still answer. */
-  #repairsNeeded = new Map<StoredRecord, { needed: number; pending: number }>()
-  #repairs: { record: StoredRecord }[] = []
+  readonly #repairsNeeded = new Map<StoredRecord, { needed: number; pending: number }>()
+  /** What each write-back carries, by its number. */
+  readonly #repairs: StoredRecord[] = []
 
   constructor(
     context: OperationContext,
@@ -98,7 +99,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
   /** From a write-back; `position` numbers the repairs. Who has something newer counts as having it. */
   writeReplied(position: number, reply: WriteReply): void {
     if (this.#done) return
-    const { record } = this.#repairs[position]!
+    const record = this.#repairs[position]!
     const repair = this.#repairsNeeded.get(record)
     if (repair === undefined) return
     repair.pending--
@@ -167,7 +168,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     const up = lacking.filter((member) => this.#routing.replicas[member]!.up)
     this.#repairsNeeded.set(record, { needed, pending: up.length })
     for (const member of up) {
-      this.#repairs.push({ record })
+      this.#repairs.push(record)
       this.#routing.replicas[member]!.write(record, false, this, this.#repairs.length - 1)
     }
   }
