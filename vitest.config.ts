@@ -42,7 +42,7 @@ export default defineConfig({
         30_000,
       ),
       project('sim', ['tests/sim/**/*.test.ts'], 120_000),
-      project('crash', ['tests/crash/**/*.test.ts'], 600_000),
+      project('crash', ['tests/crash/**/*.test.ts'], process.env['KV_CRASH'] === 'long' ? 3_600_000 : 120_000),
       project('e2e', ['tests/e2e/**/*.test.ts'], 120_000),
     ],
   },
