@@ -1,8 +1,10 @@
-import { limits, type Slot } from '../base/index.js'
+import { KvError, limits, type Slot } from '../base/index.js'
 import type { Version } from '../hlc/index.js'
 import { encodedRecordBytes, type StoredRecord } from '../record/index.js'
 import type { WriteAheadLog } from '../wal/index.js'
 import { Applier, checkRecord, PendingCommit } from './commit.js'
+import { diskFailure } from './disk-failure.js'
+import type { LostSlots } from './lost-slots.js'
 import type { Recovered } from './recovery.js'
 import { Snapshots } from './snapshots.js'
 import type {
@@ -23,6 +25,7 @@ export class DurableStore implements Store {
   readonly #log: WriteAheadLog
   readonly #applier: Applier
   readonly #snapshots: Snapshots
+  readonly #lost: LostSlots
   #upkeepScheduled = false
   #closing: Promise<void> | undefined
 
@@ -31,6 +34,7 @@ export class DurableStore implements Store {
     this.#options = options
     this.#table = table
     this.#log = log
+    this.#lost = recovered.lost
     const applier = new Applier(table, highest, options.clock, sequence)
     this.#applier = applier
     const source = { table, log, sequence: () => applier.sequence, highest: () => highest.version }
@@ -80,6 +84,23 @@ export class DurableStore implements Store {
     return this.#table.digest(slot)
   }
 
+  isLost(slot: Slot): boolean {
+    return this.#lost.has(slot)
+  }
+
+  lostSlots(): readonly Slot[] {
+    return this.#lost.list()
+  }
+
+  async refilled(slots: readonly Slot[]): Promise<void> {
+    if (this.#closing !== undefined) throw new KvError('closed', 'the store is closed')
+    try {
+      await this.#lost.refilled(slots)
+    } catch (error) {
+      throw diskFailure(error, this.#log, 'the list of lost slots')
+    }
+  }
+
   snapshot(): Promise<SnapshotInfo> {
     return this.#snapshots.snapshot()
   }
@@ -94,6 +115,7 @@ export class DurableStore implements Store {
       lastSequence: this.#log.lastSequence,
       snapshotSequence: this.#snapshots.newestSequence,
       readOnly: this.#log.readOnly,
+      lostSlots: this.#lost.count,
     }
   }
 
@@ -104,6 +126,7 @@ export class DurableStore implements Store {
 
   async #close(): Promise<void> {
     await this.#snapshots.stop()
+    await this.#lost.idle()
     await this.#log.close()
   }
 

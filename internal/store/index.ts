@@ -1,5 +1,6 @@
 export { readDocument, writeDocument } from './durable-file.js'
 export { type Identity, readIdentity, writeIdentity } from './identity.js'
+export { readLostSlots, writeLostSlots } from './lost-slots.js'
 export { openStore } from './open.js'
 export {
   carryOutRepair,

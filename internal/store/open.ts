@@ -43,6 +43,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       snapshotSequence: snapshot?.sequence ?? 0,
       tookMs: Math.round(clock.monotonicMs() - startedMs),
     })
+    if (recovered.lost.count > 0) {
+      // Whether another replica has what is missing is not known here.
+      const advice =
+        'replicas elsewhere refill them; where there is none, "kv-server repair --accept-loss" goes on without them'
+      log.warn('slots of this store are lost: it has no say in them', { slots: recovered.lost.count, advice })
+    }
     return new DurableStore(options, wal, recovered)
   } catch (error) {
     if (error instanceof DiskError) throw new FatalError('disk-failed', error.message, error)

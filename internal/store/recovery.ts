@@ -12,6 +12,7 @@ import {
   type WalOptions,
 } from '../wal/index.js'
 import { Highest } from './highest.js'
+import { LostSlots, readLostSlots } from './lost-slots.js'
 import { readManifest } from './manifest.js'
 import { listSnapshots, setAsideSnapshot, snapshotDirectory, snapshotPath } from './snapshot-files.js'
 import { readSnapshot } from './snapshot-reader.js'
@@ -33,6 +34,7 @@ export interface Recovered {
   readonly replayedBytes: number
   /** The document that says that data must be here exists. */
   readonly hasManifest: boolean
+  readonly lost: LostSlots
 }
 
 interface Loaded {
@@ -55,6 +57,7 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   await disk.makeDirectory(snapshotDirectory)
   await syncDirectory(disk, '.')
   const hasManifest = await readManifest(disk, options)
+  const lost = new LostSlots(disk, await readLostSlots(disk))
   const headers = await listSegments(walOptions)
   const sequences = await listSnapshots(disk)
   checkPresent(hasManifest, headers, sequences)
@@ -77,7 +80,7 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   if (!hasManifest && tail.lastSequence > 0) throw missing('store', 'the document that belongs to a log')
   // Only now: had the older generation not been enough, the next start should find what this one found.
   for (const sequence of loaded.damaged) await setAsideSnapshot(disk, sequence)
-  return { table, highest, tail, snapshot, generations, sequence: applied, replayedBytes, hasManifest }
+  return { table, highest, tail, snapshot, generations, sequence: applied, replayedBytes, hasManifest, lost }
 }
 
 function missing(path: string, expected: string): FatalError {

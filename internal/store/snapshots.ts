@@ -2,6 +2,7 @@ import { FatalError, KvError } from '../base/index.js'
 import { DiskError, type Timer } from '../env/index.js'
 import type { Version } from '../hlc/index.js'
 import type { WriteAheadLog } from '../wal/index.js'
+import { diskFailure } from './disk-failure.js'
 import type { Recovered } from './recovery.js'
 import { removeSnapshotsExcept, setAsideSnapshot, takeSnapshot } from './snapshot-files.js'
 import type { SnapshotInfo, StoreOptions } from './store.js'
@@ -150,10 +151,7 @@ export class Snapshots {
     }
     if (error instanceof DiskError && error.code === 'full') {
       this.#notBeforeMs = this.#options.clock.monotonicMs() + retryMs
-      return new KvError('read-only', 'the disk has no room for a snapshot', { cause: error })
     }
-    const fatal = error instanceof DiskError ? new FatalError('disk-failed', error.message, error) : error
-    this.#source.log.abandon(fatal instanceof Error ? fatal : new Error(String(fatal)))
-    return new KvError('unavailable', 'the disk of this node failed while it took a snapshot', { cause: error })
+    return diskFailure(error, this.#source.log, 'a snapshot')
   }
 }

@@ -45,6 +45,8 @@ export interface StoreStatistics {
   readonly lastSequence: number
   readonly snapshotSequence: number
   readonly readOnly: boolean
+  /** Slots of which something may be missing: see `Store.isLost`. */
+  readonly lostSlots: number
 }
 
 /** Sizes that the simulator and tests make small; what is left out is as in `limits`. */
@@ -94,6 +96,20 @@ export interface Store {
   scanSlot(slot: Slot, visit: (record: StoredRecord) => void): void
   /** XOR of 64-bit record hashes over key and version: equal for equal contents, whatever the order of writes. */
   digest(slot: Slot): Digest
+  /**
+   * Whether records of this slot that were once acknowledged here may be missing, because the disk has lost them.
+   * Reads and commits work as in any other slot; but what is absent here, or old, says nothing: who asks this store as
+   * one of a key's replicas must not count it as a voter until the slot has been refilled.
+   */
+  isLost(slot: Slot): boolean
+  /** All slots that are lost, in order. */
+  lostSlots(): readonly Slot[]
+  /**
+   * These slots are whole again: everything that this store may lack has been committed to it. Resolves when that is
+   * durable, and only then `isLost` says so; slots that are not lost count as done. Rejects with KvError: `read-only`
+   * where the disk has no room for it, `closed`, `unavailable`.
+   */
+  refilled(slots: readonly Slot[]): Promise<void>
   snapshot(): Promise<SnapshotInfo>
   statistics(): StoreStatistics
   /** Waits for what was committed, then closes the files. Idempotent. */
