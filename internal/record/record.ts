@@ -15,7 +15,7 @@ export interface StoredRecord extends Version {
 }
 
 /** Whether a reader sees a value in it. */
-export function isLive(record: StoredRecord, nowMs: number): boolean {
+export function isLive(record: Pick<StoredRecord, 'tombstone' | 'expiresAtMs'>, nowMs: number): boolean {
   return !record.tombstone && (record.expiresAtMs === 0 || record.expiresAtMs > nowMs)
 }
 

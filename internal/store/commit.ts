@@ -1,11 +1,10 @@
 import { invalidArgument, type KvError, limits } from '../base/index.js'
 import type { Clock } from '../env/index.js'
-import { compareVersions, type Version } from '../hlc/index.js'
-import { compareRecords, isLive, type StoredRecord } from '../record/index.js'
+import { isLive, type StoredRecord } from '../record/index.js'
 import type { Appended } from '../wal/index.js'
 import type { Highest } from './highest.js'
 import type { CommitResult } from './store.js'
-import type { Table } from './table.js'
+import { type MergeOutcome, Met, type Table } from './table.js'
 
 /** Throws KvError `invalid-argument` for a record that the formats on disk cannot hold. */
 export function checkRecord(record: StoredRecord): void {
@@ -21,15 +20,15 @@ export function checkRecord(record: StoredRecord): void {
   }
 }
 
-function versionOf(record: Version): Version {
-  return { hi: record.hi, lo: record.lo, node: record.node }
-}
+/** The result of every record that nothing was known of before. */
+const created: CommitResult = Object.freeze({ applied: true, seen: undefined, existed: false, previous: undefined })
 
 /** Puts durable records into the table and says what became of them. */
 export class Applier {
   readonly table: Table
   readonly highest: Highest
   readonly #clock: Clock
+  readonly #met: Met = new Met()
   /** The last group of the log that is in the table. */
   sequence: number
 
@@ -45,36 +44,29 @@ export class Applier {
    * it must be logged.
    */
   alreadySettled(record: StoredRecord): CommitResult | undefined {
-    const seen = this.table.getVersion(record.key)
-    if (seen === undefined) return undefined
-    const order = compareVersions(record, seen)
-    if (order !== 0) return order > 0 ? undefined : refused(seen)
-    const full = compareRecords(record, this.table.get(record.key)!)
-    return full > 0 ? undefined : unmoved(full, seen)
+    const outcome = this.table.wouldMerge(record, this.#met)
+    return outcome === 'applied' ? undefined : unmoved(outcome, this.#met)
   }
 
-  apply(record: StoredRecord, wantPrevious: boolean): CommitResult {
+  /** Puts a durable record into the table. `nowMs`: the wall clock, which says whether what it replaced was live. */
+  apply(record: StoredRecord, wantPrevious: boolean, nowMs: number): CommitResult {
+    const met = this.#met
     this.highest.raise(record)
-    const stored = this.table.get(record.key)
-    if (stored === undefined) {
-      this.table.merge(record)
-      return { applied: true, seen: undefined, existed: false, previous: undefined }
-    }
-    const order = compareRecords(record, stored)
-    if (order <= 0) return unmoved(order, versionOf(stored))
-    this.table.merge(record)
-    const existed = isLive(stored, this.#clock.wallMs())
-    return { applied: true, seen: versionOf(stored), existed, previous: wantPrevious ? stored : undefined }
+    const outcome = this.table.merge(record, met, wantPrevious)
+    if (outcome !== 'applied') return unmoved(outcome, met)
+    if (!met.found) return created
+    return { applied: true, seen: met.version, existed: isLive(met, nowMs), previous: met.previous }
+  }
+
+  /** The wall clock, read once for all records of a commit. */
+  wallMs(): number {
+    return this.#clock.wallMs()
   }
 }
 
 /** The stored record is not lower. The very same counts as applied; what it once replaced is not known any more. */
-function unmoved(order: number, seen: Version): CommitResult {
-  return order === 0 ? { applied: true, seen, existed: false, previous: undefined } : refused(seen)
-}
-
-function refused(seen: Version): CommitResult {
-  return { applied: false, seen, existed: false, previous: undefined }
+function unmoved(outcome: MergeOutcome, met: Met): CommitResult {
+  return { applied: outcome === 'same', seen: met.version, existed: false, previous: undefined }
 }
 
 /** One call of `commit`, from the log's point of view. Results that are known before are kept in `results`. */
@@ -105,11 +97,13 @@ export class PendingCommit implements Appended {
   }
 
   durable(sequence: number): void {
+    const applier = this.#applier
     const results = this.#results
+    const nowMs = applier.wallMs()
     for (let i = 0; i < results.length; i++) {
-      results[i] ??= this.#applier.apply(this.#records[i]!, this.#wantPrevious?.[i] === true)
+      results[i] ??= applier.apply(this.#records[i]!, this.#wantPrevious?.[i] === true, nowMs)
     }
-    this.#applier.sequence = sequence
+    applier.sequence = sequence
     this.#resolve(results as readonly CommitResult[])
   }
 

@@ -6,7 +6,7 @@ import { compareVersions, type Version } from '../hlc/index.js'
 import { compareRecords, type StoredRecord } from '../record/index.js'
 import { Arena } from './arena.js'
 import type { Digest } from './store.js'
-import { Table } from './table.js'
+import { Met, Table } from './table.js'
 
 const text = new TextEncoder()
 
@@ -153,12 +153,15 @@ const arbitraryRecord: fc.Arbitrary<StoredRecord> = fc
   }))
 
 type Step =
-  | { do: 'merge'; record: StoredRecord }
+  | { do: 'merge'; record: StoredRecord; wantPrevious: boolean }
   | { do: 'remove'; record: StoredRecord; stored: boolean }
   | { do: 'compact'; budget: number }
 
 const arbitraryStep: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('merge' as const), record: arbitraryRecord }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constant('merge' as const), record: arbitraryRecord, wantPrevious: fc.boolean() }),
+  },
   {
     weight: 3,
     arbitrary: fc.record({ do: fc.constant('remove' as const), record: arbitraryRecord, stored: fc.boolean() }),
@@ -169,6 +172,23 @@ const arbitraryStep: fc.Arbitrary<Step> = fc.oneof(
   },
 )
 
+const met = new Met()
+
+/** `merge` does what the model does, says what it replaced, and has been foretold by `wouldMerge`. */
+function mergeInto(table: Table, model: Model, given: StoredRecord, wantPrevious: boolean): void {
+  const stored = model.records.get(keyText(given.key))
+  const expected = model.merge(given)
+  const seen = stored && { ...hlc(stored), tombstone: stored.tombstone, expiresAtMs: stored.expiresAtMs }
+  const seenNow = (): unknown =>
+    met.found ? { ...met.version, tombstone: met.tombstone, expiresAtMs: met.expiresAtMs } : undefined
+  expect([table.wouldMerge(given, met), met.previous]).toEqual([expected, undefined])
+  expect(seenNow()).toEqual(seen)
+  expect(table.merge(given, met, wantPrevious)).toBe(expected)
+  expect(seenNow()).toEqual(seen)
+  const previous = expected === 'applied' && wantPrevious ? stored : undefined
+  if (!isSame(met.previous, previous)) expect(plain(met.previous)).toEqual(previous)
+}
+
 function run(step: Step, table: Table, model: Model): void {
   if (step.do === 'compact') {
     table.compactStep(step.budget)
@@ -176,9 +196,7 @@ function run(step: Step, table: Table, model: Model): void {
   }
   const { key } = step.record
   if (step.do === 'merge') {
-    const outcome = table.merge(step.record)
-    const expected = model.merge(step.record)
-    if (outcome !== expected) expect(outcome).toBe(expected)
+    mergeInto(table, model, step.record, step.wantPrevious)
   } else {
     const version = step.stored ? (table.getVersion(key) ?? step.record) : step.record
     const removed = table.remove(key, version)

@@ -23,6 +23,7 @@ import {
 } from './table-index.js'
 import {
   copyRecord,
+  expiryAt,
   hasKey,
   headerWords,
   isDeadAt,
@@ -42,6 +43,28 @@ const tagMask: number = 2 ** tagBits - 1
 export type MergeOutcome = 'applied' | 'same' | 'stale'
 
 /**
+ * What `merge` met under the key before it changed anything. Made once and filled again by every merge, so that to
+ * tell costs no object; what is to be kept must be taken out before the next merge.
+ */
+export class Met {
+  /** Whether there was a record. If not, the other fields say nothing. */
+  found = false
+  hi = 0
+  lo = 0
+  node = 0
+  tombstone = false
+  /** Unix milliseconds; 0: never. */
+  expiresAtMs = 0
+  /** A copy of the record that was replaced, where it was asked for. */
+  previous: StoredRecord | undefined = undefined
+
+  /** The version of what was met, to keep. */
+  get version(): Version {
+    return { hi: this.hi, lo: this.lo, node: this.node }
+  }
+}
+
+/**
  * All records of a node, in memory. Each slot has a hash index in one typed array (`table-index.ts`); the records lie
  * in chunks that all slots share (`arena.ts`, `table-layout.ts`). No object stands for a record, so there is nothing
  * for the garbage collector to walk, and the number of records is bounded by memory alone. What was measured, and
@@ -58,6 +81,8 @@ export class Table {
   readonly #digestHi: Uint32Array = new Uint32Array(slotCount)
   readonly #digestLo: Uint32Array = new Uint32Array(slotCount)
   readonly #hash: Hash64 = { hi: 0, lo: 0 }
+  /** For callers who do not ask what was met. */
+  readonly #met: Met = new Met()
   #records = 0
   #tombstones = 0
   #indexBytes = 0
@@ -89,8 +114,7 @@ export class Table {
     const index = this.#indexes[slotOfHash(hash)]!
     const cell = this.#find(index, hash & tagMask, key, true)
     if (cell < 0) return undefined
-    const chunk = chunkAt(index, cell)
-    return copyRecord(this.#arena.words[chunk]!, this.#arena.bytes[chunk]!, wordAt(index, cell), this.#slab)
+    return this.#copy(chunkAt(index, cell), wordAt(index, cell))
   }
 
   /** The version of a key's record, tombstones and expired ones included. */
@@ -106,9 +130,10 @@ export class Table {
 
   /**
    * Stores a copy of the record unless the stored one is at least as high by `compareRecords`: `same` when they are
-   * equal in version, tombstone, expiry and value, `stale` when the stored one is higher.
+   * equal in version, tombstone, expiry and value, `stale` when the stored one is higher. In the one lookup that this
+   * takes, `met` is told what was there; `wantPrevious` also copies what is replaced.
    */
-  merge(record: StoredRecord): MergeOutcome {
+  merge(record: StoredRecord, met: Met = this.#met, wantPrevious = false): MergeOutcome {
     const { key, value } = record
     assert(this.#scans === 0, 'a table must not change while it is scanned')
     assert(key.length > 0 && key.length <= limits.keyBytesMax, 'key length out of bounds')
@@ -118,15 +143,32 @@ export class Table {
     const index = this.#indexes[slot]!
     const cell = this.#find(index, hash & tagMask, key)
     if (cell < 0) {
+      met.found = false
+      met.previous = undefined
       this.#insert(slot, hash & tagMask, record)
       return 'applied'
     }
     const chunk = chunkAt(index, cell)
     const at = wordAt(index, cell)
-    const order = this.#compareWithStored(record, chunk, at)
+    const order = this.#compareWithStored(record, chunk, at, met)
     if (order <= 0) return order === 0 ? 'same' : 'stale'
+    if (wantPrevious) met.previous = this.#copy(chunk, at)
     this.#replace(slot, cell, record, chunk, at)
     return 'applied'
+  }
+
+  /** What `merge` would do and meet now. Changes nothing, copies nothing. */
+  wouldMerge(record: StoredRecord, met: Met = this.#met): MergeOutcome {
+    const hash = murmur3_32(record.key)
+    const index = this.#indexes[slotOfHash(hash)]!
+    const cell = this.#find(index, hash & tagMask, record.key)
+    if (cell < 0) {
+      met.found = false
+      met.previous = undefined
+      return 'applied'
+    }
+    const order = this.#compareWithStored(record, chunkAt(index, cell), wordAt(index, cell), met)
+    return order > 0 ? 'applied' : order === 0 ? 'same' : 'stale'
   }
 
   /**
@@ -258,10 +300,21 @@ export class Table {
     this.#digestLo[slot]! ^= hash.lo
   }
 
-  /** `compareRecords(record, stored)`, without making the stored record where the versions differ. */
-  #compareWithStored(record: StoredRecord, chunk: number, at: number): number {
+  #copy(chunk: number, at: number): StoredRecord {
+    return copyRecord(this.#arena.words[chunk]!, this.#arena.bytes[chunk]!, at, this.#slab)
+  }
+
+  /** `compareRecords(record, stored)`, without making the stored record where the versions differ; tells `met`. */
+  #compareWithStored(record: StoredRecord, chunk: number, at: number, met: Met): number {
     const words = this.#arena.words[chunk]!
-    const byVersion = record.hi - words[at + 2]! || record.lo - words[at + 3]! || record.node - words[at + 4]!
+    met.found = true
+    met.hi = words[at + 2]!
+    met.lo = words[at + 3]!
+    met.node = words[at + 4]!
+    met.tombstone = isTombstoneAt(words, at)
+    met.expiresAtMs = expiryAt(words, at)
+    met.previous = undefined
+    const byVersion = record.hi - met.hi || record.lo - met.lo || record.node - met.node
     return byVersion !== 0 ? byVersion : compareRecords(record, viewRecord(words, this.#arena.bytes[chunk]!, at))
   }
 
