@@ -1,12 +1,9 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FatalError, type FatalReason } from '@quorumkv/internal/base'
 import { afterAll, describe, expect, it } from 'vitest'
 import { openDataDirectory } from './data-directory.js'
-import { eventually } from './services.test-support.js'
 
 const root = mkdtempSync(join(tmpdir(), 'kv-directory-'))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -52,7 +49,7 @@ describe('data directory', () => {
     expect(reason).toBe('usage')
     expect(message).toContain(path)
     expect(message).toContain('thesis.tex')
-    expect(() => statSync(join(path, 'LOCK'))).toThrow('ENOENT')
+    expect(readdirSync(path)).toEqual(['thesis.tex'])
   })
 
   it('that has lost its identity is corrupt, not new', async () => {
@@ -90,79 +87,5 @@ describe('data directory', () => {
       chmodSync(path, 0o500)
     }
     expect(await refusal(path)).toEqual(['usage', expect.stringContaining(path)])
-  })
-})
-
-describe('lock of a data directory', () => {
-  it('a second opening is refused and names the holder; after the first has closed it succeeds', async () => {
-    const path = fresh()
-    const first = await openDataDirectory(path)
-    expect(await refusal(path)).toEqual(['in-use', expect.stringContaining(`process ${process.pid}`)])
-    first.close()
-    ;(await openDataDirectory(path)).close()
-  })
-
-  it('holds through another name of the same directory', async () => {
-    const path = fresh()
-    const first = await openDataDirectory(path)
-    const alias = fresh()
-    symlinkSync(path, alias)
-    expect((await refusal(alias))[0]).toBe('in-use')
-    first.close()
-  })
-
-  it('a holder that lives where its socket is not seen still holds, until it is gone', async () => {
-    const path = fresh()
-    ;(await openDataDirectory(path)).close()
-    const holder = spawn('sleep', ['60'])
-    try {
-      const directory = await openDataDirectory(path)
-      const mine = JSON.parse(readFileSync(join(path, 'LOCK'), 'utf8'))
-      directory.close()
-      const stat = readFileSync(`/proc/${holder.pid}/stat`, 'utf8')
-      const startTicks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
-      const write = (fields: object): void => {
-        writeFileSync(join(path, 'LOCK'), `${JSON.stringify({ ...mine, pid: holder.pid, startTicks, ...fields })}\n`)
-      }
-      write({})
-      expect(await refusal(path)).toEqual(['in-use', expect.stringContaining(`process ${holder.pid}`)])
-      for (const stale of [{ startTicks: '1' }, { bootId: 'before the restart' }]) {
-        write(stale)
-        ;(await openDataDirectory(path)).close()
-      }
-      write({})
-      holder.kill('SIGKILL')
-      await once(holder, 'exit')
-      ;(await openDataDirectory(path)).close()
-    } finally {
-      holder.kill('SIGKILL')
-    }
-  })
-
-  it('a killed holder whose parent has not asked for its status holds nothing', async () => {
-    const path = fresh()
-    const directory = await openDataDirectory(path)
-    const mine = JSON.parse(readFileSync(join(path, 'LOCK'), 'utf8'))
-    directory.close()
-    // The shell becomes a program that never waits for the child that it was given.
-    const parent = spawn('sh', ['-c', 'sleep 0.05 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] })
-    try {
-      const [line] = (await once(parent.stdout, 'data')) as [Buffer]
-      const pid = Number(line.toString())
-      const fields = (): string[] => readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')
-      const startTicks = fields()[21]
-      await eventually('the child is a zombie', () => fields()[2] === 'Z')
-      writeFileSync(join(path, 'LOCK'), `${JSON.stringify({ ...mine, pid, startTicks })}\n`)
-      ;(await openDataDirectory(path)).close()
-    } finally {
-      parent.kill('SIGKILL')
-    }
-  })
-
-  it.each(['', '{"pid":', '{"pid":1}\n', 'no\n'])('a lock file that holds %j holds nobody', async (text) => {
-    const path = fresh()
-    mkdirSync(path)
-    writeFileSync(join(path, 'LOCK'), text)
-    ;(await openDataDirectory(path)).close()
   })
 })

@@ -1,7 +1,7 @@
-import { mkdirSync, readdirSync, type Stats, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { FatalError } from '@quorumkv/internal/base'
-import { type DirectoryLock, lockDirectory, lockFileName } from './directory-lock.js'
+import { type DirectoryLock, lockDirectory, lockName } from './directory-lock.js'
 
 /** The first and the second thing that a node writes (FORMAT.md, "Data directory"): the marks of a directory of ours. */
 const identityName = 'identity'
@@ -9,7 +9,7 @@ const storeName = 'store'
 
 /** What may lie in a directory that no node has used yet: our own first steps, and what mkfs makes. */
 function isNeutral(name: string): boolean {
-  return name === lockFileName || name === 'lost+found' || name.endsWith('.tmp')
+  return name === lockName || name === 'lost+found' || name.endsWith('.tmp')
 }
 
 function unusable(path: string, error: unknown): FatalError {
@@ -31,17 +31,15 @@ function makePath(path: string): void {
   }
 }
 
-function makeDirectory(path: string): Stats {
-  let stats: Stats
+function makeDirectory(path: string): void {
+  let isDirectory: boolean
   try {
     makePath(path)
-    stats = statSync(path)
+    isDirectory = statSync(path).isDirectory()
   } catch (error) {
     throw unusable(path, error)
   }
-  if (!stats.isDirectory())
-    throw new FatalError('usage', `cannot use the data directory ${path}: it is not a directory`)
-  return stats
+  if (!isDirectory) throw new FatalError('usage', `cannot use the data directory ${path}: it is not a directory`)
 }
 
 /** Somebody's home directory, named by mistake, must not be filled with segments, let alone be cleaned up. */
@@ -82,21 +80,13 @@ export interface DataDirectory {
  */
 export async function openDataDirectory(name: string): Promise<DataDirectory> {
   const path = resolve(name)
-  const stats = makeDirectory(path)
+  makeDirectory(path)
   refuseForeign(path)
   let lock: DirectoryLock
   try {
-    lock = await lockDirectory(path, stats)
+    lock = await lockDirectory(path)
   } catch (error) {
     throw error instanceof FatalError ? error : unusable(path, error)
   }
-  let open = true
-  return {
-    path,
-    close: () => {
-      if (!open) return
-      open = false
-      lock.release()
-    },
-  }
+  return { path, close: () => lock.release() }
 }

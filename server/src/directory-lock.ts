@@ -1,142 +1,227 @@
-import { readFileSync, readlinkSync, rmSync, type Stats, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:net'
+import { randomBytes } from 'node:crypto'
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { FatalError } from '@quorumkv/internal/base'
-import { z } from 'zod'
+import {
+  describeHolder,
+  formatHolder,
+  type Holder,
+  hasCode,
+  isShared,
+  mayLiveElsewhere,
+  parseHolder,
+  readHolder,
+  thisHolder,
+} from './lock-holder.js'
 
-export const lockFileName = 'LOCK'
+/** The directory, inside a data directory, of what this file writes. */
+export const lockName = 'LOCK'
+const holderName = 'holder'
+const socketSuffix = '.sock'
+const unfinishedSuffix = '.tmp'
 
-/** Names a process for good: a pid alone is used again, by others and after a restart of the machine. */
-const holderSchema = z.strictObject({
-  pid: z.number().int().positive(),
-  bootId: z.string(),
-  startTicks: z.string(),
-  pidNamespace: z.string(),
-})
-type Holder = z.infer<typeof holderSchema>
+/** How long a process whose socket still takes connections may take to answer, or to die if it has been killed. */
+const answerWaitMs = 2_000
+/** How long the first among several that start at once waits for the others to withdraw. */
+const contestMs = 5_000
+/** An answer is some hundred bytes. */
+const answerBytesMax = 4_096
 
-function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
-}
+/** What a socket told about the process behind it. */
+type Finding =
+  /** No process listens, and none ever will: the name is used once, and was not there before it listened. */
+  | { readonly kind: 'dead' }
+  /** It went away while it was asked. */
+  | { readonly kind: 'leaving' }
+  | { readonly kind: 'starting'; readonly holder: Holder }
+  /** It has the directory; or it gives no answer, and must be taken to have it. */
+  | { readonly kind: 'holding'; readonly holder: Holder | undefined }
 
-/** Reads what only Linux has; empty elsewhere, where the pid alone must do. */
-function readIfThere(read: () => string): string {
-  try {
-    return read()
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ESRCH', 'EACCES')) return ''
-    throw error
-  }
-}
-
-/** When the process started, in ticks since boot; empty if there is no such process, or only its exit status. */
-function startTicksOf(pid: number): string {
-  const stat = readIfThere(() => readFileSync(`/proc/${pid}/stat`, 'utf8'))
-  // The name of the program, in parentheses, may itself contain spaces and parentheses. Behind it: fields 3, 4, 5, …
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const state = fields[0]
-  return state === 'Z' || state === 'X' ? '' : (fields[19] ?? '')
-}
-
-function thisProcess(): Holder {
-  return {
-    pid: process.pid,
-    bootId: readIfThere(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')).trim(),
-    startTicks: startTicksOf(process.pid),
-    pidNamespace: readIfThere(() => readlinkSync('/proc/self/ns/pid')),
-  }
-}
-
-function readHolder(path: string): Holder | undefined {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined
-    throw error
-  }
-  // A holder that was killed while it wrote leaves half a file: it holds nothing any more.
-  if (!text.endsWith('\n')) return undefined
-  try {
-    return holderSchema.parse(JSON.parse(text))
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined
-    throw error
-  }
-}
-
-function isAlive(holder: Holder, self: Holder): boolean {
-  if (holder.bootId !== self.bootId || holder.pidNamespace !== self.pidNamespace) return false
-  if (holder.pid === self.pid && holder.startTicks === self.startTicks) return false
-  if (self.startTicks !== '') return startTicksOf(holder.pid) === holder.startTicks
-  try {
-    process.kill(holder.pid, 0)
-    return true
-  } catch (error) {
-    return !hasCode(error, 'ESRCH')
-  }
-}
-
-/** How long a holder whose socket is gone may take to be gone itself: it has been killed, most likely. */
-const dyingWaitMs = 1_000
-
-async function outlives(holder: Holder, self: Holder): Promise<boolean> {
-  const endMs = performance.now() + dyingWaitMs
-  while (isAlive(holder, self)) {
-    if (performance.now() > endMs) return true
-    await setTimeout(20)
-  }
-  return false
-}
-
-/** Binds an abstract socket: the kernel lets one process have the name, and takes it back however that process ends. */
-function claimName(name: string): Promise<Server | undefined> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.destroy())
-    server.once('error', (error) => {
-      if (hasCode(error, 'EADDRINUSE')) resolve(undefined)
-      else reject(error)
+/** Asks the process behind a socket who it is. Always resolves, in time. */
+function ask(path: string): Promise<Finding> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    let text = ''
+    const settle = (finding: Finding): void => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve(finding)
+    }
+    const timer = globalThis.setTimeout(() => settle({ kind: 'holding', holder: undefined }), answerWaitMs)
+    socket.setEncoding('utf8')
+    socket.on('error', (error) => {
+      if (hasCode(error, 'ECONNREFUSED')) settle({ kind: 'dead' })
+      else if (hasCode(error, 'ENOENT', 'ECONNRESET', 'EPIPE')) settle({ kind: 'leaving' })
+      // Only a refusal proves that nobody is there: not a full queue, not a lack of rights.
+      else settle({ kind: 'holding', holder: undefined })
     })
-    server.listen({ path: name }, () => resolve(server.unref()))
+    socket.on('data', (chunk: string) => {
+      text += chunk
+      if (text.length > answerBytesMax) settle({ kind: 'holding', holder: undefined })
+    })
+    socket.on('end', () => {
+      const answer = parseHolder(text)
+      if (answer === undefined) settle({ kind: 'leaving' })
+      else settle({ kind: answer.owns ? 'holding' : 'starting', holder: answer })
+    })
   })
 }
 
-function inUse(directory: string, holder: Holder | undefined): FatalError {
-  const who = holder === undefined ? 'another process' : `process ${holder.pid}`
-  return new FatalError('in-use', `the data directory ${directory} is in use by ${who}`)
+function unsupported(directory: string, error: unknown): unknown {
+  if (!hasCode(error, 'EOPNOTSUPP', 'ENOTSUP', 'EPERM', 'EINVAL', 'ENOSYS')) return error
+  const why = error instanceof Error ? error.message : String(error)
+  return new FatalError(
+    'usage',
+    `cannot use the data directory ${directory}: its file system takes no sockets (${why}), and without one nothing ` +
+      'would keep a second process out; name a directory on another file system',
+    error,
+  )
+}
+
+/** The socket of this process in the lock directory, and what it knows about the others there. */
+class Claim {
+  readonly #directory: string
+  readonly #descriptor: number
+  /** The lock directory by way of its descriptor: whatever its path, that fits the 108 bytes of a socket's address. */
+  readonly #base: string
+  readonly #name: string = randomBytes(12).toString('hex') + socketSuffix
+  readonly #server: Server
+  #owns = false
+  #released = false
+
+  constructor(directory: string) {
+    this.#directory = directory
+    const path = join(directory, lockName)
+    try {
+      mkdirSync(path, 0o700)
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST')) throw error
+    }
+    this.#descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+    const short = `/proc/self/fd/${this.#descriptor}`
+    this.#base = existsSync(short) ? short : path
+    this.#server = createServer((socket) => {
+      // Whoever asks may go away before it is told, which is nothing to us.
+      socket.on('error', () => socket.destroy())
+      socket.end(formatHolder(thisHolder(this.#owns)), () => socket.destroy())
+    })
+  }
+
+  /** Listens, and only then takes a name that others look for: a refusal at that name proves a death. */
+  async show(): Promise<void> {
+    const unfinished = this.#at(this.#name + unfinishedSuffix)
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', (error) => reject(unsupported(this.#directory, error)))
+      this.#server.listen({ path: unfinished }, resolve)
+    })
+    // What fails from here on is a connection that could not be taken: who asked sees a process that does not answer.
+    this.#server.on('error', () => undefined).unref()
+    try {
+      chmodSync(unfinished, 0o600)
+      renameSync(unfinished, this.#at(this.#name))
+    } catch (error) {
+      // An owner sweeps out what has no final name yet.
+      throw hasCode(error, 'ENOENT') ? this.#inUse(undefined) : error
+    }
+  }
+
+  /**
+   * Resolves when no other living process is seen. Each is seen before it looks, so of two the later sees the earlier,
+   * and never can both be alone. Of those that start at once, the one with the lowest name waits for the others to
+   * withdraw. Rejects with FatalError `in-use`.
+   */
+  async contest(): Promise<void> {
+    const endMs = performance.now() + contestMs
+    for (;;) {
+      const names = readdirSync(this.#base).filter((name) => name.endsWith(socketSuffix) && name !== this.#name)
+      const findings = await Promise.all(names.map((name) => ask(this.#at(name))))
+      const late = performance.now() > endMs
+      let alone = true
+      for (const [i, finding] of findings.entries()) {
+        const name = names[i]!
+        if (finding.kind === 'holding') throw this.#inUse(finding.holder)
+        if (finding.kind === 'dead') rmSync(this.#at(name), { force: true })
+        else alone = false
+        if (finding.kind === 'starting' && (late || name < this.#name)) throw this.#inUse(finding.holder)
+      }
+      if (alone) return
+      if (late) throw this.#inUse(undefined)
+      await setTimeout(5 + Math.random() * 20)
+    }
+  }
+
+  /** Takes the directory, unless its last holder may live on another machine, where no socket reaches. */
+  take(): void {
+    const path = this.#at(holderName)
+    const last = readHolder(path)
+    if (last !== undefined && mayLiveElsewhere(last, thisHolder(true)) && isShared(this.#directory)) {
+      throw new FatalError(
+        'in-use',
+        `the data directory ${this.#directory} was last used by ${describeHolder(last)}, which has not signed off, ` +
+          'and lies on a file system that other machines can use too; make sure that the process has ended, then ' +
+          `remove ${join(this.#directory, lockName, holderName)}`,
+      )
+    }
+    for (const name of readdirSync(this.#base)) {
+      if (name.endsWith(unfinishedSuffix)) rmSync(this.#at(name), { force: true })
+    }
+    writeFileSync(path, formatHolder(thisHolder(true)), { mode: 0o600 })
+    this.#owns = true
+  }
+
+  release(): void {
+    if (this.#released) return
+    this.#released = true
+    if (this.#owns) rmSync(this.#at(holderName), { force: true })
+    // First the name: a living process must not be found dead.
+    rmSync(this.#at(this.#name), { force: true })
+    this.#server.close(() => closeSync(this.#descriptor))
+  }
+
+  #at(name: string): string {
+    return join(this.#base, name)
+  }
+
+  #inUse(holder: Holder | undefined): FatalError {
+    const who = describeHolder(holder ?? readHolder(this.#at(holderName)))
+    return new FatalError('in-use', `the data directory ${this.#directory} is in use by ${who}`)
+  }
 }
 
 /** Keeps every other process out of a data directory. */
 export interface DirectoryLock {
+  /** Lets others have the directory, at once. Idempotent. */
   release(): void
 }
 
 /**
- * Locks a directory for this process. Node has no flock, so there are two locks: an abstract Unix socket named after
- * the directory's device and inode, which no crash leaves behind, and, because those names are seen in one network
- * namespace only, a file that names the holder. Rejects with FatalError `in-use`, naming the holder's pid.
+ * Locks a directory for this process, against all others on the same kernel, in whatever container they are. Node has no
+ * flock; what the kernel takes back however a process ends, and what is seen through every mount of a directory, is a
+ * listening Unix socket in it. Rejects with FatalError: `in-use`, naming the holder where it is known; `usage` where the
+ * file system takes no sockets; and with the system's errors. The decision: docs/adr/0018-directory-lock.md.
  */
-export async function lockDirectory(directory: string, stats: Stats): Promise<DirectoryLock> {
-  const path = join(directory, lockFileName)
-  const self = thisProcess()
-  const socket = process.platform === 'linux' ? await claimName(`\0quorumkv-data-${stats.dev}-${stats.ino}`) : undefined
-  const holder = readHolder(path)
-  if (process.platform === 'linux' && socket === undefined) throw inUse(directory, holder)
-  if (holder !== undefined && (await outlives(holder, self))) {
-    socket?.close()
-    throw inUse(directory, holder)
-  }
+export async function lockDirectory(directory: string): Promise<DirectoryLock> {
+  const claim = new Claim(directory)
   try {
-    writeFileSync(path, `${JSON.stringify(self)}\n`, { mode: 0o600 })
+    await claim.show()
+    await claim.contest()
+    claim.take()
+    return claim
   } catch (error) {
-    socket?.close()
+    claim.release()
     throw error
-  }
-  return {
-    release: () => {
-      rmSync(path, { force: true })
-      socket?.close()
-    },
   }
 }

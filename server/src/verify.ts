@@ -1,12 +1,12 @@
-import { readdirSync, readFileSync, type Stats, statSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { readdirSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { exitStatus, FatalError } from '@quorumkv/internal/base'
 import { decodeTopology } from '@quorumkv/internal/cluster'
 import type { Disk } from '@quorumkv/internal/env'
 import { NodeDisk } from '@quorumkv/internal/env-node'
 import { type DirectorySurvey, type DocumentCheck, type Finding, surveyDirectory } from '@quorumkv/internal/store'
 import { Command, CommanderError } from 'commander'
-import { type DirectoryLock, lockDirectory, lockFileName } from './directory-lock.js'
+import { type DirectoryLock, lockDirectory } from './directory-lock.js'
 
 /** What commands on a stopped node write to; each text ends with a line end. */
 export interface Output {
@@ -36,27 +36,15 @@ function unusable(path: string, why: string, cause?: unknown): FatalError {
   return new FatalError('usage', `cannot use the data directory ${path}: ${why}`, cause)
 }
 
-function checkDirectory(path: string): Stats {
-  let stats: Stats
+function checkDirectory(path: string): void {
   let names: string[]
   try {
-    stats = statSync(path)
     names = readdirSync(path)
   } catch (error) {
     throw unusable(path, error instanceof Error ? error.message : String(error), error)
   }
   // A directory that was named by mistake does not get so much as a lock.
   if (!marks.some((name) => names.includes(name))) throw unusable(path, 'no node has ever used it')
-  return stats
-}
-
-function contentsIfThere(path: string): Uint8Array | undefined {
-  try {
-    return readFileSync(path)
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-    throw error
-  }
 }
 
 /**
@@ -65,13 +53,10 @@ function contentsIfThere(path: string): Uint8Array | undefined {
  */
 export async function withStoppedNode<T>(dataDir: string, work: (path: string, disk: Disk) => Promise<T>): Promise<T> {
   const path = resolve(dataDir)
-  const stats = checkDirectory(path)
-  const lockPath = join(path, lockFileName)
-  // A node that was killed left its lock behind, and whoever only looks leaves everything as it was.
-  const left = contentsIfThere(lockPath)
+  checkDirectory(path)
   let lock: DirectoryLock
   try {
-    lock = await lockDirectory(path, stats)
+    lock = await lockDirectory(path)
   } catch (error) {
     if (error instanceof FatalError) throw error
     throw unusable(path, error instanceof Error ? error.message : String(error), error)
@@ -80,7 +65,6 @@ export async function withStoppedNode<T>(dataDir: string, work: (path: string, d
     return await work(path, new NodeDisk(path))
   } finally {
     lock.release()
-    if (left !== undefined) writeFileSync(lockPath, left, { mode: 0o600 })
   }
 }
 
