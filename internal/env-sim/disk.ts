@@ -92,10 +92,13 @@ export class SimDisk {
     this.faults.recount(allocatedBelow(this.#root))
   }
 
-  /** Another drive that holds what this one would after a power cut now. This one goes on undisturbed. */
-  crashClone(policy: CrashPolicy): SimDisk {
+  /**
+   * Another drive that holds what this one would after a power cut now. This one goes on undisturbed. `scheduler`: of
+   * the world that the clone is for (`SimWorld.crashClone`).
+   */
+  crashClone(policy: CrashPolicy, scheduler: Scheduler = this.#scheduler): SimDisk {
     const random = this.#random.fork(`clone/${this.#clones++}`)
-    const clone = new SimDisk(this.#scheduler, random, this.#latency)
+    const clone = new SimDisk(scheduler, random, this.#latency)
     clone.#root = this.#root.afterCrash(policy, random)
     clone.faults.recount(allocatedBelow(clone.#root))
     return clone

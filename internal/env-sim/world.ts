@@ -1,6 +1,7 @@
 import { assert } from '../base/index.js'
 import { SimMachineClock } from './clock.js'
 import { type DiskLatency, SimDisk } from './disk.js'
+import type { CrashPolicy } from './disk-image.js'
 import { type NetworkOptions, SimNetwork } from './network.js'
 import { type Seed, SimRandom } from './random.js'
 import { nobody, type ObservedEvent, Scheduler } from './scheduler.js'
@@ -81,6 +82,11 @@ export class SimWorld {
     })
     this.#processes.set(name, created)
     return created
+  }
+
+  /** A drive for a process of this world that holds what `drive`, which may be of another, would after a power cut now. */
+  crashClone(drive: SimDisk, policy: CrashPolicy): SimDisk {
+    return drive.crashClone(policy, this.#scheduler)
   }
 
   /** All processes, in the order in which they were made. */
