@@ -2,8 +2,7 @@ import { FatalError } from '@quorumkv/internal/base'
 import { type CrashPolicy, type SimDisk, SimRandom, SimWorld } from '@quorumkv/internal/env-sim'
 import { compareRecords, type StoredRecord } from '@quorumkv/internal/record'
 import { readIdentity, surveyDirectory } from '@quorumkv/internal/store'
-import { afterAll, expect, test } from 'vitest'
-import { put } from '../../internal/store/fixture.conformance.js'
+import { expect, test } from 'vitest'
 import { contentsOf } from '../../internal/store/model.conformance.js'
 import { environmentNumber, longForm, Report, seed } from './report.js'
 import { type CrashPoint, documentName, readNumber, WatchedStore, Workload } from './workload.js'
@@ -62,8 +61,7 @@ class Survivor {
     const written = new Map(before)
     const way = this.#random.pick(['write', 'write', 'write', 'snapshot', 'nothing'])
     if (way !== 'nothing') {
-      const records = [put('key-1', 2 ** 31, 'again'), put(`later-${this.#random.below(100)}`, 2 ** 31)]
-      for (const record of records) {
+      for (const record of this.#workload.laterRecords(2 ** 31)) {
         await sim.settle(sim.store.commit([record]))
         written.set(new TextDecoder('latin1').decode(record.key), record)
       }
@@ -131,8 +129,5 @@ test('the power may go at every change of the disk: acknowledged stays, and noth
     if (!longForm && number >= 6 && Date.now() - startedMs > shortFormMs) break
     await survive(number)
   }
-})
-
-afterAll(() => {
-  expect(report.figure('torn tails'), 'a run without a torn tail has shown little').toBeGreaterThan(0)
+  if (workloads >= 6) expect(report.figure('torn tails'), 'without a torn tail little was shown').toBeGreaterThan(0)
 })

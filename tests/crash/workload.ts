@@ -49,6 +49,10 @@ type PendingPoint = Pick<CrashPoint, 'change' | 'path' | 'images'>
 
 /** Events whose acknowledgements a background sync must have covered by now, with room for a busy disk. */
 const intervalSlackMs = 25
+
+function uniformRecord(key: number, stamp: number): StoredRecord {
+  return put(`key-${10 + key}`, stamp, `value ${String(stamp).padStart(10, '0')}`)
+}
 const stepsMax = 45
 
 /**
@@ -64,6 +68,11 @@ export class Workload {
   readonly sim: WatchedStore
   readonly #random: SimRandom
   readonly #policies: readonly CrashPolicy[]
+  /**
+   * All records are alike in length: where several frames were unsynced and the first is lost, what is written in its
+   * place ends just where the next one starts.
+   */
+  readonly #uniform: boolean
   readonly #fsyncIntervalMs = 5
   #event = 0
   /** Every event's time, to know what an interval sync must have covered. */
@@ -85,6 +94,7 @@ export class Workload {
     this.#policies = policies
     this.#random = new SimRandom(`${seed}/load`)
     this.fsync = this.#random.pick(['always', 'always', 'always', 'always', 'interval', 'never'])
+    this.#uniform = this.fsync !== 'always' && this.#random.chance(0.5)
     const watcher: DiskWatcher = {
       beginning: (change, path) => this.#beginning(change, path),
       changed: (change, path) => this.#changed(change, path),
@@ -131,7 +141,8 @@ export class Workload {
   }
 
   async #commit(): Promise<void> {
-    const records = Array.from({ length: 1 + this.#random.below(this.#random.pick([1, 2, 6])) }, () => this.#record())
+    const most = this.#uniform ? 1 : this.#random.pick([1, 2, 6])
+    const records = Array.from({ length: 1 + this.#random.below(most) }, () => this.#record())
     const committed = this.model.commit(this.sim.store, records)
     if (this.#random.chance(0.6)) await this.sim.settle(committed)
   }
@@ -205,7 +216,14 @@ export class Workload {
     this.#recovering = undefined
   }
 
+  /** One record for a key that may be there and one for another, above all others. */
+  laterRecords(stamp: number): readonly StoredRecord[] {
+    if (this.#uniform) return [uniformRecord(0, stamp), uniformRecord(80, stamp)]
+    return [put('key-1', stamp, 'again'), put('later', stamp)]
+  }
+
   #record(): StoredRecord {
+    if (this.#uniform) return uniformRecord(this.#random.below(14), ++this.#stamp)
     const key = `key-${this.#random.below(14)}`
     // One in eight comes late: lower than what may be there already, and above everything of its own key or not.
     const stamp =
