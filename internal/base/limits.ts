@@ -77,6 +77,10 @@ export const limits = {
   recoveryReportMs: 1_000,
   /** Bytes of records that the table may move in one slice of compaction. */
   compactionSliceBytes: 262_144,
+  /** Where something can expire, the store looks so often for what has. */
+  expiryIntervalMs: 1_000,
+  /** Expired values that the store takes away, or stale traces of them that it passes over, in one slice. */
+  expirySliceRecords: 512,
   /** Payload of one document (identity, topology). */
   documentBytesMax: 1_048_576,
   /** Entries and bytes of one page of a scan. */

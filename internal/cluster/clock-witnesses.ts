@@ -33,4 +33,9 @@ export class ClockWitnesses {
     for (const offsetMs of this.#offsetsMs.values()) if (localMs > offsetMs) ahead++
     return ahead * 2 > this.#offsetsMs.size
   }
+
+  /** Whether others have been heard, and most of them do not say that this node's wall clock is ahead. */
+  bearOutLocal(): boolean {
+    return this.#offsetsMs.size > 0 && !this.localIsAhead()
+  }
 }

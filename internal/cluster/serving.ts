@@ -37,6 +37,8 @@ export class Serving {
     const member = topology.members.find(({ id }) => id === self)
     assert(member !== undefined, 'a node serves only a topology that it belongs to')
     const { disk, clock, log } = options
+    const witnesses = new ClockWitnesses(clock, options.maxClockDriftMs)
+    const alone = topology.members.length === 1
     const store = await openStore({
       disk,
       clock,
@@ -47,9 +49,11 @@ export class Serving {
       fsyncIntervalMs: options.fsyncIntervalMs,
       snapshotIntervalMs: options.snapshotIntervalMs,
       snapshotWalBytes: options.snapshotWalBytes,
+      // Late by what two clocks may differ, so that nobody whose clock is in order still shows what goes here; and not
+      // at all while the others say that this clock is not in order, or have not been heard yet.
+      purgeTimeMs: () => (alone || witnesses.bearOutLocal() ? clock.wallMs() - options.maxClockDriftMs : 0),
       onFatal: options.onFatal,
     })
-    const witnesses = new ClockWitnesses(clock, options.maxClockDriftMs)
     try {
       const { highestVersion: startAbove } = store
       const { onFatal, maxClockDriftMs: maxDriftMs } = options

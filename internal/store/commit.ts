@@ -3,8 +3,9 @@ import type { Clock } from '../env/index.js'
 import { isLive, type StoredRecord } from '../record/index.js'
 import type { Appended } from '../wal/index.js'
 import type { Highest } from './highest.js'
+import { type MergeOutcome, Met } from './met.js'
 import type { CommitResult } from './store.js'
-import { type MergeOutcome, Met, type Table } from './table.js'
+import type { Table } from './table.js'
 
 /** Throws KvError `invalid-argument` for a record that the formats on disk cannot hold. */
 export function checkRecord(record: StoredRecord): void {

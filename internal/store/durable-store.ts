@@ -1,4 +1,5 @@
 import { KvError, limits, type Slot } from '../base/index.js'
+import type { Timer } from '../env/index.js'
 import type { Version } from '../hlc/index.js'
 import { encodedRecordBytes, type StoredRecord } from '../record/index.js'
 import type { WriteAheadLog } from '../wal/index.js'
@@ -27,6 +28,9 @@ export class DurableStore implements Store {
   readonly #snapshots: Snapshots
   readonly #lost: LostSlots
   #upkeepScheduled = false
+  #expiryTimer: Timer | undefined
+  /** There may be more expired values than the last slice has purged. */
+  #purging = false
   #closing: Promise<void> | undefined
 
   constructor(options: StoreOptions, log: WriteAheadLog, recovered: Recovered) {
@@ -39,6 +43,7 @@ export class DurableStore implements Store {
     this.#applier = applier
     const source = { table, log, sequence: () => applier.sequence, highest: () => highest.version }
     this.#snapshots = new Snapshots(options, source, recovered)
+    this.#armExpiry()
   }
 
   get highestVersion(): Version {
@@ -125,6 +130,7 @@ export class DurableStore implements Store {
   }
 
   async #close(): Promise<void> {
+    this.#expiryTimer?.cancel()
     await this.#snapshots.stop()
     await this.#lost.idle()
     await this.#log.close()
@@ -138,7 +144,25 @@ export class DurableStore implements Store {
       this.#upkeepScheduled = false
       if (this.#closing !== undefined) return
       this.#snapshots.logHasGrown()
-      if (this.#table.compactStep(limits.compactionSliceBytes)) this.#scheduleUpkeep()
+      const compacting = this.#table.compactStep(limits.compactionSliceBytes)
+      if (this.#purging) this.#purging = this.#table.expireStep(this.#purgeTimeMs(), limits.expirySliceRecords)
+      if (compacting || this.#purging) this.#scheduleUpkeep()
+      this.#armExpiry()
     })
+  }
+
+  /** Looks again for what has expired in a while: only where something can, so an idle store sets no timers. */
+  #armExpiry(): void {
+    const { clock, purgeTimeMs } = this.#options
+    if (purgeTimeMs === undefined || this.#expiryTimer !== undefined || !this.#table.hasExpiries) return
+    this.#expiryTimer = clock.setTimer(limits.expiryIntervalMs, () => {
+      this.#expiryTimer = undefined
+      this.#purging = true
+      this.#scheduleUpkeep()
+    })
+  }
+
+  #purgeTimeMs(): number {
+    return this.#options.purgeTimeMs?.() ?? 0
   }
 }

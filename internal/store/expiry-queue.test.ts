@@ -1,13 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { limits } from '../base/index.js'
-import { ExpiryQueue, entryTag, entryTick, expiryTick, passedTick, staleEntriesMax } from './expiry-queue.js'
+import { ExpiryQueue, expiryTick, passedTick, staleEntriesMax } from './expiry-queue.js'
 
 const furthestMs = 2 ** 48
 
 /** The records of a table, as far as the queue cares: by slot and name, a tag and an expiry. */
 class Records {
-  readonly queue: ExpiryQueue = new ExpiryQueue((slot, tag, tick) => this.find(slot, tag, tick).length > 0)
+  readonly queue: ExpiryQueue = new ExpiryQueue(this)
+  /** Names of what was purged and not asked for yet, in order. */
+  #purged: string[] = []
   readonly #slots = new Map<number, Map<string, { readonly tag: number; readonly expiresAtMs: number }>>()
 
   slot(slot: number): Map<string, { readonly tag: number; readonly expiresAtMs: number }> {
@@ -19,10 +21,22 @@ class Records {
     return records
   }
 
-  find(slot: number, tag: number, tick: number): string[] {
-    return [...this.slot(slot)]
-      .filter(([, each]) => each.tag === tag && expiryTick(each.expiresAtMs) === tick)
-      .map(([name]) => name)
+  holds(slot: number, tag: number, tick: number): boolean {
+    for (const each of this.slot(slot).values()) {
+      if (each.tag === tag && expiryTick(each.expiresAtMs) === tick) return true
+    }
+    return false
+  }
+
+  purge(slot: number, tag: number, tick: number): number {
+    const records = this.slot(slot)
+    const before = records.size
+    for (const [name, each] of records) {
+      if (each.tag !== tag || expiryTick(each.expiresAtMs) !== tick) continue
+      records.delete(name)
+      this.#purged.push(name)
+    }
+    return before - records.size
   }
 
   /** 0: it is deleted, or is written without an expiry. */
@@ -34,21 +48,16 @@ class Records {
     this.queue.changed(slot, tag, beforeMs, expiresAtMs)
   }
 
-  /** Takes everything that is due, and returns the names of what went. */
-  expire(nowMs: number): string[] {
-    const tick = passedTick(nowMs)
-    const gone: string[] = []
-    for (let slot = this.queue.dueSlot(tick); slot >= 0; slot = this.queue.dueSlot(tick)) {
-      const entry = this.queue.take(slot)
-      expect(entryTick(entry)).toBeLessThanOrEqual(tick)
-      for (const name of this.find(slot, entryTag(entry), entryTick(entry))) {
-        const { tag, expiresAtMs } = this.slot(slot).get(name)!
-        this.slot(slot).delete(name)
-        this.queue.changed(slot, tag, expiresAtMs, 0)
-        gone.push(name)
-      }
-    }
-    return gone.sort()
+  /** Takes everything that is due, and returns the names of what went, in order. */
+  expire(nowMs: number, budget = 7): string[] {
+    while (this.queue.step(nowMs, budget));
+    return this.purged()
+  }
+
+  purged(): string[] {
+    const purged = this.#purged
+    this.#purged = []
+    return purged
   }
 }
 
@@ -111,20 +120,19 @@ describe('the expiry queue', () => {
             const held = records.slot(each.slot).get(each.name)
             if (held !== undefined && expiryTick(held.expiresAtMs) <= passedTick(nowMs)) due.push(each.name)
           }
-          expect(records.expire(nowMs)).toEqual(due.sort())
+          expect(records.expire(nowMs).sort()).toEqual(due.sort())
         }
       }),
       { numRuns: 300 },
     )
   })
 
-  it('brings up the entries of one slot in the order of their expiries', () => {
+  it('brings up the records of one slot in the order of their expiries', () => {
     const records = new Records()
-    const random = fc.sample(fc.integer({ min: 1, max: 1e9 }), 500)
-    for (const [i, second] of random.entries()) records.write(5, `k${i}`, i, second * 1000)
-    const taken: number[] = []
-    while (records.queue.entries > 0) taken.push(entryTick(records.queue.take(records.queue.dueSlot(1e9))))
-    expect(taken).toEqual([...random].sort((a, b) => a - b))
+    const seconds = fc.sample(fc.integer({ min: 1, max: 1e9 }), 500)
+    for (const [i, second] of seconds.entries()) records.write(5, `${second} ${i}`, i, second * 1000)
+    const purged = records.expire(1e12).map((name) => Number.parseInt(name, 10))
+    expect(purged).toEqual([...seconds].sort((a, b) => a - b))
   })
 
   it('stays small while one key is overwritten a million times with another expiry each time', () => {
@@ -166,12 +174,29 @@ describe('the expiry queue', () => {
     expect([records.queue.entries, records.queue.bytes - before]).toEqual([0, 0])
   })
 
-  it('goes on with the next slot, and finds none that has nothing due', () => {
+  it('finds nothing in slots that have nothing due', () => {
     const records = new Records()
     for (const slot of [3, 4000]) for (let i = 0; i < 3; i++) records.write(slot, `${slot}/${i}`, i, 1000)
     records.write(100, 'later', 0, 9_000_000)
     expect(records.expire(1000)).toHaveLength(6)
-    expect(records.queue.dueSlot(passedTick(8_999_999))).toBe(-1)
-    expect(records.queue.dueSlot(passedTick(9_000_000))).toBe(100)
+    expect(records.expire(8_999_999)).toEqual([])
+    expect(records.expire(9_000_000)).toEqual(['later'])
+  })
+
+  it('works in steps of so many records, stale ones and the clearing of a slot included', () => {
+    const records = new Records()
+    const keys = 200
+    for (let i = 0; i < keys; i++) records.write(i % 20, `k${i}`, i, 1000)
+    for (let i = 0; i < keys; i += 2) records.write(i % 20, `k${i}`, i, 0)
+    let steps = 0
+    let purged = 0
+    for (let more = true; more; steps++) {
+      more = records.queue.step(1000, 10)
+      const count = records.purged().length
+      expect(count).toBeLessThanOrEqual(10)
+      purged += count
+    }
+    expect(purged).toBe(keys / 2)
+    expect(steps).toBeGreaterThanOrEqual(keys / 10)
   })
 })

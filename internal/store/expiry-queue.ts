@@ -26,16 +26,6 @@ export function passedTick(nowMs: number): number {
   return seconds <= fineTicks ? seconds : fineTicks + Math.floor((seconds - fineTicks) / coarseSeconds)
 }
 
-/** The tick of an entry that `take` has returned. */
-export function entryTick(entry: number): number {
-  return Math.floor(entry / tagRange)
-}
-
-/** The tag of an entry that `take` has returned. */
-export function entryTag(entry: number): number {
-  return entry % tagRange
-}
-
 /** Entries that a slot may have beyond twice its perishable records before it is cleared of stale ones. */
 export const staleEntriesMax = 32
 
@@ -44,14 +34,19 @@ const heapOverheadBytes = 550
 const capacityMin = 8
 const emptyHeap: Float64Array = new Float64Array(0)
 
-/** Whether a record with this tag whose value will go at this tick is in the slot. */
-export type HoldsPerishable = (slot: number, tag: number, tick: number) => boolean
+/** The records that the queue is about. A perishable one has a value and an expiry. */
+export interface PerishableRecords {
+  /** Whether the slot has a perishable record with this tag and tick. */
+  holds(slot: number, tag: number, tick: number): boolean
+  /** Takes the values of all of those away, and returns how many there were. */
+  purge(slot: number, tag: number, tick: number): number
+}
 
 /**
  * When which value expires: a binary min-heap per slot, all in typed arrays, 8 B per entry. It holds hashes, not
  * records, and is lazy: an entry stays when its record is overwritten or deleted, and is found stale when it comes up.
- * So a change costs a push at most, and deleting costs nothing. It must hold, and `holds` tells it, that every
- * perishable record (one with a value and an expiry) has an entry with its tag and tick; two may share one.
+ * So a change costs a push at most, and deleting costs nothing. Every perishable record has an entry with its tag
+ * and tick; two may share one.
  *
  * Stale entries are bounded: a slot with more entries than twice its perishable records and `staleEntriesMax` is
  * cleared of them, which looks up each different entry once and touches no other record of the slot. As at least as
@@ -59,7 +54,7 @@ export type HoldsPerishable = (slot: number, tag: number, tick: number) => boole
  * one slot, as when its index grows.
  */
 export class ExpiryQueue {
-  readonly #holds: HoldsPerishable
+  readonly #records: PerishableRecords
   readonly #heaps: Float64Array[] = []
   readonly #lengths: Uint32Array = new Uint32Array(slotCount)
   readonly #perishable: Uint32Array = new Uint32Array(slotCount)
@@ -70,8 +65,8 @@ export class ExpiryQueue {
   #entries = 0
   #heapBytes = 0
 
-  constructor(holds: HoldsPerishable) {
-    this.#holds = holds
+  constructor(records: PerishableRecords) {
+    this.#records = records
     for (let slot = 0; slot < slotCount; slot++) this.#heaps.push(emptyHeap)
   }
 
@@ -87,10 +82,9 @@ export class ExpiryQueue {
 
   /**
    * A record of this tag has changed, and the table already shows it: a value that would have expired at `beforeMs` has
-   * gone, and one that will expire at `afterMs` has come (0: there was or is none, or it never expires). Returns how
-   * many records it looked up, which is 0 unless the slot had to be cleared of stale entries.
+   * gone, and one that will expire at `afterMs` has come (0: there was or is none, or it never expires).
    */
-  changed(slot: number, tag: number, beforeMs: number, afterMs: number): number {
+  changed(slot: number, tag: number, beforeMs: number, afterMs: number): void {
     if (beforeMs !== 0) {
       assert(this.#perishable[slot]! > 0, 'more perishable records went than came')
       this.#perishable[slot]!--
@@ -101,12 +95,30 @@ export class ExpiryQueue {
       // Overwritten within one tick, as a busy key is: its entry serves on.
       if (beforeMs === 0 || expiryTick(beforeMs) !== tick) this.#push(slot, tick * tagRange + tag)
     }
-    if (this.#lengths[slot]! <= 2 * this.#perishable[slot]! + staleEntriesMax) return 0
-    return this.#clearStale(slot)
+    this.#boundStale(slot)
   }
 
-  /** A slot with an entry whose tick is not above this one, or -1. A slot is emptied of those before the next follows. */
-  dueSlot(tick: number): number {
+  /**
+   * Purges what has expired by `nowMs`, until about `budget` records have been looked up. True while there is more to
+   * do. It goes over when the last slot has to be cleared of stale entries, by the records of that one slot.
+   */
+  step(nowMs: number, budget: number): boolean {
+    assert(budget > 0, 'a step without a budget never ends')
+    const tick = passedTick(nowMs)
+    for (let left = budget; ; ) {
+      const slot = this.#dueSlot(tick)
+      if (slot < 0) return false
+      if (left <= 0) return true
+      const entry = this.#take(slot)
+      const purged = this.#records.purge(slot, tagOf(entry), tickOf(entry))
+      assert(purged <= this.#perishable[slot]!, 'more perishable records went than came')
+      this.#perishable[slot]! -= purged
+      left -= Math.max(1, purged) + this.#boundStale(slot)
+    }
+  }
+
+  /** A slot with an entry whose tick has passed, or -1. A slot is emptied of those before the next one follows. */
+  #dueSlot(tick: number): number {
     const bound = (tick + 1) * tagRange
     for (let i = 0; i < slotCount; i++) {
       if (this.#least[this.#cursor]! < bound) return this.#cursor
@@ -115,11 +127,10 @@ export class ExpiryQueue {
     return -1
   }
 
-  /** Takes the least entry of a slot that has one. Its records must go now: they have no other entry. */
-  take(slot: number): number {
+  /** Takes the least entry of a slot that has one. */
+  #take(slot: number): number {
     const heap = this.#heaps[slot]!
     const length = this.#lengths[slot]! - 1
-    assert(length >= 0, 'nothing to take')
     const least = heap[0]!
     this.#entries--
     this.#lengths[slot] = length
@@ -146,6 +157,11 @@ export class ExpiryQueue {
     this.#least[slot] = heap[0]!
   }
 
+  /** Returns how many records it looked up: 0 unless the slot had too many stale entries. */
+  #boundStale(slot: number): number {
+    return this.#lengths[slot]! <= 2 * this.#perishable[slot]! + staleEntriesMax ? 0 : this.#clearStale(slot)
+  }
+
   /** Keeps one entry for each tag and tick that a perishable record has. What is sorted is a heap. */
   #clearStale(slot: number): number {
     const heap = this.#heaps[slot]!
@@ -159,7 +175,7 @@ export class ExpiryQueue {
       if (entry === before) continue
       before = entry
       lookups++
-      if (this.#holds(slot, entryTag(entry), entryTick(entry))) heap[kept++] = entry
+      if (this.#records.holds(slot, tagOf(entry), tickOf(entry))) heap[kept++] = entry
     }
     this.#entries -= length - kept
     this.#lengths[slot] = kept
@@ -178,6 +194,14 @@ export class ExpiryQueue {
     this.#heaps[slot] = moved
     this.#heapBytes += heapBytes(moved) - heapBytes(heap)
   }
+}
+
+function tickOf(entry: number): number {
+  return Math.floor(entry / tagRange)
+}
+
+function tagOf(entry: number): number {
+  return entry % tagRange
 }
 
 function heapBytes(heap: Float64Array): number {

@@ -1,6 +1,7 @@
 export { readDocument, writeDocument } from './durable-file.js'
 export { type Identity, readIdentity, writeIdentity } from './identity.js'
 export { readLostSlots, writeLostSlots } from './lost-slots.js'
+export type { MergeOutcome } from './met.js'
 export { openStore } from './open.js'
 export {
   carryOutRepair,
@@ -23,7 +24,7 @@ export type {
   StoreStatistics,
   StoreTuning,
 } from './store.js'
-export { type MergeOutcome, Table } from './table.js'
+export { Table } from './table.js'
 export {
   type DirectorySurvey,
   type DocumentCheck,

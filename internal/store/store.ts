@@ -71,12 +71,19 @@ export interface StoreOptions {
   /** A snapshot is taken when the log has grown by so much since the last; 0: not by size. */
   readonly snapshotWalBytes: number
   readonly tuning?: StoreTuning
+  /**
+   * Unix milliseconds: values that have expired by then may be thrown away, since nobody shows them any more. Asked
+   * whenever there may be some; 0 while nobody knows. Left out: expired values are kept.
+   */
+  readonly purgeTimeMs?: () => number
   /** The disk failed for good: nothing is acknowledged any more, and the process must end. Called at most once. */
   readonly onFatal: (error: Error) => void
 }
 
 /**
- * The durable table of one node. Merging is by `compareRecords`, so records may come in any order, any number of
+ * The durable table of one node. An expired record loses its value some time after `purgeTimeMs` has passed its expiry:
+ * it is then a tombstone of the same version and expiry. That is not logged, because it follows from the record and
+ * the time; after a restart it is done again. Merging is by `compareRecords`, so records may come in any order, any number of
  * times. Reads see exactly what is durable (with `fsync: always`).
  */
 export interface Store {

@@ -54,6 +54,27 @@ export function expiryAt(words: Uint32Array, at: number): number {
   return (words[at]! & flagExpiry) === 0 ? 0 : words[at + headerWords]! + words[at + headerWords + 1]! * 2 ** 32
 }
 
+/** When the value at `at` expires, in Unix milliseconds; 0: never, or there is none. */
+export function valueExpiryAt(words: Uint32Array, at: number): number {
+  return isTombstoneAt(words, at) ? 0 : expiryAt(words, at)
+}
+
+/** When the record's value expires, in Unix milliseconds; 0: never, or there is none. */
+export function valueExpiryOf(record: StoredRecord): number {
+  return record.tombstone ? 0 : record.expiresAtMs
+}
+
+/** The words that are left of the record at `at` without its value. */
+export function tombstoneWordsAt(words: Uint32Array, at: number): number {
+  return keyWordAt(words, at) - at + ((keyLengthAt(words, at) + 3) >>> 2)
+}
+
+/** Makes a tombstone of the same version and expiry of the record at `at`, which has room for no more than that. */
+export function makeTombstone(words: Uint32Array, at: number): void {
+  words[at] = words[at]! | flagTombstone
+  words[at + 1] = 0
+}
+
 export function writeRecord(words: Uint32Array, bytes: Uint8Array, at: number, record: StoredRecord): void {
   const { key, value, expiresAtMs } = record
   words[at] = key.length | (record.tombstone ? flagTombstone : 0) | (expiresAtMs === 0 ? 0 : flagExpiry)

@@ -5,8 +5,9 @@ import { hash64, murmur3_32 } from '../hash/index.js'
 import { compareVersions, type Version } from '../hlc/index.js'
 import { compareRecords, type StoredRecord } from '../record/index.js'
 import { Arena } from './arena.js'
+import { Met } from './met.js'
 import type { Digest } from './store.js'
-import { Met, Table } from './table.js'
+import { Table } from './table.js'
 
 const text = new TextEncoder()
 

@@ -5,6 +5,8 @@ import { compareRecords, type StoredRecord } from '../record/index.js'
 import { slotCount, slotOfHash } from '../slots/index.js'
 import { Arena } from './arena.js'
 import { CopySlab } from './arena-slab.js'
+import { ExpiryQueue } from './expiry-queue.js'
+import { type MergeOutcome, Met } from './met.js'
 import type { Digest } from './store.js'
 import {
   chunkAt,
@@ -30,39 +32,16 @@ import {
   isTombstoneAt,
   keyLengthAt,
   keyWordAt,
-  markDead,
   recordWords,
   recordWordsAt,
+  valueExpiryAt,
+  valueExpiryOf,
   viewRecord,
   writeRecord,
 } from './table-layout.js'
+import { buryRecord, findPerishable, moveRecord, purgePerishable } from './table-moves.js'
 
 const tagMask: number = 2 ** tagBits - 1
-
-/** What `merge` did: stored the record; found the very same one; found a higher one. */
-export type MergeOutcome = 'applied' | 'same' | 'stale'
-
-/**
- * What `merge` met under the key before it changed anything. Made once and filled again by every merge, so that to
- * tell costs no object; what is to be kept must be taken out before the next merge.
- */
-export class Met {
-  /** Whether there was a record. If not, the other fields say nothing. */
-  found = false
-  hi = 0
-  lo = 0
-  node = 0
-  tombstone = false
-  /** Unix milliseconds; 0: never. */
-  expiresAtMs = 0
-  /** A copy of the record that was replaced, where it was asked for. */
-  previous: StoredRecord | undefined = undefined
-
-  /** The version of what was met, to keep. */
-  get version(): Version {
-    return { hi: this.hi, lo: this.lo, node: this.node }
-  }
-}
 
 /**
  * All records of a node, in memory. Each slot has a hash index in one typed array (`table-index.ts`); the records lie
@@ -71,7 +50,8 @@ export class Met {
  * what was rejected, is in docs/adr/0004-table-layout.md.
  *
  * A new record goes to the end of the open chunk; one that replaces a record of the same size takes its place;
- * otherwise the old one is marked dead where it lies, and `compactStep` wins its bytes back.
+ * otherwise the old one is marked dead where it lies, and `compactStep` wins its bytes back. `expireStep` leaves of an
+ * expired record what a delete would have left, its expiry included (docs/adr/0014-expiry-without-scans.md).
  */
 export class Table {
   readonly #arena: Arena
@@ -81,6 +61,7 @@ export class Table {
   readonly #digestHi: Uint32Array = new Uint32Array(slotCount)
   readonly #digestLo: Uint32Array = new Uint32Array(slotCount)
   readonly #hash: Hash64 = { hi: 0, lo: 0 }
+  readonly #expiries: ExpiryQueue
   /** For callers who do not ask what was met. */
   readonly #met: Met = new Met()
   #records = 0
@@ -92,9 +73,17 @@ export class Table {
   constructor(arena: Arena = new Arena()) {
     this.#arena = arena
     for (let slot = 0; slot < slotCount; slot++) this.#indexes.push(emptyIndex)
+    this.#expiries = new ExpiryQueue({
+      holds: (slot, tag, tick) => findPerishable(arena, this.#indexes[slot]!, tag, tick) >= 0,
+      purge: (slot, tag, tick) => {
+        const purged = purgePerishable(arena, this.#indexes[slot]!, tag, tick)
+        this.#tombstones += purged
+        return purged
+      },
+    })
   }
 
-  /** Records that are not tombstones, expired ones included. */
+  /** Records that are not tombstones, expired ones whose value is still there included. */
   get entries(): number {
     return this.#records - this.#tombstones
   }
@@ -103,9 +92,14 @@ export class Table {
     return this.#tombstones
   }
 
-  /** Memory held, in bytes: chunks (with what is dead, spare or not yet used in them) and indexes. */
+  /** Whether `expireStep` may ever have something to do with the records that there are. */
+  get hasExpiries(): boolean {
+    return this.#expiries.entries > 0
+  }
+
+  /** Memory held, in bytes: chunks (with what is dead, spare or not yet used in them), indexes and expiries. */
   get bytes(): number {
-    return this.#arena.heldBytes + this.#indexBytes + 3 * this.#counts.byteLength
+    return this.#arena.heldBytes + this.#indexBytes + 3 * this.#counts.byteLength + this.#expiries.bytes
   }
 
   /** The record of a key, tombstones and expired ones included. Its bytes are copies: the caller's. */
@@ -210,9 +204,11 @@ export class Table {
     this.#toggleDigest(slot, key, version.hi, version.lo, version.node)
     this.#records--
     if (isTombstoneAt(words, at)) this.#tombstones--
+    const beforeMs = valueExpiryAt(words, at)
     clearCell(index, cell)
     this.#resize(slot, --this.#counts[slot]!)
-    this.#bury(chunk, at)
+    buryRecord(this.#arena, chunk, at)
+    if (beforeMs !== 0) this.#expiries.changed(slot, hash & tagMask, beforeMs, 0)
     return true
   }
 
@@ -229,6 +225,16 @@ export class Table {
       left -= this.#compactNext()
     }
     return false
+  }
+
+  /**
+   * Makes tombstones of the same version and expiry of what has expired by `nowMs` (Unix milliseconds), until about
+   * `budget` records have been looked at; the values are dead bytes for `compactStep`. No digest changes, and merging
+   * agrees: a record is below its tombstone. True while there is more to do.
+   */
+  expireStep(nowMs: number, budget: number): boolean {
+    assert(this.#scans === 0, 'a table must not change while it is scanned')
+    return this.#expiries.step(nowMs, budget)
   }
 
   /** The cell of `key`, or -1. `willCopy`: all of the record will be read; touching it early saved get 10 % at 1 M records. */
@@ -251,6 +257,7 @@ export class Table {
     this.#toggleDigest(slot, record.key, record.hi, record.lo, record.node)
     this.#records++
     if (record.tombstone) this.#tombstones++
+    if (record.expiresAtMs !== 0) this.#expiries.changed(slot, tag, 0, valueExpiryOf(record))
   }
 
   #replace(slot: Slot, cell: number, record: StoredRecord, chunk: number, at: number): void {
@@ -259,13 +266,18 @@ export class Table {
     this.#toggleDigest(slot, record.key, record.hi, record.lo, record.node)
     if (isTombstoneAt(words, at)) this.#tombstones--
     if (record.tombstone) this.#tombstones++
+    const beforeMs = valueExpiryAt(words, at)
+    const index = this.#indexes[slot]!
+    const tag = tagAt(index, cell)
     if (recordWords(record) === recordWordsAt(words, at)) {
       writeRecord(words, this.#arena.bytes[chunk]!, at, record)
-      return
+    } else {
+      buryRecord(this.#arena, chunk, at)
+      this.#append(index, cell, tag, record)
     }
-    this.#bury(chunk, at)
-    const index = this.#indexes[slot]!
-    this.#append(index, cell, tagAt(index, cell), record)
+    if (beforeMs !== 0 || record.expiresAtMs !== 0) {
+      this.#expiries.changed(slot, tag, beforeMs, valueExpiryOf(record))
+    }
   }
 
   #append(index: SlotIndex, cell: number, tag: number, record: StoredRecord): void {
@@ -274,12 +286,6 @@ export class Table {
     const chunk = arena.allocatedChunk
     writeRecord(arena.words[chunk]!, arena.bytes[chunk]!, at, record)
     setCell(index, cell, tag, chunk, at)
-  }
-
-  #bury(chunk: number, at: number): void {
-    const words = this.#arena.words[chunk]!
-    markDead(words, at)
-    this.#arena.release(chunk, recordWordsAt(words, at))
   }
 
   #resize(slot: Slot, count: number): SlotIndex {
@@ -332,10 +338,7 @@ export class Table {
     const index = this.#indexes[slotOfHash(hash)]!
     const cell = findLocation(index, hash & tagMask, chunk, at)
     assert(cell >= 0, 'a record that is alive has a cell')
-    const to = arena.allocate(span)
-    arena.words[arena.allocatedChunk]!.set(words.subarray(at, at + span), to)
-    setCell(index, cell, hash & tagMask, arena.allocatedChunk, to)
-    this.#bury(chunk, at)
+    moveRecord(arena, index, cell, span)
     return span * 4
   }
 }
