@@ -1,20 +1,24 @@
-import { FatalError, limits } from '../base/index.js'
+import { FatalError } from '../base/index.js'
 import { decodeRecord, RecordFormatError, recordLengthAt } from '../record/index.js'
+import { slotOf } from '../slots/index.js'
 import {
   corruption,
   type DecodedSegmentHeader,
   type LogTail,
   listSegments,
   logDirectory,
+  replayedBytes,
   replayLog,
   segmentPath,
   syncDirectory,
   type WalOptions,
 } from '../wal/index.js'
 import { Highest } from './highest.js'
-import { LostSlots, readLostSlots } from './lost-slots.js'
+import { LostSlots, lostSlotsContents, normalizeSlots, readLostSlots, writeLostSlots } from './lost-slots.js'
 import { readManifest } from './manifest.js'
-import { listSnapshots, setAsideSnapshot, snapshotDirectory, snapshotPath } from './snapshot-files.js'
+import { RecoveryProgress } from './recovery-progress.js'
+import { salvage } from './salvage.js'
+import { listSnapshots, setAsideSnapshot, snapshotBytes, snapshotDirectory, snapshotPath } from './snapshot-files.js'
 import { readSnapshot } from './snapshot-reader.js'
 import type { SnapshotInfo, StoreOptions } from './store.js'
 import { Table } from './table.js'
@@ -24,10 +28,12 @@ export interface Recovered {
   readonly table: Table
   readonly highest: Highest
   readonly tail: LogTail
-  /** The snapshot that the table started from. */
+  /** The snapshot that the table started from; undefined: none, or several damaged ones. */
   readonly snapshot: SnapshotInfo | undefined
   /** Sequences of the snapshots that are kept, newest first, `snapshot` the first of them. */
   readonly generations: readonly number[]
+  /** Damaged snapshots without which the next start would find less: to be replaced by a fresh one soon. */
+  readonly rotten: readonly number[]
   /** The last group that is in the table. */
   readonly sequence: number
   /** Bytes of groups that had to be replayed behind the snapshot. */
@@ -41,15 +47,21 @@ interface Loaded {
   readonly table: Table
   readonly snapshot: SnapshotInfo | undefined
   readonly generations: readonly number[]
-  /** Snapshots that are damaged. */
+  /** The log is replayed behind this. */
+  readonly after: number
+  /** See `Salvaged`; undefined: everything behind `after` is missing in the table. */
+  readonly wholeSince: Float64Array | undefined
+  readonly lost: readonly number[]
+  /** Snapshots that are damaged, newest first. */
   readonly damaged: readonly number[]
 }
 
 /**
  * Brings back what the directory holds: the newest snapshot that reads back, then the log behind it. A rotten snapshot
- * is passed over for the older one and the longer log that is kept with it; where that does not reach either, it stops
- * with FatalError `corrupt`, because a store that has lost something must not answer as if it had not. Memory beyond
- * the table's is bounded by one chunk and one frame. Cuts nothing yet.
+ * is passed over for the older one and the longer log that is kept with it. Where no snapshot is whole and the log
+ * does not reach back to its beginning, every slot that is whole in one of them is brought back, and the others are
+ * lost: that is durable before the store opens for anybody. A damaged log stops it with FatalError `corrupt`, because
+ * nobody can tell of which slots a lost frame was. Memory beyond the table's is bounded by one chunk and one frame.
  */
 export async function recover(options: StoreOptions, walOptions: WalOptions): Promise<Recovered> {
   const { disk } = options
@@ -57,30 +69,41 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   await disk.makeDirectory(snapshotDirectory)
   await syncDirectory(disk, '.')
   const hasManifest = await readManifest(disk, options)
-  const lost = new LostSlots(disk, await readLostSlots(disk))
+  const lostBefore = await readLostSlots(disk)
   const headers = await listSegments(walOptions)
   const sequences = await listSnapshots(disk)
   checkPresent(hasManifest, headers, sequences)
   const highest = new Highest()
-  const progress = new Progress(options)
-  const loaded = await loadNewest(options, sequences, highest, progress)
-  const { table, snapshot, generations } = loaded
-  let applied = snapshot?.sequence ?? 0
-  let replayedBytes = 0
-  const tail = await replayLog(walOptions, headers, {
-    after: applied,
-    visit: (payload, records, sequence) => {
-      mergeAll(table, payload, records, highest)
-      table.compactStep(2 * payload.length)
-      applied = sequence
-      replayedBytes += payload.length
-      progress.report('log', sequence, table)
-    },
-  })
+  const progress = new RecoveryProgress(options)
+  const loaded = await new Loader(options, walOptions, headers, highest, progress).load(sequences)
+  const { table, snapshot, generations, damaged } = loaded
+  const { tail, applied, bytes } = await replay(walOptions, headers, loaded, highest, progress)
+  checkReached(tail, sequences)
   if (!hasManifest && tail.lastSequence > 0) throw missing('store', 'the document that belongs to a log')
+  const lost = normalizeSlots([...lostBefore, ...loaded.lost])
+  if (lost.length > lostBefore.length) await writeLostSlots(disk, lost)
+  if (loaded.lost.length > 0) {
+    const { slots } = lostSlotsContents(normalizeSlots(loaded.lost))
+    options.log.error('slots are damaged in every snapshot: they are lost here', {
+      slots,
+      damaged: damaged.map(snapshotPath),
+    })
+  }
   // Only now: had the older generation not been enough, the next start should find what this one found.
-  for (const sequence of loaded.damaged) await setAsideSnapshot(disk, sequence)
-  return { table, highest, tail, snapshot, generations, sequence: applied, replayedBytes, hasManifest, lost }
+  const needed = loaded.wholeSince !== undefined
+  if (!needed) for (const sequence of damaged) await setAsideSnapshot(disk, sequence)
+  return {
+    table,
+    highest,
+    tail,
+    snapshot,
+    generations,
+    rotten: needed ? damaged : [],
+    sequence: applied,
+    replayedBytes: bytes,
+    hasManifest,
+    lost: new LostSlots(disk, lost),
+  }
 }
 
 function missing(path: string, expected: string): FatalError {
@@ -98,59 +121,128 @@ function checkPresent(
   if (!hasManifest && snapshots.length > 0) throw missing('store', 'the document that belongs to a snapshot')
 }
 
-async function loadNewest(
-  options: StoreOptions,
-  sequences: readonly number[],
-  highest: Highest,
-  progress: Progress,
-): Promise<Loaded> {
-  const { disk, clusterId, incarnation, log } = options
-  const damaged: number[] = []
-  for (const [i, sequence] of sequences.entries()) {
+/** A snapshot is never ahead of its log, also one that is damaged: its name says what the log once held. */
+function checkReached({ last, position, lastSequence }: LogTail, snapshots: readonly number[]): void {
+  const newest = snapshots[0]
+  if (newest === undefined || last === undefined || lastSequence >= newest) return
+  throw corruption({
+    path: segmentPath(last.number),
+    offset: position,
+    expected: `frames up to sequence ${newest}, of which there is a snapshot`,
+    found: `the end of the log behind sequence ${lastSequence}`,
+  })
+}
+
+class Loader {
+  readonly #options: StoreOptions
+  readonly #walOptions: WalOptions
+  readonly #headers: readonly DecodedSegmentHeader[]
+  readonly #highest: Highest
+  readonly #progress: RecoveryProgress
+
+  constructor(
+    options: StoreOptions,
+    walOptions: WalOptions,
+    headers: readonly DecodedSegmentHeader[],
+    highest: Highest,
+    progress: RecoveryProgress,
+  ) {
+    this.#options = options
+    this.#walOptions = walOptions
+    this.#headers = headers
+    this.#highest = highest
+    this.#progress = progress
+  }
+
+  async load(sequences: readonly number[]): Promise<Loaded> {
+    const damaged: number[] = []
+    for (const [i, sequence] of sequences.entries()) {
+      // The log goes on from no older one either; and damaged ones may give more than an old one with a gap behind.
+      if (damaged.length > 0 && !this.#isReached(sequence)) break
+      const table = new Table()
+      const snapshot = await this.#read(sequence, table)
+      if (snapshot === undefined) damaged.push(sequence)
+      else return { ...nothing, table, snapshot, generations: sequences.slice(i), after: sequence, damaged }
+    }
     const table = new Table()
+    const usable = damaged.filter((sequence) => this.#isReached(sequence))
+    // With the whole log the empty store is as good as a snapshot. With neither, replaying the log tells what is missing.
+    if (this.#isReached(0) || usable.length === 0) return { ...nothing, table, damaged }
+    const salvaged = await salvage(this.#options, usable, table, this.#highest)
+    return { ...nothing, table, ...salvaged, damaged }
+  }
+
+  /** The log has everything behind this sequence. */
+  #isReached(sequence: number): boolean {
+    const first = this.#headers[0]
+    return first === undefined || first.firstSequence <= sequence + 1
+  }
+
+  /** Undefined: it is damaged. */
+  async #read(sequence: number, table: Table): Promise<SnapshotInfo | undefined> {
+    const { disk, clusterId, incarnation, log } = this.#options
+    const progress = this.#progress
+    const behind = await replayedBytes(this.#walOptions, this.#headers, sequence)
+    progress.expect((await snapshotBytes(disk, sequence)) + behind)
     try {
       const origin = { clusterId, incarnation, sequence }
       const snapshot = await readSnapshot(disk, snapshotPath(sequence), origin, (payload, records) => {
-        mergeAll(table, payload, records, highest)
-        progress.report('snapshot', sequence, table)
+        mergeAll(table, payload, records, this.#highest)
+        progress.advance(payload.length, 'snapshot', sequence, table.entries + table.tombstones)
       })
-      highest.raise(snapshot.highest)
-      return { table, snapshot, generations: sequences.slice(i), damaged }
+      this.#highest.raise(snapshot.highest)
+      return snapshot
     } catch (error) {
       if (!(error instanceof FatalError) || error.reason !== 'corrupt') throw error
       log.error('a snapshot is damaged; going back to the one before', { cause: error.message })
-      damaged.push(sequence)
+      return undefined
     }
   }
-  return { table: new Table(), snapshot: undefined, generations: [], damaged }
 }
 
-/** Merges `count` encoded records. Throws RecordFormatError where there are not just as many. */
-function mergeAll(table: Table, payload: Uint8Array, count: number, highest: Highest): void {
+const nothing = { snapshot: undefined, generations: [], after: 0, wholeSince: undefined, lost: [] } as const
+
+async function replay(
+  walOptions: WalOptions,
+  headers: readonly DecodedSegmentHeader[],
+  { table, after, wholeSince }: Loaded,
+  highest: Highest,
+  progress: RecoveryProgress,
+): Promise<{ tail: LogTail; applied: number; bytes: number }> {
+  let applied = after
+  let bytes = 0
+  progress.expect(await replayedBytes(walOptions, headers, after))
+  const tail = await replayLog(walOptions, headers, {
+    after,
+    visit: (payload, records, sequence) => {
+      mergeAll(table, payload, records, highest, wholeSince, sequence)
+      table.compactStep(2 * payload.length)
+      applied = sequence
+      bytes += payload.length
+      progress.advance(payload.length, 'log', sequence, table.entries + table.tombstones)
+    },
+  })
+  return { tail, applied, bytes }
+}
+
+/**
+ * Merges `count` encoded records, but none of a slot that is whole since `sequence` or later. Throws
+ * RecordFormatError where there are not just as many.
+ */
+function mergeAll(
+  table: Table,
+  payload: Uint8Array,
+  count: number,
+  highest: Highest,
+  wholeSince?: Float64Array,
+  sequence = 0,
+): void {
   let records = 0
   for (let at = 0; at < payload.length; records++) {
     const record = decodeRecord(payload, at)
     at += recordLengthAt(payload, at)
-    table.merge(record)
     highest.raise(record)
+    if (wholeSince === undefined || sequence > wholeSince[slotOf(record.key)]!) table.merge(record)
   }
   if (records !== count) throw new RecordFormatError(payload.length, `${records} records, ${count} were promised`)
-}
-
-/** Says once in a while how far recovery has come. */
-class Progress {
-  readonly #options: StoreOptions
-  #nextMs: number
-
-  constructor(options: StoreOptions) {
-    this.#options = options
-    this.#nextMs = options.clock.monotonicMs() + limits.recoveryReportMs
-  }
-
-  report(from: 'snapshot' | 'log', sequence: number, table: Table): void {
-    const nowMs = this.#options.clock.monotonicMs()
-    if (nowMs < this.#nextMs) return
-    this.#nextMs = nowMs + limits.recoveryReportMs
-    this.#options.log.info('recovering', { from, sequence, records: table.entries + table.tombstones })
-  }
 }

@@ -1,6 +1,6 @@
 import type { ClusterId, Incarnation, Slot } from '../base/index.js'
 import { KvError, limits } from '../base/index.js'
-import type { Clock, Disk } from '../env/index.js'
+import { type Clock, type Disk, DiskError, readFully, writeFully } from '../env/index.js'
 import type { Version } from '../hlc/index.js'
 import { slotCount } from '../slots/index.js'
 import { createDurably, removeIfThere, syncDirectory } from '../wal/index.js'
@@ -31,15 +31,58 @@ export async function listSnapshots(disk: Disk): Promise<number[]> {
   return sequences.sort((a, b) => b - a)
 }
 
-/** Keeps a snapshot that did not read back for whoever wants to know why, under a name that nobody opens. */
+/** The size of a snapshot's file. Throws DiskErrors. */
+export async function snapshotBytes(disk: Disk, sequence: number): Promise<number> {
+  const file = await disk.open(snapshotPath(sequence), 'read')
+  try {
+    return await file.size()
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Keeps a snapshot that did not read back for whoever wants to know why, under a name that nobody opens. It may be
+ * gone by now.
+ */
 export async function setAsideSnapshot(disk: Disk, sequence: number): Promise<void> {
-  await disk.rename(snapshotPath(sequence), damagedPath(sequence))
+  try {
+    await disk.rename(snapshotPath(sequence), damagedPath(sequence))
+  } catch (error) {
+    if (error instanceof DiskError && error.code === 'not-found') return
+    throw error
+  }
   await syncDirectory(disk, snapshotDirectory)
 }
 
-/** Removes all snapshots but these, damaged ones included. */
-export async function removeSnapshotsExcept(disk: Disk, kept: readonly number[]): Promise<void> {
-  const keptPaths = kept.map(snapshotPath)
+/**
+ * The same where a fresh snapshot of the same sequence will take its name, and its name is needed until then: a copy
+ * is kept.
+ */
+export async function copyAsideSnapshot(disk: Disk, sequence: number): Promise<void> {
+  const from = await disk.open(snapshotPath(sequence), 'read')
+  try {
+    await createDurably(disk, temporaryPath, damagedPath(sequence), async (copy) => {
+      const piece = new Uint8Array(limits.readChunkBytes)
+      for (let at = 0; ; ) {
+        const got = await readFully(from, piece, at)
+        if (got === 0) return
+        await writeFully(copy, piece.subarray(0, got), at)
+        at += got
+      }
+    })
+  } finally {
+    await from.close()
+  }
+}
+
+/** Removes all snapshots but these, and all that were set aside but these. */
+export async function removeSnapshotsExcept(
+  disk: Disk,
+  kept: readonly number[],
+  keptDamaged: readonly number[],
+): Promise<void> {
+  const keptPaths = [...kept.map(snapshotPath), ...keptDamaged.map(damagedPath)]
   for (const name of await disk.list(snapshotDirectory)) {
     const path = `${snapshotDirectory}/${name}`
     if (/\.(snapshot|damaged)$/.test(name) && !keptPaths.includes(path)) await removeIfThere(disk, path)

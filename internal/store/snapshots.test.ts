@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { FatalError, limits } from '../base/index.js'
+import { limits } from '../base/index.js'
 import type { CrashPolicy } from '../env-sim/index.js'
 import { contents, put, SimStore, tombstone } from './fixture.conformance.js'
 
@@ -93,21 +93,6 @@ test('a damaged snapshot is set aside, does not count as a generation, and goes 
   expect(snapshotsOf(sim)).toEqual([older, path(info.sequence)])
   sim.drive.corrupt(path(info.sequence), 200)
   expect(contents(await sim.reopen())).toHaveLength(70)
-})
-
-test('when no generation is whole and the log does not reach back, the node stops and serves nothing', async () => {
-  const sim = await grown('hopeless')
-  await fill(sim, 71, 90)
-  await sim.settle(sim.store.snapshot())
-  for (const name of snapshotsOf(sim)) sim.drive.corrupt(name, 100)
-  sim.crash('lose')
-  for (let attempt = 0; attempt < 2; attempt++) {
-    const error = await sim.openFailure()
-    expect(error).toBeInstanceOf(FatalError)
-    expect(error).toMatchObject({ reason: 'corrupt' })
-    expect((error as FatalError).message).toContain('missing')
-  }
-  expect(snapshotsOf(sim), 'nothing was moved').toHaveLength(2)
 })
 
 test('a log that ends before its snapshot is damage', async () => {

@@ -4,13 +4,16 @@ import type { Version } from '../hlc/index.js'
 import type { WriteAheadLog } from '../wal/index.js'
 import { diskFailure } from './disk-failure.js'
 import type { Recovered } from './recovery.js'
-import { removeSnapshotsExcept, setAsideSnapshot, takeSnapshot } from './snapshot-files.js'
+import { copyAsideSnapshot, removeSnapshotsExcept, setAsideSnapshot, takeSnapshot } from './snapshot-files.js'
 import type { SnapshotInfo, StoreOptions } from './store.js'
 import type { Table } from './table.js'
 
 /** The newest and one older: what is found rotten has a predecessor, and the log reaches back to that one. */
 const generationsKept = 2
-/** After a snapshot that failed for want of room, the log's growth alone does not start one for so long. */
+/**
+ * After a snapshot that failed, one that replaces what is rotten is tried again so often; and for want of room, the
+ * log's growth alone does not start one for so long.
+ */
 const retryMs = 10_000
 
 export interface SnapshotSource {
@@ -29,8 +32,14 @@ export interface SnapshotSource {
 export class Snapshots {
   readonly #options: StoreOptions
   readonly #source: SnapshotSource
-  /** Sequences, newest first. The first is known to be good. */
+  /** Sequences, newest first, of those that are not known to be damaged. */
   #generations: readonly number[]
+  /**
+   * Kept snapshots that are known to be damaged. They have their names until a fresh one is there: what is left of them
+   * may be all that the next start has.
+   */
+  #rotten: readonly number[]
+  #replacing: Timer | undefined
   #newest: SnapshotInfo | undefined
   #running: Promise<SnapshotInfo> | undefined
   #stopped = false
@@ -45,10 +54,12 @@ export class Snapshots {
     this.#newest = recovered.snapshot
     this.#generations = recovered.generations
     this.#bytesAtNewest = -recovered.replayedBytes
+    this.#rotten = recovered.rotten
     this.#armTimer()
+    if (this.#rotten.length > 0) this.#replaceAfter(0)
   }
 
-  /** 0: none yet. */
+  /** 0: none yet, or none that is good. */
   get newestSequence(): number {
     return this.#newest?.sequence ?? 0
   }
@@ -70,7 +81,8 @@ export class Snapshots {
     if (this.#stopped) return Promise.reject(new KvError('closed', 'the store is closed'))
     if (this.#running !== undefined) return this.#running
     const newest = this.#newest
-    if (newest !== undefined && newest.sequence === this.#source.sequence()) return Promise.resolve(newest)
+    const isCurrent = newest !== undefined && newest.sequence === this.#source.sequence()
+    if (isCurrent && this.#rotten.length === 0) return Promise.resolve(newest)
     this.#running = this.#take().finally(() => {
       this.#running = undefined
     })
@@ -81,6 +93,7 @@ export class Snapshots {
   async stop(): Promise<void> {
     this.#stopped = true
     this.#timer?.cancel()
+    this.#replacing?.cancel()
     if (this.#running !== undefined) await Promise.allSettled([this.#running])
   }
 
@@ -101,21 +114,51 @@ export class Snapshots {
     })
   }
 
+  /** Takes a fresh snapshot for the sake of what is rotten, again and again until one succeeds. */
+  #replaceAfter(delayMs: number): void {
+    if (this.#stopped || this.#replacing !== undefined) return
+    this.#replacing = this.#options.clock.setTimer(delayMs, () => {
+      this.#replacing = undefined
+      this.snapshot().then(
+        // The one that was running when the next damage was found had begun without knowing of it.
+        () => this.#rotten.length > 0 && this.#replaceAfter(0),
+        (error: unknown) => {
+          if (this.#stopped) return
+          this.#options.log.warn('no snapshot was taken in place of a damaged one', { cause: String(error) })
+          this.#replaceAfter(retryMs)
+        },
+      )
+    })
+  }
+
   async #take(): Promise<SnapshotInfo> {
     const { clock, log } = this.#options
     const bytesAtStart = this.#source.log.appendedBytes
     const startedMs = clock.monotonicMs()
     const sequence = this.#source.sequence()
     try {
-      const info = await this.#write(sequence)
+      const newest = this.#newest
+      const isCurrent = newest !== undefined && newest.sequence === sequence
+      if (!isCurrent && this.#rotten.includes(sequence)) await this.#keepCopy(sequence)
+      const info = isCurrent ? newest : await this.#write(sequence)
       this.#bytesAtNewest = bytesAtStart
       this.#newest = info
       this.#generations = [sequence, ...this.#generations.filter((older) => older < sequence)].slice(0, generationsKept)
       await this.#dropSuperfluous()
-      log.info('took a snapshot', { ...info, tookMs: Math.round(clock.monotonicMs() - startedMs) })
+      if (!isCurrent) log.info('took a snapshot', { ...info, tookMs: Math.round(clock.monotonicMs() - startedMs) })
       return info
     } catch (error) {
       throw this.#failure(error)
+    }
+  }
+
+  /** A fresh snapshot will replace this rotten one under its name. Evidence is not worth the failure of that. */
+  async #keepCopy(sequence: number): Promise<void> {
+    try {
+      await copyAsideSnapshot(this.#options.disk, sequence)
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      this.#options.log.warn('a damaged snapshot is replaced without a copy', { sequence, cause: error.message })
     }
   }
 
@@ -133,8 +176,12 @@ export class Snapshots {
   }
 
   async #dropSuperfluous(): Promise<void> {
-    await removeSnapshotsExcept(this.#options.disk, this.#generations)
-    // With a single generation the older one is the empty store, and the log reaches back to its beginning.
+    const { disk } = this.#options
+    const rotten = this.#rotten
+    for (const sequence of rotten) if (!this.#generations.includes(sequence)) await setAsideSnapshot(disk, sequence)
+    await removeSnapshotsExcept(disk, this.#generations, rotten)
+    this.#rotten = this.#rotten.filter((sequence) => !rotten.includes(sequence))
+    // With a single generation the log is left as it is: if it reaches back to its beginning, it is the older one.
     const older = this.#generations[generationsKept - 1]
     if (older !== undefined) await this.#source.log.trim(older)
   }

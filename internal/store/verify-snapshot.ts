@@ -1,7 +1,9 @@
+import type { Slot } from '../base/index.js'
 import type { Disk } from '../env/index.js'
 import { crc32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
 import { decodeRecords, RecordFormatError, type StoredRecord } from '../record/index.js'
+import { slotCount } from '../slots/index.js'
 import { ChunkReader, type Fault, type FaultKind, type FileOrigin } from '../wal/index.js'
 import { snapshotPath } from './snapshot-files.js'
 import {
@@ -11,6 +13,7 @@ import {
   decodeBlockHeader,
   decodeSnapshotFooter,
   decodeSnapshotHeader,
+  type SnapshotFooter,
   snapshotFooterBytes,
   snapshotHeaderBytes,
 } from './snapshot-format.js'
@@ -31,10 +34,17 @@ export interface SnapshotReport {
   /** The highest that the store had seen; undefined: the footer is damaged. */
   readonly highest: Version | undefined
   readonly faults: readonly Fault[]
+  /** Slots of which the file may have held more than can be read: all where it is someone else's. */
+  readonly damagedSlots: ReadonlySet<Slot>
 }
 
-/** Takes the records of one block. Keys and values hold only during the call. */
-export type BlockTaker = (records: readonly StoredRecord[]) => void
+/** Takes the records of one block, all of this slot. Keys and values hold only during the call. */
+export type BlockTaker = (records: readonly StoredRecord[], slot: Slot) => void
+
+/** It is whole, and belongs to another store or under another name: nothing in it counts. */
+export function isForeign({ faults }: SnapshotReport): boolean {
+  return faults.some(({ kind }) => kind === 'foreign')
+}
 
 /**
  * Reads all of a snapshot, going on behind rotten blocks where recovery stops, and hands on every block that can be
@@ -61,6 +71,7 @@ class SnapshotSurvey {
   readonly #reader: ChunkReader
   readonly #take: BlockTaker
   readonly #faults: Fault[] = []
+  readonly #damagedSlots = new Set<Slot>()
   /** Where the footer must start. */
   readonly #end: number
   #position = snapshotHeaderBytes
@@ -70,6 +81,8 @@ class SnapshotSurvey {
   #blocks = 0
   #records = 0
   #chain = 0
+  /** Every block header so far is sound: `#chain` is over all of them. */
+  #chained = true
 
   constructor(path: string, sequence: number, reader: ChunkReader, take: BlockTaker) {
     this.#path = path
@@ -80,10 +93,15 @@ class SnapshotSurvey {
   }
 
   async run(origin: FileOrigin | undefined): Promise<SnapshotReport> {
-    let footer: { blocks: number; highest: Version } | undefined
+    let footer: SnapshotFooter | undefined
     if (await this.#checkHeader(origin)) {
+      const headerIsSound = this.#faults.length === 0
       while (this.#position < this.#end) if (!(await this.#block())) break
       footer = await this.#checkFooter()
+      // With both gone nothing says any more which sequence this is.
+      if (!headerIsSound && footer === undefined) this.#damage(0)
+    } else {
+      this.#damage(0)
     }
     return {
       path: this.#path,
@@ -94,6 +112,7 @@ class SnapshotSurvey {
       blocksPromised: footer?.blocks,
       highest: footer?.highest,
       faults: this.#faults,
+      damagedSlots: this.#damagedSlots,
     }
   }
 
@@ -124,7 +143,11 @@ class SnapshotSurvey {
     else if (header.slot < this.#slot) problem = `a block of slot ${header.slot} behind one of slot ${this.#slot}`
     if (typeof header === 'string' || problem !== undefined) {
       this.#fault(this.#position, `block ${this.#number}`, problem ?? 'no block')
-      return await this.#findNext()
+      this.#chained = false
+      // Blocks that are lost may have been of the neighbours' slots too, and of any between.
+      const next = await this.#findNext()
+      this.#damage(this.#slot, next)
+      return next !== undefined
     }
     const block = await this.#reader.view(this.#position, blockHeaderBytes + header.payloadBytes)
     this.#takeBlock(header, block)
@@ -139,6 +162,7 @@ class SnapshotSurvey {
     const expected = `block ${header.number}`
     if (crc32(block, blockHeaderBytes) !== header.payloadCrc) {
       this.#fault(this.#position, expected, 'a block whose payload has a wrong checksum')
+      this.#damage(header.slot, header.slot)
       return
     }
     let records: readonly StoredRecord[]
@@ -147,9 +171,10 @@ class SnapshotSurvey {
     } catch (error) {
       if (!(error instanceof RecordFormatError)) throw error
       this.#fault(this.#position, expected, error.message)
+      this.#damage(header.slot, header.slot)
       return
     }
-    this.#take(records)
+    this.#take(records, header.slot as Slot)
     this.#blocks++
     this.#records += header.records
   }
@@ -165,9 +190,9 @@ class SnapshotSurvey {
 
   /**
    * Goes on at the next block from which an unbroken chain of blocks leads to the footer: what looks like a block
-   * behind damage may be part of somebody's value.
+   * behind damage may be part of somebody's value. Its slot; undefined: there is none.
    */
-  async #findNext(): Promise<boolean> {
+  async #findNext(): Promise<number | undefined> {
     const adrift = new Set<number>()
     let at = this.#position + 1
     while (at + blockHeaderBytes <= this.#end) {
@@ -180,11 +205,11 @@ class SnapshotSurvey {
       if (later && (await this.#reachesEnd(at, header.number, adrift))) {
         this.#position = at
         this.#number = header.number
-        return true
+        return header.slot
       }
       at++
     }
-    return false
+    return undefined
   }
 
   async #reachesEnd(from: number, first: number, adrift: Set<number>): Promise<boolean> {
@@ -202,25 +227,42 @@ class SnapshotSurvey {
     return true
   }
 
-  async #checkFooter(): Promise<{ blocks: number; highest: Version } | undefined> {
+  /** What the footer says; undefined: it is damaged, or of another snapshot. */
+  async #checkFooter(): Promise<SnapshotFooter | undefined> {
     const at = Math.max(0, this.#end)
     const footer = decodeSnapshotFooter(await this.#reader.view(at, snapshotFooterBytes))
     if (typeof footer === 'string') {
       this.#fault(at, 'the footer of a snapshot', footer)
+      // A file that is cut between two blocks looks like one whose footer is damaged.
+      this.#damage(this.#slot)
       return undefined
-    }
-    const { blocks, highest } = footer
-    // Where blocks are damaged the sums cannot be right, and that has been said.
-    if (this.#faults.length > 0) return { blocks, highest }
-    const bytes = this.#reader.size
-    const found = { blocks: this.#blocks, records: this.#records, chain: this.#chain, fileBytes: bytes }
-    for (const key of ['blocks', 'records', 'chain', 'fileBytes'] as const) {
-      if (footer[key] !== found[key]) this.#fault(at, `${key} ${footer[key]}, as in the footer`, `${found[key]}`)
     }
     if (footer.sequence !== this.#sequence) {
       this.#fault(at, `sequence ${this.#sequence} in the footer`, `sequence ${footer.sequence}`)
+      this.#damage(0)
+      return undefined
     }
-    return { blocks, highest }
+    this.#checkSums(at, footer)
+    return footer
+  }
+
+  #checkSums(at: number, footer: SnapshotFooter): void {
+    const sums = { blocks: this.#number, chain: this.#chain, fileBytes: this.#reader.size, records: this.#records }
+    for (const key of ['blocks', 'chain', 'fileBytes', 'records'] as const) {
+      // What depends on blocks that are known to be damaged cannot be right, and that has been said.
+      if (key === 'chain' && !this.#chained) continue
+      if (key === 'records' && this.#faults.length > 0) continue
+      // Behind damage where no block was found nobody has counted.
+      if (key === 'blocks' && this.#position !== this.#end) continue
+      if (footer[key] === sums[key]) continue
+      this.#fault(at, `${key} ${footer[key]}, as in the footer`, `${sums[key]}`)
+      this.#damage(0)
+    }
+  }
+
+  /** Both slots and all between; without a last one all behind the first. */
+  #damage(first: number, last: number = slotCount - 1): void {
+    for (let slot = first; slot <= last; slot++) this.#damagedSlots.add(slot as Slot)
   }
 
   #fault(offset: number, expected: string, found: string, kind: FaultKind = 'damaged'): void {

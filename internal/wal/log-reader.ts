@@ -66,10 +66,9 @@ export async function replayLog(
     const header = headers[i]!
     const next = headers[i + 1]!
     // A segment of which the snapshot holds everything is not worth its reading; its size is all that is asked.
-    const bytes =
-      next.firstSequence <= request.after + 1
-        ? await sizeOf(options, header.number)
-        : (await readSegment(options, header, next, request)).position
+    const bytes = isCovered(next, request.after)
+      ? await sizeOf(options, header.number)
+      : (await readSegment(options, header, next, request)).position
     closed.push({ number: header.number, firstSequence: header.firstSequence, bytes })
   }
   const end = await readSegment(options, last, undefined, request)
@@ -93,6 +92,24 @@ function checkStart(first: DecodedSegmentHeader, after: number): void {
     expected: `a log that starts at sequence ${after + 1} or before`,
     found: `the oldest segment, which starts at ${first.firstSequence}: segments or snapshots before it are missing`,
   })
+}
+
+/** Everything in the segment before `next` is in a snapshot of this sequence. */
+function isCovered(next: DecodedSegmentHeader | undefined, after: number): boolean {
+  return next !== undefined && next.firstSequence <= after + 1
+}
+
+/** How many bytes of files `replayLog` will read, at most. Throws DiskErrors. */
+export async function replayedBytes(
+  options: WalOptions,
+  headers: readonly DecodedSegmentHeader[],
+  after: number,
+): Promise<number> {
+  let bytes = 0
+  for (const [i, { number }] of headers.entries()) {
+    if (!isCovered(headers[i + 1], after)) bytes += await sizeOf(options, number)
+  }
+  return bytes
 }
 
 async function sizeOf(options: WalOptions, number: number): Promise<number> {
