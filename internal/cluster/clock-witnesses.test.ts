@@ -38,3 +38,15 @@ test('one other node that is behind does not outvote the rest; a clock that is b
   clock.skewMs = -3_600_000
   expect(witnesses.localIsAhead()).toBe(false)
 })
+
+test('the local clock is borne out only by others that have been heard and are not behind it', () => {
+  const clock = new SkewedClock()
+  const witnesses = new ClockWitnesses(clock, 10_000)
+  expect(witnesses.bearOutLocal(), 'nobody has been heard').toBe(false)
+  witnesses.heard(a, clock.wallMs())
+  expect(witnesses.bearOutLocal()).toBe(true)
+  clock.skewMs = 60_000
+  expect(witnesses.bearOutLocal()).toBe(false)
+  clock.skewMs = 0
+  expect(witnesses.bearOutLocal()).toBe(true)
+})

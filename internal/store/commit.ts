@@ -30,14 +30,17 @@ export class Applier {
   readonly highest: Highest
   readonly #clock: Clock
   readonly #met: Met = new Met()
+  /** Called when a commit's records are in the table: they may have left something to be done. */
+  readonly onApplied: () => void
   /** The last group of the log that is in the table. */
   sequence: number
 
-  constructor(table: Table, highest: Highest, clock: Clock, sequence: number) {
+  constructor(table: Table, highest: Highest, clock: Clock, sequence: number, onApplied: () => void) {
     this.table = table
     this.highest = highest
     this.#clock = clock
     this.sequence = sequence
+    this.onApplied = onApplied
   }
 
   /**
@@ -105,6 +108,7 @@ export class PendingCommit implements Appended {
       results[i] ??= applier.apply(this.#records[i]!, this.#wantPrevious?.[i] === true, nowMs)
     }
     applier.sequence = sequence
+    applier.onApplied()
     this.#resolve(results as readonly CommitResult[])
   }
 

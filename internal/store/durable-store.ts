@@ -39,7 +39,7 @@ export class DurableStore implements Store {
     this.#table = table
     this.#log = log
     this.#lost = recovered.lost
-    const applier = new Applier(table, highest, options.clock, sequence)
+    const applier = new Applier(table, highest, options.clock, sequence, () => this.#scheduleUpkeep())
     this.#applier = applier
     const source = { table, log, sequence: () => applier.sequence, highest: () => highest.version }
     this.#snapshots = new Snapshots(options, source, recovered)
@@ -69,7 +69,6 @@ export class DurableStore implements Store {
       const group = this.#log.groupFor(bytes)
       for (let i = 0; i < records.length; i++) if (results[i] === undefined) group.add(records[i]!)
       group.join(new PendingCommit(this.#applier, { records, wantPrevious, results }, resolve, reject))
-      this.#scheduleUpkeep()
     })
   }
 
