@@ -45,3 +45,13 @@ test('many may wait at a time; an id that never was, or is answered twice, finds
     expect(pending.take(id)).toBeUndefined()
   }
 })
+
+test('a position beyond a byte comes back as it went in: a scan numbers its write-backs into the thousands', () => {
+  const pending = new Pending<string>()
+  const ids = [255, 256, 300, 70_000].map((position) => pending.add(`w${position}`, position))
+  const positions = ids.map((id) => {
+    pending.take(id)
+    return pending.takenPosition
+  })
+  expect(positions).toEqual([255, 256, 300, 70_000])
+})

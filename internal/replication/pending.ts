@@ -11,7 +11,7 @@ const idMax = 0x7fffffff
 export class Pending<Waiter> {
   #waiters: (Waiter | undefined)[] = emptyPlaces(sizeMin)
   #ids = new Uint32Array(sizeMin)
-  #positions = new Uint8Array(sizeMin)
+  #positions = new Uint32Array(sizeMin)
   #size = 0
   #nextId = 1
   /** The position of the waiter that `take` gave last. */
@@ -21,7 +21,7 @@ export class Pending<Waiter> {
     return this.#size
   }
 
-  /** Returns the id of the request: unique among those that wait. `position` is below 256. */
+  /** Returns the id of the request: unique among those that wait. `position` is a whole number below 2^32: a scan numbers its write-backs. */
   add(waiter: Waiter, position: number): number {
     if (this.#size * 2 >= this.#waiters.length) this.#grow()
     let id = this.#nextId
@@ -51,7 +51,7 @@ export class Pending<Waiter> {
     const [waiters, positions] = [this.#waiters, this.#positions]
     this.#waiters = emptyPlaces(sizeMin)
     this.#ids = new Uint32Array(sizeMin)
-    this.#positions = new Uint8Array(sizeMin)
+    this.#positions = new Uint32Array(sizeMin)
     this.#size = 0
     for (const [place, waiter] of waiters.entries()) if (waiter !== undefined) end(waiter, positions[place]!)
   }
@@ -65,7 +65,7 @@ export class Pending<Waiter> {
     const [waiters, ids, positions] = [this.#waiters, this.#ids, this.#positions]
     this.#waiters = emptyPlaces(waiters.length * 2)
     this.#ids = new Uint32Array(waiters.length * 2)
-    this.#positions = new Uint8Array(waiters.length * 2)
+    this.#positions = new Uint32Array(waiters.length * 2)
     for (const [old, waiter] of waiters.entries()) {
       if (waiter === undefined) continue
       const place = this.#placeOf(ids[old]!)
