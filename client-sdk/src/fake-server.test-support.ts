@@ -351,6 +351,8 @@ export class FakeNode {
         lastSequence: 7n,
         snapshotSequence: 0n,
         readOnly: false,
+        lostSlots: 0,
+        refillObstacle: '',
       },
       hlc: this.cluster.hlc,
       forming: false,

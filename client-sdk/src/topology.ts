@@ -94,6 +94,8 @@ export function statusOf(response: StatusResponse): ClusterStatus {
       lastSequence: Number(storage?.lastSequence ?? 0n),
       snapshotSequence: Number(storage?.snapshotSequence ?? 0n),
       readOnly: storage?.readOnly ?? false,
+      lostSlots: storage?.lostSlots ?? 0,
+      refillObstacle: storage?.refillObstacle ?? '',
     },
     forming: response.forming,
   }

@@ -150,6 +150,10 @@ export interface StorageStatus {
   /** The log position that the newest snapshot covers; 0: none. */
   readonly snapshotSequence: number
   readonly readOnly: boolean
+  /** Slots of which the node has lost something, and which it does not answer for until they are refilled. */
+  readonly lostSlots: number
+  /** Why the refill does not get on just now; empty: it does, or nothing is lost. */
+  readonly refillObstacle: string
 }
 
 /** The cluster in the eyes of one node. */

@@ -87,6 +87,21 @@ export const limits = {
   scanPageEntriesMax: 4096,
   scanPageEntriesDefault: 512,
   scanPageBytesMax: 1_048_576,
+  /** Lost slots that are refilled side by side, and the records and bytes of one page of one of them. */
+  refillSlotsMax: 8,
+  refillPageEntriesMax: 4096,
+  refillPageBytesMax: 262_144,
+  /** What a refill takes from other nodes in a second. */
+  refillBytesPerSecond: 16_777_216,
+  /** Another node that has not answered a refill for so long is asked no further. */
+  refillReplyMs: 5_000,
+  /** A refill that does not get on is tried again after the first, then after ever longer, up to the second. */
+  refillBackoffMsMin: 100,
+  refillBackoffMsMax: 10_000,
+  /** A refill tells how far it has come so often. */
+  refillReportMs: 1_000,
+  /** After so long no operation runs that began before this node: `requestTimeoutMsMax`, and clocks that run apart. */
+  refillForgetMs: 660_000,
   /** What a stopping node gives running requests to finish, and then its connections to close. */
   shutdownGraceMs: 10_000,
   /** Nodes in a cluster. */

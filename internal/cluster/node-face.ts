@@ -54,6 +54,8 @@ export interface NodeStatus {
   readonly address: Address
   readonly topology: Topology | undefined
   readonly store: StoreStatistics | undefined
+  /** Why the slots that `store` counts as lost are not being refilled just now; empty: they are, or none is lost. */
+  readonly refillObstacle: string
   readonly uptimeMs: number
 }
 

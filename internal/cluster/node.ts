@@ -169,6 +169,7 @@ class CoreNode implements Node {
       address: this.#localNode.address,
       topology: this.topology,
       store: this.#serving?.store.statistics(),
+      refillObstacle: this.#serving?.refiller.obstacle ?? '',
       uptimeMs: this.#options.clock.monotonicMs() - this.#startedMs,
     }
   }
@@ -278,13 +279,14 @@ class CoreNode implements Node {
     if (self?.incarnation !== this.#incarnation) {
       throw new FatalError('refused', `${this.id} (${this.#incarnation}) is not a member of ${topology.clusterId}`)
     }
-    this.#serving = await Serving.open(this.#options, this.id, topology)
+    this.#serving = await Serving.open(this.#options, { id: this.id, life: this.#life }, topology)
   }
 
   #startServing(): void {
     assert(this.#serving !== undefined, 'serving without a store')
     if (this.#phase !== 'forming') return
     this.#phase = 'serving'
+    this.#guard(this.#serving.refiller.run())
     this.#dialMembers(this.#serving.topology)
     // Whoever greeted this node while it formed learns that it has a topology now.
     this.#announce()
@@ -310,6 +312,7 @@ class CoreNode implements Node {
 
   #dialerHandlers(address: Address): DialerHandlers {
     let remote: NodeId | undefined
+    let life = ''
     return {
       hello: () => this.#hello(),
       greeted: (hello) => {
@@ -321,6 +324,7 @@ class CoreNode implements Node {
           return 'this is the node itself'
         }
         remote = verdict.remote.id
+        life = hello.life
         const expected = this.#options.peers.find((peer) => peer.address === address)?.id
         if (expected === undefined || expected === remote) return undefined
         this.#options.log.warn('another node than the named one answers', { address, expected, answered: remote })
@@ -335,13 +339,7 @@ class CoreNode implements Node {
         }
         const objection = this.#serving?.objectionToClock(message) ?? this.#heeded(message, link)
         if (objection !== undefined) return objection
-        const replica = this.#serving?.remote(remote)
-        // A node without a topology yet could not answer requests.
-        if (replica?.up === false && message.epoch > 0n) {
-          this.#options.log.info('reached a node', { node: remote, address })
-          replica.attach(link)
-        }
-        return this.#serving?.replied(remote, message)
+        return this.#serving?.replied({ id: remote, life }, message, link)
       },
       refused: ({ code, message }) => {
         this.#options.log.warn('refused by another node', { address, code, message })

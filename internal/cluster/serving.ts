@@ -1,13 +1,16 @@
-import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { assert, FatalError, KvError, type NodeId } from '../base/index.js'
+import type { Forget, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import { assert, FatalError, KvError, type NodeId, type Slot } from '../base/index.js'
+import type { Log } from '../env/index.js'
 import { ClockDriftError, type Hlc, hlcFromBigint } from '../hlc/index.js'
 import { RecordFormatError } from '../record/index.js'
 import {
   ActiveOperations,
   Coordinator,
+  type ForgetWaiter,
   LocalReplica,
   type OperationContext,
   type PeerLink,
+  Refiller,
   RemoteReplica,
   type Replica,
   ReplicaServer,
@@ -19,22 +22,30 @@ import { ClockWitnesses } from './clock-witnesses.js'
 import type { NodeOptions } from './node-face.js'
 import { StampingClock } from './stamping-clock.js'
 
+/** This node, in this life of its process. */
+interface Self {
+  readonly id: NodeId
+  readonly life: string
+}
+
 /** What a node has from the moment on which it belongs to a cluster: its store, its clock, its way to the replicas. */
 export class Serving {
   readonly store: Store
   readonly coordinator: Coordinator
   readonly active: ActiveOperations
+  readonly refiller: Refiller
   readonly #clock: StampingClock
   readonly #witnesses: ClockWitnesses
   readonly #server: ReplicaServer
   readonly #remotes = new Map<NodeId, RemoteReplica>()
   readonly #local: LocalReplica
-  readonly #self: NodeId
+  readonly #self: Self
+  readonly #log: Log
   #topology: Topology
 
   /** Opens the store and the clock. Throws FatalError where the data directory does not belong here or is damaged. */
-  static async open(options: NodeOptions, self: NodeId, topology: Topology): Promise<Serving> {
-    const member = topology.members.find(({ id }) => id === self)
+  static async open(options: NodeOptions, self: Self, topology: Topology): Promise<Serving> {
+    const member = topology.members.find(({ id }) => id === self.id)
     assert(member !== undefined, 'a node serves only a topology that it belongs to')
     const { disk, clock, log } = options
     const witnesses = new ClockWitnesses(clock, options.maxClockDriftMs)
@@ -67,7 +78,7 @@ export class Serving {
 
   private constructor(
     options: NodeOptions,
-    self: NodeId,
+    self: Self,
     topology: Topology,
     store: Store,
     stamping: StampingClock,
@@ -76,12 +87,13 @@ export class Serving {
     this.#witnesses = witnesses
     this.store = store
     this.#self = self
+    this.#log = options.log
     this.#topology = topology
     this.#clock = stamping
     this.#server = new ReplicaServer(store)
     this.#local = new LocalReplica(store)
     this.active = new ActiveOperations(options.clock)
-    const nodeNumber = topology.members.find(({ id }) => id === self)!.number
+    const nodeNumber = topology.members.find(({ id }) => id === self.id)!.number
     const context: OperationContext = {
       clock: options.clock,
       active: this.active,
@@ -92,6 +104,13 @@ export class Serving {
     }
     const entries = (): number => store.statistics().entries
     this.coordinator = new Coordinator({ context, entries }, this.#route(topology))
+    this.refiller = new Refiller({
+      clock: options.clock,
+      log: options.log,
+      store,
+      routing: () => this.coordinator.routing,
+      forget: (member, slots, waiter) => this.#haveForgotten(member, slots, waiter),
+    })
   }
 
   get topology(): Topology {
@@ -122,6 +141,7 @@ export class Serving {
     if (topology.epoch <= this.#topology.epoch) return false
     this.#topology = topology
     this.coordinator.routing = this.#route(topology)
+    this.refiller.wake()
     return true
   }
 
@@ -132,6 +152,7 @@ export class Serving {
 
   /** Another node's requests. Returns why its link must end, or undefined. */
   requested(message: PeerMessage, link: PeerLink): string | undefined {
+    if (message.forget !== undefined) this.#forget(message.forget, link)
     if (message.writes === undefined && message.reads === undefined && message.scans.length === 0) return undefined
     if (link.hopeless) return 'it does not read its replies'
     return guarded(() => {
@@ -140,10 +161,16 @@ export class Serving {
     })
   }
 
-  /** Another node's replies. Returns why its link must end, or undefined. */
-  replied(from: NodeId, message: PeerMessage): string | undefined {
-    if (message.wallMs > 0) this.#witnesses.heard(from, message.wallMs)
-    return guarded(() => this.#remotes.get(from)?.received(message))
+  /** What another node says on the link to it. Returns why the link must end, or undefined. */
+  replied(from: { id: NodeId; life: string }, message: PeerMessage, link: PeerLink): string | undefined {
+    if (message.wallMs > 0) this.#witnesses.heard(from.id, message.wallMs)
+    const replica = this.#remotes.get(from.id)
+    // A node without a topology yet could not answer requests.
+    if (replica?.up === false && message.epoch > 0n) {
+      this.#log.info('reached a node', { node: from.id, address: link.remote })
+      replica.attach(link, from.life)
+    }
+    return guarded(() => replica?.received(message))
   }
 
   /** Returns why a message's clock makes its sender unbearable, or undefined. */
@@ -155,6 +182,7 @@ export class Serving {
   /** Admits nothing new and waits for what runs, at most `graceMs`. */
   async drain(graceMs: number): Promise<void> {
     this.coordinator.stop()
+    this.refiller.stop()
     await this.active.idle(graceMs)
   }
 
@@ -169,17 +197,34 @@ export class Serving {
     throw new KvError('unavailable', 'a version to be superseded is too far in the future', { outcome: 'not-applied' })
   }
 
+  #haveForgotten(member: number, slots: readonly Slot[], waiter: ForgetWaiter): void {
+    const { id, life } = this.#self
+    const remote = this.#remotes.get(this.#topology.members[member]!.id)
+    assert(remote !== undefined, 'a node has nothing to forget of itself')
+    remote.forget(id, life, slots, waiter)
+  }
+
+  /** Another node has lost slots: nothing that its earlier lives said of them counts any more. See `Refiller`. */
+  #forget({ id, nodeId, life, slots }: Forget, link: PeerLink): void {
+    const remote = this.#remotes.get(nodeId as NodeId)
+    if (remote !== undefined) {
+      remote.keepOnly(life)
+      this.active.forget(remote, new Set(slots))
+    }
+    link.outbox(0).addControl({ forgotten: id })
+  }
+
   #route(topology: Topology): Routing {
     const replicas: Replica[] = topology.members.map(({ id }) => {
-      if (id === this.#self) return this.#local
+      if (id === this.#self.id) return this.#local
       const known = this.#remotes.get(id)
       if (known !== undefined) return known
       const remote = new RemoteReplica()
       this.#remotes.set(id, remote)
       return remote
     })
-    const self = topology.members.findIndex(({ id }) => id === this.#self)
-    if (self < 0) throw new FatalError('refused', `${this.#self} is no longer a member of the cluster`)
+    const self = topology.members.findIndex(({ id }) => id === this.#self.id)
+    if (self < 0) throw new FatalError('refused', `${this.#self.id} is no longer a member of the cluster`)
     const { readQuorum, writeQuorum } = effectiveQuorums(topology.replication, topology.members.length)
     return { epoch: topology.epoch, table: slotTable(topology), self, replicas, readQuorum, writeQuorum }
   }

@@ -17,6 +17,7 @@ export class Tally {
   /** How many owners vote. */
   readonly voters: number
   #voted = 0
+  #inFavour = 0
   #succeeded = 0
   #failed = 0
 
@@ -52,8 +53,13 @@ export class Tally {
     return (this.#voted & this.#bit(voter)) !== 0
   }
 
+  /** Whether this owner has voted, and for it. */
+  hasSucceeded(voter: number): boolean {
+    return (this.#inFavour & this.#bit(voter)) !== 0
+  }
+
   succeed(voter: number): void {
-    this.#vote(voter)
+    this.#inFavour |= this.#vote(voter)
     this.#succeeded++
   }
 
@@ -62,10 +68,11 @@ export class Tally {
     this.#failed++
   }
 
-  #vote(voter: number): void {
+  #vote(voter: number): number {
     const bit = this.#bit(voter)
     if ((this.#voted & bit) !== 0) throw new AssertionError(`voter ${voter} votes twice`)
     this.#voted |= bit
+    return bit
   }
 
   // Not `assert`: it would format its message at each of some hundred thousand votes a second.

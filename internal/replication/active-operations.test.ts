@@ -11,6 +11,10 @@ class Counting extends ActiveOperation {
     this.ticks++
     this.atTick?.()
   }
+
+  override forget(): void {
+    this.tick()
+  }
 }
 
 test('each operation that runs is looked at, also when one ends during the round; ended ones are not', () => {

@@ -1,5 +1,6 @@
 import { assert, limits } from '../base/index.js'
 import type { Clock } from '../env/index.js'
+import type { Replica } from './replica.js'
 
 /** An operation that runs and that time can end. */
 export abstract class ActiveOperation {
@@ -12,6 +13,13 @@ export abstract class ActiveOperation {
 
   /** Looks at its deadline and hedge. Must not throw. */
   abstract tick(nowMs: number): void
+
+  /**
+   * A replica has lost what it once held of these slots. An operation that has counted an answer of it there fails: the
+   * answer is no longer true, and together with later answers of others it might make a quorum that nobody holds. Must
+   * not throw.
+   */
+  abstract forget(replica: Replica, slots: ReadonlySet<number>): void
 }
 
 /**
@@ -71,18 +79,27 @@ export class ActiveOperations {
     })
   }
 
+  /** Has every operation that runs forget what a replica answered about slots that it has lost since. */
+  forget(replica: Replica, slots: ReadonlySet<number>): void {
+    this.#each((operation) => operation.forget(replica, slots))
+  }
+
+  #each(visit: (operation: ActiveOperation) => void): void {
+    for (let operation = this.#first; operation !== undefined; ) {
+      // Read before the visit, which may end this operation; ending one never ends another.
+      const next: ActiveOperation | undefined = operation.nextActive
+      visit(operation)
+      operation = next
+    }
+  }
+
   #schedule(): void {
     if (this.#ticking || this.#size === 0) return
     this.#ticking = true
     this.#clock.setTimer(limits.operationTickMs, () => {
       this.#ticking = false
       const nowMs = this.#clock.monotonicMs()
-      for (let operation = this.#first; operation !== undefined; ) {
-        // Read before the tick, which may end this operation; ending one never ends another.
-        const next: ActiveOperation | undefined = operation.nextActive
-        operation.tick(nowMs)
-        operation = next
-      }
+      this.#each((operation) => operation.tick(nowMs))
       this.#schedule()
     })
   }

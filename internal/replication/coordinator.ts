@@ -52,8 +52,7 @@ export class Coordinator {
   get(key: Uint8Array, options: OperationOptions): Promise<StoredRecord | undefined> {
     const routing = this.#routing
     return this.#run(key.length, options, (resolve, reject) => {
-      const owners = routing.table.owners(slotOf(key))
-      new ReadOperation(this.#context, routing, owners, key, options, { resolve, reject }).start()
+      new ReadOperation(this.#context, routing, slotOf(key), key, options, { resolve, reject }).start()
     })
   }
 
@@ -81,8 +80,7 @@ export class Coordinator {
     const routing = this.#routing
     const bytes = intent.key.length + intent.value.length
     return this.#run(bytes, options, (resolve, reject) => {
-      const owners = routing.table.owners(slotOf(intent.key))
-      new WriteOperation(this.#context, routing, owners, intent, options, { resolve, reject }).start()
+      new WriteOperation(this.#context, routing, slotOf(intent.key), intent, options, { resolve, reject }).start()
     })
   }
 

@@ -1,6 +1,7 @@
-import { KvError } from '../base/index.js'
+import { KvError, type Slot } from '../base/index.js'
 import type { StoredRecord } from '../record/index.js'
 import type { CommitResult, Store } from '../store/index.js'
+import { isRefilling } from './refilling.js'
 import {
   absentRead,
   lostWrite,
@@ -8,6 +9,8 @@ import {
   type PageWaiter,
   type ReadWaiter,
   type Replica,
+  refillingRead,
+  refillingWrite,
   refusedWrite,
   type WriteReply,
   type WriteWaiter,
@@ -43,18 +46,27 @@ export class LocalReplica implements Replica {
     this.#store = store
   }
 
+  lacks(slot: Slot): boolean {
+    return this.#store.isLost(slot)
+  }
+
   accepts(): boolean {
     return true
   }
 
   write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
+    const refilling = isRefilling(this.#store, record.key)
     this.#store.commit([record], { wantPrevious: wantPrevious ? withPrevious : plain }).then(
-      (results) => waiter.writeReplied(position, writeReplyOf(results[0]!)),
+      (results) => waiter.writeReplied(position, refilling ? refillingWrite : writeReplyOf(results[0]!)),
       (error: unknown) => waiter.writeReplied(position, writeReplyOfFailure(error)),
     )
   }
 
   read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void {
+    if (isRefilling(this.#store, key)) {
+      waiter.readReplied(position, refillingRead)
+      return
+    }
     const record = full ? this.#store.get(key) : undefined
     const version = full ? record : this.#store.getVersion(key)
     waiter.readReplied(position, version === undefined ? absentRead : { kind: 'held', version, record })

@@ -27,6 +27,8 @@ export function emptyPeerMessage(): PeerMessage {
     pong: 0,
     refusal: undefined,
     wallMs: 0,
+    forget: undefined,
+    forgotten: 0,
   }
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type KvError, limits } from '../base/index.js'
 import type { StoredRecord } from '../record/index.js'
+import { slotOf } from '../slots/index.js'
 import type { Consistency } from './operations.js'
 import { ReadOperation } from './read-operation.js'
 import { failedRead, lostWrite, refusedWrite } from './replica.js'
@@ -9,7 +10,7 @@ import { record, type Scene, type ScriptedReplica, scene, version } from './repl
 type End = { record: StoredRecord | undefined } | { error: KvError } | undefined
 
 function read(
-  { context, routing, owners }: Scene,
+  { context, routing }: Scene,
   consistency: Consistency = 'quorum',
   deadlineMs = 6_000,
 ): { end(): End; value(): string | undefined } {
@@ -24,7 +25,14 @@ function read(
       end = { error }
     },
   }
-  new ReadOperation(context, routing, owners, Buffer.from('k'), { consistency, deadlineMs }, settler).start()
+  new ReadOperation(
+    context,
+    routing,
+    slotOf(Buffer.from('k')),
+    Buffer.from('k'),
+    { consistency, deadlineMs },
+    settler,
+  ).start()
   const value = (): string | undefined => {
     if (end === undefined || !('record' in end)) throw new Error(`no answer: ${JSON.stringify(end)}`)
     return end.record === undefined ? undefined : Buffer.from(end.record.value).toString()

@@ -1,9 +1,10 @@
-import { type ErrorCode, KvError, limits } from '../base/index.js'
+import { type ErrorCode, KvError, limits, type Slot } from '../base/index.js'
 import { compareVersions, type Version, zeroVersion } from '../hlc/index.js'
 import { isLive, type StoredRecord } from '../record/index.js'
 import { ActiveOperation } from './active-operations.js'
 import type { OperationOptions } from './operations.js'
-import { nobody, type ReadReply, type ReadWaiter, type WriteReply, type WriteWaiter } from './replica.js'
+import { refillingNote } from './refilling.js'
+import { nobody, type ReadReply, type ReadWaiter, type Replica, type WriteReply, type WriteWaiter } from './replica.js'
 import { type OperationContext, type Routing, settledCount } from './routing.js'
 
 export interface ReadSettler {
@@ -17,6 +18,8 @@ interface Owner {
   readonly member: number
   /** `asked` for its version or record; `held`: `version` is what it has; `failed`: not to be counted on. */
   state: 'spare' | 'asked' | 'held' | 'failed'
+  /** It failed because it has lost part of the slot. */
+  refilling: boolean
   version: Version
   /** A full read is on its way to it. */
   fetching: boolean
@@ -33,6 +36,7 @@ interface Owner {
 export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteWaiter {
   readonly #context: OperationContext
   readonly #routing: Routing
+  readonly #slot: Slot
   readonly #key: Uint8Array
   readonly #options: OperationOptions
   readonly #settler: ReadSettler
@@ -53,7 +57,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   constructor(
     context: OperationContext,
     routing: Routing,
-    owners: ArrayLike<number>,
+    slot: Slot,
     key: Uint8Array,
     options: OperationOptions,
     settler: ReadSettler,
@@ -61,9 +65,11 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     super()
     this.#context = context
     this.#routing = routing
+    this.#slot = slot
     this.#key = key
     this.#options = options
     this.#settler = settler
+    const owners = routing.table.owners(slot)
     this.#owners = preferenceList(routing, owners)
     const { consistency } = options
     this.#settled = consistency === 'one' ? 0 : settledCount(routing)
@@ -87,12 +93,21 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     }
   }
 
+  override forget(replica: Replica, slots: ReadonlySet<number>): void {
+    for (const { member, version, state } of this.#owners) {
+      const told = state === 'held' || compareVersions(version, zeroVersion) > 0
+      if (!told || this.#routing.replicas[member] !== replica || !slots.has(this.#slot)) continue
+      this.#fail('unavailable', 'a replica that had answered lost its data')
+    }
+  }
+
   readReplied(position: number, reply: ReadReply): void {
     const owner = this.#owners[position]!
     owner.fetching = false
     if (this.#done) return
-    if (reply.kind === 'failed') {
+    if (reply.kind !== 'held') {
       owner.state = 'failed'
+      owner.refilling = reply.kind === 'refilling'
     } else {
       owner.state = 'held'
       if (compareVersions(reply.version, owner.version) > 0) owner.version = reply.version
@@ -117,6 +132,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       if (compareVersions(holds, owner.version) > 0) owner.version = holds
     } else {
       owner.state = 'failed'
+      owner.refilling = reply.kind === 'refilling'
     }
     if (!this.#asking) this.#advance()
   }
@@ -138,7 +154,8 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       const asked = this.#count('asked')
       if (held > before) return true
       if (held + asked < this.#needed) {
-        this.#fail('unavailable', `${held} of ${this.#owners.length} replicas answered, ${this.#needed} are needed`)
+        const what = `${held} of ${this.#owners.length} replicas answered, ${this.#needed} are needed`
+        this.#fail('unavailable', what + this.#refillingNote())
         return false
       }
       if (held < this.#needed || (asked > 0 && !this.#hedged)) return false
@@ -207,7 +224,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     if (agreeing >= this.#settled) return true
     const underWay = this.#owners.filter((owner) => owner.repairing !== undefined).length
     if (agreeing + underWay < this.#settled) {
-      this.#fail('unavailable', 'the newest version could not be brought to enough replicas')
+      this.#fail('unavailable', `the newest version could not be brought to enough replicas${this.#refillingNote()}`)
     }
     return false
   }
@@ -259,6 +276,11 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     }
   }
 
+  #refillingNote(): string {
+    const refilling = this.#owners.filter((owner) => owner.refilling).length
+    return refillingNote(this.#slot, refilling, this.#owners.length)
+  }
+
   #fail(code: ErrorCode, message: string): void {
     if (this.#done) return
     this.#end()
@@ -276,7 +298,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
 function preferenceList(routing: Routing, owners: ArrayLike<number>): Owner[] {
   const list: Owner[] = []
   const add = (member: number): void => {
-    list.push({ member, state: 'spare', version: zeroVersion, fetching: false, repairing: undefined })
+    list.push({ member, state: 'spare', refilling: false, version: zeroVersion, fetching: false, repairing: undefined })
   }
   for (let i = 0; i < owners.length; i++) if (owners[i] === routing.self) add(owners[i]!)
   for (const up of [true, false]) {

@@ -60,6 +60,8 @@ function mapStore(failure?: () => KvError | Error | undefined): Store & { held: 
       if (error !== undefined) throw error
       return records.map((each, i) => commitOne(each, options?.wantPrevious?.[i] === true))
     },
+    lostCount: 0,
+    isLost: () => false,
     get: (key: Uint8Array) => held.get(nameOf(key)),
     getVersion: (key: Uint8Array) => held.get(nameOf(key)),
     scanSlot: (_: number, visit: (r: StoredRecord) => void) => {
@@ -85,7 +87,7 @@ function pair(failure?: () => KvError | Error | undefined) {
     message: (message) => replica.received(message),
     close: () => replica.detach(),
   })
-  replica.attach(link)
+  replica.attach(link, 'life 1')
   const exchange = async (): Promise<void> => {
     for (let i = 0; i < 3; i++) {
       clock.advance(0)

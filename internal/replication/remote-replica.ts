@@ -5,7 +5,7 @@ import {
   type SlotPage,
   WriteVerdict,
 } from '@quorumkv/proto/kv/peer/v1/messages'
-import { type ErrorCode, limits } from '../base/index.js'
+import { type ErrorCode, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Version } from '../hlc/index.js'
 import { decodeRecord, decodeRecords, encodedRecordBytes, recordLengthAt, type StoredRecord } from '../record/index.js'
 import { asBuffer } from './outbox.js'
@@ -20,10 +20,18 @@ import {
   type PageWaiter,
   type ReadWaiter,
   type Replica,
+  refillingPage,
+  refillingRead,
+  refillingWrite,
   refusedWrite,
   type WriteReply,
   type WriteWaiter,
 } from './replica.js'
+
+/** Learns whether another node has forgotten what it was asked to; false: nobody knows. Called once. */
+export interface ForgetWaiter {
+  forgotten(done: boolean): void
+}
 
 /**
  * Another node's copy, reached over a link that comes and goes. Requests that were on their way when the link broke
@@ -31,16 +39,21 @@ import {
  */
 export class RemoteReplica implements Replica {
   #link: PeerLink | undefined
+  /** Which life of the node is at the other end of the link. */
+  #life = ''
+  /** The life that `keepOnly` turned away last: what may still come from it does not bring its link back. */
+  #endedLife: string | undefined
   readonly #writes = new Pending<WriteWaiter>()
   readonly #reads = new Pending<ReadWaiter>()
   readonly #pages = new Pending<PageWaiter>()
+  readonly #forgets = new Pending<ForgetWaiter>()
 
   get up(): boolean {
     return this.#link !== undefined
   }
 
   get pending(): number {
-    return this.#writes.size + this.#reads.size + this.#pages.size
+    return this.#writes.size + this.#reads.size + this.#pages.size + this.#forgets.size
   }
 
   accepts(bytes: number): boolean {
@@ -48,9 +61,25 @@ export class RemoteReplica implements Replica {
     return link !== undefined && link.queuedBytes + bytes <= limits.linkQueueBytesMax
   }
 
-  attach(link: PeerLink): void {
+  /** It never knows: a node that has lost a slot says so in its answers. */
+  lacks(): boolean {
+    return false
+  }
+
+  attach(link: PeerLink, life: string): void {
+    if (life === this.#endedLife) return
     this.detach()
     this.#link = link
+    this.#life = life
+  }
+
+  /** Gives up a link to another life of the node than this one: its answers would be those of a dead process. */
+  keepOnly(life: string): void {
+    const link = this.#link
+    if (link === undefined || this.#life === life) return
+    this.#endedLife = this.#life
+    this.detach()
+    link.close('that life of the node has ended')
   }
 
   /** Ends everything that waits for the link; nothing if another link has taken its place. */
@@ -60,6 +89,7 @@ export class RemoteReplica implements Replica {
     this.#writes.takeAll((waiter, position) => waiter.writeReplied(position, lostWrite))
     this.#reads.takeAll((waiter, position) => waiter.readReplied(position, failedRead))
     this.#pages.takeAll((waiter, position) => waiter.pageReplied(position, failedPage))
+    this.#forgets.takeAll((waiter) => waiter.forgotten(false))
   }
 
   write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
@@ -99,11 +129,23 @@ export class RemoteReplica implements Replica {
     })
   }
 
+  /** Has the node forget what earlier lives of `nodeId`, this node, said of `slots`. Told to the waiter when it has. */
+  forget(nodeId: NodeId, life: string, slots: readonly Slot[], waiter: ForgetWaiter): void {
+    const link = this.#usable()
+    if (link === undefined) {
+      waiter.forgotten(false)
+      return
+    }
+    const id = this.#forgets.add(waiter, 0)
+    link.sendNow({ forget: { id, nodeId, life, slots: [...slots] } })
+  }
+
   /** Settles what the message answers. Throws RecordFormatError when its records are malformed. */
   received(message: PeerMessage): void {
     if (message.writeReplies !== undefined) this.#writeReplies(message.writeReplies)
     if (message.readReplies !== undefined) this.#readReplies(message.readReplies)
     for (const page of message.pages) this.#pageReply(page)
+    if (message.forgotten !== 0) this.#forgets.take(message.forgotten)?.forgotten(true)
   }
 
   #usable(): PeerLink | undefined {
@@ -144,6 +186,7 @@ export class RemoteReplica implements Replica {
       const position = this.#reads.takenPosition
       const version = record ?? versionAt(batch.versionHi, batch.versionLo, batch.versionNode, i)
       if (status === ReadStatus.ABSENT) waiter.readReplied(position, absentRead)
+      else if (status === ReadStatus.REFILLING) waiter.readReplied(position, refillingRead)
       else if ((status === ReadStatus.RECORD || status === ReadStatus.VERSION) && version !== undefined) {
         waiter.readReplied(position, { kind: 'held', version, record })
       } else waiter.readReplied(position, failedRead)
@@ -151,10 +194,10 @@ export class RemoteReplica implements Replica {
   }
 
   #pageReply(page: SlotPage): void {
-    const reply =
-      page.status === ReadStatus.RECORD
-        ? { kind: 'held' as const, records: decodeRecords(page.records, page.count), more: page.more }
-        : failedPage
+    let reply = page.status === ReadStatus.REFILLING ? refillingPage : failedPage
+    if (page.status === ReadStatus.RECORD) {
+      reply = { kind: 'held', records: decodeRecords(page.records, page.count), more: page.more }
+    }
     const waiter = this.#pages.take(page.id)
     waiter?.pageReplied(this.#pages.takenPosition, reply)
   }
@@ -184,6 +227,7 @@ function writeReply(
 ): WriteReply {
   if (verdict === WriteVerdict.APPLIED) return { kind: 'applied', seen, existed, previous, code: undefined }
   if (verdict === WriteVerdict.STALE) return { kind: 'stale', seen, existed, previous, code: undefined }
+  if (verdict === WriteVerdict.REFILLING) return refillingWrite
   const code = refusalCodes[verdict]
   return code === undefined ? lostWrite : refusedWrite(code)
 }

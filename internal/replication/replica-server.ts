@@ -6,6 +6,7 @@ import { slotCount } from '../slots/index.js'
 import type { CommitResult, Store } from '../store/index.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
+import { isRefilling } from './refilling.js'
 import { readSlotPage } from './slot-page.js'
 
 /** Answers other nodes' requests from the store. */
@@ -36,6 +37,10 @@ export class ReplicaServer {
         recordsMax: Math.min(scan.recordsMax, limits.scanPageEntriesMax),
         bytesMax: Math.min(scan.bytesMax, limits.scanPageBytesMax),
       })
+      if (page.kind === 'refilling') {
+        refuseScan(scan.id, ReadStatus.REFILLING, link)
+        continue
+      }
       const records = asBuffer(encodeRecords(page.records))
       link.outbox(records.length).addPage({
         id: scan.id,
@@ -61,8 +66,9 @@ export class ReplicaServer {
   #writes(batch: NonNullable<PeerMessage['writes']>, link: PeerLink): void {
     const records = decodeRecords(batch.records, batch.ids.length)
     const wantPrevious = batch.flags.map((flags) => (flags & 1) !== 0)
+    const refilling = this.#store.lostCount === 0 ? undefined : records.map(({ key }) => isRefilling(this.#store, key))
     this.#store.commit(records, { wantPrevious }).then(
-      (results) => replyToWrites(batch.ids, results, link),
+      (results) => replyToWrites(batch.ids, results, refilling, link),
       (error: unknown) => refuseWrites(batch.ids, error, link),
     )
   }
@@ -74,6 +80,8 @@ export class ReplicaServer {
       if (link.overloaded) {
         // It does not read what it asked for: from here on a few bytes each, instead of values.
         link.outbox(0).addReadReply(id, ReadStatus.OVERLOADED, zeroVersion, undefined)
+      } else if (isRefilling(this.#store, key)) {
+        link.outbox(0).addReadReply(id, ReadStatus.REFILLING, zeroVersion, undefined)
       } else if (batch.modes[i] === ReadMode.FULL) {
         const record = this.#store.get(key)
         if (record === undefined) link.outbox(0).addReadReply(id, ReadStatus.ABSENT, zeroVersion, undefined)
@@ -107,8 +115,18 @@ function refuseScan(id: number, status: ReadStatus, link: PeerLink): void {
   link.outbox(0).addPage({ id, status, records: Buffer.alloc(0), count: 0, more: false })
 }
 
-function replyToWrites(ids: readonly number[], results: readonly CommitResult[], link: PeerLink): void {
+/** `refilling`, where given: of which of them the slot was lost here when they came. */
+function replyToWrites(
+  ids: readonly number[],
+  results: readonly CommitResult[],
+  refilling: readonly boolean[] | undefined,
+  link: PeerLink,
+): void {
   for (let i = 0; i < ids.length; i++) {
+    if (refilling?.[i] === true) {
+      link.outbox(0).addWriteReply(ids[i]!, WriteVerdict.REFILLING, undefined, false, undefined)
+      continue
+    }
     const { applied, seen, existed, previous } = results[i]!
     const verdict = applied ? WriteVerdict.APPLIED : WriteVerdict.STALE
     const bytes = previous === undefined ? 0 : encodedRecordBytes(previous)

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../base/index.js'
+import type { ErrorCode, Slot } from '../base/index.js'
 import { type Version, zeroVersion } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 
@@ -8,9 +8,11 @@ import type { StoredRecord } from '../record/index.js'
  * - `stale`: refused, something not lower is durable there; `seen` is its version.
  * - `refused`: certainly not applied there, and never will be by this request.
  * - `lost`: nobody knows: the link broke, or the replica's disk failed.
+ * - `refilling`: durable there, or beaten by something newer, but the replica has lost part of the slot and cannot know
+ *   what it would have had to refuse: it counts for nothing, and may come to light when the slot has been refilled.
  */
 export interface WriteReply {
-  readonly kind: 'applied' | 'stale' | 'refused' | 'lost'
+  readonly kind: 'applied' | 'stale' | 'refused' | 'lost' | 'refilling'
   /** What it replaced (applied) or lost against (stale). */
   readonly seen: Version | undefined
   readonly existed: boolean
@@ -22,8 +24,11 @@ export interface WriteReply {
 
 /** What one replica says to one read. */
 export interface ReadReply {
-  /** `held`: it answered; `failed`: it cannot answer, or nobody knows. */
-  readonly kind: 'held' | 'failed'
+  /**
+   * `held`: it answered; `failed`: it cannot answer, or nobody knows; `refilling`: it has lost part of the slot, so
+   * that what it holds says nothing.
+   */
+  readonly kind: 'held' | 'failed' | 'refilling'
   /** What it holds; `zeroVersion` when it has never heard of the key. */
   readonly version: Version
   /** Present for a full read of a key that it holds. */
@@ -32,7 +37,7 @@ export interface ReadReply {
 
 /** One slot's records behind a key, in byte order, tombstones included. */
 export interface PageReply {
-  readonly kind: 'held' | 'failed'
+  readonly kind: 'held' | 'failed' | 'refilling'
   readonly records: readonly StoredRecord[]
   /** There are more records behind the last one. */
   readonly more: boolean
@@ -67,6 +72,8 @@ export interface PageWaiter {
 export interface Replica {
   /** Whether a request sent now has a chance. */
   readonly up: boolean
+  /** Whether it is known here that it has lost part of a slot and has no say in it. Others tell when they are asked. */
+  lacks(slot: Slot): boolean
   /** Whether a write of so many bytes would be sent: its queue has room. */
   accepts(bytes: number): boolean
   write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void
@@ -78,15 +85,18 @@ export interface Replica {
 const nothing = { seen: undefined, existed: false, previous: undefined, code: undefined } as const
 
 export const lostWrite: WriteReply = { kind: 'lost', ...nothing }
+export const refillingWrite: WriteReply = { kind: 'refilling', ...nothing }
 
 export function refusedWrite(code: ErrorCode): WriteReply {
   return { kind: 'refused', ...nothing, code }
 }
 
 export const failedRead: ReadReply = { kind: 'failed', version: zeroVersion, record: undefined }
+export const refillingRead: ReadReply = { kind: 'refilling', version: zeroVersion, record: undefined }
 export const absentRead: ReadReply = { kind: 'held', version: zeroVersion, record: undefined }
 
 export const failedPage: PageReply = { kind: 'failed', records: [], more: false }
+export const refillingPage: PageReply = { kind: 'refilling', records: [], more: false }
 
 /** For repairs that nobody waits for: a repair that fails is made again by the next read that sees the difference. */
 export const nobody: WriteWaiter = { writeReplied() {} }

@@ -85,6 +85,8 @@ export class ScriptedReplica implements Replica {
   /** Its queue has room for a write. */
   hasRoom = true
   automatic = false
+  /** It is known to have lost every slot. */
+  lost = false
   readonly writes: SentWrite[] = []
   readonly reads: SentRead[] = []
   readonly held = new Map<string, StoredRecord>()
@@ -95,6 +97,10 @@ export class ScriptedReplica implements Replica {
 
   accepts(): boolean {
     return this.up && this.hasRoom
+  }
+
+  lacks(): boolean {
+    return this.lost
   }
 
   write(record: StoredRecord, _wantPrevious: boolean, waiter: WriteWaiter, position: number): void {

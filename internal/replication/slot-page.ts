@@ -1,11 +1,15 @@
 import { compareBytes, type Slot, startsWith } from '../base/index.js'
 import { encodedRecordBytes, type StoredRecord } from '../record/index.js'
 import type { Store } from '../store/index.js'
-import type { PageReply, PageRequest } from './replica.js'
+import { type PageReply, type PageRequest, refillingPage } from './replica.js'
 
-/** Reads a page of a slot from the store: the records behind `after` with `prefix`, in byte order. */
+/**
+ * Reads a page of a slot from the store: the records behind `after` with `prefix`, in byte order. A lost slot has none:
+ * what is left of it must not be taken for the whole.
+ */
 export function readSlotPage(store: Store, request: PageRequest): PageReply {
   const { prefix, after } = request
+  if (store.isLost(request.slot as Slot)) return refillingPage
   const keys: Uint8Array[] = []
   store.scanSlot(request.slot as Slot, (record) => {
     if (!startsWith(record.key, prefix)) return

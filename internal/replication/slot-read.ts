@@ -2,11 +2,13 @@ import { compareBytes, KvError, limits, type Slot } from '../base/index.js'
 import { compareRecords, type StoredRecord } from '../record/index.js'
 import { ActiveOperation } from './active-operations.js'
 import type { OperationOptions } from './operations.js'
+import { refillingNote } from './refilling.js'
 import {
   nobody,
   type PageReply,
   type PageRequest,
   type PageWaiter,
+  type Replica,
   type WriteReply,
   type WriteWaiter,
 } from './replica.js'
@@ -24,7 +26,7 @@ interface Settler {
   reject(error: KvError): void
 }
 
-type OwnerState = 'spare' | 'asked' | 'held' | 'failed'
+type OwnerState = 'spare' | 'asked' | 'held' | 'failed' | 'refilling'
 
 /**
  * Reads one stretch of a slot from enough of its owners, merges it key by key, and writes back what too few of them
@@ -89,6 +91,15 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     }
   }
 
+  override forget(replica: Replica, slots: ReadonlySet<number>): void {
+    if (!slots.has(this.#request.slot)) return
+    const position = this.#owners.findIndex((member) => this.#routing.replicas[member] === replica)
+    if (position < 0) return
+    // Whether it has acknowledged a write-back is not kept: one that was sent to it may have counted.
+    const counted = this.#states[position] === 'held' || this.#stretch !== undefined
+    if (counted) this.#fail(new KvError('unavailable', 'a replica that had answered lost its data'))
+  }
+
   pageReplied(position: number, reply: PageReply): void {
     if (this.#done || this.#stretch !== undefined) return
     this.#states[position] = reply.kind
@@ -123,8 +134,9 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     this.#asking = false
     if (this.#count('held') >= this.#needed) this.#merge()
     else if (this.#count('held') + this.#count('asked') < this.#needed) {
-      const held = this.#count('held')
-      this.#fail(new KvError('unavailable', `${held} replicas answered for slot ${this.#request.slot}`))
+      const { slot } = this.#request
+      const note = refillingNote(slot as Slot, this.#count('refilling'), this.#owners.length)
+      this.#fail(new KvError('unavailable', `${this.#count('held')} replicas answered for slot ${slot}${note}`))
     }
   }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Cancellation, KvError, limits } from '../base/index.js'
 import { compareVersions } from '../hlc/index.js'
+import { slotOf } from '../slots/index.js'
 import type { Consistency, WriteResult } from './operations.js'
 import { lostWrite, refusedWrite } from './replica.js'
 import { applied, record, type Scene, scene, stale, version } from './replication.test-support.js'
@@ -9,7 +10,7 @@ import { WriteOperation } from './write-operation.js'
 type End = { result: WriteResult } | { error: KvError } | undefined
 
 function write(
-  { context, routing, owners }: Scene,
+  { context, routing }: Scene,
   options: {
     consistency?: Consistency
     deadlineMs?: number
@@ -24,7 +25,7 @@ function write(
   new WriteOperation(
     context,
     routing,
-    owners,
+    slotOf(intent.key),
     { ...intent, returnPrevious: true },
     { consistency, deadlineMs, ...rest },
     {

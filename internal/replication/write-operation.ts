@@ -1,10 +1,11 @@
-import { type ErrorCode, KvError, limits, type WriteOutcome } from '../base/index.js'
+import { type ErrorCode, KvError, limits, type Slot, type WriteOutcome } from '../base/index.js'
 import { compareVersions, type Hlc, hlcMs, hlcOf, type Version } from '../hlc/index.js'
 import { Tally } from '../quorum/index.js'
 import { isLive, type StoredRecord } from '../record/index.js'
 import { ActiveOperation } from './active-operations.js'
 import type { OperationOptions, WriteResult } from './operations.js'
-import type { WriteReply, WriteWaiter } from './replica.js'
+import { refillingNote } from './refilling.js'
+import type { Replica, WriteReply, WriteWaiter } from './replica.js'
 import type { OperationContext, Routing } from './routing.js'
 
 /** What is to be written, before it has a stamp. */
@@ -32,6 +33,7 @@ export interface WriteSettler {
 export class WriteOperation extends ActiveOperation {
   readonly #context: OperationContext
   readonly #routing: Routing
+  readonly #slot: Slot
   readonly #owners: ArrayLike<number>
   readonly #intent: WriteIntent
   readonly #options: OperationOptions
@@ -48,7 +50,7 @@ export class WriteOperation extends ActiveOperation {
   constructor(
     context: OperationContext,
     routing: Routing,
-    owners: ArrayLike<number>,
+    slot: Slot,
     intent: WriteIntent,
     options: OperationOptions,
     settler: WriteSettler,
@@ -56,12 +58,13 @@ export class WriteOperation extends ActiveOperation {
     super()
     this.#context = context
     this.#routing = routing
-    this.#owners = owners
+    this.#slot = slot
+    this.#owners = routing.table.owners(slot)
     this.#intent = intent
     this.#options = options
     this.#settler = settler
     this.#needed =
-      options.consistency === 'one' ? 1 : options.consistency === 'all' ? owners.length : routing.writeQuorum
+      options.consistency === 'one' ? 1 : options.consistency === 'all' ? this.#owners.length : routing.writeQuorum
   }
 
   start(): void {
@@ -72,6 +75,14 @@ export class WriteOperation extends ActiveOperation {
 
   override tick(nowMs: number): void {
     if (nowMs >= this.#options.deadlineMs) this.#fail('timeout', `${this.#progress()} before the deadline`)
+  }
+
+  override forget(replica: Replica, slots: ReadonlySet<number>): void {
+    if (!slots.has(this.#slot)) return
+    for (let i = 0; i < this.#owners.length; i++) {
+      const counted = this.#routing.replicas[this.#owners[i]!] === replica && this.#attempt?.tally.hasSucceeded(i)
+      if (counted === true) this.#fail('unavailable', 'a replica that had acknowledged the write lost its data')
+    }
   }
 
   /** @internal From the attempt that runs now. */
@@ -86,16 +97,22 @@ export class WriteOperation extends ActiveOperation {
     const bytes = this.#intent.key.length + this.#intent.value.length
     let up = 0
     let accepting = 0
+    let lacking = 0
     for (let i = 0; i < this.#owners.length; i++) {
       const replica = replicas[this.#owners[i]!]!
       if (!replica.up) continue
+      if (replica.lacks(this.#slot)) {
+        lacking++
+        continue
+      }
       up++
       if (replica.accepts(bytes)) accepting++
     }
     if (accepting < this.#needed) {
       const [code, what] = up < this.#needed ? (['unavailable', 'reached'] as const) : (['overloaded', 'used'] as const)
       const count = Math.min(up, accepting)
-      this.#fail(code, `${count} of ${this.#owners.length} replicas can be ${what}, ${this.#needed} are needed`)
+      const note = refillingNote(this.#slot, lacking, this.#owners.length)
+      this.#fail(code, `${count} of ${this.#owners.length} replicas can be ${what}, ${this.#needed} are needed${note}`)
       return
     }
     const stamp = this.#stamp()
@@ -194,7 +211,8 @@ export class WriteOperation extends ActiveOperation {
 
   #progress(): string {
     const applied = this.#attempt?.tally.succeeded ?? 0
-    return `${applied} of ${this.#owners.length} replicas acknowledged, ${this.#needed} are needed`
+    const note = refillingNote(this.#slot, this.#attempt?.refilling ?? 0, this.#owners.length)
+    return `${applied} of ${this.#owners.length} replicas acknowledged, ${this.#needed} are needed${note}`
   }
 
   #succeed(attempt: Attempt): void {
@@ -234,6 +252,8 @@ class Attempt implements WriteWaiter {
   pending: number
   highestSeen: Version | undefined
   refusal: ErrorCode | undefined
+  /** Replicas that have it, or what beat it there, and have no say in its slot. */
+  refilling = 0
   #lost = 0
   readonly #operation: WriteOperation
 
@@ -247,7 +267,7 @@ class Attempt implements WriteWaiter {
 
   /** Some replica has it, or may have it, or may get it yet. */
   get mayBeApplied(): boolean {
-    return this.tally.succeeded + this.#lost + this.pending > 0
+    return this.tally.succeeded + this.refilling + this.#lost + this.pending > 0
   }
 
   writeReplied(position: number, reply: WriteReply): void {
@@ -266,6 +286,10 @@ class Attempt implements WriteWaiter {
         break
       case 'refused':
         this.refusal ??= reply.code
+        this.tally.fail(position)
+        break
+      case 'refilling':
+        this.refilling++
         this.tally.fail(position)
         break
       case 'lost':

@@ -92,6 +92,10 @@ export class DurableStore implements Store {
     return this.#lost.has(slot)
   }
 
+  get lostCount(): number {
+    return this.#lost.count
+  }
+
   lostSlots(): readonly Slot[] {
     return this.#lost.list()
   }

@@ -109,6 +109,8 @@ export interface Store {
    * one of a key's replicas must not count it as a voter until the slot has been refilled.
    */
   isLost(slot: Slot): boolean
+  /** How many slots are lost: a look before `isLost` that costs nothing. */
+  readonly lostCount: number
   /** All slots that are lost, in order. */
   lostSlots(): readonly Slot[]
   /**

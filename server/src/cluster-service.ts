@@ -29,7 +29,7 @@ function toMembers(node: Node, topology: Topology | undefined): Member[] {
   }))
 }
 
-function toStorage(store: StoreStatistics): StorageStatus {
+function toStorage(store: StoreStatistics, refillObstacle: string): StorageStatus {
   return {
     entries: BigInt(store.entries),
     tombstones: BigInt(store.tombstones),
@@ -39,11 +39,13 @@ function toStorage(store: StoreStatistics): StorageStatus {
     lastSequence: BigInt(store.lastSequence),
     snapshotSequence: BigInt(store.snapshotSequence),
     readOnly: store.readOnly,
+    lostSlots: store.lostSlots,
+    refillObstacle,
   }
 }
 
 function toStatusResponse(node: Node): StatusResponse {
-  const { id, clusterId, phase, topology, store, uptimeMs } = node.status()
+  const { id, clusterId, phase, topology, store, refillObstacle, uptimeMs } = node.status()
   return {
     nodeId: id,
     clusterId: clusterId ?? '',
@@ -52,7 +54,7 @@ function toStatusResponse(node: Node): StatusResponse {
     replication: topology?.replication,
     serverVersion: packageVersion,
     uptimeMs: BigInt(Math.floor(uptimeMs)),
-    storage: store === undefined ? undefined : toStorage(store),
+    storage: store === undefined ? undefined : toStorage(store, refillObstacle),
     hlc: hlcToBigint(node.clockReading()),
     forming: phase === 'forming',
   }

@@ -61,6 +61,7 @@ export class FakeNode implements Node {
       address: '127.0.0.1:1' as Address,
       topology: this.topology,
       store: undefined,
+      refillObstacle: '',
       uptimeMs: 1234.5,
     }
   }

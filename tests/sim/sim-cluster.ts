@@ -1,9 +1,11 @@
-import { type Address, parseAddress, parseNodeId } from '@quorumkv/internal/base'
+import { type Address, parseAddress, parseNodeId, type Slot } from '@quorumkv/internal/base'
 import { type Node, type NodeOptions, startCoreNode } from '@quorumkv/internal/cluster'
 import { silentLog } from '@quorumkv/internal/env'
 import { type CrashOptions, type SimProcess, SimWorld, type SimWorldOptions } from '@quorumkv/internal/env-sim'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { Consistency, WriteResult } from '@quorumkv/internal/replication'
+import { slotCount } from '@quorumkv/internal/slots'
+import { writeLostSlots } from '@quorumkv/internal/store'
 
 export interface SimClusterOptions extends SimWorldOptions {
   readonly nodes?: number
@@ -12,6 +14,7 @@ export interface SimClusterOptions extends SimWorldOptions {
 }
 
 const text = new TextEncoder()
+const slots = Array.from({ length: slotCount }, (_, slot) => slot as Slot)
 
 /** Whole nodes in virtual time: the same core that `kv-server` runs, on simulated disks and networks. */
 export class SimCluster {
@@ -95,19 +98,29 @@ export class SimCluster {
   }
 
   /** Empties the disk of a node that does not run. */
-  async wipe(name: string): Promise<void> {
+  wipe(name: string): Promise<void> {
+    return this.#empty(name, '')
+  }
+
+  /** A node that does not run loses all records; who it is, its topology and its clock stay, and it knows its loss. */
+  async lose(name: string): Promise<void> {
+    await this.#empty(name, 'log')
+    await this.#empty(name, 'snapshots')
+    // Without this document the directory is that of a store which has never been used.
+    await this.settle(this.process(name).life.disk.remove('store'))
+    await this.settle(writeLostSlots(this.process(name).life.disk, slots))
+  }
+
+  async #empty(name: string, directory: string): Promise<void> {
     const { disk } = this.process(name).life
-    const empty = async (directory: string): Promise<void> => {
-      for (const entry of await this.settle(disk.list(directory))) {
-        const path = directory === '' ? entry : `${directory}/${entry}`
-        const isFile = await this.settle(disk.remove(path)).then(
-          () => true,
-          () => false,
-        )
-        if (!isFile) await empty(path)
-      }
+    for (const entry of await this.settle(disk.list(directory))) {
+      const path = directory === '' ? entry : `${directory}/${entry}`
+      const isFile = await this.settle(disk.remove(path)).then(
+        () => true,
+        () => false,
+      )
+      if (!isFile) await this.#empty(name, path)
     }
-    await empty('')
   }
 
   async allReady(): Promise<void> {

@@ -262,6 +262,8 @@ export class FakeClient implements Client {
         lastSequence: 5,
         snapshotSequence: 0,
         readOnly: false,
+        lostSlots: 0,
+        refillObstacle: '',
       },
       forming: false,
     }

@@ -100,5 +100,12 @@ export function coloured(liveness: Member['liveness'], colours: Colors): string 
 function trouble(one: MemberStatus | undefined, colours: Colors): string[] {
   if (one === undefined) return []
   if (!one.ok) return [colours.yellow(`${one.id} did not answer: ${one.error.message}`)]
-  return one.status.storage.readOnly ? [colours.yellow(`${one.id} takes no writes: its disk is full`)] : []
+  const { readOnly, lostSlots, refillObstacle } = one.status.storage
+  const lines: string[] = []
+  if (readOnly) lines.push(`${one.id} takes no writes: its disk is full`)
+  if (lostSlots > 0) {
+    const how = refillObstacle === '' ? 'it refills them from the other members' : refillObstacle
+    lines.push(`${one.id} has lost ${lostSlots} slots and does not answer for them: ${how}`)
+  }
+  return lines.map((line) => colours.yellow(line))
 }

@@ -1,0 +1,277 @@
+import { compareBytes, emptyBytes, KvError, limits, type Slot } from '../base/index.js'
+import type { Clock, Log } from '../env/index.js'
+import { encodedRecordBytes } from '../record/index.js'
+import type { Store } from '../store/index.js'
+import { Pauses } from './pauses.js'
+import type { ForgetWaiter } from './remote-replica.js'
+import type { PageReply, PageRequest, Replica } from './replica.js'
+import type { Routing } from './routing.js'
+
+export interface RefillerOptions {
+  readonly clock: Clock
+  readonly log: Log
+  readonly store: Store
+  /** The one in force now. */
+  routing(): Routing
+  /** Has another member, by its index in the routing, forget what earlier lives of this node said of the slots. */
+  forget(member: number, slots: readonly Slot[], waiter: ForgetWaiter): void
+}
+
+/**
+ * Refills the slots that this replica has lost from the slots' other owners, and gives it back its vote in them. What it
+ * relies on is that from the start of the process until `Store.refilled` this replica answers nothing about such a slot.
+ *
+ * How many other owners hold everything. With N owners, let this replica, X, have taken part in
+ *
+ * - an acknowledged write: W owners had it on disk, W - 1 of them others. Any N - W + 1 of the N - 1 others include one
+ *   of those, because (W - 1) + (N - W + 1) > N - 1. The same holds when some of the others have lost the slot as well
+ *   and are not asked: they leave both sides of the count alike.
+ * - a version that a read settled and returned: N - R + 1 owners had it, and by the same count any R others include one.
+ *
+ * R >= N - W + 1, because R + W > N: so R others, a read quorum without X, hold at least what X had promised. Where
+ * R = N there are only N - 1 others. They hold every acknowledged write (W >= 2); what reads had found on X alone, and
+ * nobody acknowledged, is gone with X.
+ *
+ * Why nothing is promised on the strength of what X has forgotten. An operation that runs elsewhere may have counted an
+ * answer of X's earlier life, and may wait for one more: if that came after we read, there would be a quorum of which X
+ * holds nothing. (Michael, Ports, Sharma and Szekeres, "Recovering Shared Objects Without Stable Storage", DISC 2017,
+ * found this in recovery protocols that were thought to be right.) So before anything is read, every member forgets
+ * X's earlier answers: operations that have counted one in a lost slot fail, and links to earlier lives are closed. A
+ * member that cannot be reached is waited for until no operation can be left that began before this life of X did. An
+ * operation that was met before that had all its other answers before that too, so what they promised is on the disks
+ * that are read afterwards.
+ *
+ * Why writes that come during the refill are not lost. They are stored here as they come, though they count for
+ * nothing; merging is by version, so it does not matter which comes first. What is acknowledged meanwhile has its
+ * quorum among the other owners and owes nothing to X, which need not even have it.
+ *
+ * A refill resumes by slots: what one life of the process has finished the store knows, what it has not is done again.
+ */
+export class Refiller {
+  readonly #options: RefillerOptions
+  readonly #pauses: Pauses
+  readonly #startedMs: number
+  /** Members that have forgotten, for as long as this process lives. */
+  readonly #forgetful = new Set<Replica>()
+  /** The other owners from which a slot has been merged already, under `#epoch`. */
+  readonly #merged = new Map<Slot, Set<Replica>>()
+  #epoch = -1
+  #stopped = false
+  #obstacle = ''
+  #complained = ''
+  #bytes = 0
+  #refilled = 0
+  #reportAtMs: number
+  /** When the bytes taken so far are paid for. */
+  #paidMs = 0
+
+  constructor(options: RefillerOptions) {
+    this.#options = options
+    this.#pauses = new Pauses(options.clock)
+    this.#startedMs = options.clock.monotonicMs()
+    this.#reportAtMs = this.#startedMs + limits.refillReportMs
+  }
+
+  /** Why lost slots are not being refilled at the moment; empty: they are, or none is lost. For people. */
+  get obstacle(): string {
+    return this.#obstacle
+  }
+
+  /** Idempotent. What waits ends; `run` resolves soon. */
+  stop(): void {
+    this.#stopped = true
+    this.#pauses.endAll()
+  }
+
+  /** The topology has changed: who owns a lost slot may have changed with it. */
+  wake(): void {
+    this.#pauses.endAll()
+  }
+
+  /**
+   * Works until no slot is lost, or until stopped. Throws only bugs: a disk that fails ends the process by way of the
+   * store.
+   */
+  async run(): Promise<void> {
+    const { store, log } = this.#options
+    if (store.lostCount === 0) return
+    log.warn('slots are lost here and will be refilled from their other owners', { slots: store.lostCount })
+    let backoffMs: number = limits.refillBackoffMsMin
+    while (!this.#stopped && store.lostCount > 0) {
+      const before = store.lostCount
+      await this.#round()
+      if (this.#stopped || store.lostCount === 0) break
+      backoffMs =
+        store.lostCount < before ? limits.refillBackoffMsMin : Math.min(2 * backoffMs, limits.refillBackoffMsMax)
+      this.#complain()
+      await this.#pauses.pause(backoffMs)
+    }
+    this.#obstacle = ''
+    if (store.lostCount === 0) log.info('every lost slot is refilled', this.#facts())
+  }
+
+  /** Tries every lost slot that this node owns once. */
+  async #round(): Promise<void> {
+    const { store, routing } = this.#options
+    const { epoch, table, self } = routing()
+    if (epoch !== this.#epoch) {
+      this.#epoch = epoch
+      this.#merged.clear()
+    }
+    const lost = store.lostSlots()
+    const owned = lost.filter((slot) => table.ownsSlot(self, slot))
+    this.#obstacle = ''
+    // An owner by a later topology would be asked about them: they stay lost until then.
+    if (owned.length < lost.length) this.#obstacle = `${lost.length - owned.length} slots belong to other nodes`
+    if (owned.length === 0 || !(await this.#haveForgotten())) return
+    for (let i = 0; i < owned.length && !this.#stopped; i += limits.refillSlotsMax) {
+      const some = owned.slice(i, i + limits.refillSlotsMax)
+      const whole = await Promise.all(some.map((slot) => this.#refill(slot)))
+      if (routing().epoch !== epoch) return
+      await this.#finish(some.filter((_, n) => whole[n]))
+      this.#report()
+    }
+  }
+
+  /** Whether every other member has forgotten what this node said of its lost slots before it lost them. */
+  async #haveForgotten(): Promise<boolean> {
+    const { clock, routing, store, forget } = this.#options
+    const { replicas, self, table } = routing()
+    const slots = store.lostSlots()
+    await Promise.all(
+      replicas.map(async (replica, member) => {
+        if (member === self || this.#forgetful.has(replica)) return
+        const done = await this.#answer<boolean>(false, (resolve) => forget(member, slots, { forgotten: resolve }))
+        if (done) this.#forgetful.add(replica)
+      }),
+    )
+    const missing = table.members.filter((_, member) => member !== self && !this.#forgetful.has(replicas[member]!))
+    if (missing.length === 0 || clock.monotonicMs() - this.#startedMs >= limits.refillForgetMs) return true
+    this.#obstacle = `${missing.map(({ id }) => id).join(', ')} cannot be reached and may be counting on what was lost`
+    return false
+  }
+
+  /** Merges a slot from enough of its other owners; whether that has been done now. */
+  async #refill(slot: Slot): Promise<boolean> {
+    const { replicas, self, readQuorum, table } = this.#options.routing()
+    const others = Array.from(table.owners(slot)).filter((member) => member !== self)
+    if (others.length === 0) {
+      this.#obstacle = `slot ${slot} has no other owner: without another copy \`kv-server repair --accept-loss\` is left`
+      return false
+    }
+    const needed = Math.min(readQuorum, others.length)
+    const merged = this.#merged.get(slot) ?? new Set<Replica>()
+    this.#merged.set(slot, merged)
+    const reachable = others.filter((member) => replicas[member]!.up || merged.has(replicas[member]!))
+    // Until enough of them are there, merging some would be work that a restart loses.
+    if (reachable.length >= needed) {
+      for (const member of reachable) {
+        if (merged.size >= needed || this.#stopped) break
+        const replica = replicas[member]!
+        if (!merged.has(replica) && (await this.#merge(slot, replica, table.members[member]!.id))) merged.add(replica)
+      }
+      if (merged.size >= needed) return true
+    } else {
+      const down = others.filter((member) => !replicas[member]!.up).map((member) => table.members[member]!.id)
+      this.#obstacle = `slot ${slot} needs ${needed} other owners, and ${down.join(', ')} cannot be reached`
+    }
+    return false
+  }
+
+  /** Merges what one other owner holds of a slot, page by page; whether that was all of it. */
+  async #merge(slot: Slot, replica: Replica, name: string): Promise<boolean> {
+    const { store } = this.#options
+    let after: Uint8Array = emptyBytes
+    while (!this.#stopped) {
+      const page = await this.#page(replica, {
+        slot,
+        prefix: emptyBytes,
+        after,
+        recordsMax: limits.refillPageEntriesMax,
+        bytesMax: limits.refillPageBytesMax,
+      })
+      const last = page.records.at(-1)?.key
+      const getsOn = !page.more || (last !== undefined && compareBytes(last, after) > 0)
+      if (page.kind !== 'held' || !getsOn) {
+        const what = page.kind === 'refilling' ? 'has lost it too' : 'does not answer'
+        this.#obstacle = `slot ${slot}: ${name} ${what}`
+        return false
+      }
+      if (!(await this.#stored(() => store.commit(page.records)))) return false
+      const bytes = page.records.reduce((sum, record) => sum + encodedRecordBytes(record), 0)
+      await this.#pay(bytes)
+      if (!page.more) return true
+      if (last !== undefined) after = last
+    }
+    return false
+  }
+
+  /** The slots are whole: durable, and from then on this replica votes in them. */
+  async #finish(slots: readonly Slot[]): Promise<void> {
+    if (slots.length === 0 || !(await this.#stored(() => this.#options.store.refilled(slots)))) return
+    for (const slot of slots) this.#merged.delete(slot)
+    this.#refilled += slots.length
+  }
+
+  /** Whether the store took it. It may be overloaded or full, which passes; it may have failed, which ends the process. */
+  async #stored(act: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await act()
+      return true
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      this.#obstacle = `nothing can be stored here: ${error.message}`
+      return false
+    }
+  }
+
+  #page(replica: Replica, request: PageRequest): Promise<PageReply> {
+    const silence: PageReply = { kind: 'failed', records: [], more: false }
+    return this.#answer(silence, (resolve) => {
+      replica.page(request, { pageReplied: (_, reply) => resolve(reply) }, 0)
+    })
+  }
+
+  /** What another node answers, or `silence` when it takes too long or the refill is stopped. */
+  #answer<T>(silence: T, ask: (resolve: (answer: T) => void) => void): Promise<T> {
+    return new Promise((resolve) => {
+      if (this.#stopped) {
+        resolve(silence)
+        return
+      }
+      const end = this.#pauses.begin(limits.refillReplyMs, () => resolve(silence))
+      ask((answer) => {
+        end()
+        resolve(answer)
+      })
+    })
+  }
+
+  /** Keeps to the rate: waits until what was taken so far is paid for. */
+  async #pay(bytes: number): Promise<void> {
+    const nowMs = this.#options.clock.monotonicMs()
+    this.#bytes += bytes
+    this.#paidMs = Math.max(this.#paidMs, nowMs) + (bytes * 1000) / limits.refillBytesPerSecond
+    this.#report()
+    if (this.#paidMs - nowMs >= 1) await this.#pauses.pause(this.#paidMs - nowMs)
+  }
+
+  #report(): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (nowMs < this.#reportAtMs) return
+    this.#reportAtMs = nowMs + limits.refillReportMs
+    this.#options.log.info('refilling lost slots', { lost: this.#options.store.lostCount, ...this.#facts() })
+  }
+
+  /** Once for each obstacle: it may last for days, and the status shows it. */
+  #complain(): void {
+    if (this.#obstacle === this.#complained) return
+    this.#complained = this.#obstacle
+    const { log, store } = this.#options
+    log.warn('slots stay lost for the time being', { slots: store.lostCount, obstacle: this.#obstacle })
+  }
+
+  #facts(): Record<string, number> {
+    return { refilled: this.#refilled, bytes: this.#bytes }
+  }
+}

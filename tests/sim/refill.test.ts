@@ -1,0 +1,147 @@
+import type { KvError } from '@quorumkv/internal/base'
+import { expect, test } from 'vitest'
+import { SimCluster } from './sim-cluster.js'
+
+const names = ['n1', 'n2', 'n3']
+
+async function failure(promise: Promise<unknown>): Promise<KvError> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: KvError) => reason,
+  )
+  if (error === undefined) throw new Error('it succeeded')
+  return error
+}
+
+function lost(cluster: SimCluster, name: string): number {
+  return cluster.node(name).status().store!.lostSlots
+}
+
+/** Crashes a node and takes its records away; it does not run when this resolves. */
+async function crashAndLose(cluster: SimCluster, name: string): Promise<void> {
+  cluster.crash(name)
+  cluster.process(name).restart()
+  await cluster.lose(name)
+}
+
+async function startAgain(cluster: SimCluster, name: string): Promise<void> {
+  const node = await cluster.startNode(name)
+  await cluster.settle(node.ready())
+}
+
+test('a node that has lost everything gets it back, and votes again', async () => {
+  const cluster = await SimCluster.start({ seed: 'refill' })
+  for (let i = 0; i < 60; i++) await cluster.settle(cluster.put('n1', `k${i}`, `v${i}`))
+  await cluster.settle(cluster.delete('n1', 'k7'))
+  await crashAndLose(cluster, 'n2')
+  await startAgain(cluster, 'n2')
+  expect(lost(cluster, 'n2')).toBe(4096)
+  // It serves from the start, with what the others know, even where it alone is asked.
+  await cluster.allConnected()
+  for (const level of ['one', 'quorum'] as const) {
+    expect(await cluster.settle(cluster.get('n2', 'k1', level))).toBe('v1')
+    expect(await cluster.settle(cluster.get('n2', 'k7', level))).toBeUndefined()
+  }
+  const during = Array.from({ length: 40 }, (_, i) => cluster.put(names[i % 3]!, `d${i}`, `w${i}`))
+  await cluster.settle(Promise.all(during))
+  await cluster.world.runUntil(() => lost(cluster, 'n2') === 0, 120_000)
+  expect(cluster.node('n2').status().refillObstacle).toBe('')
+  // With one of the others away its vote is needed for everything.
+  cluster.crash('n3')
+  await cluster.world.advance(3_000)
+  for (let i = 0; i < 60; i++) {
+    expect(await cluster.settle(cluster.get('n2', `k${i}`))).toBe(i === 7 ? undefined : `v${i}`)
+  }
+  for (let i = 0; i < 40; i++) expect(await cluster.settle(cluster.get('n1', `d${i}`))).toBe(`w${i}`)
+  await cluster.settle(cluster.put('n2', 'k1', 'newer'))
+  expect(await cluster.settle(cluster.get('n1', 'k1'))).toBe('newer')
+})
+
+test('what only the lost one and one other had acknowledged is not outvoted by the third', async () => {
+  const cluster = await SimCluster.start({ seed: 'outvoted' })
+  await cluster.settle(cluster.put('n1', 'k', 'old', 'all'))
+  cluster.crash('n3')
+  await cluster.settle(cluster.put('n1', 'k', 'new'))
+  await crashAndLose(cluster, 'n2')
+  await cluster.restart('n3')
+  await startAgain(cluster, 'n2')
+  await cluster.allConnected()
+  for (const via of names) expect(await cluster.settle(cluster.get(via, 'k'))).toBe('new')
+})
+
+test('with the one that knows away, the lost one and the lagging one are no quorum: unavailable, never the old value', async () => {
+  const cluster = await SimCluster.start({ seed: 'away' })
+  await cluster.settle(cluster.put('n1', 'k', 'old', 'all'))
+  cluster.crash('n3')
+  await cluster.settle(cluster.put('n1', 'k', 'new'))
+  await crashAndLose(cluster, 'n2')
+  cluster.crash('n1')
+  await cluster.restart('n3')
+  await startAgain(cluster, 'n2')
+  await cluster.allConnected()
+  for (const via of ['n2', 'n3']) {
+    const read = await failure(cluster.settle(cluster.get(via, 'k')))
+    expect(read.code).toBe('unavailable')
+    expect(read.message).toMatch(/slot \d+ is lost and being refilled on 1 of 3 owners/)
+    const write = await failure(cluster.settle(cluster.put(via, 'k', 'newest')))
+    expect(write.code).toBe('unavailable')
+  }
+  await cluster.world.advance(30_000)
+  expect(lost(cluster, 'n2')).toBe(4096)
+  expect(cluster.node('n2').status().refillObstacle).toContain('n1')
+  // It comes back: the refill goes on by itself.
+  await cluster.restart('n1')
+  await cluster.world.runUntil(() => lost(cluster, 'n2') === 0, 120_000)
+  cluster.crash('n1')
+  await cluster.world.advance(3_000)
+  // The value, or one of the writes whose outcome was left open.
+  expect(['new', 'newest']).toContain(await cluster.settle(cluster.get('n2', 'k')))
+})
+
+test('two that have lost the same are not refilled from the third alone', async () => {
+  const cluster = await SimCluster.start({ seed: 'two' })
+  await cluster.settle(cluster.put('n1', 'k', 'v'))
+  for (const name of ['n1', 'n2']) await crashAndLose(cluster, name)
+  for (const name of ['n1', 'n2']) await startAgain(cluster, name)
+  await cluster.allConnected()
+  await cluster.world.advance(60_000)
+  for (const name of ['n1', 'n2']) {
+    expect(lost(cluster, name)).toBe(4096)
+    expect(cluster.node(name).status().refillObstacle).toMatch(/has lost it too/)
+  }
+  for (const via of names) {
+    expect((await failure(cluster.settle(cluster.get(via, 'k')))).code).toBe('unavailable')
+    // One copy is left: at level one it is given, by whoever is asked, and nothing is called absent.
+    expect(await cluster.settle(cluster.get(via, 'k', 'one'))).toBe('v')
+  }
+})
+
+test('a node on its own that has lost a slot refuses it, and names what is left to do', async () => {
+  const cluster = await SimCluster.start({ seed: 'alone', nodes: 1 })
+  await cluster.settle(cluster.put('n1', 'k', 'v'))
+  await crashAndLose(cluster, 'n1')
+  await startAgain(cluster, 'n1')
+  const read = await failure(cluster.settle(cluster.get('n1', 'k')))
+  expect(read.message).toMatch(/slot \d+ is lost on its only owner.*kv-server repair --accept-loss/)
+  const write = await failure(cluster.settle(cluster.put('n1', 'k', 'w')))
+  expect(write).toMatchObject({ code: 'unavailable', outcome: 'not-applied' })
+  expect(write.message).toMatch(/slot \d+ is lost on its only owner/)
+  await cluster.world.advance(1_000)
+  expect(cluster.node('n1').status().refillObstacle).toMatch(/no other owner/)
+})
+
+test('a refill that is interrupted goes on where it was', async () => {
+  const cluster = await SimCluster.start({ seed: 'interrupted' })
+  for (let i = 0; i < 30; i++) await cluster.settle(cluster.put('n1', `k${i}`, `v${i}`))
+  await crashAndLose(cluster, 'n2')
+  await startAgain(cluster, 'n2')
+  await cluster.world.runUntil(() => lost(cluster, 'n2') < 3_000, 120_000)
+  cluster.crash('n2')
+  await cluster.restart('n2')
+  expect(lost(cluster, 'n2')).toBeLessThan(3_000)
+  expect(lost(cluster, 'n2')).toBeGreaterThan(0)
+  await cluster.world.runUntil(() => lost(cluster, 'n2') === 0, 120_000)
+  cluster.crash('n1')
+  await cluster.world.advance(3_000)
+  for (let i = 0; i < 30; i++) expect(await cluster.settle(cluster.get('n2', `k${i}`))).toBe(`v${i}`)
+})
