@@ -20,12 +20,21 @@ function damagedPath(sequence: number): string {
   return `${snapshotDirectory}/${String(sequence).padStart(16, '0')}.damaged`
 }
 
+/**
+ * The sequence of the snapshot of this name; undefined: it is none of ours, as we would not give it (a number above
+ * 2^53, one zero too many).
+ */
+export function sequenceOfSnapshot(name: string): number | undefined {
+  const sequence = Number.parseInt(name, 10)
+  return `${snapshotDirectory}/${name}` === snapshotPath(sequence) ? sequence : undefined
+}
+
 /** The sequences of the snapshots that are there, newest first. Removes what a crash left half made. */
 export async function listSnapshots(disk: Disk): Promise<number[]> {
   const sequences: number[] = []
   for (const name of await disk.list(snapshotDirectory)) {
-    const match = /^(\d{16,})\.snapshot$/.exec(name)
-    if (match !== null) sequences.push(Number(match[1]))
+    const sequence = sequenceOfSnapshot(name)
+    if (sequence !== undefined) sequences.push(sequence)
     else if (name.endsWith('.tmp')) await disk.remove(`${snapshotDirectory}/${name}`)
   }
   return sequences.sort((a, b) => b - a)
@@ -85,7 +94,8 @@ export async function removeSnapshotsExcept(
   const keptPaths = [...kept.map(snapshotPath), ...keptDamaged.map(damagedPath)]
   for (const name of await disk.list(snapshotDirectory)) {
     const path = `${snapshotDirectory}/${name}`
-    if (/\.(snapshot|damaged)$/.test(name) && !keptPaths.includes(path)) await removeIfThere(disk, path)
+    const ours = sequenceOfSnapshot(name.replace(/\.damaged$/, '.snapshot')) !== undefined
+    if (ours && !keptPaths.includes(path)) await removeIfThere(disk, path)
   }
   await syncDirectory(disk, snapshotDirectory)
 }

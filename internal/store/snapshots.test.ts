@@ -95,6 +95,22 @@ test('a damaged snapshot is set aside, does not count as a generation, and goes 
   expect(contents(await sim.reopen())).toHaveLength(70)
 })
 
+test('a file whose name is no sequence of ours is left alone, whatever it holds', async () => {
+  const sim = await grown('names')
+  const [older, newest] = snapshotsOf(sim) as [string, string]
+  const strangers = ['9'.repeat(16), `0${newest.slice(10, 26)}`, 'newest'].map((name) => `snapshots/${name}.snapshot`)
+  for (const stranger of strangers) {
+    const file = await sim.settle(sim.process.disk.open(stranger, 'create'))
+    await sim.settle(file.write(sim.drive.peek(newest)!, 0))
+    await sim.settle(file.close())
+  }
+  expect(contents(await sim.reopen('keep'))).toHaveLength(70)
+  expect(snapshotsOf(sim)).toEqual([older, newest, ...strangers].sort())
+  await fill(sim, 71, 72)
+  await sim.settle(sim.store.snapshot())
+  expect(snapshotsOf(sim)).toEqual(expect.arrayContaining(strangers))
+})
+
 test('a log that ends before its snapshot is damage', async () => {
   const sim = await grown('short')
   await sim.settle(sim.store.snapshot())

@@ -2,7 +2,7 @@ import { assert, type ClusterId } from '../base/index.js'
 import { type Disk, DiskError } from '../env/index.js'
 import { type Fault, type FileOrigin, type LogSurvey, listIfThere, logDirectory, surveyLog } from '../wal/index.js'
 import type { Identity } from './identity.js'
-import { snapshotDirectory } from './snapshot-files.js'
+import { sequenceOfSnapshot, snapshotDirectory } from './snapshot-files.js'
 import { foreignFile, inspectDocument, parseIdentity, parseManifest, readDocumentFile } from './verify-document.js'
 import { type SnapshotReport, surveySnapshot } from './verify-snapshot.js'
 
@@ -199,12 +199,12 @@ class Surveyor {
   async #snapshots(origin: FileOrigin | undefined): Promise<SnapshotReport[]> {
     const reports: SnapshotReport[] = []
     for (const name of await listIfThere(this.#disk, snapshotDirectory)) {
-      const match = /^(\d{16,})\.snapshot$/.exec(name)
-      if (match === null) {
+      const known = sequenceOfSnapshot(name)
+      if (known === undefined) {
         await this.#other(`${snapshotDirectory}/${name}`, name)
         continue
       }
-      const report = await surveySnapshot(this.#disk, Number(match[1]), origin, () => undefined)
+      const report = await surveySnapshot(this.#disk, known, origin, () => undefined)
       reports.push(report)
       for (const fault of report.faults) this.#find(fault, adviceFor.snapshot)
       const { path, bytes, sequence, blocks, records } = report
