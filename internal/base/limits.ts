@@ -57,6 +57,10 @@ export const limits = {
   logSegmentBytes: 67_108_864,
   /** The log's file is extended by this much at a time, so that fdatasync need not allocate blocks for each group. */
   logPreallocateBytes: 4_194_304,
+  /** Segments that are not needed any more and are kept for their blocks: what the log grows by between snapshots. */
+  logSparesMax: 4,
+  /** Where the disk had no room for blocks ahead of time, they are asked for again only after so long. */
+  logRoomRetryMs: 1_000,
   /** Encoded groups up to this size keep their buffer for the next group. */
   logBufferKeptBytesMax: 4_194_304,
   /** A log that is idle for so long is sealed: its last group can then no longer be taken for a torn write. */

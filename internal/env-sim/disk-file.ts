@@ -14,6 +14,10 @@ export class SimFile implements DiskFile {
   readonly #mode: OpenMode
   #readsRunning = 0
   #changeRunning = false
+  /** Where the write that is under way ends. */
+  #writingTo = 0
+  /** The size at which the preallocation under way has started: writes may run below it. */
+  #growingFrom: number | undefined
   #closed = false
 
   constructor(drive: SimDisk, owner: EventOwner, path: string, node: FileNode, mode: OpenMode) {
@@ -36,14 +40,22 @@ export class SimFile implements DiskFile {
     })
   }
 
-  write(from: Uint8Array, position: number): Promise<number> {
+  async write(from: Uint8Array, position: number): Promise<number> {
     const bytes = from.slice()
-    return this.#change('write', bytes.length, () => {
+    const end = position + bytes.length
+    assert(end <= (this.#growingFrom ?? end), `${this.path}: a write overlaps the preallocation behind it`)
+    const written = this.#change('write', bytes.length, () => {
       assert(equalBytes(bytes, from), `${this.path}: bytes were changed while they were being written`)
-      const end = this.#reserve('write', position, position + this.#drive.faults.shorten(bytes.length))
-      this.#node.write(bytes.subarray(0, end - position), position)
-      return end - position
+      const reached = this.#reserve('write', position, position + this.#drive.faults.shorten(bytes.length))
+      this.#node.write(bytes.subarray(0, reached - position), position)
+      return reached - position
     })
+    this.#writingTo = end
+    try {
+      return await written
+    } finally {
+      this.#writingTo = 0
+    }
   }
 
   sync(): Promise<void> {
@@ -55,29 +67,41 @@ export class SimFile implements DiskFile {
     )
   }
 
-  truncate(size: number): Promise<void> {
-    return this.#change('truncate', 0, () => {
+  async truncate(size: number): Promise<void> {
+    assert(this.#growingFrom === undefined, `${this.path}: truncate overlaps preallocate`)
+    return await this.#change('truncate', 0, () => {
       this.#drive.faults.release(this.#node, size)
       this.#node.resize(size)
     })
   }
 
-  preallocate(size: number): Promise<void> {
-    return this.#change('preallocate', 0, () => {
-      const before = this.#node.volatile.size
-      if (size <= before) return
-      if (this.#drive.faults.allocate(this.#node, size) < size) {
-        this.#drive.faults.release(this.#node, before)
-        throw new DiskError('full', 'preallocate', this.path)
-      }
-      this.#node.resize(size)
-    })
+  async preallocate(size: number): Promise<void> {
+    if (!this.#owner.alive) return await neverSettles()
+    assert(!this.#closed, `${this.path}: preallocate after close`)
+    assert(this.#mode !== 'read', `${this.path} was opened for reading only`)
+    assert(this.#growingFrom === undefined && this.#readsRunning === 0, `${this.path}: preallocate overlaps`)
+    const before = this.#node.volatile.size
+    assert(this.#writingTo <= before, `${this.path}: preallocate overlaps a write that extends the file`)
+    this.#growingFrom = before
+    try {
+      await this.#drive.request(this.#owner, 'preallocate', this.path, 0, () => {
+        if (size <= before) return
+        if (this.#drive.faults.allocate(this.#node, size) < size) {
+          this.#drive.faults.release(this.#node, before)
+          throw new DiskError('full', 'preallocate', this.path)
+        }
+        this.#node.resize(size)
+      })
+    } finally {
+      this.#growingFrom = undefined
+    }
   }
 
   async close(): Promise<void> {
     if (!this.#owner.alive) return await neverSettles()
     if (this.#closed) return
-    assert(this.#readsRunning === 0 && !this.#changeRunning, `${this.path}: closed while an operation runs`)
+    const idle = this.#readsRunning === 0 && !this.#changeRunning && this.#growingFrom === undefined
+    assert(idle, `${this.path}: closed while an operation runs`)
     this.#closed = true
     await this.#drive.request(this.#owner, 'close', this.path, 0, () => {
       this.#node.handles--

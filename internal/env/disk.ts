@@ -43,7 +43,10 @@ export interface Disk {
   syncDirectory(path: string): Promise<void>
 }
 
-/** An open file. Operations on one file must not overlap unless they are all reads. */
+/**
+ * An open file. Operations on one file must not overlap, but for two cases: reads with each other, and `preallocate`
+ * with writes and syncs, where the writes stay below the size that the file had when `preallocate` was called.
+ */
 export interface DiskFile {
   readonly path: string
   size(): Promise<number>
@@ -58,7 +61,10 @@ export interface DiskFile {
   sync(): Promise<void>
   /** Cuts or extends (with zeros). */
   truncate(size: number): Promise<void>
-  /** Reserves blocks up to `size`, so that a later `sync` need not allocate: the new part reads as zeros. */
+  /**
+   * Reserves blocks up to `size`, so that a later `sync` need not allocate: the new part reads as zeros. Where there is
+   * no room (DiskError `full`) the file stays as it was.
+   */
   preallocate(size: number): Promise<void>
   close(): Promise<void>
 }

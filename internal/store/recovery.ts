@@ -4,9 +4,10 @@ import { slotOf } from '../slots/index.js'
 import {
   corruption,
   type DecodedSegmentHeader,
+  type LogDirectory,
   type LogTail,
-  listSegments,
   logDirectory,
+  readLogDirectory,
   replayedBytes,
   replayLog,
   segmentPath,
@@ -70,14 +71,14 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   await syncDirectory(disk, '.')
   const hasManifest = await readManifest(disk, options)
   const lostBefore = await readLostSlots(disk)
-  const headers = await listSegments(walOptions)
+  const directory = await readLogDirectory(walOptions)
   const sequences = await listSnapshots(disk)
-  checkPresent(hasManifest, headers, sequences)
+  checkPresent(hasManifest, directory.segments, sequences)
   const highest = new Highest()
   const progress = new RecoveryProgress(options)
-  const loaded = await new Loader(options, walOptions, headers, highest, progress).load(sequences)
+  const loaded = await new Loader(options, walOptions, directory.segments, highest, progress).load(sequences)
   const { table, snapshot, generations, damaged } = loaded
-  const { tail, applied, bytes } = await replay(walOptions, headers, loaded, highest, progress)
+  const { tail, applied, bytes } = await replay(walOptions, directory, loaded, highest, progress)
   checkReached(tail, sequences)
   if (!hasManifest && tail.lastSequence > 0) throw missing('store', 'the document that belongs to a log')
   const lost = normalizeSlots([...lostBefore, ...loaded.lost])
@@ -204,15 +205,15 @@ const nothing = { snapshot: undefined, generations: [], after: 0, wholeSince: un
 
 async function replay(
   walOptions: WalOptions,
-  headers: readonly DecodedSegmentHeader[],
+  directory: LogDirectory,
   { table, after, wholeSince }: Loaded,
   highest: Highest,
   progress: RecoveryProgress,
 ): Promise<{ tail: LogTail; applied: number; bytes: number }> {
   let applied = after
   let bytes = 0
-  progress.expect(await replayedBytes(walOptions, headers, after))
-  const tail = await replayLog(walOptions, headers, {
+  progress.expect(await replayedBytes(walOptions, directory.segments, after))
+  const tail = await replayLog(walOptions, directory, {
     after,
     visit: (payload, records, sequence) => {
       mergeAll(table, payload, records, highest, wholeSince, sequence)

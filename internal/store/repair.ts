@@ -89,6 +89,8 @@ export async function planRepair(options: RepairOptions): Promise<RepairPlan> {
     return { ...common, aside: rotten, rebuild: undefined }
   }
   const aside = [...survey.snapshots, ...survey.log.segments].map(({ path }) => path)
+  // It has a segment's name, and would stand before the new one.
+  if (survey.log.unbegun !== undefined) aside.push(survey.log.unbegun)
   const next: MemberIdentity = { ...identity, incarnation: reborn ? options.newIncarnation : identity.incarnation }
   return { ...common, aside, rebuild: planRebuild(survey, identity, next) }
 }

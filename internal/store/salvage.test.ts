@@ -210,6 +210,8 @@ test('without room for a fresh snapshot the damaged ones stay, and it is tried a
   const paths = snapshotsOf(sim)
   for (const path of paths) sim.drive.corrupt(path, blocksOf(sim.drive.peek(path)!)[4]! + 60)
   sim.crash('lose')
+  const spares = sim.drive.paths().filter((path) => path.endsWith('.spare'))
+  for (const path of spares) await sim.settle(sim.process.disk.remove(path)) // which would be given back for it
   sim.drive.faults.setFreeBytes(4_500)
   await sim.open()
   await sim.world.advance(5_000)

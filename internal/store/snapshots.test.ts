@@ -9,8 +9,9 @@ function snapshotsOf(sim: SimStore): string[] {
   return sim.drive.paths().filter((name) => name.startsWith('snapshots/'))
 }
 
+/** Those that have begun. */
 function segmentsOf(sim: SimStore): string[] {
-  return sim.drive.paths().filter((name) => name.startsWith('log/'))
+  return sim.drive.paths().filter((path) => /^log\/\d+\.log$/.test(path) && sim.drive.peek(path)![0] !== 0)
 }
 
 async function fill(sim: SimStore, from: number, to: number): Promise<void> {

@@ -167,9 +167,13 @@ export class Snapshots {
     const { table, log, highest } = this.#source
     const syncLog = (): Promise<void> => log.sync()
     const stopped = (): boolean => this.#stopped
+    const request = { disk, clock, clusterId, incarnation, table, sequence, highest, syncLog, stopped }
     try {
-      return await takeSnapshot({ disk, clock, clusterId, incarnation, table, sequence, highest, syncLog, stopped })
+      return await takeSnapshot(request)
     } catch (error) {
+      if (error instanceof DiskError && error.code === 'full' && (await log.giveBackRoom())) {
+        return await takeSnapshot(request)
+      }
       if (error instanceof FatalError && error.reason === 'corrupt') await setAsideSnapshot(disk, sequence)
       throw error
     }

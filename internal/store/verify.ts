@@ -16,6 +16,7 @@ export type FileKind =
   | 'document'
   | 'segment'
   | 'snapshot'
+  | 'spare' // kept for its blocks, to become a segment of the log; what it holds is read by nobody
   | 'leftover' // of a process that died; the node removes or replaces it
   | 'set-aside' // damaged, kept for whoever wants to know why
   | 'unknown' // not the store's; nobody touches it
@@ -227,8 +228,16 @@ class Surveyor {
       const facts = { firstSequence, lastSequence, groups, records, ...(tornAt !== undefined && { tornAt }) }
       this.#file({ path, kind: 'segment', bytes, state, holds, facts })
     }
+    for (const path of log.spares)
+      await this.#spare(path, 'a former segment of the log, whose blocks will be used again')
+    if (log.unbegun !== undefined)
+      await this.#spare(log.unbegun, 'nothing yet: it was made ready to be the next segment')
     for (const name of log.others) await this.#other(`${logDirectory}/${name}`, name)
     return log
+  }
+
+  async #spare(path: string, holds: string): Promise<void> {
+    this.#file({ path, kind: 'spare', bytes: await sizeOf(this.#disk, path), state: 'unchecked', holds })
   }
 
   /** Whether files that a store must have are there, and whether the log goes with the snapshots. */

@@ -2,7 +2,7 @@ import { type ClusterId, emptyBytes, type Incarnation, parseClusterId, parseInca
 import { type Disk, type DiskFile, type OpenMode, silentLog } from '../env/index.js'
 import type { SimProcess, SimWorld } from '../env-sim/index.js'
 import { decodeRecords, encodedRecordBytes, type StoredRecord } from '../record/index.js'
-import { listSegments, type ReplayRequest, replayLog, type WalOptions, WriteAheadLog } from './index.js'
+import { type ReplayRequest, readLogDirectory, replayLog, type WalOptions, WriteAheadLog } from './index.js'
 
 export const clusterId: ClusterId = parseClusterId('0123456789abcdef0123456789abcdef')
 export const incarnation: Incarnation = parseIncarnation('fedcba9876543210fedcba9876543210')
@@ -127,7 +127,7 @@ export async function openLog(
   const opened = (async () => {
     await disk.makeDirectory('log')
     await disk.syncDirectory('.')
-    return WriteAheadLog.open(options, await replayLog(options, await listSegments(options), request))
+    return WriteAheadLog.open(options, await replayLog(options, await readLogDirectory(options), request))
   })()
   const log = await world.settle(opened)
   disk.calls.length = 0

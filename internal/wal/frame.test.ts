@@ -8,7 +8,7 @@ const header: FrameHeader = {
   kind: 'group',
   payloadBytes: 0x0102,
   sequence: 0x0000_0007_8a9b_0c0d,
-  segment: 0x11223344,
+  segmentTag: 0x11223344,
   records: 3,
   unsynced: 2,
   payloadCrc: 0xdeadbeef,
@@ -35,7 +35,7 @@ test('the bytes of a frame header stay as FORMAT.md draws them', () => {
       'f14b560a', // magic
       '02010000', // payload length
       '0d0c9b8a07000000', // sequence
-      '44332211', // segment
+      '44332211', // segment tag
       '03000000', // records
       '01000000', // kind, reserved
       '02000000', // unsynced
@@ -50,7 +50,7 @@ test('what is written is read, at any place in a buffer', () => {
     kind: fc.constantFrom('group' as const, 'seal' as const, 'end' as const),
     payloadBytes: fc.integer({ min: 1, max: limits.logFrameBytesMax }),
     sequence: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
-    segment: fc.integer({ min: 1, max: 0xffffffff }),
+    segmentTag: fc.integer({ min: 0, max: 0xffffffff }),
     records: fc.integer({ min: 1, max: 0xffffffff }),
     unsynced: fc.integer({ min: 0, max: 0xffffffff }),
     payloadCrc: fc.integer({ min: 0, max: 0xffffffff }),

@@ -12,7 +12,8 @@ export interface FrameHeader {
   readonly kind: FrameKind
   readonly payloadBytes: number
   readonly sequence: number
-  readonly segment: number
+  /** Of the segment that it was written into (`segmentTag`): elsewhere it is no frame. */
+  readonly segmentTag: number
   readonly records: number
   /** Frames just before this one that were not known to be durable when it was written. */
   readonly unsynced: number
@@ -42,7 +43,7 @@ export function encodeFrameHeader(header: FrameHeader, into: Uint8Array, at: num
   view.setUint32(4, header.payloadBytes, true)
   view.setUint32(8, header.sequence % 2 ** 32, true)
   view.setUint32(12, Math.floor(header.sequence / 2 ** 32), true)
-  view.setUint32(16, header.segment, true)
+  view.setUint32(16, header.segmentTag, true)
   view.setUint32(20, header.records, true)
   view.setUint16(24, kinds.indexOf(header.kind) + 1, true)
   view.setUint16(26, 0, true)
@@ -72,7 +73,7 @@ export function decodeFrameHeader(from: Uint8Array, at: number): DecodedFrameHea
     kind,
     payloadBytes,
     sequence: view.getUint32(8, true) + view.getUint32(12, true) * 2 ** 32,
-    segment: view.getUint32(16, true),
+    segmentTag: view.getUint32(16, true),
     records,
     unsynced: view.getUint32(28, true),
     payloadCrc: view.getUint32(32, true),

@@ -64,12 +64,12 @@ export class Group {
   }
 
   /** Puts the header before the records and returns the frame, which the group owns, and its header's CRC. */
-  frame(sequence: number, segment: number, unsynced: number): { bytes: Uint8Array; headerCrc: number } {
+  frame(sequence: number, segmentTag: number, unsynced: number): { bytes: Uint8Array; headerCrc: number } {
     const header = {
       kind: 'group' as FrameKind,
       payloadBytes: this.payloadBytes,
       sequence,
-      segment,
+      segmentTag,
       records: this.#records,
       unsynced,
       payloadCrc: crc32(this.#buffer, frameHeaderBytes, this.#length),

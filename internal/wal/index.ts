@@ -3,7 +3,7 @@ export { corruption, type Damage } from './corruption.js'
 export { createDurably, directoryOf, removeIfThere, syncDirectory, syncFile } from './durable.js'
 export type { Appended, Group } from './group.js'
 export { WriteAheadLog } from './log.js'
-export { listSegments, logDirectory, segmentPath } from './log-directory.js'
+export { type LogDirectory, logDirectory, readLogDirectory, segmentPath } from './log-directory.js'
 export { type GroupVisitor, type LogTail, type ReplayRequest, replayedBytes, replayLog } from './log-reader.js'
 export type { FsyncPolicy, WalOptions } from './options.js'
 export {

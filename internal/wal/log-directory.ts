@@ -1,11 +1,11 @@
-import { type Disk, type DiskFile, readFully } from '../env/index.js'
-import { corruption } from './corruption.js'
-import { createDurably } from './durable.js'
+import { type DiskFile, readFully } from '../env/index.js'
+import { corruption, type Damage } from './corruption.js'
 import type { WalOptions } from './options.js'
 import { type DecodedSegmentHeader, decodeSegmentHeader, segmentHeaderBytes } from './segment-header.js'
 
 export const logDirectory = 'log'
-const nextSegmentPath = `${logDirectory}/next.tmp`
+/** A segment on its way; removed at start. */
+export const nextSegmentPath = 'log/next.tmp'
 
 /** A segment that is not being written any more. */
 export interface ClosedSegment {
@@ -19,37 +19,58 @@ export function segmentPath(number: number): string {
   return `${logDirectory}/${String(number).padStart(10, '0')}.log`
 }
 
-function numberOfName(name: string): number | undefined {
-  const match = /^(\d{10,})\.log$/.exec(name)
-  return match === null ? undefined : Number(match[1])
+/** `number`: of the segment that the spare was last, or was made ready for. */
+export function sparePath(number: number): string {
+  return `${logDirectory}/${String(number).padStart(10, '0')}.spare`
 }
 
-/** Creates the file of a new segment and opens it for writing. */
-export async function createSegmentFile(
-  disk: Disk,
-  number: number,
-  fill: (file: DiskFile) => Promise<void>,
-): Promise<DiskFile> {
-  const path = segmentPath(number)
-  await createDurably(disk, nextSegmentPath, path, fill)
-  // Opened anew, so that errors name the file as people find it.
-  return disk.open(path, 'write')
+/** What the name of a file in the log's directory says; undefined: it is neither a segment nor a spare. */
+export function parseLogName(
+  name: string,
+): { readonly kind: 'segment' | 'spare'; readonly number: number } | undefined {
+  const match = /^(\d{10,})\.(log|spare)$/.exec(name)
+  return match === null ? undefined : { kind: match[2] === 'log' ? 'segment' : 'spare', number: Number(match[1]) }
 }
 
-async function readHeader(options: WalOptions, number: number): Promise<DecodedSegmentHeader> {
-  const path = segmentPath(number)
+/** The highest file with a segment's name, where its header does not check: whether it has begun is yet to be seen. */
+export interface Unbegun {
+  readonly number: number
+  /** What stands where its header should. */
+  readonly found: string
+}
+
+/** What the log's directory holds. */
+export interface LogDirectory {
+  /** In order. */
+  readonly segments: readonly DecodedSegmentHeader[]
+  readonly unbegun: Unbegun | undefined
+  /** Numbers of the spares. */
+  readonly spares: readonly number[]
+}
+
+/** The header at the start of a file, or what stands there. */
+export async function readSegmentHeader(file: DiskFile): Promise<DecodedSegmentHeader | string> {
   const bytes = new Uint8Array(segmentHeaderBytes)
+  const got = await readFully(file, bytes, 0)
+  return decodeSegmentHeader(bytes.subarray(0, got))
+}
+
+/** The damage that a segment without a header is, unless it has not begun. */
+export function headerDamage({ number, found }: Unbegun): Damage {
+  return { path: segmentPath(number), offset: 0, expected: `the header of log segment ${number}`, found }
+}
+
+/** The header of a segment, which is of this log; or what stands there. Throws where it is of another one. */
+async function readHeader(options: WalOptions, number: number): Promise<DecodedSegmentHeader | Unbegun> {
+  const path = segmentPath(number)
   const file = await options.disk.open(path, 'read')
   let header: DecodedSegmentHeader | string
   try {
-    const got = await readFully(file, bytes, 0)
-    header = decodeSegmentHeader(bytes.subarray(0, got))
+    header = await readSegmentHeader(file)
   } finally {
     await file.close()
   }
-  if (typeof header === 'string') {
-    throw corruption({ path, offset: 0, expected: `the header of log segment ${number}`, found: header })
-  }
+  if (typeof header === 'string') return { number, found: header }
   if (header.number !== number) {
     const found = `segment ${header.number}`
     throw corruption({ path, offset: 12, expected: `segment ${number}, as in the file's name`, found })
@@ -73,16 +94,36 @@ async function readHeader(options: WalOptions, number: number): Promise<DecodedS
  * The headers of all segments, in order, checked against each other as far as headers allow: whose they are, no gap
  * in the numbers, sequences that rise. Removes what a crash left half made. Throws FatalError `corrupt`.
  */
-export async function listSegments(options: WalOptions): Promise<DecodedSegmentHeader[]> {
+export async function readLogDirectory(options: WalOptions): Promise<LogDirectory> {
   const { disk, log } = options
-  const headers: DecodedSegmentHeader[] = []
+  const numbers: number[] = []
+  const spares: number[] = []
   for (const name of await disk.list(logDirectory)) {
-    const number = numberOfName(name)
-    if (number !== undefined) headers.push(await readHeader(options, number))
+    const parsed = parseLogName(name)
+    if (parsed?.kind === 'segment') numbers.push(parsed.number)
+    else if (parsed?.kind === 'spare') spares.push(parsed.number)
     else if (name.endsWith('.tmp')) await disk.remove(`${logDirectory}/${name}`)
     else log.warn('unknown file in the log directory, left alone', { name })
   }
-  headers.sort((a, b) => a.number - b.number)
+  numbers.sort((a, b) => a - b)
+  spares.sort((a, b) => a - b)
+  const segments: DecodedSegmentHeader[] = []
+  for (const [i, number] of numbers.entries()) {
+    const header = await readHeader(options, number)
+    if (!('found' in header)) {
+      segments.push(header)
+      continue
+    }
+    const isBehindAnother = i === numbers.length - 1 && segments.at(-1)?.number === number - 1
+    if (!isBehindAnother) throw corruption(headerDamage(header))
+    checkOrder(segments)
+    return { segments, unbegun: header, spares }
+  }
+  checkOrder(segments)
+  return { segments, unbegun: undefined, spares }
+}
+
+function checkOrder(headers: readonly DecodedSegmentHeader[]): void {
   for (let i = 1; i < headers.length; i++) {
     const [previous, next] = [headers[i - 1]!, headers[i]!]
     const path = segmentPath(next.number)
@@ -95,5 +136,4 @@ export async function listSegments(options: WalOptions): Promise<DecodedSegmentH
       throw corruption({ path, offset: 48, expected, found: `${next.firstSequence}` })
     }
   }
-  return headers
 }

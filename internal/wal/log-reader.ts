@@ -9,9 +9,16 @@ import {
   frameMagicFirstByte,
   provesDurable,
 } from './frame.js'
-import { type ClosedSegment, segmentPath } from './log-directory.js'
+import { type ClosedSegment, headerDamage, type LogDirectory, segmentPath, type Unbegun } from './log-directory.js'
 import type { WalOptions } from './options.js'
-import { type DecodedSegmentHeader, segmentHeaderBytes } from './segment-header.js'
+import { type DecodedSegmentHeader, segmentHeaderBytes, segmentTag } from './segment-header.js'
+
+/** A file that has the name of the segment behind the last and has not begun. */
+export interface UnbegunSegment {
+  readonly number: number
+  /** It holds a frame of its own, which was being written when the machine went down: never acknowledged. */
+  readonly used: boolean
+}
 
 /** Where the log ends, and so where it goes on. */
 export interface LogTail {
@@ -20,13 +27,16 @@ export interface LogTail {
   readonly last: DecodedSegmentHeader | undefined
   /** Behind the last good frame of the last segment. */
   readonly position: number
-  /** Something other than zeros stands behind it: the torn tail that has to be cut. */
+  /** A frame header of this segment stands there: the torn tail that has to be cut. */
   readonly torn: boolean
   /** The last frame is a group, and nothing behind it proves that it was durable. */
   readonly unsealed: boolean
   readonly lastSequence: number
   /** The header CRC of the last frame, or of the segment's header where it has none. */
   readonly lastCrc: number
+  readonly unbegun: UnbegunSegment | undefined
+  /** Numbers of the spares in the directory. */
+  readonly spares: readonly number[]
 }
 
 /** Takes one group's records, encoded; `payload` holds only during the call. May throw RecordFormatError. */
@@ -48,17 +58,17 @@ interface SegmentEnd {
 
 /**
  * Reads the log in order, tells a torn tail from corruption (FORMAT.md, "Frame") and hands every group behind
- * `request.after` to the visitor. `headers` come from `listSegments`. Changes nothing on disk. Throws FatalError
- * `corrupt`.
+ * `request.after` to the visitor. Changes nothing on disk. Throws FatalError `corrupt`.
  */
 export async function replayLog(
   options: WalOptions,
-  headers: readonly DecodedSegmentHeader[],
+  { segments: headers, unbegun, spares }: LogDirectory,
   request: ReplayRequest,
 ): Promise<LogTail> {
   const last = headers.at(-1)
   if (last === undefined) {
-    return { closed: [], last: undefined, position: 0, torn: false, unsealed: false, lastSequence: 0, lastCrc: 0 }
+    const nothing = { position: 0, torn: false, unsealed: false, lastSequence: 0, lastCrc: 0 }
+    return { closed: [], last: undefined, ...nothing, unbegun: undefined, spares }
   }
   checkStart(headers[0]!, request.after)
   const closed: ClosedSegment[] = []
@@ -71,7 +81,8 @@ export async function replayLog(
       : (await readSegment(options, header, next, request)).position
     closed.push({ number: header.number, firstSequence: header.firstSequence, bytes })
   }
-  const end = await readSegment(options, last, undefined, request)
+  const end = await readSegment(options, last, unbegun, request)
+  const behind = unbegun === undefined ? undefined : await judgeUnbegun(options, unbegun, end.nextSequence)
   if (end.nextSequence <= request.after) {
     throw corruption({
       path: segmentPath(last.number),
@@ -81,7 +92,22 @@ export async function replayLog(
     })
   }
   const { position, torn, unsealed, lastCrc } = end
-  return { closed, last, position, torn, unsealed, lastSequence: end.nextSequence - 1, lastCrc }
+  const lastSequence = end.nextSequence - 1
+  return { closed, last, position, torn, unsealed, lastSequence, lastCrc, unbegun: behind, spares }
+}
+
+/** Throws where the file that follows the last good segment had begun: then its header has been damaged. */
+async function judgeUnbegun(options: WalOptions, unbegun: Unbegun, sequence: number): Promise<UnbegunSegment> {
+  const { number } = unbegun
+  const file = await options.disk.open(segmentPath(number), 'read')
+  try {
+    const reader = await ChunkReader.over(file)
+    const tag = segmentTag({ clusterId: options.clusterId, incarnation: options.incarnation, number })
+    const used = await judgeTail(reader, segmentHeaderBytes, { tag, sequence, damage: headerDamage(unbegun) })
+    return { number, used }
+  } finally {
+    await file.close()
+  }
 }
 
 function checkStart(first: DecodedSegmentHeader, after: number): void {
@@ -124,7 +150,7 @@ async function sizeOf(options: WalOptions, number: number): Promise<number> {
 async function readSegment(
   options: WalOptions,
   header: DecodedSegmentHeader,
-  next: DecodedSegmentHeader | undefined,
+  next: DecodedSegmentHeader | Unbegun | undefined,
   request: ReplayRequest,
 ): Promise<SegmentEnd> {
   const file = await options.disk.open(segmentPath(header.number), 'read')
@@ -138,25 +164,27 @@ async function readSegment(
 async function readFrames(
   reader: ChunkReader,
   header: DecodedSegmentHeader,
-  next: DecodedSegmentHeader | undefined,
+  behind: DecodedSegmentHeader | Unbegun | undefined,
   request: ReplayRequest,
 ): Promise<SegmentEnd> {
+  const next = behind === undefined || 'found' in behind ? undefined : behind
   const path = segmentPath(header.number)
   let position = segmentHeaderBytes
   let sequence = header.firstSequence
   let lastCrc = header.headerCrc
   let unsealed = false
   while (sequence !== next?.firstSequence) {
-    const frame = await readFrame(reader, position, header.number, sequence)
+    const frame = await readFrame(reader, position, header.tag, sequence)
     const damage: Omit<Damage, 'found'> = { path, offset: position, expected: `frame ${sequence} of the log` }
     if (typeof frame === 'string') {
       if (next !== undefined) throw corruption({ ...damage, found: `${frame}, with segment ${next.number} behind it` })
-      const judged = { segment: header.number, sequence, damage: { ...damage, found: frame } }
+      const judged = { tag: header.tag, sequence, damage: { ...damage, found: frame } }
       const torn = await judgeTail(reader, position, judged)
       return { position, nextSequence: sequence, lastCrc, torn, unsealed }
     }
     if (frame.kind === 'end') {
       const found = `the mark that the log goes on in segment ${header.number + 1}`
+      if (behind !== undefined && 'found' in behind) throw corruption(headerDamage(behind))
       throw corruption({
         ...damage,
         expected: next === undefined ? `${segmentPath(header.number + 1)} to be there` : damage.expected,
@@ -186,12 +214,12 @@ async function readFrames(
 async function readFrame(
   reader: ChunkReader,
   position: number,
-  segment: number,
+  tag: number,
   sequence: number,
 ): Promise<DecodedFrameHeader | string> {
   const header = decodeFrameHeader(await reader.view(position, frameHeaderBytes), 0)
   if (typeof header === 'string') return header
-  if (header.segment !== segment) return `a frame of segment ${header.segment}`
+  if (header.segmentTag !== tag) return 'a frame of another segment'
   if (header.sequence !== sequence) return `frame ${header.sequence}`
   if (header.payloadBytes === 0) return header
   // The whole frame at once: the payload alone would throw away the header that is already in memory.
@@ -218,14 +246,16 @@ function visitGroup(
 
 /** The frame that the tail should start with, and what is wrong there. */
 interface JudgedTail {
-  readonly segment: number
+  readonly tag: number
   readonly sequence: number
   readonly damage: Damage
 }
 
 /**
  * The log's last segment has no good frame at `position`. Throws where a later frame proves that there was one;
- * otherwise a write was torn, and the result says whether it left anything but zeros.
+ * otherwise a write was torn, or there was none, and the result says whether a frame of this segment is left. What else
+ * stands there (zeros, what the file held in a former life, pieces of a torn frame) is no frame of this segment whatever
+ * is written before it.
  */
 async function judgeTail(reader: ChunkReader, position: number, tail: JudgedTail): Promise<boolean> {
   const provenFrom = position + (await knownLength(reader, position, tail))
@@ -234,11 +264,11 @@ async function judgeTail(reader: ChunkReader, position: number, tail: JudgedTail
   for (let start = provenFrom; start < reader.size; start += step) {
     // A header that starts in this piece may end in the next.
     const piece = await reader.view(start, step + frameHeaderBytes - 1)
-    torn ||= !piece.every((byte) => byte === 0)
     for (let at = piece.indexOf(frameMagicFirstByte); at !== -1; at = piece.indexOf(frameMagicFirstByte, at + 1)) {
       if (at >= step) break
       const frame = decodeFrameHeader(piece, at)
-      if (typeof frame === 'string' || frame.segment !== tail.segment) continue
+      if (typeof frame === 'string' || frame.segmentTag !== tail.tag) continue
+      torn = true
       if (!provesDurable(frame, tail.sequence)) continue
       const proof = `frame ${frame.sequence}, written after it was durable, stands at byte ${start + at}`
       throw corruption({ ...tail.damage, found: `${tail.damage.found} (no torn write: ${proof})` })
@@ -253,7 +283,7 @@ async function judgeTail(reader: ChunkReader, position: number, tail: JudgedTail
  */
 async function knownLength(reader: ChunkReader, position: number, tail: JudgedTail): Promise<number> {
   const header = decodeFrameHeader(await reader.view(position, frameHeaderBytes), 0)
-  if (typeof header === 'string' || header.segment !== tail.segment || header.sequence !== tail.sequence) return 0
+  if (typeof header === 'string' || header.segmentTag !== tail.tag || header.sequence !== tail.sequence) return 0
   const end = position + frameHeaderBytes + header.payloadBytes
   return end <= reader.size ? end - position : 0
 }

@@ -79,36 +79,46 @@ test('a group that was found unsealed at the start is sealed then', async () => 
   expect(again.log.lastSequence).toBe(2)
 })
 
-test('a full segment is followed by the next, which has its name only once it is durable', async () => {
+test('the next segment is made beside the commits, and begun by the sync of its first group', async () => {
   const given = await fixture({ segmentBytes: 2_000 })
   for (let i = 0; i < 40; i++) await given.world.settle(append(given.log, put(`key-${i}`, i, 'x'.repeat(100))))
   expect(given.log.segments).toBeGreaterThan(2)
-  const calls = given.disk.calls.filter((call) => !/^(preallocate|open) /.test(call))
-  const rename = calls.indexOf('rename log/next.tmp log/0000000002.log')
-  expect(calls.slice(rename - 3, rename + 3)).toEqual([
+  const { calls } = given.disk
+  const second = 'log/0000000002.log'
+  const made = calls.filter((call) => call.includes('next.tmp'))
+  expect(made.slice(1, 6)).toEqual([
     'create log/next.tmp',
-    'write log/next.tmp 0+512',
+    'preallocate log/next.tmp 512',
     'sync log/next.tmp',
-    'rename log/next.tmp log/0000000002.log',
-    'syncDirectory log',
+    'preallocate log/next.tmp 2000',
+    'sync log/next.tmp',
+  ])
+  expect(made[6]).toBe(`rename log/next.tmp ${second}`)
+  const begun = calls.indexOf(`write ${second} 0+512`)
+  expect(calls.indexOf('syncDirectory log', calls.indexOf(made[6]!))).toBeLessThan(begun)
+  expect(calls.slice(begun, begun + 4)).toEqual([
+    `write ${second} 0+512`,
+    expect.stringMatching(`^write ${second} 512\\+`),
+    `sync ${second}`,
     expect.stringMatching(/^write log\/0000000001.log \d+\+40$/), // the end mark
   ])
-  const again = await reopen(given)
-  expect(again.found).toHaveLength(40)
+  expect((await reopen(given)).found).toHaveLength(40)
 })
 
-test('trimming removes whole segments only, the oldest first, each durably before the next', async () => {
+test('trimming takes whole segments only, the oldest first, each durably before the next', async () => {
   const given = await fixture({ segmentBytes: 2_000 })
-  for (let i = 0; i < 60; i++) await given.world.settle(append(given.log, put(`key-${i}`, i, 'x'.repeat(100))))
+  for (let i = 0; i < 120; i++) await given.world.settle(append(given.log, put(`key-${i}`, i, 'x'.repeat(100))))
   const before = given.log.segments
+  await given.world.advance(1_000)
   given.disk.calls.length = 0
-  await given.world.settle(given.log.trim(30))
-  expect(given.disk.calls.slice(0, 4)).toEqual([
-    `remove ${first}`,
-    'syncDirectory log',
-    'remove log/0000000002.log',
+  await given.world.settle(given.log.trim(80))
+  const names = [1, 2, 3, 4].flatMap((n) => [
+    `rename log/000000000${n}.log log/000000000${n}.spare`,
     'syncDirectory log',
   ])
+  const rest = given.disk.calls.slice(names.length)
+  expect(given.disk.calls.slice(0, names.length), 'as many as are kept').toEqual(names)
+  expect(rest.slice(0, 2)).toEqual(['remove log/0000000005.log', 'syncDirectory log'])
   expect(given.log.segments).toBe(before - given.disk.calls.length / 2)
   await given.world.settle(given.log.trim(10_000))
   expect(given.log.segments, 'the last one stays').toBe(1)
@@ -181,7 +191,7 @@ test('a full disk: certainly not applied, read-only, and writable again when the
 test('a disk that fills up in the middle of a group leaves nothing of it behind', async () => {
   const given = await fixture({ preallocateBytes: 1 })
   await given.world.settle(append(given.log, put('a', 1)))
-  const { length } = given.process.drive.peek(first)!
+  const length = given.log.bytes
   given.process.drive.faults.setFreeBytes(700) // takes a part of the next frame
   await failure(given, append(given.log, put('b', 2, 'x'.repeat(5_000))))
   expect(given.process.drive.peek(first)).toHaveLength(length)

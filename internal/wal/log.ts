@@ -1,13 +1,12 @@
 import { type KvError, limits } from '../base/index.js'
 import type { DiskError, Timer } from '../env/index.js'
-import { removeIfThere, syncDirectory } from './durable.js'
 import type { Group } from './group.js'
 import { GroupQueue } from './group-queue.js'
-import { type ClosedSegment, logDirectory, segmentPath } from './log-directory.js'
+import { segmentPath } from './log-directory.js'
 import { fatal, isFull, type LogState, refusal, unavailable } from './log-errors.js'
 import type { LogTail } from './log-reader.js'
+import { LogSegments } from './log-segments.js'
 import type { WalOptions } from './options.js'
-import { SegmentFile } from './segment-file.js'
 
 interface SyncWaiter {
   readonly resolve: () => void
@@ -23,12 +22,12 @@ interface SyncWaiter {
  * nothing); writing groups ahead of the sync (faster by one write, but a lost group with a good one behind it would
  * then be a legal crash, and damage could no longer be seen).
  *
- * One worker performs all operations on the segment, one after the other; everything else sets a wish and wakes it.
+ * One worker writes, syncs and cuts the current segment, one after the other; everything else sets a wish and wakes it.
+ * What is done to other files, and to blocks that no frame has reached yet, is done beside it (`LogSegments`).
  */
 export class WriteAheadLog {
   readonly #options: WalOptions
-  #segment: SegmentFile
-  readonly #closed: ClosedSegment[]
+  readonly #segments: LogSegments
   #state: LogState = 'open'
   readonly #queue = new GroupQueue()
   #lastSequence: number
@@ -50,10 +49,9 @@ export class WriteAheadLog {
   #healTimer: Timer | undefined
   #closing: Promise<void> | undefined
 
-  private constructor(options: WalOptions, segment: SegmentFile, tail: LogTail) {
+  private constructor(options: WalOptions, segments: LogSegments, tail: LogTail) {
     this.#options = options
-    this.#segment = segment
-    this.#closed = [...tail.closed]
+    this.#segments = segments
     this.#lastSequence = tail.lastSequence
     this.#unsealed = tail.unsealed
   }
@@ -64,14 +62,9 @@ export class WriteAheadLog {
       const path = segmentPath(tail.last!.number)
       options.log.warn('cut the torn end of the log', { path, offset: tail.position, lastSequence: tail.lastSequence })
     }
-    // The last segment's name may have survived the former process without having been made durable.
-    await syncDirectory(options.disk, logDirectory)
-    const segment =
-      tail.last === undefined
-        ? await SegmentFile.create(options, 1, 1, 0)
-        : await SegmentFile.resume(options, tail.last, tail)
-    await segment.reserve(1)
-    const log = new WriteAheadLog(options, segment, tail)
+    // Nothing runs behind anybody's back before the first commit, and so before there is a log to fail.
+    const segments = await LogSegments.open(options, tail, (error) => log.#fail(error))
+    const log = new WriteAheadLog(options, segments, tail)
     if (log.#unsealed) log.#armSeal()
     return log
   }
@@ -86,14 +79,12 @@ export class WriteAheadLog {
   }
 
   get segments(): number {
-    return this.#closed.length + 1
+    return this.#segments.count
   }
 
   /** Of all segments, up to their last frames. */
   get bytes(): number {
-    let bytes = this.#segment.position
-    for (const segment of this.#closed) bytes += segment.bytes
-    return bytes
+    return this.#segments.bytes
   }
 
   /** Bytes of frames written since it was opened: only grows. */
@@ -124,19 +115,17 @@ export class WriteAheadLog {
     })
   }
 
+  /** Drops the segments that hold nothing above `sequence`; a few are kept for their blocks. Throws DiskErrors. */
+  trim(sequence: number): Promise<void> {
+    return this.#segments.trim(sequence)
+  }
+
   /**
-   * Removes the segments that hold nothing above `sequence`, oldest first and each one durably before the next: after
-   * a crash the rest is still without a gap. Throws DiskErrors.
+   * Gives the disk back what is there only to save time, for whoever finds it full. Whether that was anything. Throws
+   * DiskErrors.
    */
-  async trim(sequence: number): Promise<void> {
-    for (;;) {
-      const oldest = this.#closed[0]
-      const next = this.#closed[1]?.firstSequence ?? this.#segment.firstSequence
-      if (oldest === undefined || next > sequence + 1) return
-      await removeIfThere(this.#options.disk, segmentPath(oldest.number))
-      await syncDirectory(this.#options.disk, logDirectory)
-      this.#closed.shift()
-    }
+  giveBackRoom(): Promise<boolean> {
+    return this.#segments.giveBack()
   }
 
   /** Something else broke on which the log depends: as if its own disk had failed. */
@@ -165,7 +154,7 @@ export class WriteAheadLog {
       }
     }
     try {
-      await this.#segment.close()
+      await this.#segments.close()
     } catch (error) {
       // Everything acknowledged is synced; a close can lose nothing of it.
       this.#options.log.warn('closing the log failed', { cause: String(error) })
@@ -228,7 +217,7 @@ export class WriteAheadLog {
   async #commit(group: Group): Promise<Group | undefined> {
     const { fsync } = this.#options
     try {
-      await this.#writeGroup(group)
+      await this.#writeGroupWhereItFits(group)
     } catch (error) {
       if (isFull(error)) await this.#becomeReadOnly(group, error)
       else this.#fail(error, group)
@@ -248,17 +237,36 @@ export class WriteAheadLog {
     return group
   }
 
+  async #writeGroupWhereItFits(group: Group): Promise<void> {
+    try {
+      await this.#writeGroup(group)
+    } catch (error) {
+      if (!isFull(error)) throw error
+      await this.#segments.current.cutBack()
+      if (!(await this.#segments.giveBack())) throw error
+      this.#options.log.warn('the disk is full: gave back the spares of the log')
+      await this.#writeGroup(group)
+    }
+  }
+
   async #writeGroup(group: Group): Promise<void> {
-    if (this.#segment.full) await this.#roll()
+    if (this.#segments.current.full) await this.#roll()
+    const segment = this.#segments.current
     // No await where none is needed: the write is under way before the group before this one is applied.
-    if (!this.#segment.hasReserved(group.frameBytes)) await this.#segment.reserve(group.frameBytes)
+    if (!segment.hasReserved(group.frameBytes)) await segment.reserve(group.frameBytes)
     const sequence = this.#lastSequence + 1
-    const { bytes, headerCrc } = group.frame(sequence, this.#segment.number, this.#unsynced)
-    await this.#segment.append(bytes, headerCrc)
+    const { bytes, headerCrc } = group.frame(sequence, segment.tag, this.#unsynced)
+    await segment.append(bytes, headerCrc)
     this.#lastSequence = sequence
     this.#appendedBytes += bytes.length
     this.#unsynced++
     this.#unsealed = true
+    this.#segments.makeRoomAhead()
+  }
+
+  async #roll(): Promise<void> {
+    if (this.#unsynced > 0) await this.#syncSegment()
+    await this.#segments.advance(this.#lastSequence + 1)
   }
 
   #settle(group: Group): void {
@@ -272,34 +280,13 @@ export class WriteAheadLog {
     this.#syncDue = false
     const waiters = this.#syncWaiters.splice(0)
     try {
-      await this.#segment.sync()
+      await this.#segments.sync()
     } catch (error) {
       for (const waiter of waiters) waiter.reject(unavailable(error))
       throw error
     }
     this.#unsynced = 0
     for (const waiter of waiters) waiter.resolve()
-  }
-
-  /**
-   * The full segment is made durable, then its successor, and only then the mark that there is one. The mark may be
-   * lost in a crash or for want of room: it only makes the loss of the successor visible.
-   */
-  async #roll(): Promise<void> {
-    const old = this.#segment
-    if (this.#unsynced > 0) await this.#syncSegment()
-    const next = this.#lastSequence + 1
-    this.#segment = await SegmentFile.create(this.#options, old.number + 1, next, old.lastCrc)
-    this.#closed.push({ number: old.number, firstSequence: old.firstSequence, bytes: old.position })
-    try {
-      await old.appendMark('end', next, 0)
-      await old.sync()
-    } catch (error) {
-      if (!isFull(error)) throw error
-      this.#options.log.warn('no room for the end mark of a log segment', { segment: old.number })
-    } finally {
-      await old.close()
-    }
   }
 
   #armSeal(): void {
@@ -318,11 +305,11 @@ export class WriteAheadLog {
     this.#sealDue = false
     if (!this.#unsealed || this.#state === 'read-only') return
     try {
-      await this.#segment.appendMark('seal', this.#lastSequence + 1, this.#unsynced)
+      await this.#segments.current.appendMark('seal', this.#lastSequence + 1, this.#unsynced)
     } catch (error) {
       if (!isFull(error)) throw error
       // A seal is worth nobody's refusal. The next group, or the next start, proves as much.
-      return this.#segment.cutBack()
+      return this.#segments.current.cutBack()
     }
     this.#lastSequence++
     this.#unsealed = false
@@ -340,7 +327,7 @@ export class WriteAheadLog {
   /** The disk has no room for this group: as if it had never come. Room is looked for from time to time. */
   async #becomeReadOnly(group: Group, error: DiskError): Promise<void> {
     try {
-      await this.#segment.cutBack()
+      await this.#segments.current.cutBack()
     } catch (cutError) {
       this.#fail(cutError, group)
       return
@@ -364,7 +351,7 @@ export class WriteAheadLog {
   async #heal(): Promise<void> {
     this.#healDue = false
     if (this.#state !== 'read-only') return
-    if (!(await this.#segment.findRoom())) return this.#armHeal()
+    if (!(await this.#segments.current.findRoom())) return this.#armHeal()
     this.#state = 'open'
     this.#options.log.info('the disk has room again: writable')
   }

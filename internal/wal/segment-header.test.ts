@@ -17,7 +17,7 @@ test('the bytes of a segment header stay as FORMAT.md draws them', () => {
   expect(Buffer.from(bytes.subarray(0, 60)).toString('hex')).toBe(
     [
       '514b564c4f470d0a', // magic
-      '01000000', // format version
+      '02000000', // format version
       '07000000', // number
       '00112233445566778899aabbccddeeff',
       'ffeeddccbbaa99887766554433221100',

@@ -12,8 +12,8 @@ import {
 
 /** What is known of the segment that frames are looked for in. */
 export interface FramePlace {
-  /** That frames of this segment name. */
-  readonly segment: number
+  /** That frames of this segment carry; undefined: nothing tells, and none can be found. */
+  readonly tag: number | undefined
   /** With which the next segment starts; undefined: there is none, or it does not say. */
   readonly endSequence: number | undefined
   /** The header CRC of the last frame, as the next segment has it. */
@@ -63,12 +63,12 @@ export class FrameFinder {
 
   /** The payload holds until the next call. */
   async frameAt(position: number, sequence: number): Promise<FoundFrame> {
-    const { segment } = this.#place
     const header = decodeFrameHeader(await this.#reader.view(position, frameHeaderBytes), 0)
     if (typeof header === 'string') return { sound: false, header: undefined, found: header }
-    if (header.segment !== segment || header.sequence !== sequence) {
-      return { sound: false, header: undefined, found: `frame ${header.sequence} of segment ${header.segment}` }
+    if (header.segmentTag !== this.#place.tag) {
+      return { sound: false, header: undefined, found: 'a frame of another segment' }
     }
+    if (header.sequence !== sequence) return { sound: false, header: undefined, found: `frame ${header.sequence}` }
     if (header.payloadBytes === 0) return { sound: true, header, payload: noPayload }
     const length = frameHeaderBytes + header.payloadBytes
     if (position + length > this.#reader.size) {
@@ -88,12 +88,9 @@ export class FrameFinder {
     return undefined
   }
 
-  /** Whether the file has anything but zeros from `position` on. */
-  async holdsAnything(position: number): Promise<boolean> {
-    for (let start = position; start < this.#scout.size; start += scanStep) {
-      if (!(await this.#scout.view(start, scanStep)).every((byte) => byte === 0)) return true
-    }
-    return false
+  /** Whether a frame header of this segment stands anywhere from `position` on. */
+  async holdsFrames(position: number): Promise<boolean> {
+    return (await this.#headers(position).next()).done !== true
   }
 
   /** Where the log can be read on when frame `sequence` is damaged, which is at `position` and has this header. */
@@ -121,7 +118,7 @@ export class FrameFinder {
       if (!(error instanceof RecordFormatError)) throw error
     }
     const header = decodeFrameHeader(region, at)
-    if (typeof header === 'string' || header.segment !== this.#place.segment) return undefined
+    if (typeof header === 'string' || header.segmentTag !== this.#place.tag) return undefined
     if (header.sequence !== sequence + 1) return undefined
     return { position: start + at, sequence: header.sequence, lastCrc: undefined }
   }
@@ -140,7 +137,7 @@ export class FrameFinder {
 
   /** Whether frames follow each other from here to the end of the segment, going by their headers. */
   async #reachesEnd(from: number, first: number): Promise<boolean> {
-    const { segment, endSequence, endCrc } = this.#place
+    const { tag, endSequence, endCrc } = this.#place
     const chain: number[] = []
     let position = from
     let sequence = first
@@ -152,11 +149,11 @@ export class FrameFinder {
         break
       }
       const header = decodeFrameHeader(await this.#reader.view(position, frameHeaderBytes), 0)
-      const follows = typeof header !== 'string' && header.segment === segment && header.sequence === sequence
+      const follows = typeof header !== 'string' && header.segmentTag === tag && header.sequence === sequence
       if (!follows || header.kind === 'end') {
         // Without a successor that tells where it ends, it is the end if no frame of this segment stands behind.
         const behind = follows ? position + frameHeaderBytes : position
-        reached = endSequence === undefined && (await this.#headers(behind).next()).done === true
+        reached = endSequence === undefined && !(await this.holdsFrames(behind))
         break
       }
       chain.push(position)
@@ -176,7 +173,7 @@ export class FrameFinder {
       let piece = await this.#scout.view(start, length)
       for (let at = piece.indexOf(frameMagicFirstByte); at !== -1 && at < scanStep; ) {
         const header = decodeFrameHeader(piece, at)
-        if (typeof header !== 'string' && header.segment === this.#place.segment) {
+        if (typeof header !== 'string' && header.segmentTag === this.#place.tag) {
           yield { position: start + at, header }
           // Whoever took it may have had other pieces read meanwhile.
           piece = await this.#scout.view(start, length)

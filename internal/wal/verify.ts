@@ -3,9 +3,9 @@ import { type Disk, DiskError, type DiskFile, readFully } from '../env/index.js'
 import { decodeRecords, RecordFormatError, type StoredRecord } from '../record/index.js'
 import { ChunkReader } from './chunk-reader.js'
 import type { Damage } from './corruption.js'
-import { decodeFrameHeader, frameHeaderBytes } from './frame.js'
-import { logDirectory, segmentPath } from './log-directory.js'
-import { type DecodedSegmentHeader, decodeSegmentHeader, segmentHeaderBytes } from './segment-header.js'
+import { type DecodedFrameHeader, decodeFrameHeader, frameHeaderBytes } from './frame.js'
+import { headerDamage, logDirectory, parseLogName, segmentPath, sparePath } from './log-directory.js'
+import { type DecodedSegmentHeader, decodeSegmentHeader, segmentHeaderBytes, segmentTag } from './segment-header.js'
 import { FrameFinder } from './verify-frames.js'
 import { SequenceSet } from './verify-sequences.js'
 
@@ -50,9 +50,13 @@ export interface LogSurvey {
   readonly nextSequence: number | undefined
   /** More may have been written behind `lastSequence`: the end of the log is missing, or cannot be read. */
   readonly openEnd: boolean
-  /** The highest number in the name of a segment; 0: none. */
+  /** The file of a segment that was made ready and has not begun: it holds nothing. */
+  readonly unbegun: string | undefined
+  /** Files that are kept for their blocks: what they hold is in no log any more. */
+  readonly spares: readonly string[]
+  /** The highest number in the name of a segment, of one that has not begun too; 0: none. */
   readonly lastNumber: number
-  /** Names in the directory that are no segments. */
+  /** Names in the directory that are neither segments nor spares. */
   readonly others: readonly string[]
 }
 
@@ -64,7 +68,11 @@ interface Start {
   readonly number: number
   readonly path: string
   readonly header: DecodedSegmentHeader | undefined
+  /** What is wrong with the header, or what stands there. */
+  readonly fault: Fault | undefined
   readonly firstSequence: number | undefined
+  /** That its frames carry; undefined: nothing tells. */
+  readonly tag: number | undefined
   /** Whole, and not of this log. */
   readonly foreign: boolean
 }
@@ -74,17 +82,44 @@ interface Start {
  * `origin`: undefined where nothing says whose it should be. Changes nothing. Throws DiskErrors.
  */
 export async function surveyLog(disk: Disk, origin: FileOrigin | undefined, take: GroupTaker): Promise<LogSurvey> {
-  const names = await listIfThere(disk, logDirectory)
-  const survey = new Survey(take)
-  const starts: Start[] = []
-  for (const name of names) {
-    const match = /^(\d{10,})\.log$/.exec(name)
-    if (match !== null) starts.push(await readStart(disk, Number(match[1]), origin, survey.faults))
-    else survey.others.push(name)
+  const numbers: number[] = []
+  const spares: string[] = []
+  const others: string[] = []
+  for (const name of await listIfThere(disk, logDirectory)) {
+    const parsed = parseLogName(name)
+    if (parsed?.kind === 'segment') numbers.push(parsed.number)
+    else if (parsed?.kind === 'spare') spares.push(sparePath(parsed.number))
+    else others.push(name)
   }
-  starts.sort((a, b) => a.number - b.number)
+  numbers.sort((a, b) => a - b)
+  const starts: Start[] = []
+  for (const number of numbers) starts.push(await readStart(disk, number, origin))
+  const unbegun = (await hasNotBegun(disk, starts)) ? starts.pop() : undefined
+  const survey = new Survey(take)
+  for (const { fault } of starts) if (fault !== undefined) survey.faults.push(fault)
   for (const [i, start] of starts.entries()) await survey.segment(disk, start, starts[i + 1])
-  return survey.result(starts)
+  const lastNumber = numbers.at(-1) ?? 0
+  return { ...survey.result(starts), unbegun: unbegun?.path, spares, lastNumber, others }
+}
+
+/** Whether the highest of these files was made ready as a segment and has not begun (FORMAT.md, "Making a segment"). */
+async function hasNotBegun(disk: Disk, starts: readonly Start[]): Promise<boolean> {
+  const [before, last] = starts.slice(-2)
+  if (before === undefined || last === undefined) return false
+  if (last.header !== undefined || before.header === undefined || before.number !== last.number - 1) return false
+  const probe = new Survey(() => undefined)
+  await probe.segment(disk, before, undefined)
+  // The end mark says that it had begun.
+  if (probe.faults.some(({ kind }) => kind === 'missing')) return false
+  const { nextSequence } = probe.result([before])
+  if (nextSequence === undefined) return false
+  return await reading(disk, last.path, async (file) => {
+    const place = { tag: last.tag, endSequence: undefined, endCrc: undefined }
+    const finder = new FrameFinder(await ChunkReader.over(file), await ChunkReader.over(file), place)
+    const first = await finder.frameAt(segmentHeaderBytes, nextSequence)
+    const length = first.header === undefined ? 0 : frameHeaderBytes + first.header.payloadBytes
+    return (await finder.proofOf(nextSequence, segmentHeaderBytes + length)) === undefined
+  })
 }
 
 /** The names in a directory; none where it does not exist. */
@@ -106,20 +141,27 @@ async function reading<T>(disk: Disk, path: string, read: (file: DiskFile) => Pr
   }
 }
 
-async function readStart(disk: Disk, number: number, origin: FileOrigin | undefined, faults: Fault[]): Promise<Start> {
+async function readStart(disk: Disk, number: number, origin: FileOrigin | undefined): Promise<Start> {
   const path = segmentPath(number)
   const bytes = new Uint8Array(segmentHeaderBytes + frameHeaderBytes)
   const got = await reading(disk, path, (file) => readFully(file, bytes, 0))
   const header = decodeSegmentHeader(bytes.subarray(0, Math.min(got, segmentHeaderBytes)))
-  if (typeof header === 'string') {
-    faults.push({ kind: 'damaged', path, offset: 0, expected: `the header of log segment ${number}`, found: header })
-    const frame = decodeFrameHeader(bytes.subarray(0, got), segmentHeaderBytes)
-    const known = typeof frame !== 'string' && frame.segment === number && frame.kind !== 'end'
-    return { number, path, header: undefined, firstSequence: known ? frame.sequence : undefined, foreign: false }
+  if (typeof header !== 'string') {
+    const fault = foreignHeader(path, number, header, origin)
+    const { firstSequence, tag } = header
+    return { number, path, header, fault, firstSequence, tag, foreign: fault !== undefined }
   }
-  const fault = foreignHeader(path, number, header, origin)
-  if (fault !== undefined) faults.push(fault)
-  return { number, path, header, firstSequence: header.firstSequence, foreign: fault !== undefined }
+  const fault: Fault = { kind: 'damaged', ...headerDamage({ number, found: header }) }
+  const frame = decodeFrameHeader(bytes.subarray(0, got), segmentHeaderBytes)
+  // Where nothing says whose log it is, the first frame does.
+  const tag = origin !== undefined ? segmentTag({ ...origin, number }) : frameTag(frame)
+  const known = typeof frame !== 'string' && frame.segmentTag === tag && frame.kind !== 'end'
+  const firstSequence = known ? frame.sequence : undefined
+  return { number, path, header: undefined, fault, firstSequence, tag, foreign: false }
+}
+
+function frameTag(frame: DecodedFrameHeader | string): number | undefined {
+  return typeof frame === 'string' ? undefined : frame.segmentTag
 }
 
 function foreignHeader(
@@ -145,7 +187,6 @@ function foreignHeader(
 /** What has been found so far, segment by segment. */
 class Survey {
   readonly faults: Fault[] = []
-  readonly others: string[] = []
   readonly #take: GroupTaker
   readonly #segments: SegmentReport[] = []
   readonly #sound = new SequenceSet()
@@ -158,8 +199,8 @@ class Survey {
     this.#take = take
   }
 
-  result(starts: readonly Start[]): LogSurvey {
-    const { faults, others } = this
+  result(starts: readonly Start[]): Omit<LogSurvey, 'unbegun' | 'spares' | 'lastNumber' | 'others'> {
+    const { faults } = this
     const lastSequence = Math.max(this.#lastSequence, this.#sound.last)
     return {
       segments: this.#segments,
@@ -169,8 +210,6 @@ class Survey {
       startSequence: starts[0]?.firstSequence,
       nextSequence: this.#expected,
       openEnd: this.#openEnd,
-      lastNumber: starts.at(-1)?.number ?? 0,
-      others,
     }
   }
 
@@ -196,11 +235,11 @@ class Survey {
   }
 
   async #frames(reader: ChunkReader, scout: ChunkReader, start: Start, next: Start | undefined): Promise<void> {
-    const { path, number } = start
+    const { path, number, tag } = start
     const adjoins = next?.number === number + 1 && !next.foreign
     const endSequence = adjoins ? next.firstSequence : undefined
     const endCrc = adjoins ? next.header?.previousCrc : undefined
-    const finder = new FrameFinder(reader, scout, { segment: number, endSequence, endCrc })
+    const finder = new FrameFinder(reader, scout, { tag, endSequence, endCrc })
     let position = segmentHeaderBytes
     let sequence = start.firstSequence ?? this.#expected ?? 1
     let lastCrc: number | undefined = start.header?.headerCrc
@@ -225,7 +264,7 @@ class Survey {
       const proof = await finder.proofOf(sequence, behind)
       if (endSequence === undefined && proof === undefined) {
         // Nothing proves that a frame was here: the log ends, or its last write was torn.
-        if (behind > position || (await finder.holdsAnything(position))) tornAt = position
+        if (behind > position || (await finder.holdsFrames(position))) tornAt = position
         break
       }
       const proven = proof === undefined ? 'a segment' : `frame ${proof.header.sequence} at byte ${proof.position}`
