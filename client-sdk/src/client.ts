@@ -28,6 +28,7 @@ import type {
   ReadOptions,
   ScanEntry,
   ScanOptions,
+  SnapshotTaken,
   Value,
 } from './types.js'
 import { Version } from './version.js'
@@ -109,6 +110,10 @@ export class KvClient implements KvOperations, AsyncDisposable {
 
   async statusAll(options: CallOptions = {}): Promise<MemberStatus[]> {
     return await this.cluster.statusAll(options)
+  }
+
+  async snapshot(endpoint?: string, options: CallOptions = {}): Promise<SnapshotTaken> {
+    return await this.cluster.snapshot(endpoint, options)
   }
 
   async topology(options: CallOptions = {}): Promise<ClusterTopology> {

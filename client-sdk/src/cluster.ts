@@ -6,8 +6,9 @@ import { asKvError, KvError } from './errors.js'
 import { limits } from './limits.js'
 import { callTimeoutMs } from './requests.js'
 import { backoffMs } from './retry.js'
-import { hashOf, statusOf, type TopologyView } from './topology.js'
-import type { CallOptions, ClusterStatus, Key, MemberStatus, Partition } from './types.js'
+import type { Session } from './session.js'
+import { hashOf, snapshotOf, statusOf, type TopologyView } from './topology.js'
+import type { CallOptions, ClusterStatus, Key, MemberStatus, Partition, SnapshotTaken } from './types.js'
 
 /** The calls that look at the cluster and not at keys. */
 export class ClusterCalls {
@@ -48,6 +49,18 @@ export class ClusterCalls {
       }
     }
     return await Promise.all(members.map(({ address, id }) => ask(address, id)))
+  }
+
+  async snapshot(endpoint: string | undefined, options: CallOptions): Promise<SnapshotTaken> {
+    const endAt = this.endOf(options)
+    const { nodes } = this.dispatcher
+    const session =
+      endpoint === undefined
+        ? await this.anySession(endAt, options)
+        : nodes.session(nodes.reachedAt(checkEndpoint(endpoint, 'endpoint')))
+    const answer = session.unary(ClusterService.snapshot, {}, endAt)
+    const late = (): KvError => timeoutError(`${session.address}: did not take a snapshot`, undefined)
+    return snapshotOf(await this.within(answer, endAt, options, late))
   }
 
   async topology(options: CallOptions): Promise<TopologyView> {
@@ -121,15 +134,30 @@ export class ClusterCalls {
   }
 
   private async statusOf(address: string, endAt: number, options: CallOptions): Promise<ClusterStatus> {
+    const answer = this.dispatcher.nodes.session(address).unary(ClusterService.status, {}, endAt)
+    const late = (): KvError => timeoutError(`${address}: did not give its status`, undefined)
+    return statusOf(await this.within(answer, endAt, options, late))
+  }
+
+  /** The first node, of those worth asking, that takes a connection. */
+  private async anySession(endAt: number, options: CallOptions): Promise<Session> {
     const { nodes, lifetime } = this.dispatcher
-    const answer = nodes
-      .session(address)
-      .connected()
-      .then((channel) => channel.unary(ClusterService.status, {}, endAt - performance.now()))
-    const response = await lifetime.within(answer, endAt - performance.now(), options.signal, () =>
-      timeoutError(`${address}: did not give its status`, undefined),
-    )
-    return statusOf(response)
+    let lastError: unknown
+    for (const session of nodes.candidates()) {
+      try {
+        await this.within(session.connected(), endAt, options, () => timeoutError('no node was reached', undefined))
+        return session
+      } catch (error) {
+        lifetime.check()
+        lastError = error
+        if (performance.now() >= endAt || asKvError(error).code === 'cancelled') break
+      }
+    }
+    throw asKvError(lastError)
+  }
+
+  private within<T>(answer: Promise<T>, endAt: number, options: CallOptions, late: () => KvError): Promise<T> {
+    return this.dispatcher.lifetime.within(answer, endAt - performance.now(), options.signal, late)
   }
 }
 

@@ -126,6 +126,11 @@ export class Dispatcher implements SessionContext {
     this.topology.want(epoch)
   }
 
+  /** Why nothing is to be waited for: see the option `failWhenRefused`. */
+  get refused(): KvError | undefined {
+    return this.config.failWhenRefused ? this.nodes.refusal() : undefined
+  }
+
   private submit(operation: Operation, signal: AbortSignal | undefined): void {
     const refusal = this.refusal(operation, signal)
     if (refusal !== undefined) {
@@ -169,6 +174,11 @@ export class Dispatcher implements SessionContext {
     this.stranded.delete(operation)
     const session = this.nodes.pick(operation)
     if (session === undefined) {
+      const refusal = this.refused
+      if (refusal !== undefined) {
+        this.fail(operation, this.finalError(operation, refusal))
+        return
+      }
       this.stranded.add(operation)
       operation.failures++
       this.pause(operation)

@@ -6,6 +6,7 @@ import {
   Liveness,
   type Member,
   MemberState,
+  type SnapshotResponse,
   type StatusResponse,
   type TopologyResponse,
 } from '@quorumkv/proto/kv/v1/cluster'
@@ -124,6 +125,9 @@ export class FakeNode {
   openScans = 0
   pagesSent = 0
   statusCalls = 0
+  snapshotCalls = 0
+  /** What asking for a snapshot runs into. */
+  snapshotFault: { code: number; details: string } | undefined = undefined
   /** Answers nothing any more, like a process that was stopped. */
   hung = false
   /** Decides about an operation before it is carried out. */
@@ -191,11 +195,20 @@ export class FakeNode {
     }
   }
 
+  private snapshot(): SnapshotResponse {
+    return { nodeId: `node-${this.number}`, sequence: 7n, records: 3n, bytes: 4096n, durationMs: 12n }
+  }
+
   private clusterCalls(): ClusterServer {
     return {
       status: (_call, callback) => {
         this.statusCalls++
         if (!this.hung) callback(null, this.status())
+      },
+      snapshot: (_call, callback) => {
+        this.snapshotCalls++
+        if (this.snapshotFault !== undefined) callback(this.snapshotFault)
+        else if (!this.hung) callback(null, this.snapshot())
       },
       topology: (_call, callback) => {
         this.topologyCalls++

@@ -27,6 +27,7 @@ export type {
   ReplicationSettings,
   ScanEntry,
   ScanOptions,
+  SnapshotTaken,
   StorageStatus,
   TlsOptions,
   Value,

@@ -65,6 +65,13 @@ export class NodePool {
     return anyOf(this.members, except) ?? anyOf(this.seeds, except) ?? usable(except)
   }
 
+  /** What to tell where all endpoints turn connections away, and no cluster has been reached through them before. */
+  refusal(): KvError | undefined {
+    if (this.current !== undefined) return undefined
+    const refusals = this.seeds.map((session) => session.refusal)
+    return refusals.includes(undefined) ? undefined : refusals.at(-1)
+  }
+
   /** All nodes worth asking about the cluster, the likeliest to answer first. */
   candidates(): Session[] {
     const known = [...new Set([...shuffled(this.members), ...shuffled(this.seeds)])]

@@ -13,6 +13,7 @@ export interface ClientConfig {
   readonly maxInFlight: number
   readonly maxInFlightBytes: number
   readonly connectTimeoutMs: number
+  readonly failWhenRefused: boolean
   readonly tls: TlsOptions | undefined
   readonly addressMap: ReadonlyMap<string, string>
 }
@@ -71,6 +72,7 @@ function fill(options: KvClientOptions): ClientConfig {
       1,
       limits.connectTimeoutMsMax,
     ),
+    failWhenRefused: checkFlag(options.failWhenRefused, 'failWhenRefused'),
     tls: checkTls(options.tls),
     addressMap: checkAddressMap(options.addressMap),
   }
@@ -84,6 +86,11 @@ function checkEndpoints(endpoints: unknown): readonly string[] {
     throw invalidArgument('endpoints', `must name at most ${limits.endpointsMax} nodes, got ${endpoints.length}`)
   }
   return [...new Set(endpoints.map((endpoint) => checkEndpoint(endpoint, 'endpoints')))]
+}
+
+function checkFlag(value: unknown, field: string): boolean {
+  if (value === undefined || typeof value === 'boolean') return value ?? false
+  throw invalidArgument(field, `must be true or false, got ${String(value)}`)
 }
 
 function checkTls(tls: unknown): TlsOptions | undefined {

@@ -153,6 +153,8 @@ class PageReader {
   }
 
   private async pauseAfter(error: KvError, failures: number, endAt: number): Promise<void> {
+    const { refused } = this.dispatcher
+    if (refused !== undefined) throw refused
     const remainingMs = endAt - performance.now()
     const pauseMs = this.dispatcher.budget.spend()
       ? backoffMs(failures, limits.retryMsMin, limits.retryMsMax)

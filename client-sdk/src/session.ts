@@ -8,7 +8,7 @@ import type { ClientConfig } from './options.js'
 import { backoffMs } from './retry.js'
 import { SendQueue } from './send-queue.js'
 import { type Break, fromReply } from './status.js'
-import type { Transport } from './transport.js'
+import type { Transport, UnaryMethod } from './transport.js'
 import { type Reply, ResponseReader } from './wire-reader.js'
 import { type ClockReading, RequestWriter } from './wire-writer.js'
 
@@ -65,6 +65,10 @@ export class Session {
   private readonly reader = new ResponseReader((reply) => this.conclude(reply))
   private cancelled: number[] = []
   private waiters: Waiter[] = []
+  /** Calls beside the session that run. */
+  private calls = 0
+  /** Why the node could not be connected, if the last attempt was turned away at once. */
+  private turnedAway: KvError | undefined
   private flushing = false
   private writable = true
   /** Connections that failed since the node last answered anything. */
@@ -90,7 +94,7 @@ export class Session {
   }
 
   get busy(): boolean {
-    return this.inFlight.size > 0 || this.queue.size > 0 || this.waiters.length > 0
+    return this.calls > 0 || this.inFlight.size > 0 || this.queue.size > 0 || this.waiters.length > 0
   }
 
   /** Whether operations should rather go elsewhere: it is down, comes back from there, or owes an answer for too long. */
@@ -100,6 +104,11 @@ export class Session {
 
   private get comingBack(): boolean {
     return this.state.kind === 'connecting' && this.failures > 0
+  }
+
+  /** Nobody listens at the address, or it has a name that nobody knows; undefined: not as far as is known. */
+  get refusal(): KvError | undefined {
+    return this.turnedAway
   }
 
   enqueue(operation: Operation): void {
@@ -148,6 +157,21 @@ export class Session {
     })
   }
 
+  /**
+   * A call beside the session, to end by `endAt` of the monotonic clock. The connection stays while it lasts, which for
+   * a snapshot may be minutes.
+   */
+  async unary<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, endAt: number): Promise<Res> {
+    this.calls++
+    try {
+      const channel = await this.connected()
+      return await channel.unary(method, request, endAt - performance.now())
+    } finally {
+      this.calls--
+      this.lastUsedAt = performance.now()
+    }
+  }
+
   /** To be called every now and then: tries a node that is down again, and asks a silent one whether it lives. */
   sweep(now: number): void {
     if (this.state.kind === 'down' && now >= this.state.retryAt) this.connect()
@@ -179,6 +203,7 @@ export class Session {
 
   private becomeUp(connection: Connection): void {
     this.state = { kind: 'up', connection }
+    this.turnedAway = undefined
     this.resetStream()
     this.settleWaiters((waiter) => waiter.resolve(connection.channel))
     this.context.onUp(this)
@@ -190,6 +215,7 @@ export class Session {
     const pause = backoffMs(this.failures, limits.reconnectMsMin, limits.reconnectMsMax)
     this.failures++
     this.state = { kind: 'down', retryAt: performance.now() + pause, error }
+    this.turnedAway = isRefusal(error.cause) ? error : undefined
     const sent = this.inFlight.takeAll()
     const unsent = this.queue.takeAll()
     this.resetStream()
@@ -338,4 +364,9 @@ export class Session {
 /** A little less than what is left, so that an answer that says what became of a write still arrives in time. */
 function nodeTimeoutMs(remainingMs: number): number {
   return Math.max(1, Math.floor(remainingMs - Math.min(100, remainingMs / 20)))
+}
+
+/** Of all errors of connect(2), those that say that nobody is there, and not that somebody is hard to reach. */
+function isRefusal(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && (cause.code === 'ECONNREFUSED' || cause.code === 'ENOTFOUND')
 }

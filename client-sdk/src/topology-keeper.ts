@@ -95,7 +95,7 @@ export class TopologyKeeper {
 
   private async ask(session: Session, timeoutMs: number): Promise<TopologyView> {
     const node = session.address
-    const answer = session.connected().then((channel) => channel.unary(ClusterService.topology, {}, timeoutMs))
+    const answer = session.unary(ClusterService.topology, {}, performance.now() + timeoutMs)
     const response = await this.lifetime.within(answer, timeoutMs, undefined, () => {
       return new KvError('timeout', `${node}: gave no topology within ${Math.ceil(timeoutMs)} ms`, { node })
     })

@@ -1,5 +1,6 @@
 import { murmur3_32 } from '@quorumkv/internal/hash'
 import {
+  type SnapshotResponse,
   type StatusResponse,
   type TopologyResponse,
   Liveness as WireLiveness,
@@ -10,7 +11,15 @@ import {
 import { parseEndpoint } from './endpoints.js'
 import { KvError } from './errors.js'
 import { limits } from './limits.js'
-import type { ClusterStatus, ClusterTopology, Liveness, Member, MemberState, ReplicationSettings } from './types.js'
+import type {
+  ClusterStatus,
+  ClusterTopology,
+  Liveness,
+  Member,
+  MemberState,
+  ReplicationSettings,
+  SnapshotTaken,
+} from './types.js'
 
 /** A topology as the client routes by it. It never changes: a newer one replaces it. */
 export class TopologyView implements ClusterTopology {
@@ -98,6 +107,16 @@ export function statusOf(response: StatusResponse): ClusterStatus {
       refillObstacle: storage?.refillObstacle ?? '',
     },
     forming: response.forming,
+  }
+}
+
+export function snapshotOf(response: SnapshotResponse): SnapshotTaken {
+  return {
+    nodeId: response.nodeId,
+    sequence: Number(response.sequence),
+    records: Number(response.records),
+    bytes: Number(response.bytes),
+    durationMs: Number(response.durationMs),
   }
 }
 

@@ -176,6 +176,20 @@ export type MemberStatus =
   | { readonly ok: true; readonly address: string; readonly id: string; readonly status: ClusterStatus }
   | { readonly ok: false; readonly address: string; readonly id: string; readonly error: KvError }
 
+/** A snapshot of one node's store: what the node reads at its next start, before the rest of its log. */
+export interface SnapshotTaken {
+  /** Whose it is. */
+  readonly nodeId: string
+  /** Everything up to this position of the node's log is in it. */
+  readonly sequence: number
+  /** Tombstones and expired records included. */
+  readonly records: number
+  /** Size of the file. */
+  readonly bytes: number
+  /** How long the node took, in milliseconds; 0 where nothing had changed since its newest snapshot. */
+  readonly durationMs: number
+}
+
 /** Who belongs to the cluster and who owns which slot. */
 export interface ClusterTopology {
   readonly clusterId: string
@@ -238,6 +252,12 @@ export interface KvClientOptions {
   readonly connectTimeoutMs?: number | undefined
   /** Encrypts the connections. `true` trusts the system's authorities. */
   readonly tls?: boolean | TlsOptions | undefined
+  /**
+   * Fail with `unavailable` as soon as every endpoint has refused a connection or has a name that nobody knows, and no
+   * node has been reached before: for programs that do one thing and end. Default: try again until the call's time is
+   * over, so that a program may start before the nodes do.
+   */
+  readonly failWhenRefused?: boolean | undefined
   /** Where a member is reached from here, by the address that the cluster knows it under: for networks with translated addresses. */
   readonly addressMap?: Readonly<Record<string, string>> | undefined
 }
@@ -289,6 +309,13 @@ export interface KvOperations {
   status(endpoint?: string, options?: CallOptions): Promise<ClusterStatus>
   /** Asks every member. Rejects only where no topology can be had. */
   statusAll(options?: CallOptions): Promise<MemberStatus[]>
+  /**
+   * Lets one node take a snapshot: the one at `endpoint` (a member's address will do), or any that answers. Where the
+   * node is taking one already, it is that one; where nothing has changed since its newest, that. It may take minutes:
+   * allow for it with `timeoutMs`. A node goes on with its snapshot when the call is over. Rejects with `read-only`
+   * where the node's disk has no room for it.
+   */
+  snapshot(endpoint?: string, options?: CallOptions): Promise<SnapshotTaken>
   /** The present topology, asked for anew. */
   topology(options?: CallOptions): Promise<ClusterTopology>
   /** Where a key lives, by the present topology. */

@@ -1,14 +1,20 @@
 import { type ServiceError, status } from '@grpc/grpc-js'
 import type { Slot } from '@quorumkv/internal/base'
 import { slotCount, slotTable } from '@quorumkv/internal/slots'
-import { Liveness, type StatusResponse, type TopologyResponse } from '@quorumkv/proto/kv/v1/cluster'
-import { describe, expect, it } from 'vitest'
+import {
+  Liveness,
+  type SnapshotResponse,
+  type StatusResponse,
+  type TopologyResponse,
+} from '@quorumkv/proto/kv/v1/cluster'
+import { describe, expect, it, vi } from 'vitest'
 import { FakeNode, fakeTopology } from './fake-node.test-support.js'
-import { reply, startServices, type TestServices } from './services.test-support.js'
+import { reply, startServices, type TestServices, testClock } from './services.test-support.js'
 
 const getStatus = ({ cluster }: TestServices): Promise<StatusResponse> => reply((done) => cluster.status({}, done))
 const getTopology = ({ cluster }: TestServices): Promise<TopologyResponse> =>
   reply((done) => cluster.topology({}, done))
+const snapshot = ({ cluster }: TestServices): Promise<SnapshotResponse> => reply((done) => cluster.snapshot({}, done))
 
 describe('cluster service', () => {
   it('a node that still forms says so, and has no topology to give', async () => {
@@ -32,6 +38,27 @@ describe('cluster service', () => {
       replication: { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
       members: [{ id: 'fake', number: 1, address: '127.0.0.1:1', zone: 'z', weight: 1, liveness: Liveness.ALIVE }],
     })
+  })
+
+  it('a snapshot is told with whose it is and how long it took', async () => {
+    const node = new FakeNode()
+    await using services = await startServices(node)
+    let nowMs = 0
+    vi.spyOn(testClock, 'monotonicMs').mockImplementation(() => nowMs)
+    node.snapshotInfo = async () => {
+      nowMs += 1_500.4
+      return { sequence: 7, records: 3, bytes: 4096 }
+    }
+    const taken = await snapshot(services)
+    vi.restoreAllMocks()
+    expect(taken).toEqual({ nodeId: 'fake', sequence: 7n, records: 3n, bytes: 4096n, durationMs: 1500n })
+  })
+
+  it('a snapshot that finds no room fails with the status of that', async () => {
+    await using services = await startServices()
+    const error = await snapshot(services).catch((reason: ServiceError) => reason)
+    expect(error).toMatchObject({ code: status.FAILED_PRECONDITION, details: 'no room for a snapshot' })
+    expect(services.bugs).toEqual([])
   })
 
   it('the table of owners is that of the topology, also after a change', async () => {

@@ -1,5 +1,6 @@
 import { KvError, type Slot } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
+import type { Clock } from '@quorumkv/internal/env'
 import { hlcToBigint } from '@quorumkv/internal/hlc'
 import { type SlotTable, slotCount, type Topology } from '@quorumkv/internal/slots'
 import type { StoreStatistics } from '@quorumkv/internal/store'
@@ -8,6 +9,7 @@ import {
   Liveness,
   type Member,
   MemberState,
+  type SnapshotResponse,
   type StatusResponse,
   type StorageStatus,
   type TopologyResponse,
@@ -60,6 +62,18 @@ function toStatusResponse(node: Node): StatusResponse {
   }
 }
 
+async function toSnapshotResponse(node: Node, clock: Clock): Promise<SnapshotResponse> {
+  const startedMs = clock.monotonicMs()
+  const { sequence, records, bytes } = await node.snapshot()
+  return {
+    nodeId: node.id,
+    sequence: BigInt(sequence),
+    records: BigInt(records),
+    bytes: BigInt(bytes),
+    durationMs: BigInt(Math.round(clock.monotonicMs() - startedMs)),
+  }
+}
+
 /** Slot by slot, the owners as 16-bit indexes into the members. */
 function encodeOwners(table: SlotTable): Buffer {
   const bytes = Buffer.allocUnsafe(slotCount * table.ownersPerSlot * 2)
@@ -101,5 +115,7 @@ export function clusterService(context: ServiceContext): ClusterServer {
       answerUnary(call, callback, context, 'read', async (_request, { node }) => toStatusResponse(node)),
     topology: (call, callback) =>
       answerUnary(call, callback, context, 'read', async (_request, { node }) => toTopologyResponse(node)),
+    snapshot: (call, callback) =>
+      answerUnary(call, callback, context, 'read', (_request, { node }) => toSnapshotResponse(node, context.clock)),
   }
 }

@@ -36,6 +36,8 @@ export class FakeNode implements Node {
   observed: Hlc[] = []
   maxObservedMs: number = Number.POSITIVE_INFINITY
   scans = 0
+  /** Takes a snapshot; undefined: there is no room for one. */
+  snapshotInfo: (() => Promise<SnapshotInfo>) | undefined
   #counter = 0
 
   clockReading(): Hlc {
@@ -99,7 +101,7 @@ export class FakeNode implements Node {
   }
 
   snapshot(): Promise<SnapshotInfo> {
-    return Promise.reject(new KvError('unavailable', 'a fake has no snapshots'))
+    return this.snapshotInfo?.() ?? Promise.reject(new KvError('read-only', 'no room for a snapshot'))
   }
 
   async stop(): Promise<void> {

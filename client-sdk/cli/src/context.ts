@@ -15,6 +15,7 @@ export interface Client
     | 'statusAll'
     | 'topology'
     | 'partition'
+    | 'snapshot'
     | 'close'
   > {
   stats(): Pick<ClientStats, 'epoch'>

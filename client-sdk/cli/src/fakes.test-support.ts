@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { PassThrough, Readable, Writable } from 'node:stream'
 import type {
+  CallOptions,
   ClusterStatus,
   ClusterTopology,
   Consistency,
@@ -15,6 +16,7 @@ import type {
   PutResult,
   ScanEntry,
   ScanOptions,
+  SnapshotTaken,
   WriteOutcome,
 } from '@quorumkv/client'
 import { KvError, Version } from '@quorumkv/client'
@@ -87,6 +89,7 @@ export class FakeClient implements Client {
   readonly data = new Map<string, Stored>()
   readonly puts: PutCall[] = []
   readonly scans: ScanOptions[] = []
+  readonly snapshots: (readonly [endpoint: string | undefined, timeoutMs: number | undefined])[] = []
   readonly consistencies: (Consistency | undefined)[] = []
   readonly timing: FakeTiming
   /** What the next puts of a key run into, first one first; 'applied' in front means that the value is stored all the same. */
@@ -209,6 +212,14 @@ export class FakeClient implements Client {
         ? { ok: true, id, address, status: this.#statusOf(this.members[i]!) }
         : { ok: false, id, address, error: new KvError('unavailable', `${address} does not answer`) },
     )
+  }
+
+  async snapshot(endpoint?: string, options: CallOptions = {}): Promise<SnapshotTaken> {
+    if (this.fault !== undefined) throw this.fault
+    this.snapshots.push([endpoint, options.timeoutMs])
+    const member = this.members.find(({ address }) => address === endpoint) ?? this.members[0]!
+    if (member.liveness === 'down') throw new KvError('unavailable', `${member.address} does not answer`)
+    return { nodeId: member.id, sequence: 7, records: 1234, bytes: 4096, durationMs: 12 }
   }
 
   async topology(): Promise<ClusterTopology> {

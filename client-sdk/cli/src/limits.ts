@@ -33,6 +33,8 @@ export const limits = {
   /** How often progress is shown on a terminal, and elsewhere. */
   progressTerminalMs: 150,
   progressPlainMs: 5_000,
+  /** How long a node may take over a snapshot, unless told: as long as the SDK waits for anything. */
+  snapshotMs: 600_000,
   /** Characters of a value that `scan` shows on a terminal. */
   shownValueCharsMax: 120,
 } as const

@@ -36,6 +36,7 @@ describe('the command line', () => {
     [['get', '--key-base64', '!'], /is not base64/],
     [['get', 'a\ufffd'], /is not UTF-8/],
     [['completion', 'tcsh'], /name bash, zsh or fish/],
+    [['snapshot', '--all', '--node', 'n'], /cannot be used with/],
     [['import', 'f', '--in-flight', '99999999'], /--in-flight must be/],
   ])('%j is refused with status 2, and nothing is sent', async (args, message) => {
     const client = new FakeClient()
@@ -60,7 +61,9 @@ describe('the command line', () => {
     await run(['get', 'k', '--endpoints=a:1, b:2', '--json', '--timeout', '2000'], behind, connect)
     expect(behind.stdout.text).toBe(before.stdout.text)
     expect(JSON.parse(before.stdout.text)).toMatchObject({ value: 'v' })
-    expect(connected).toEqual(Array(2).fill({ endpoints: ['a:1', 'b:2'], consistency: undefined, timeoutMs: 2000 }))
+    expect(connected).toEqual(
+      Array(2).fill({ endpoints: ['a:1', 'b:2'], consistency: undefined, timeoutMs: 2000, failWhenRefused: true }),
+    )
   })
 
   it('takes the endpoints from KV_ENDPOINTS, and an option goes before it', async () => {
@@ -89,7 +92,7 @@ describe('the command line', () => {
     expect(status).toBe(0)
     expect(out).toContain('Exit status')
     expect((await kv(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/)
-    const commands = 'get put delete mget scan import export status ring partition completion'.split(' ')
+    const commands = 'get put delete mget scan import export status ring partition snapshot completion'.split(' ')
     for (const command of commands) {
       const help = await kv([command, '--help'])
       expect(help.status).toBe(0)
@@ -277,6 +280,47 @@ describe('delete, mget and scan', () => {
       key: 'x',
       version: expect.any(String),
     })
+  })
+})
+
+describe('snapshot', () => {
+  it('asks the node that answers, or the one that is named, at its own address', async () => {
+    const client = new FakeClient()
+    const taken = await kv(['snapshot'], client)
+    expect(taken).toMatchObject({
+      status: 0,
+      out: 'node-1: up to sequence 7, 1,234 records, 4.0 KiB, in 12 ms\n',
+    })
+    const named = await kv(['snapshot', '--node', 'node-2', '--json', '--timeout', '2s'], client)
+    expect(JSON.parse(named.out)).toEqual({ nodeId: 'node-2', sequence: 7, records: 1234, bytes: 4096, durationMs: 12 })
+    expect(client.snapshots).toEqual([
+      [undefined, 600_000],
+      ['127.0.0.1:50052', 2_000],
+    ])
+    expect(await kv(['snapshot', '--node', 'node-9'], client)).toMatchObject({
+      status: 2,
+      err: expect.stringContaining('one of node-1, node-2, node-3'),
+    })
+  })
+
+  it('asks all, tells what each took, and fails where one took none', async () => {
+    const client = new FakeClient()
+    const some = await kv(['snapshot', '--all'], client)
+    expect(some.status).toBe(1)
+    expect(some.out.match(/^node-[12]: /gm)).toHaveLength(2)
+    expect(some.err).toContain('node-3: 127.0.0.1:50053 does not answer\n')
+    expect(some.err).toContain('1 of 3 members took no snapshot')
+    const lines = (await kv(['snapshot', '--all', '--json'], client)).out.trim().split('\n')
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { nodeId: 'node-1' },
+      { nodeId: 'node-2' },
+      { nodeId: 'node-3', error: { code: 'unavailable' } },
+    ])
+    client.members = client.members.map((member) => ({ ...member, liveness: 'alive' }))
+    expect((await kv(['snapshot', '--all'], client)).status).toBe(0)
+    // Behind one address another member answers than the topology says.
+    client.members[1] = { ...client.members[1]!, address: '127.0.0.1:50051' }
+    expect((await kv(['snapshot', '--node', 'node-2'], client)).err).toContain('is node node-1 from here')
   })
 })
 

@@ -10,6 +10,7 @@ import { registerPartition } from './commands/partition.js'
 import { registerPut } from './commands/put.js'
 import { registerRing } from './commands/ring.js'
 import { registerScan } from './commands/scan.js'
+import { registerSnapshot } from './commands/snapshot.js'
 import { registerStatus } from './commands/status.js'
 import type { Client, Connect, Context, Execute, GlobalOptions } from './context.js'
 import { parseDuration } from './duration.js'
@@ -84,7 +85,7 @@ export function createProgram(io: Io, execute: Execute): Command {
     .addHelpText('after', help)
   const registrations = [registerGet, registerPut, registerDelete, registerMget, registerScan]
   for (const register of [...registrations, registerImport, registerExport]) register(program, execute)
-  for (const register of [registerStatus, registerRing, registerPartition]) register(program, execute)
+  for (const register of [registerStatus, registerRing, registerPartition, registerSnapshot]) register(program, execute)
   registerCompletion(program, execute)
   return program
 }
@@ -126,6 +127,7 @@ function contextOf(program: Command, io: Io, connect: Connect, clients: Client[]
       endpoints: options.endpoints,
       consistency: options.consistency,
       timeoutMs: options.timeoutMs,
+      failWhenRefused: true,
     })
     return clients[0]
   }
