@@ -78,6 +78,20 @@ test('a scan returns the newest live record of every key once, whatever each rep
   )
 })
 
+test('a scan takes a purged record and its expired value for the same write, and brings neither anywhere', async () => {
+  for (const purgedOn of [[0], [1], [0, 1]]) {
+    const s = scene()
+    onlyOwnSlot(s)
+    const value = record('user:1', 'a', version(1), 1)
+    const purged = { ...value, tombstone: true, value: emptyBytes }
+    for (const [i, replica] of s.replicas.entries()) {
+      replica.hold(purgedOn.includes(i) ? purged : value, record('user:2', 'b', version(2)))
+    }
+    expect((await scanAll(s, 10)).map(({ key }) => Buffer.from(key).toString())).toEqual(['user:2'])
+    expect(s.replicas.map(({ writes }) => writes.length)).toEqual([0, 0, 0])
+  }
+})
+
 test('a scan returns only keys with the prefix', async () => {
   const s = scene()
   onlyOwnSlot(s)

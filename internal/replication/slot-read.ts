@@ -1,4 +1,5 @@
 import { compareBytes, KvError, limits, type Slot } from '../base/index.js'
+import { compareVersions } from '../hlc/index.js'
 import { compareRecords, type StoredRecord } from '../record/index.js'
 import { ActiveOperation } from './active-operations.js'
 import type { OperationOptions } from './operations.js'
@@ -149,9 +150,13 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
         if (bound !== undefined && compareBytes(record.key, bound) > 0) break
         const name = Buffer.from(record.key.buffer, record.key.byteOffset, record.key.length).toString('latin1')
         const known = newest.get(name)
-        const order = known === undefined ? 1 : compareRecords(record, known.record)
+        const order = known === undefined ? 1 : compareVersions(record, known.record)
         if (order > 0) newest.set(name, { record, holders: 1 })
-        else if (order === 0) known!.holders++
+        else if (order === 0) {
+          known!.holders++
+          // One replica may have purged the expired value and another not yet: the same write all the same.
+          if (compareRecords(record, known!.record) > 0) known!.record = record
+        }
       }
     }
     const merged = [...newest.values()].sort((a, b) => compareBytes(a.record.key, b.record.key))
@@ -169,7 +174,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     // Owners that already hold it answer as well: they are told from the others by what they sent.
     const lacking = this.#owners.filter((_, i) => {
       const page = this.#pages[i]
-      return page === undefined || !page.records.some((held) => compareRecords(held, record) === 0)
+      return page === undefined || !page.records.some((held) => compareVersions(held, record) === 0)
     })
     if (needed <= 0) {
       for (const member of lacking) {
