@@ -89,6 +89,7 @@ describe('a store with expired values', () => {
     await sim.world.advance(60_000)
     expect(sim.world.eventsRun, 'all of it has').toBe(done)
     await sim.settle(sim.store.commit([expiring('c', 1, sim.process.clock.wallMs() + 5000)]))
+    await sim.world.advance(100)
     await sim.settle(sim.store.close())
     const closed = sim.world.eventsRun
     await sim.world.advance(60_000)
