@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
@@ -107,6 +107,11 @@ export interface ServerOptions {
   readonly dataDir?: string
   readonly flags?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
+  /**
+   * A command and its arguments that, with the server's command behind them, become the server in the same process:
+   * `nsenter`, `strace -D`, a shell that sets a limit and execs.
+   */
+  readonly under?: readonly string[]
 }
 
 /** One life of a server: from its start to its end. */
@@ -118,8 +123,9 @@ class Life {
   readonly exited: Promise<Exit>
   readonly ready: Promise<LogLine>
 
-  constructor(argv: readonly string[], environment: Readonly<Record<string, string>>) {
-    this.child = spawn(process.execPath, [program, ...argv], {
+  constructor(argv: readonly string[], environment: Readonly<Record<string, string>>, under: readonly string[] = []) {
+    const [command, ...rest] = [...under, process.execPath, program, ...argv]
+    this.child = spawn(command!, rest, {
       env: cleanEnvironment(environment),
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -158,6 +164,7 @@ export class TestServer implements AsyncDisposable {
   readonly dataDir: string
   readonly #options: ServerOptions
   #port: number
+  #under: readonly string[]
   #life: Life
 
   /** Starts the process; `ready` waits for it. */
@@ -165,6 +172,7 @@ export class TestServer implements AsyncDisposable {
     this.#options = options
     this.dataDir = options.dataDir ?? makeTemporaryDirectory()
     this.#port = options.port ?? 0
+    this.#under = options.under ?? []
     this.#life = this.#begin()
   }
 
@@ -212,9 +220,10 @@ export class TestServer implements AsyncDisposable {
     return await within(() => `stopped\n${this.#life.log}`, this.exited)
   }
 
-  /** Starts it again after it has ended; `ready` waits for it. */
-  start(): void {
+  /** Starts it again after it has ended, from now on under another command if one is named; `ready` waits for it. */
+  start(under: readonly string[] = this.#under): void {
     if (running.has(this.#life.child)) throw new Error('the server still runs')
+    this.#under = under
     this.#life = this.#begin()
   }
 
@@ -234,7 +243,7 @@ export class TestServer implements AsyncDisposable {
     const argv = ['--addr', `127.0.0.1:${this.#port}`, '--data-dir', this.dataDir, '--log-format', 'json']
     if (id !== undefined) argv.push('--id', id)
     if (peers.length > 0) argv.push('--peers', peers.join(','))
-    return new Life([...argv, ...flags], environment)
+    return new Life([...argv, ...flags], environment, this.#under)
   }
 }
 
@@ -312,6 +321,12 @@ export function makeClient(addresses: readonly string[], options: Partial<KvClie
   return new KvClient({ endpoints: [...addresses], timeoutMs: 20_000, ...options })
 }
 
+/** Runs a short command to its end: what it wrote where it ended with 0, else undefined, also where there is none. */
+export function tryCommand(command: string, ...argv: readonly string[]): string | undefined {
+  const { status, stdout } = spawnSync(command, argv, { encoding: 'utf8', timeout: patienceMs })
+  return status === 0 ? stdout : undefined
+}
+
 /** A program that runs, its output as it comes. */
 export class RunningProgram implements AsyncDisposable {
   /** What it wrote to standard output. */
@@ -321,11 +336,9 @@ export class RunningProgram implements AsyncDisposable {
   readonly exited: Promise<Exit>
   readonly #child: ChildProcess
 
-  constructor(script: string, argv: readonly string[], environment: Readonly<Record<string, string>>) {
-    this.#child = spawn(process.execPath, [script, ...argv], {
-      env: cleanEnvironment(environment),
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+  /** Its standard input stays empty, and ends when this process does. */
+  constructor(command: string, argv: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+    this.#child = spawn(command, argv, { env: cleanEnvironment(environment), stdio: 'pipe' })
     running.add(this.#child)
     this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       this.output += text
@@ -337,6 +350,14 @@ export class RunningProgram implements AsyncDisposable {
       running.delete(this.#child)
       return { status, signal } as Exit
     })
+  }
+
+  get pid(): number {
+    return this.#child.pid!
+  }
+
+  get runs(): boolean {
+    return running.has(this.#child)
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -358,10 +379,10 @@ export class RunningProgram implements AsyncDisposable {
 /** Starts `kv` on these servers; its state goes to a directory of its own. */
 export function startKv(addresses: readonly string[], argv: readonly string[]): RunningProgram {
   const environment = { XDG_STATE_HOME: makeTemporaryDirectory() }
-  return new RunningProgram(commandLine, ['--endpoints', addresses.join(','), ...argv], environment)
+  return new RunningProgram(process.execPath, [commandLine, '--endpoints', addresses.join(','), ...argv], environment)
 }
 
 /** Starts what `./run.sh` starts when it has built: three nodes on these ports, data in this directory. */
 export function startLocalCluster(ports: readonly number[], data: string): RunningProgram {
-  return new RunningProgram(localCluster, [], { KV_PORTS: ports.join(','), KV_DATA: data })
+  return new RunningProgram(process.execPath, [localCluster], { KV_PORTS: ports.join(','), KV_DATA: data })
 }
