@@ -102,7 +102,11 @@ export class Dispatcher implements SessionContext {
     operation.state = 'waiting'
     operation.failures++
     operation.lastError = error
-    if (applied === 'maybe' && operation.isWrite) operation.mayBeApplied = true
+    if (applied === 'maybe' && operation.isWrite) {
+      operation.mayBeApplied = true
+      // Only by what may still come: attempts that were refused must not push the bound ahead of all clocks.
+      operation.stampAboveMs = operation.stampLimitMs
+    }
     if (!repeatable.has(error.code) || (operation.mayBeApplied && !operation.repeatableAfterUnknown)) {
       this.fail(operation, this.finalError(operation, error))
       return

@@ -146,6 +146,28 @@ test('once an attempt may have been applied, no later refusal makes the outcome 
   expect(attempts()).toBeGreaterThan(2)
 })
 
+test('repetitions stay above the attempt of unknown fate, and refused ones do not push them further', async () => {
+  await client.ready()
+  await client.put('k', 'before')
+  const seen: { aboveMs: number; limitMs: number }[] = []
+  everywhere((node) => {
+    node.fault = ({ stampAboveMs, stampLimitMs }) => {
+      seen.push({ aboveMs: Number(stampAboveMs), limitMs: Number(stampLimitMs) })
+      if (seen.length === 1) return 'break'
+      return seen.length < 8 ? errorResult('UNAVAILABLE', 'NOT_APPLIED') : undefined
+    }
+  })
+  await client.put('k', 'v')
+  expect(seen).toHaveLength(8)
+  const [first, ...repetitions] = seen
+  expect(first!.aboveMs).toBe(0)
+  // Otherwise a few quick refusals would put the write ahead of what the nodes accept as drift.
+  for (const { aboveMs, limitMs } of repetitions) {
+    expect(aboveMs).toBe(first!.limitMs)
+    expect(limitMs).toBe(aboveMs + limits.stampWindowMs)
+  }
+})
+
 test('where every attempt was certainly not applied, so is the write', async () => {
   await client.ready()
   everywhere((node) => {

@@ -45,7 +45,7 @@ export class Operation extends WheelEntry {
   failures = 0
   /** An attempt ended without a certain answer: whatever comes later, the write may have happened, or may yet. */
   mayBeApplied = false
-  /** For writes: what stamps of earlier attempts cannot pass, and what that of the last one cannot. Unix ms; 0: none. */
+  /** For writes: what stamps of attempts with unknown fate cannot pass, and what that of the last one cannot. Unix ms; 0: none. */
   stampAboveMs = 0
   stampLimitMs = 0
   /** The next attempt is a repetition for which the budget has not been asked yet. */

@@ -292,11 +292,10 @@ export class Session {
 
   /**
    * Bounds the stamp of a write: an attempt that arrives much later than it should is refused, and a repetition lies
-   * above whatever the attempts before it may still get. Otherwise a request that was delayed on its way could
+   * above whatever attempts of unknown fate may still get. Otherwise a request that was delayed on its way could
    * overwrite what was acknowledged after its repetition.
    */
   private bound(operation: Operation, now: number): void {
-    operation.stampAboveMs = operation.mayBeApplied ? operation.stampLimitMs : 0
     const nodeMs = this.readingMs === 0 ? Date.now() : this.readingMs + now - this.readingAt
     operation.stampLimitMs = Math.ceil(Math.max(nodeMs, operation.stampAboveMs)) + limits.stampWindowMs
   }
