@@ -47,8 +47,10 @@ async function killAndCheck({ load, servers, random, count, victims }: Cycles): 
       report.count('kills', killed.length)
     }
     report.count('acknowledged operations checked', load.checked)
-    report.count('attempts in doubt', load.failed('closed') + load.failed('timeout') + load.failed('unavailable'))
+    report.count('attempts in doubt', load.failed('closed'))
     expect(load.checked).toBe(load.acknowledged)
+    // Every node came back at once, so nobody who waited for it waits in vain.
+    expect(load.failed('timeout')).toBe(0)
   } finally {
     await client.close()
   }
