@@ -57,7 +57,10 @@ export class Refiller {
   readonly #merged = new Map<Slot, Set<Replica>>()
   #epoch = -1
   #stopped = false
+  /** Of the last round through the slots, as long as none has been refilled since. */
   #obstacle = ''
+  /** Of the round that runs. */
+  #found = ''
   #complained = ''
   #bytes = 0
   #refilled = 0
@@ -100,11 +103,12 @@ export class Refiller {
     while (!this.#stopped && store.lostCount > 0) {
       const before = store.lostCount
       await this.#round()
+      this.#obstacle = this.#found
       if (this.#stopped || store.lostCount === 0) break
-      backoffMs =
-        store.lostCount < before ? limits.refillBackoffMsMin : Math.min(2 * backoffMs, limits.refillBackoffMsMax)
       this.#complain()
+      if (store.lostCount < before) backoffMs = limits.refillBackoffMsMin
       await this.#pauses.pause(backoffMs)
+      backoffMs = Math.min(2 * backoffMs, limits.refillBackoffMsMax)
     }
     this.#obstacle = ''
     if (store.lostCount === 0) log.info('every lost slot is refilled', this.#facts())
@@ -120,9 +124,10 @@ export class Refiller {
     }
     const lost = store.lostSlots()
     const owned = lost.filter((slot) => table.ownsSlot(self, slot))
-    this.#obstacle = ''
+    this.#found = ''
     // An owner by a later topology would be asked about them: they stay lost until then.
-    if (owned.length < lost.length) this.#obstacle = `${lost.length - owned.length} slots belong to other nodes`
+    if (owned.length < lost.length)
+      this.#found = `${lost.length - owned.length} of the lost slots belong to other nodes`
     if (owned.length === 0 || !(await this.#haveForgotten())) return
     for (let i = 0; i < owned.length && !this.#stopped; i += limits.refillSlotsMax) {
       const some = owned.slice(i, i + limits.refillSlotsMax)
@@ -147,7 +152,7 @@ export class Refiller {
     )
     const missing = table.members.filter((_, member) => member !== self && !this.#forgetful.has(replicas[member]!))
     if (missing.length === 0 || clock.monotonicMs() - this.#startedMs >= limits.refillForgetMs) return true
-    this.#obstacle = `${missing.map(({ id }) => id).join(', ')} cannot be reached and may be counting on what was lost`
+    this.#found = `${missing.map(({ id }) => id).join(', ')} cannot be reached and may be counting on what was lost`
     return false
   }
 
@@ -156,7 +161,7 @@ export class Refiller {
     const { replicas, self, readQuorum, table } = this.#options.routing()
     const others = Array.from(table.owners(slot)).filter((member) => member !== self)
     if (others.length === 0) {
-      this.#obstacle = `slot ${slot} has no other owner: without another copy \`kv-server repair --accept-loss\` is left`
+      this.#found = `slot ${slot} has no other owner: without another copy \`kv-server repair --accept-loss\` is left`
       return false
     }
     const needed = Math.min(readQuorum, others.length)
@@ -173,7 +178,7 @@ export class Refiller {
       if (merged.size >= needed) return true
     } else {
       const down = others.filter((member) => !replicas[member]!.up).map((member) => table.members[member]!.id)
-      this.#obstacle = `slot ${slot} needs ${needed} other owners, and ${down.join(', ')} cannot be reached`
+      this.#found = `slot ${slot} needs ${needed} other owners, and ${down.join(', ')} cannot be reached`
     }
     return false
   }
@@ -194,7 +199,7 @@ export class Refiller {
       const getsOn = !page.more || (last !== undefined && compareBytes(last, after) > 0)
       if (page.kind !== 'held' || !getsOn) {
         const what = page.kind === 'refilling' ? 'has lost it too' : 'does not answer'
-        this.#obstacle = `slot ${slot}: ${name} ${what}`
+        this.#found = `slot ${slot}: ${name} ${what}`
         return false
       }
       if (!(await this.#stored(() => store.commit(page.records)))) return false
@@ -211,6 +216,7 @@ export class Refiller {
     if (slots.length === 0 || !(await this.#stored(() => this.#options.store.refilled(slots)))) return
     for (const slot of slots) this.#merged.delete(slot)
     this.#refilled += slots.length
+    this.#obstacle = ''
   }
 
   /** Whether the store took it. It may be overloaded or full, which passes; it may have failed, which ends the process. */
@@ -220,7 +226,7 @@ export class Refiller {
       return true
     } catch (error) {
       if (!(error instanceof KvError)) throw error
-      this.#obstacle = `nothing can be stored here: ${error.message}`
+      this.#found = `nothing can be stored here: ${error.message}`
       return false
     }
   }

@@ -1,9 +1,10 @@
 import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { expect, test } from 'vitest'
-import { type KvError, KvError as KvFailure, limits } from '../base/index.js'
+import { type KvError, KvError as KvFailure, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Link, LinkHandlers } from '../env/index.js'
 import { zeroVersion } from '../hlc/index.js'
 import { compareRecords, RecordFormatError, type StoredRecord } from '../record/index.js'
+import { slotOf } from '../slots/index.js'
 import type { CommitResult, Store } from '../store/index.js'
 import { emptyPeerMessage } from './outbox.js'
 import { PeerLink } from './peer-link.js'
@@ -254,4 +255,71 @@ test.each([
   const { near } = pair()
   near.handlers.message(bytes)
   expect(near.closed).toMatch(/malformed/)
+})
+
+test('a replica that has lost a slot says so of reads, pages and writes there, and keeps the writes', async () => {
+  const { store, replica, exchange } = pair()
+  const kept = record('kept', 'v', version(5))
+  const [lost, whole] = [slotOf(kept.key), slotOf(Buffer.from('whole'))]
+  Object.assign(store, { lostCount: 1, isLost: (slot: number) => slot === lost })
+  const [write, other, full, brief, otherRead] = [
+    writeWaiter(),
+    writeWaiter(),
+    readWaiter(),
+    readWaiter(),
+    readWaiter(),
+  ]
+  const pages: PageReply[] = []
+  replica.write(kept, false, write, 0)
+  replica.write(record('whole', 'v', version(6)), false, other, 0)
+  replica.read(kept.key, true, full, 0)
+  replica.read(kept.key, false, brief, 0)
+  replica.read(Buffer.from('whole'), true, otherRead, 0)
+  for (const slot of [lost, whole]) {
+    const request = { slot, prefix: Buffer.alloc(0), after: Buffer.alloc(0), recordsMax: 9, bytesMax: 999 }
+    replica.page(request, { pageReplied: (_, reply) => pages.push(reply) }, 0)
+  }
+  await exchange()
+  expect([write, other, full, brief, otherRead].map(({ replies }) => replies[0]?.kind)).toEqual([
+    'refilling',
+    'applied',
+    'refilling',
+    'refilling',
+    'held',
+  ])
+  expect(pages.map(({ kind }) => kind)).toEqual(['refilling', 'held'])
+  expect(store.held.get(nameOf(kept.key))).toEqual(kept)
+})
+
+test('a link to another life of the node is given up, and what still comes over it does not bring it back', () => {
+  const { replica, link, near } = pair()
+  const write = writeWaiter()
+  replica.write(record('a', 'v', version(5)), false, write, 0)
+  replica.keepOnly('life 1')
+  expect(replica.up).toBe(true)
+  replica.keepOnly('life 2')
+  expect(replica.up).toBe(false)
+  expect(write.replies[0]?.kind).toBe('lost')
+  expect(near.closed).toMatch(/has ended/)
+  replica.attach(link, 'life 1')
+  expect(replica.up).toBe(false)
+  replica.attach(link, 'life 2')
+  expect(replica.up).toBe(true)
+})
+
+test('who asks a node to forget learns that it has, or that the link broke before it could say so', async () => {
+  const { clock, near, far, replica } = pair()
+  const told: boolean[] = []
+  const waiter = { forgotten: (done: boolean) => told.push(done) }
+  replica.forget('n1' as NodeId, 'life 2', [3 as Slot], waiter)
+  const { forget } = PeerMessage.decode(near.sent.splice(0)[0]!)
+  expect(forget).toMatchObject({ nodeId: 'n1', life: 'life 2', slots: [3] })
+  replica.received({ ...emptyPeerMessage(), forgotten: forget!.id })
+  expect(told).toEqual([true])
+  replica.forget('n1' as NodeId, 'life 2', [3 as Slot], waiter)
+  clock.advance(0)
+  far.close('broken')
+  replica.detach()
+  replica.forget('n1' as NodeId, 'life 2', [3 as Slot], waiter)
+  expect(told).toEqual([true, false, false])
 })

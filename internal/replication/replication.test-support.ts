@@ -166,6 +166,8 @@ export function scene(
   const owners = replicas.map((_, i) => i)
   const table = {
     ownersPerSlot: nodes,
+    members: owners.map((i) => ({ id: `n${i}` })),
+    ownsSlot: (member: number): boolean => owners.includes(member),
     owners: (_slot: Slot): Uint16Array => Uint16Array.from(owners),
   } as unknown as SlotTable
   const routing: Routing = { epoch: 1 as Epoch, table, self, replicas, readQuorum: r, writeQuorum: w }
