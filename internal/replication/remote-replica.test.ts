@@ -65,6 +65,7 @@ function mapStore(failure?: () => KvError | Error | undefined): Store & { held: 
     isLost: () => false,
     get: (key: Uint8Array) => held.get(nameOf(key)),
     getVersion: (key: Uint8Array) => held.get(nameOf(key)),
+    prefetch: () => undefined,
     scanSlot: (_: number, visit: (r: StoredRecord) => void) => {
       for (const each of held.values()) visit(each)
     },

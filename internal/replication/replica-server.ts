@@ -3,7 +3,7 @@ import { KvError, limits } from '../base/index.js'
 import { zeroVersion } from '../hlc/index.js'
 import { decodeRecords, encodedRecordBytes, encodeRecords, RecordFormatError } from '../record/index.js'
 import { slotCount } from '../slots/index.js'
-import type { CommitResult, Store } from '../store/index.js'
+import { type CommitResult, prefetchKeysMax, type Store } from '../store/index.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
 import { isRefilling } from './refilling.js'
@@ -75,6 +75,7 @@ export class ReplicaServer {
 
   #reads(batch: NonNullable<PeerMessage['reads']>, link: PeerLink): void {
     for (let i = 0; i < batch.ids.length; i++) {
+      if (i % prefetchKeysMax === 0 && !link.overloaded) this.#store.prefetch(batch.keys, i, batch.keys.length)
       const id = batch.ids[i]!
       const key = batch.keys[i]!
       if (link.overloaded) {

@@ -7,7 +7,7 @@ const sharedBytesMax = 1024
  * ArrayBuffer of its own. No byte of a slab is handed out twice; a copy that is kept keeps its slab, 8 KiB, alive.
  */
 export class CopySlab {
-  #slab: Uint8Array<ArrayBuffer> = new Uint8Array(slabBytes)
+  #slab: Uint32Array<ArrayBuffer> = new Uint32Array(slabBytes / 4)
   #used = 0
 
   /** Where the last `put` went: a second result that costs no object. */
@@ -25,21 +25,25 @@ export class CopySlab {
     this.touched = (words[at]! ^ words[Math.min(at + 16, last)]! ^ words[Math.min(at + 32, last)]!) | 0
   }
 
-  /** Copies `from[start, end)` into `buffer` and returns the offset there. */
-  put(from: Uint8Array<ArrayBuffer>, start: number, end: number): number {
-    const length = end - start
+  /** Copies `length` bytes from byte `start` of a chunk into `buffer` and returns the offset there. */
+  put(words: Uint32Array<ArrayBuffer>, start: number, length: number): number {
     if (length > sharedBytesMax) {
-      this.buffer = from.slice(start, end).buffer
+      this.buffer = words.buffer.slice(start, start + length)
       return 0
     }
-    if (this.#used + length > slabBytes) {
-      this.#slab = new Uint8Array(slabBytes)
+    const first = start >>> 2
+    const last = (start + length + 3) >>> 2
+    if (this.#used + last - first > slabBytes / 4) {
+      this.#slab = new Uint32Array(slabBytes / 4)
       this.#used = 0
+      this.buffer = this.#slab.buffer
     }
-    const at = this.#used
-    this.#slab.set(from.subarray(start, end), at)
-    this.#used = at + length
-    this.buffer = this.#slab.buffer
-    return at
+    const slab = this.#slab
+    let to = this.#used
+    const offset = to * 4 + (start & 3)
+    for (let word = first; word < last; word++) slab[to++] = words[word]!
+    this.#used = to
+    this.buffer = slab.buffer
+    return offset
   }
 }

@@ -29,7 +29,7 @@ const noChunk = 0
 export class Arena {
   /** By chunk number; two views of the same memory. A freed number holds an empty array. */
   readonly bytes: Uint8Array<ArrayBuffer>[] = [new Uint8Array(0)]
-  readonly words: Uint32Array[] = [new Uint32Array(0)]
+  readonly words: Uint32Array<ArrayBuffer>[] = [new Uint32Array(0)]
   /** By chunk number: the word behind the last span. */
   readonly #used: number[] = [0]
   readonly #deadWords: number[] = [0]

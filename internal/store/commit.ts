@@ -6,6 +6,7 @@ import type { Highest } from './highest.js'
 import { type MergeOutcome, Met } from './met.js'
 import type { CommitResult } from './store.js'
 import type { Table } from './table.js'
+import { prefetchKeysMax } from './table-prefetch.js'
 
 /** Throws KvError `invalid-argument` for a record that the formats on disk cannot hold. */
 export function checkRecord(record: StoredRecord): void {
@@ -105,6 +106,7 @@ export class PendingCommit implements Appended {
     const results = this.#results
     const nowMs = applier.wallMs()
     for (let i = 0; i < results.length; i++) {
+      if (i % prefetchKeysMax === 0) applier.table.prefetchKeysOf(this.#records, i, results.length)
       results[i] ??= applier.apply(this.#records[i]!, this.#wantPrevious?.[i] === true, nowMs)
     }
     applier.sequence = sequence

@@ -18,6 +18,7 @@ import type {
   StoreStatistics,
 } from './store.js'
 import type { Table } from './table.js'
+import { prefetchKeysMax } from './table-prefetch.js'
 
 /** The table, with a log in front of every change and snapshots behind. */
 export class DurableStore implements Store {
@@ -56,6 +57,7 @@ export class DurableStore implements Store {
       const results: (CommitResult | undefined)[] = []
       let bytes = 0
       for (let i = 0; i < records.length; i++) {
+        if (i % prefetchKeysMax === 0) this.#table.prefetchKeysOf(records, i, records.length)
         const record = records[i]!
         checkRecord(record)
         const settled = this.#applier.alreadySettled(record)
@@ -74,6 +76,10 @@ export class DurableStore implements Store {
 
   get(key: Uint8Array): StoredRecord | undefined {
     return this.#table.get(key)
+  }
+
+  prefetch(keys: readonly Uint8Array[], from: number, to: number): void {
+    this.#table.prefetch(keys, from, to)
   }
 
   getVersion(key: Uint8Array): Version | undefined {

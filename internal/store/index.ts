@@ -25,6 +25,7 @@ export type {
   StoreTuning,
 } from './store.js'
 export { Table } from './table.js'
+export { prefetchKeysMax } from './table-prefetch.js'
 export {
   type DirectorySurvey,
   type DocumentCheck,

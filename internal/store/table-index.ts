@@ -12,6 +12,7 @@ import { wordBits } from './arena.js'
 export type SlotIndex = Uint32Array
 
 export const tagBits = 20
+export const tagMask: number = 2 ** tagBits - 1
 const tagScale = 2 ** -tagBits
 const chunkLowBits = 12
 const chunkLowMask = 0xfff

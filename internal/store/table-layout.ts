@@ -115,24 +115,17 @@ export function viewRecord(words: Uint32Array, bytes: Uint8Array, at: number): S
   }
 }
 
-/** The record at `at` with copies of its key and value, made in one go. */
-export function copyRecord(
-  words: Uint32Array,
-  bytes: Uint8Array<ArrayBuffer>,
-  at: number,
-  slab: CopySlab,
-): StoredRecord {
-  const keyByte = keyWordAt(words, at) * 4
-  const keyLength = keyLengthAt(words, at)
+/** The record at `at`, whose key is `key`, with that as its key and a copy of its value. */
+export function copyRecord(words: Uint32Array<ArrayBuffer>, at: number, key: Uint8Array, slab: CopySlab): StoredRecord {
   const valueLength = words[at + 1]!
-  const start = slab.put(bytes, keyByte, keyByte + keyLength + valueLength)
+  const start = slab.put(words, keyWordAt(words, at) * 4 + key.length, valueLength)
   return {
     hi: words[at + 2]!,
     lo: words[at + 3]!,
     node: words[at + 4]!,
-    key: new Uint8Array(slab.buffer, start, keyLength),
+    key,
     tombstone: isTombstoneAt(words, at),
     expiresAtMs: expiryAt(words, at),
-    value: new Uint8Array(slab.buffer, start + keyLength, valueLength),
+    value: new Uint8Array(slab.buffer, start, valueLength),
   }
 }

@@ -20,7 +20,7 @@ import {
   type SlotIndex,
   setCell,
   tagAt,
-  tagBits,
+  tagMask,
   wordAt,
 } from './table-index.js'
 import {
@@ -40,8 +40,7 @@ import {
   writeRecord,
 } from './table-layout.js'
 import { buryRecord, findPerishable, moveRecord, purgePerishable } from './table-moves.js'
-
-const tagMask: number = 2 ** tagBits - 1
+import { Prefetch } from './table-prefetch.js'
 
 /**
  * All records of a node, in memory. Each slot has a hash index in one typed array (`table-index.ts`); the records lie
@@ -56,6 +55,7 @@ const tagMask: number = 2 ** tagBits - 1
 export class Table {
   readonly #arena: Arena
   readonly #slab: CopySlab = new CopySlab()
+  readonly #prefetch: Prefetch
   readonly #indexes: SlotIndex[] = []
   readonly #counts: Uint32Array = new Uint32Array(slotCount)
   readonly #digestHi: Uint32Array = new Uint32Array(slotCount)
@@ -73,6 +73,7 @@ export class Table {
   constructor(arena: Arena = new Arena()) {
     this.#arena = arena
     for (let slot = 0; slot < slotCount; slot++) this.#indexes.push(emptyIndex)
+    this.#prefetch = new Prefetch(this.#indexes, arena)
     this.#expiries = new ExpiryQueue({
       holds: (slot, tag, tick) => findPerishable(arena, this.#indexes[slot]!, tag, tick) >= 0,
       purge: (slot, tag, tick) => {
@@ -102,13 +103,26 @@ export class Table {
     return this.#arena.heldBytes + this.#indexBytes + 3 * this.#counts.byteLength + this.#expiries.bytes
   }
 
-  /** The record of a key, tombstones and expired ones included. Its bytes are copies: the caller's. */
+  /** The record of a key, tombstones and expired ones included. Its key is the one given, its value the caller's copy. */
   get(key: Uint8Array): StoredRecord | undefined {
     const hash = murmur3_32(key)
     const index = this.#indexes[slotOfHash(hash)]!
     const cell = this.#find(index, hash & tagMask, key, true)
     if (cell < 0) return undefined
-    return this.#copy(chunkAt(index, cell), wordAt(index, cell))
+    return this.#copy(chunkAt(index, cell), wordAt(index, cell), key)
+  }
+
+  /**
+   * Announces that the keys `keys[from, to)` will be looked up next, so that the lookups' cache misses overlap
+   * (`table-prefetch.ts`). It changes no result. It takes the first `prefetchKeysMax`: call it again for the next.
+   */
+  prefetch(keys: readonly Uint8Array[], from: number, to: number): void {
+    this.#prefetch.keys(keys, from, to)
+  }
+
+  /** `prefetch` for the keys of `records[from, to)`. */
+  prefetchKeysOf(records: readonly StoredRecord[], from: number, to: number): void {
+    this.#prefetch.keysOf(records, from, to)
   }
 
   /** The version of a key's record, tombstones and expired ones included. */
@@ -146,7 +160,7 @@ export class Table {
     const at = wordAt(index, cell)
     const order = this.#compareWithStored(record, chunk, at, met)
     if (order <= 0) return order === 0 ? 'same' : 'stale'
-    if (wantPrevious) met.previous = this.#copy(chunk, at)
+    if (wantPrevious) met.previous = this.#copy(chunk, at, key)
     this.#replace(slot, cell, record, chunk, at)
     return 'applied'
   }
@@ -306,8 +320,8 @@ export class Table {
     this.#digestLo[slot]! ^= hash.lo
   }
 
-  #copy(chunk: number, at: number): StoredRecord {
-    return copyRecord(this.#arena.words[chunk]!, this.#arena.bytes[chunk]!, at, this.#slab)
+  #copy(chunk: number, at: number, key: Uint8Array): StoredRecord {
+    return copyRecord(this.#arena.words[chunk]!, at, key, this.#slab)
   }
 
   /** `compareRecords(record, stored)`, without making the stored record where the versions differ; tells `met`. */

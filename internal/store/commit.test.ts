@@ -1,0 +1,88 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { emptyBytes } from '../base/index.js'
+import type { Version } from '../hlc/index.js'
+import { compareRecords, type StoredRecord } from '../record/index.js'
+import { SimStore } from './fixture.conformance.js'
+import type { CommitResult } from './index.js'
+
+const text = new TextEncoder()
+const keys = ['a', 'b', 'k15599', 'k97211'].map((key) => text.encode(key))
+/** The simulated clock does not reach the second in these tests, and has passed the first. */
+const expiries = [0, 1, 2 ** 48]
+
+interface Write {
+  readonly record: StoredRecord
+  readonly wantPrevious: boolean
+}
+
+const arbitraryWrite: fc.Arbitrary<Write> = fc
+  .record({
+    key: fc.constantFrom(...keys),
+    lo: fc.integer({ min: 1, max: 4 }),
+    tombstone: fc.boolean(),
+    expiresAtMs: fc.constantFrom(...expiries),
+    value: fc.constantFrom('x', 'y', 'longer than the others'),
+    wantPrevious: fc.boolean(),
+  })
+  .map(({ value, wantPrevious, ...rest }) => ({
+    record: { hi: 1, node: 1, ...rest, value: rest.tombstone ? emptyBytes : text.encode(value) },
+    wantPrevious,
+  }))
+
+/** Batches that cross the border of what one pass of prefetching takes, and small ones. */
+const arbitraryBatches = fc.array(
+  fc.oneof(fc.array(arbitraryWrite, { maxLength: 6 }), fc.array(arbitraryWrite, { minLength: 60, maxLength: 70 })),
+  { maxLength: 5 },
+)
+
+/** What `commit` promises, in a Map: what is settled when it is called, and then one record after the other. */
+class Model {
+  readonly #held = new Map<Uint8Array, StoredRecord>()
+
+  get(key: Uint8Array): StoredRecord | undefined {
+    return this.#held.get(key)
+  }
+
+  commit(writes: readonly Write[]): CommitResult[] {
+    const settled = writes.map(({ record }) => this.#refusal(record))
+    return writes.map((write, i) => settled[i] ?? this.#apply(write))
+  }
+
+  #refusal(record: StoredRecord): CommitResult | undefined {
+    const held = this.#held.get(record.key)
+    const order = held === undefined ? 1 : compareRecords(record, held)
+    if (order > 0) return undefined
+    return { applied: order === 0, seen: versionOf(held), existed: false, previous: undefined }
+  }
+
+  #apply({ record, wantPrevious }: Write): CommitResult {
+    const refusal = this.#refusal(record)
+    if (refusal !== undefined) return refusal
+    const held = this.#held.get(record.key)
+    this.#held.set(record.key, record)
+    const existed = held !== undefined && !held.tombstone && held.expiresAtMs !== 1
+    return { applied: true, seen: versionOf(held), existed, previous: wantPrevious ? held : undefined }
+  }
+}
+
+function versionOf(record: StoredRecord | undefined): Version | undefined {
+  return record && { hi: record.hi, lo: record.lo, node: record.node }
+}
+
+test('a batch ends as its records one by one would: doubled, stale, the same, deleted or expired', async () => {
+  await fc.assert(
+    fc.asyncProperty(arbitraryBatches, async (batches) => {
+      const [sim, model] = [new SimStore('batches'), new Model()]
+      await sim.open()
+      for (const batch of batches) {
+        const records = batch.map(({ record }) => record)
+        const wantPrevious = batch.map((write) => write.wantPrevious)
+        expect(await sim.settle(sim.store.commit(records, { wantPrevious }))).toEqual(model.commit(batch))
+        for (const key of keys) expect(sim.store.get(key)).toEqual(model.get(key))
+      }
+      await sim.settle(sim.store.close())
+    }),
+    { numRuns: 40 },
+  )
+})
