@@ -1,9 +1,11 @@
-import { FatalError, type Incarnation, type NodeId } from '../base/index.js'
+import { FatalError, type Incarnation, type NodeId, type Slot } from '../base/index.js'
+import { slotCount } from '../slots/index.js'
 import { formatVersion } from '../wal/index.js'
+import { lostSlotsContents, lostSlotsName } from './lost-slots.js'
 import type { Manifest } from './manifest.js'
 import type { MemberIdentity } from './repair-journal.js'
 import type { DirectorySurvey, DocumentReport } from './verify.js'
-import { mendDocument, parseIdentity, parseManifest } from './verify-document.js'
+import { mendDocument, parseIdentity, parseLost, parseManifest } from './verify-document.js'
 
 /** What becomes of one document that is damaged or missing. */
 export type DocumentRepair =
@@ -26,6 +28,8 @@ export interface PlannedDocuments {
   readonly identity: MemberIdentity
   /** Empty: nothing tells. */
   readonly members: readonly { readonly id: NodeId; readonly incarnation: Incarnation }[]
+  /** The slots that were lost before, in order; all where nothing tells which. */
+  readonly lost: readonly Slot[]
 }
 
 type ReadMembers = (topology: Uint8Array) => PlannedDocuments['members']
@@ -52,8 +56,9 @@ class DocumentPlanner {
     const identity = this.#identity(manifest, members)
     this.#checkBelongs(identity)
     this.#manifest(manifest, identity)
+    const lost = this.#lost()
     for (const { name } of this.#survey.documents) {
-      if (['identity', 'store', 'topology'].includes(name)) continue
+      if (['identity', 'store', 'topology', lostSlotsName].includes(name)) continue
       if (this.#isBad(name) && this.#readable(name, (payload) => payload) === undefined) this.#forget(name)
     }
     if (topology === undefined && this.#find('topology') !== undefined) {
@@ -63,7 +68,7 @@ class DocumentPlanner {
           'that is stopped, or restore it from a backup',
       )
     }
-    return { documents: this.#repairs, identity, members }
+    return { documents: this.#repairs, identity, members, lost }
   }
 
   #find(name: string): DocumentReport | undefined {
@@ -108,6 +113,16 @@ class DocumentPlanner {
     if (manifest !== undefined || this.#isBad('store')) {
       this.#rewrite('store', { format: formatVersion, clusterId, incarnation })
     }
+  }
+
+  /** What was lost must not come back as whole: where the document cannot be read, any slot may be in it. */
+  #lost(): readonly Slot[] {
+    if (this.#find(lostSlotsName) === undefined) return []
+    const lost = this.#readable(lostSlotsName, parseLost)
+    if (lost !== undefined) return lost
+    const all = Array.from({ length: slotCount }, (_, slot) => slot as Slot)
+    this.#rewrite(lostSlotsName, lostSlotsContents(all))
+    return all
   }
 
   /** A whole identity that is not that of any file was put here by somebody, and the files are not to blame. */

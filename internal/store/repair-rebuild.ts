@@ -1,7 +1,7 @@
 import { limits, type Slot } from '../base/index.js'
 import { type Disk, writeFully } from '../env/index.js'
 import { decodeRecords, type StoredRecord } from '../record/index.js'
-import { slotCount } from '../slots/index.js'
+import { slotCount, slotOf } from '../slots/index.js'
 import {
   createDurably,
   encodeSegmentHeader,
@@ -26,6 +26,8 @@ export interface RebuildSources {
   readonly base: number | undefined
   /** Damaged snapshots from which the sound blocks are taken: all that are newer than `base`. */
   readonly salvaged: readonly number[]
+  /** By slot: what a snapshot of this sequence does not hold was dropped for good; -1: none has all of the slot. */
+  readonly wholeSince: Float64Array
 }
 
 export interface RebuildTarget {
@@ -83,25 +85,26 @@ export async function rebuild(disk: Disk, sources: RebuildSources, target: Rebui
 }
 
 async function load(disk: Disk, sources: RebuildSources, table: Table, highest: Highest): Promise<void> {
-  const { origin, base, salvaged } = sources
-  const merge = (records: readonly StoredRecord[]): void => {
+  const { origin, base, salvaged, wholeSince } = sources
+  /** Takes records that no snapshot above sequence `upTo` has dropped. */
+  const merge = (records: readonly StoredRecord[], upTo: number): void => {
     for (const record of records) {
-      table.merge(record)
+      if (upTo >= wholeSince[slotOf(record.key)]!) table.merge(record)
       highest.raise(record)
     }
   }
   if (base !== undefined) {
-    const decode = (payload: Uint8Array, count: number): void => merge(decodeRecords(payload, count))
+    const decode = (payload: Uint8Array, count: number): void => merge(decodeRecords(payload, count), base)
     const { highest: seen } = await readSnapshot(disk, snapshotPath(base), { ...origin, sequence: base }, decode)
     highest.raise(seen)
   }
   for (const sequence of salvaged) {
-    const { highest: seen } = await surveySnapshot(disk, sequence, origin, merge)
+    const { highest: seen } = await surveySnapshot(disk, sequence, origin, (records) => merge(records, sequence))
     if (seen !== undefined) highest.raise(seen)
   }
   await surveyLog(disk, origin, (records, sequence) => {
     // What a snapshot contains is older than it, and may since have been dropped for good.
-    if (base === undefined || sequence > base) merge(records)
+    if (base === undefined || sequence > base) merge(records, sequence - 1)
     table.compactStep(limits.compactionSliceBytes)
   })
 }

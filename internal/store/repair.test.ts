@@ -1,15 +1,17 @@
 import { expect, test } from 'vitest'
-import type { Incarnation } from '../base/index.js'
+import type { Incarnation, Slot } from '../base/index.js'
 import { createDurably } from '../wal/index.js'
 import { contents, put, type SimStore } from './fixture.conformance.js'
 import {
   carryOutRepair,
+  type DirectoryRepair,
   planRepair,
   type RepairOptions,
-  type RepairPlan,
   readIdentity,
   surveyDirectory,
+  writeDocument,
   writeIdentity,
+  writeLostSlots,
 } from './index.js'
 import { SnapshotWriter } from './snapshot-writer.js'
 import { copyOf, everything, fill, frameOffsets, image, nodeId, stoppedNode, zero } from './verify.test-support.js'
@@ -19,7 +21,7 @@ const firstSegment = 'log/0000000001.log'
 const aside = 'damaged/first'
 
 /** `members`: how many the cluster has. */
-function optionsOf(sim: SimStore, members: number, name = 'first'): RepairOptions {
+function optionsOf(sim: SimStore, members: number, name = 'first', acceptLoss = false): RepairOptions {
   const { incarnation } = sim.options
   const decode = (topology: Uint8Array): string => {
     const text = new TextDecoder().decode(topology)
@@ -35,11 +37,12 @@ function optionsOf(sim: SimStore, members: number, name = 'first'): RepairOption
     },
     newIncarnation: reborn,
     name,
+    acceptLoss,
   }
 }
 
-async function repair(sim: SimStore, members = 1): Promise<Exclude<RepairPlan, { kind: 'nothing' | 'resume' }>> {
-  const plan = await sim.settle(planRepair(optionsOf(sim, members)))
+async function repair(sim: SimStore, members = 1, acceptLoss = false): Promise<DirectoryRepair> {
+  const plan = await sim.settle(planRepair(optionsOf(sim, members, 'first', acceptLoss)))
   if (plan.kind !== 'repair') throw new Error(`nothing to repair: ${plan.kind}`)
   await sim.settle(carryOutRepair(sim.process.disk, plan))
   return plan
@@ -64,7 +67,7 @@ test('a sound directory needs nothing, and nothing is done', async () => {
   const sim = await stoppedNode(everything)
   const before = image(sim)
   const plan = await sim.settle(planRepair(optionsOf(sim, 3)))
-  expect(plan).toEqual({ kind: 'nothing' })
+  expect(plan).toEqual({ kind: 'nothing', lost: [] })
   await sim.settle(carryOutRepair(sim.process.disk, plan))
   expect(image(sim)).toEqual(before)
 })
@@ -90,6 +93,8 @@ test('a byte turned over in any file: repaired, it starts with everything outsid
     await copy.open()
     expect(contents(copy.store), path).toEqual(without(...lostKeys(sim, path, at)))
     expect(loss === undefined, path).toBe(lostKeys(sim, path, at).length === 0)
+    // A group that is lost may have held any key.
+    expect(copy.store.lostSlots().length, path).toBe(loss === undefined ? 0 : 4096)
     expect(newLife, path).toBe(false)
     expect(copy.drive.peek(`${aside}/${path}`), path).toEqual(damaged)
   }
@@ -113,6 +118,7 @@ test('a log damaged in several places loses just the damaged groups, and says wh
   sim.drive.corrupt('log/0000000003.log', 100)
   const { loss } = await repair(sim)
   expect(loss).toEqual({
+    slots: Array.from({ length: 4096 }, (_, slot) => slot),
     sequences: [
       { first: 3, last: 3 },
       { first: 6, last: 6 },
@@ -178,12 +184,14 @@ test('when all snapshots are rotten and the log does not reach back, their sound
   const rotten = sim.drive.paths().filter((path) => path.endsWith('.snapshot'))
   for (const path of rotten) sim.drive.corrupt(path, 200)
   const { loss } = await repair(sim)
-  expect(loss?.sequences[0]).toMatchObject({ first: 1 })
+  expect(loss?.sequences).toEqual([])
   expect(loss?.snapshots).toEqual([
     { path: rotten[1], blocks: 40, kept: 39 },
     { path: rotten[0], blocks: 20, kept: 19 },
   ])
   await sim.open()
+  expect(sim.store.lostSlots()).toEqual(loss?.slots)
+  expect(loss?.slots).toHaveLength(1)
   expect(contents(sim.store).length).toBeGreaterThanOrEqual(59)
 })
 
@@ -218,16 +226,64 @@ test('a rebuilt store does not bring back what a snapshot no longer has', async 
   expect(contents(sim.store)).toHaveLength(19)
 })
 
-test('a member of a larger cluster that lost groups comes back as another incarnation, in all of its files', async () => {
+test('a member that lost groups keeps its incarnation and has no say until it has been refilled', async () => {
   const sim = await stoppedNode(everything)
   const last = sim.drive.paths().findLast((path) => path.startsWith('log/'))!
   sim.drive.corrupt(last, 520)
-  const plan = await repair(sim, 3)
-  expect(plan).toMatchObject({ reborn: true, alone: false })
+  expect(await repair(sim, 3)).toMatchObject({ reborn: false, alone: false, acceptLoss: false })
+  const { incarnation, clusterId } = sim.options
+  expect(await sim.settle(readIdentity(sim.process.disk))).toEqual({ nodeId, incarnation, clusterId })
+  expect(await isSound(sim)).toBe(true)
+  expect((await sim.settle(surveyDirectory(sim.process.disk))).lost).toHaveLength(4096)
+  await sim.open()
+  expect(sim.store.lostSlots()).toHaveLength(4096)
+})
+
+test('a member that forgot a promise comes back as another incarnation, in all of its files', async () => {
+  const sim = await stoppedNode(everything)
+  await sim.settle(writeDocument(sim.process.disk, 'promise', new Uint8Array(64)))
+  zero(sim, 'promise', 8, 24)
+  expect(await repair(sim, 3)).toMatchObject({ reborn: true, alone: false, loss: undefined })
   const identity = await sim.settle(readIdentity(sim.process.disk))
   expect(identity).toEqual({ nodeId, incarnation: reborn, clusterId: sim.options.clusterId })
   expect(await isSound(sim)).toBe(true)
   expect(await sim.openFailure()).toMatchObject({ reason: 'corrupt', message: expect.stringContaining(reborn) })
+})
+
+test('a loss that is accepted marks nothing, with or without a repair', async () => {
+  const damaged = await stoppedNode(everything)
+  damaged.drive.corrupt(damaged.drive.paths().findLast((path) => path.startsWith('log/'))!, 520)
+  expect((await repair(damaged, 1, true)).lost).toHaveLength(4096)
+  await damaged.open()
+  expect(damaged.store.lostSlots()).toEqual([])
+  expect(contents(damaged.store).length).toBeGreaterThan(50)
+
+  const sound = await stoppedNode(everything)
+  await sound.settle(writeLostSlots(sound.process.disk, [7 as Slot, 9 as Slot]))
+  expect(await sound.settle(planRepair(optionsOf(sound, 1)))).toEqual({ kind: 'nothing', lost: [7, 9] })
+  const plan = await sound.settle(planRepair(optionsOf(sound, 1, 'first', true)))
+  expect(plan).toEqual({ kind: 'accept', lost: [7, 9] })
+  await sound.settle(carryOutRepair(sound.process.disk, plan))
+  expect((await sound.open()).lostSlots()).toEqual([])
+})
+
+test('what was lost before stays lost, and all is where nobody can tell', async () => {
+  const sim = await stoppedNode(everything)
+  await sim.settle(writeLostSlots(sim.process.disk, [7 as Slot, 9 as Slot]))
+  const mended = copyOf(sim)
+  mended.drive.corrupt('lost', 40)
+  expect((await repair(mended, 3)).lost).toEqual([7, 9])
+  expect((await mended.open()).lostSlots()).toEqual([7, 9])
+
+  const gone = copyOf(sim)
+  zero(gone, 'lost', 0, 24)
+  expect(await repair(gone, 3)).toMatchObject({ reborn: false, rebuild: undefined, loss: undefined })
+  expect((await gone.open()).lostSlots()).toHaveLength(4096)
+
+  const rotten = copyOf(sim)
+  rotten.drive.corrupt(rotten.drive.paths().find((path) => path.endsWith('.snapshot'))!, 200)
+  expect((await repair(rotten, 3)).lost).toEqual([7, 9])
+  expect((await rotten.open()).lostSlots()).toEqual([7, 9])
 })
 
 test('damage that a snapshot covers is repaired without a loss, and cannot come to light as a hole later', async () => {
@@ -309,6 +365,7 @@ test('a repair that dies anywhere leaves what does not start, and the next one f
       expect(await isSound(copy), `${events} events, ${policy}`).toBe(true)
       await copy.open()
       expect(contents(copy.store), `${events} events, ${policy}`).toEqual(without(...lost))
+      expect(copy.store.lostSlots(), `${events} events, ${policy}`).toHaveLength(4096)
     }
   }
   expect([...kinds].sort()).toEqual(['nothing', 'repair', 'resume'])

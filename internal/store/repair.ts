@@ -1,7 +1,8 @@
-import type { Incarnation, NodeId } from '../base/index.js'
+import type { Incarnation, NodeId, Slot } from '../base/index.js'
 import { type Disk, writeFully } from '../env/index.js'
 import { createDurably, directoryOf, type FileOrigin, type SequenceRange, syncDirectory } from '../wal/index.js'
 import { writeDocument } from './durable-file.js'
+import { lostSlotsName, normalizeSlots, writeLostSlots } from './lost-slots.js'
 import { type DocumentRepair, planDocuments } from './repair-documents.js'
 import {
   followJournal,
@@ -13,8 +14,10 @@ import {
   writeJournal,
 } from './repair-journal.js'
 import { type RebuildSources, type RebuildTarget, rebuild } from './repair-rebuild.js'
+import { emptyGeneration, type Generation, lostSlotsOf, wholeSince } from './salvage.js'
 import { asideDirectory, type DirectorySurvey, type DocumentCheck, surveyDirectory } from './verify.js'
 import { readDocumentFile } from './verify-document.js'
+import { isForeign } from './verify-snapshot.js'
 
 export interface RepairOptions {
   readonly disk: Disk
@@ -22,14 +25,18 @@ export interface RepairOptions {
   readonly checks: Readonly<Record<string, DocumentCheck>>
   /** The members that the document `topology` names. */
   readonly members: (topology: Uint8Array) => readonly { readonly id: NodeId; readonly incarnation: Incarnation }[]
-  /** What the node becomes where it has lost acknowledged writes and is not alone. */
+  /** What the node becomes where it has forgotten a promise and is not alone. */
   readonly newIncarnation: Incarnation
   /** Name of the directory for what is set aside; nothing has it yet. */
   readonly name: string
+  /** Go on as if nothing were lost, because nobody else has it: no slot stays marked. */
+  readonly acceptLoss: boolean
 }
 
 /** What cannot be read any more. Keys of it may be older here than they were, or missing. */
 export interface Loss {
+  /** The slots that such keys are in, in order: all where groups of the log are lost, which may have held any key. */
+  readonly slots: readonly Slot[]
   /** Of the log, behind what the snapshots contain. */
   readonly sequences: readonly SequenceRange[]
   /** How many groups of writes that is at most: some of the sequences may have been marks without records. */
@@ -43,9 +50,11 @@ export interface Loss {
 /** What a repair will do, and what has been lost. Nothing has been changed yet. */
 export type RepairPlan =
   /** The directory is sound. */
-  | { readonly kind: 'nothing' }
+  | { readonly kind: 'nothing'; readonly lost: readonly Slot[] }
+  /** The directory is sound, and these slots stop counting as lost. */
+  | { readonly kind: 'accept'; readonly lost: readonly Slot[] }
   /** A former repair was cut short. */
-  | { readonly kind: 'resume'; readonly journal: RepairJournal }
+  | { readonly kind: 'resume'; readonly journal: RepairJournal; readonly acceptLoss: boolean }
   | {
       readonly kind: 'repair'
       readonly survey: DirectorySurvey
@@ -58,9 +67,12 @@ export type RepairPlan =
       readonly rebuild: { readonly sources: RebuildSources; readonly target: RebuildTarget } | undefined
       /** Undefined: nothing that was acknowledged. */
       readonly loss: Loss | undefined
-      /** The node comes back as another one: it may not answer as if it had lost nothing. */
+      /** Every slot that is lost afterwards, what was lost before included. */
+      readonly lost: readonly Slot[]
+      readonly acceptLoss: boolean
+      /** The node comes back as another one: it has forgotten what it promised. */
       readonly reborn: boolean
-      /** The only member of its cluster: nobody else has what it has lost, and nobody can be deceived by it. */
+      /** The only member of its cluster: nobody else has what it has lost. */
       readonly alone: boolean
     }
 
@@ -71,20 +83,24 @@ export type DirectoryRepair = Extract<RepairPlan, { readonly kind: 'repair' }>
  * belong to this process alone. Throws FatalError `corrupt` where no repair can help, and DiskErrors.
  */
 export async function planRepair(options: RepairOptions): Promise<RepairPlan> {
-  const { disk, checks } = options
+  const { disk, checks, acceptLoss } = options
   const found = await readJournal(disk)
-  if (found.state === 'pending') return { kind: 'resume', journal: found.journal }
+  if (found.state === 'pending') return { kind: 'resume', journal: found.journal, acceptLoss }
   const survey = await surveyDirectory(disk, checks)
-  if (survey.findings.length === 0) return { kind: 'nothing' }
-  const { documents, identity, members } = planDocuments(survey, options.members)
+  if (survey.findings.length === 0) {
+    const { lost } = survey
+    return { kind: acceptLoss && lost.length > 0 ? 'accept' : 'nothing', lost }
+  }
+  const { documents, identity, members, lost: lostBefore } = planDocuments(survey, options.members)
   const alone = members.length === 1 && members[0]!.id === identity.nodeId
   const logIsBad = survey.findings.some(({ path }) => path === 'log' || path.startsWith('log/'))
-  const forgotten = documents.some(({ action }) => action === 'forget')
-  const loss = logIsBad ? lossOf(survey) : undefined
-  const reborn = !alone && (loss !== undefined || forgotten)
+  const reborn = !alone && documents.some(({ action }) => action === 'forget')
+  const reached = reachedGenerations(survey)
+  const loss = lossOf(survey, lostSlotsOf(wholeSince(reached)))
+  const lost = normalizeSlots([...lostBefore, ...(loss?.slots ?? [])])
   const directory = `${asideDirectory}/${options.name}`
-  const common = { kind: 'repair', survey, directory, documents, loss, reborn, alone } as const
-  if (!logIsBad && !reborn) {
+  const common = { kind: 'repair', survey, directory, documents, loss, lost, acceptLoss, reborn, alone } as const
+  if (!logIsBad && !reborn && reached.some(({ damagedSlots }) => damagedSlots.size === 0)) {
     const rotten = survey.snapshots.filter(({ faults }) => faults.length > 0).map(({ path }) => path)
     return { ...common, aside: rotten, rebuild: undefined }
   }
@@ -93,6 +109,29 @@ export async function planRepair(options: RepairOptions): Promise<RepairPlan> {
   if (survey.log.unbegun !== undefined) aside.push(survey.log.unbegun)
   const next: MemberIdentity = { ...identity, incarnation: reborn ? options.newIncarnation : identity.incarnation }
   return { ...common, aside, rebuild: planRebuild(survey, identity, next) }
+}
+
+function ownSnapshots({ snapshots }: DirectorySurvey): DirectorySurvey['snapshots'] {
+  return snapshots.filter((snapshot) => !isForeign(snapshot))
+}
+
+/** The highest sequence that is known to have been written. */
+function knownSequence({ log, snapshots }: DirectorySurvey): number {
+  return Math.max(log.lastSequence, snapshots[0]?.sequence ?? 0)
+}
+
+/** States from which the log goes on to its end without a gap, newest first: what is whole in one of them is not lost. */
+function reachedGenerations(survey: DirectorySurvey): Generation[] {
+  const { log } = survey
+  if (hasOpenEnd(survey)) return []
+  const known = knownSequence(survey)
+  const generations: Generation[] = [...ownSnapshots(survey), emptyGeneration]
+  return generations.filter(({ sequence }) => log.sound.gaps(sequence + 1, known).length === 0)
+}
+
+function hasOpenEnd({ log, snapshots, documents }: DirectorySurvey): boolean {
+  const used = snapshots.length > 0 || documents.some(({ name }) => name === 'store')
+  return log.openEnd || (log.segments.length === 0 && used)
 }
 
 function baseOf(survey: DirectorySurvey): number | undefined {
@@ -108,26 +147,27 @@ function planRebuild(
   const base = baseOf(survey)
   const salvaged = snapshots.map(({ sequence }) => sequence).filter((sequence) => sequence > (base ?? -1))
   // Above all that was: a repair that is finished by another one must not take its own files for old ones.
-  const sequence = Math.max(log.lastSequence, snapshots[0]?.sequence ?? 0) + 1
+  const sequence = knownSequence(survey) + 1
   const { clusterId, incarnation } = origin
   return {
-    sources: { origin: { clusterId, incarnation }, base, salvaged },
+    sources: { origin: { clusterId, incarnation }, base, salvaged, wholeSince: wholeSince(ownSnapshots(survey)) },
     target: { identity, sequence, segment: log.lastNumber + 1 },
   }
 }
 
-function lossOf(survey: DirectorySurvey): Loss | undefined {
-  const { log, snapshots } = survey
-  const base = baseOf(survey) ?? 0
-  const known = Math.max(log.lastSequence, snapshots[0]?.sequence ?? 0)
-  const sequences = log.sound.gaps(base + 1, known)
-  const openEnd = log.openEnd || log.segments.length === 0
-  if (sequences.length === 0 && !openEnd) return undefined
-  const salvaged = snapshots.filter(({ sequence }) => sequence > base)
+function lossOf(survey: DirectorySurvey, slots: readonly Slot[]): Loss | undefined {
+  if (slots.length === 0) return undefined
+  const { log } = survey
+  const own = ownSnapshots(survey)
+  const base = baseOf(survey)
+  // Without a sound snapshot the damaged ones are what the log goes on from.
+  const sequences = log.sound.gaps((base ?? own.at(-1)?.sequence ?? 0) + 1, knownSequence(survey))
+  const salvaged = own.filter(({ sequence }) => sequence > (base ?? -1))
   return {
+    slots,
     sequences,
     groupsMax: sequences.reduce((sum, { first, last }) => sum + last - first + 1, 0),
-    openEnd,
+    openEnd: hasOpenEnd(survey),
     snapshots: salvaged.map(({ path, blocks, blocksPromised }) => ({ path, blocks: blocksPromised, kept: blocks })),
   }
 }
@@ -147,11 +187,18 @@ export async function carryOutRepair(disk: Disk, plan: RepairPlan): Promise<Repa
   switch (plan.kind) {
     case 'nothing':
       return { records: undefined }
+    case 'accept':
+      await writeLostSlots(disk, [])
+      return { records: undefined }
     case 'resume':
       await followJournal(disk, plan.journal)
+      if (plan.acceptLoss) await writeLostSlots(disk, [])
       return { records: undefined }
-    case 'repair':
-      return await repair(disk, plan)
+    case 'repair': {
+      const outcome = await repair(disk, plan)
+      if (plan.acceptLoss) await writeLostSlots(disk, [])
+      return outcome
+    }
     default:
       return plan satisfies never
   }
@@ -163,6 +210,10 @@ async function repair(disk: Disk, plan: DirectoryRepair): Promise<RepairOutcome>
   for (const name of ['', '/log', '/snapshots']) await disk.makeDirectory(directory + name)
   for (const path of ['.', asideDirectory, directory]) await syncDirectory(disk, path)
   for (const change of documents) await repairDocument(disk, directory, change)
+  // Before anything is moved: a repair that is cut short may be followed by a start, and that must not answer for these.
+  if (plan.loss !== undefined || documents.some(({ name }) => name === lostSlotsName)) {
+    await writeLostSlots(disk, plan.lost)
+  }
   const moves = aside.map((path) => ({ from: path, to: `${directory}/${path}` }))
   if (plan.rebuild === undefined) {
     await moveAll(disk, moves)

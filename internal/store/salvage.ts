@@ -31,6 +31,13 @@ export function wholeSince(generations: readonly Generation[]): Float64Array {
   return since
 }
 
+/** The slots that none of the generations has all of, in order. */
+export function lostSlotsOf(since: Float64Array): Slot[] {
+  const lost: Slot[] = []
+  for (let slot = 0; slot < slotCount; slot++) if (since[slot] === -1) lost.push(slot as Slot)
+  return lost
+}
+
 /** What has been brought back from damaged snapshots. */
 export interface Salvaged {
   /** The log must be replayed behind this, the older of the snapshots that were used. */
@@ -77,8 +84,7 @@ export async function salvage(
   }
   if (used.length === 0) throw new FatalError('corrupt', foreignOnly)
   const since = wholeSince(used)
-  const lost: Slot[] = []
-  for (let slot = 0; slot < slotCount; slot++) if (since[slot] === -1) lost.push(slot as Slot)
+  const lost = lostSlotsOf(since)
   return { after: used.at(-1)!.sequence, wholeSince: since, lost, sequences: used.map(({ sequence }) => sequence) }
 }
 

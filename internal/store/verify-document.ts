@@ -1,8 +1,9 @@
-import { type ClusterId, limits, parseClusterId, parseIncarnation, parseNodeId } from '../base/index.js'
+import { type ClusterId, limits, parseClusterId, parseIncarnation, parseNodeId, type Slot } from '../base/index.js'
 import { type Disk, readFully } from '../env/index.js'
 import { crc32 } from '../hash/index.js'
 import { formatVersion } from '../wal/index.js'
 import type { Identity } from './identity.js'
+import { parseLostSlots } from './lost-slots.js'
 import type { Manifest } from './manifest.js'
 
 /*
@@ -113,4 +114,9 @@ export function parseManifest(payload: Uint8Array): Manifest {
     clusterId: parseClusterId(String(contents['clusterId'])),
     incarnation: parseIncarnation(String(contents['incarnation'])),
   }
+}
+
+/** What the document `lost` says. Throws an Error that tells why it says nothing. */
+export function parseLost(payload: Uint8Array): Slot[] {
+  return parseLostSlots(parseJson(payload))
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { FatalError } from '../base/index.js'
+import { FatalError, type Slot } from '../base/index.js'
 import { contents, put, SimStore, tombstone } from './fixture.conformance.js'
-import { type DirectorySurvey, surveyDirectory, writeIdentity } from './index.js'
+import { type DirectorySurvey, surveyDirectory, writeDocument, writeIdentity, writeLostSlots } from './index.js'
 import { copyOf, everything, fill, frameOffsets, image, nodeId, stoppedNode, zero } from './verify.test-support.js'
 
 function survey(sim: SimStore): Promise<DirectorySurvey> {
@@ -169,4 +169,41 @@ test("behind a block without a header, blocks are found again; a snapshot in som
   const { findings, snapshots } = await survey(sim)
   expect(findings).toEqual([expect.objectContaining({ path, offset: start, found: 'bytes that start no block' })])
   expect(snapshots[0]).toMatchObject({ blocks: 19, records: 19, blocksPromised: 20 })
+})
+
+test('a file that cannot be read ends a check with the error of the disk, not with a verdict', async () => {
+  const sim = await stoppedNode(everything)
+  await sim.settle(writeLostSlots(sim.process.disk, [1, 2] as Slot[]))
+  for (const path of sim.drive.paths()) {
+    const copy = copyOf(sim)
+    copy.drive.faults.failNext('read', { path })
+    const error = await copy.settle(surveyDirectory(copy.process.disk).catch((failure: unknown) => failure))
+    expect(error, path).toMatchObject({ name: 'DiskError', code: 'io', path })
+  }
+})
+
+test('lost slots are told, and are no damage; a document that names none there are is', async () => {
+  const sim = await stoppedNode(everything)
+  await sim.settle(writeLostSlots(sim.process.disk, [1, 2, 4095] as Slot[]))
+  const { findings, files, lost } = await survey(sim)
+  expect([findings, lost]).toEqual([[], [1, 2, 4095]])
+  expect(files.find(({ path }) => path === 'lost')).toMatchObject({ state: 'sound', facts: { lostSlots: 3 } })
+  for (const ranges of ['[[4,4096]]', '[[4,3]]', '[[4,5],[5,6]]', '[4]', '{}']) {
+    const payload = new TextEncoder().encode(`{"format":1,"slots":${ranges}}`)
+    await sim.settle(writeDocument(sim.process.disk, 'lost', payload))
+    expect((await survey(sim)).findings, ranges).toEqual([expect.objectContaining({ path: 'lost', kind: 'damaged' })])
+    expect(await copyOf(sim).openFailure(), ranges).toMatchObject({ reason: 'corrupt' })
+  }
+})
+
+test('two rotten snapshots and a log that goes on from them: the snapshots are to blame, not the log', async () => {
+  const sim = await stoppedNode(async (fresh) => {
+    await everything(fresh)
+    await fresh.settle(fresh.store.snapshot())
+  })
+  const rotten = sim.drive.paths().filter((path) => path.endsWith('.snapshot'))
+  for (const path of rotten) sim.drive.corrupt(path, 200)
+  const { findings } = await survey(sim)
+  expect(findings.map(({ path }) => path).sort()).toEqual(rotten)
+  expect(findings[0]!.advice).toContain('marked as lost')
 })

@@ -1,10 +1,18 @@
-import { assert, type ClusterId } from '../base/index.js'
+import { assert, type ClusterId, type Slot } from '../base/index.js'
 import { type Disk, DiskError } from '../env/index.js'
 import { type Fault, type FileOrigin, type LogSurvey, listIfThere, logDirectory, surveyLog } from '../wal/index.js'
 import type { Identity } from './identity.js'
+import { lostSlotsName } from './lost-slots.js'
 import { sequenceOfSnapshot, snapshotDirectory } from './snapshot-files.js'
-import { foreignFile, inspectDocument, parseIdentity, parseManifest, readDocumentFile } from './verify-document.js'
-import { type SnapshotReport, surveySnapshot } from './verify-snapshot.js'
+import {
+  foreignFile,
+  inspectDocument,
+  parseIdentity,
+  parseLost,
+  parseManifest,
+  readDocumentFile,
+} from './verify-document.js'
+import { isForeign, type SnapshotReport, surveySnapshot } from './verify-snapshot.js'
 
 /** Something that keeps a node from starting, or will when it is needed. `path` is below the data directory. */
 export interface Finding extends Fault {
@@ -58,6 +66,8 @@ export interface DirectorySurvey {
   /** Newest first. */
   readonly snapshots: readonly SnapshotReport[]
   readonly log: LogSurvey
+  /** The slots that the document `lost` names, in order; empty also where it is damaged, and that is a finding. */
+  readonly lost: readonly Slot[]
   /** The document that a repair writes before it moves the first file is there. */
   readonly repairing: boolean
 }
@@ -74,7 +84,9 @@ const adviceFor = {
   repair:
     'run "kv-server repair" on this data directory: it sets what is damaged aside and keeps the rest, after saying ' +
     'what is lost; or restore the directory from a backup',
-  snapshot: 'run "kv-server repair" on this data directory: it goes back to the older snapshot and the longer log',
+  snapshot:
+    'the node sets it aside when it starts, or "kv-server repair" does on this data directory: the older snapshot and ' +
+    'the longer log have what is in it, and slots that are damaged in both are marked as lost',
   unfinished: 'run "kv-server repair" on this data directory again: a former repair did not finish',
 } as const
 
@@ -118,6 +130,8 @@ class Surveyor {
       if (!documentPattern.test(name) || name === asideDirectory) await this.#other(name, name)
     }
     const repairing = names.includes(journalName)
+    const lostPayload = this.#payloadOf(lostSlotsName)
+    const lost = lostPayload === undefined ? [] : (parsed(() => parseLost(lostPayload)) ?? [])
     return {
       findings: this.#findings,
       files: this.#files.sort((a, b) => (a.path < b.path ? -1 : 1)),
@@ -126,6 +140,7 @@ class Surveyor {
       documents: this.#documents,
       snapshots,
       log,
+      lost,
       repairing,
     }
   }
@@ -146,13 +161,16 @@ class Surveyor {
     }
     if (!inspected.sound) this.#find({ kind: 'damaged', path: name, ...inspected.problem })
     this.#documents.push({ name, bytes, payload: inspected.sound ? inspected.payload : undefined })
-    const held = inspected.sound ? `a document of ${inspected.payload.length} bytes` : 'a damaged document'
     const state = inspected.sound ? 'sound' : 'damaged'
-    this.#file({ path: name, kind: 'document', bytes: bytes.length, state, holds: held })
+    const lost = inspected.sound && name === lostSlotsName ? parsed(() => parseLost(inspected.payload)) : undefined
+    let holds = inspected.sound ? `a document of ${inspected.payload.length} bytes` : 'a damaged document'
+    if (lost !== undefined) holds = `${lost.length} slots that are lost here until they have been refilled`
+    const facts = lost === undefined ? {} : { lostSlots: lost.length }
+    this.#file({ path: name, kind: 'document', bytes: bytes.length, state, holds, facts })
   }
 
   #isKnown(name: string): boolean {
-    return ['identity', 'store', journalName].includes(name) || this.#checks[name] !== undefined
+    return ['identity', 'store', lostSlotsName, journalName].includes(name) || this.#checks[name] !== undefined
   }
 
   #payloadOf(name: string): Uint8Array | undefined {
@@ -179,6 +197,7 @@ class Surveyor {
     const offset = 24 // behind the header: FORMAT.md, "Document"
     try {
       if (name === 'identity') parseIdentity(payload)
+      if (name === lostSlotsName) parseLost(payload)
       if (name === 'store') {
         const { clusterId, incarnation } = parseManifest(payload)
         const own = identity?.clusterId === clusterId && identity.incarnation === incarnation
@@ -256,14 +275,18 @@ class Surveyor {
       if (present('store') || snapshots.length > 0) this.#missing(logDirectory, 'a segment of the log', 'no such file')
       return
     }
-    const base = snapshots.find((snapshot) => snapshot.faults.length === 0)?.sequence ?? 0
     const start = log.startSequence
+    const own = snapshots.filter((snapshot) => !isForeign(snapshot))
+    // Without a sound one the damaged ones are what the node starts from, and that has been said of them.
+    const sound = own.find((snapshot) => snapshot.faults.length === 0)
+    const base = (sound ?? own.find(({ sequence }) => start !== undefined && start <= sequence + 1))?.sequence ?? 0
     if (start !== undefined && start > base + 1) {
       const found = `a log that starts with sequence ${start}`
       this.#missing(first.path, `the log from sequence ${base + 1} on`, found)
     }
-    if (log.nextSequence !== undefined && log.nextSequence <= base && log.faults.length === 0) {
-      const expected = `frames up to sequence ${base}, which a snapshot contains`
+    const newest = snapshots[0]?.sequence ?? 0
+    if (log.nextSequence !== undefined && log.nextSequence <= newest && log.faults.length === 0) {
+      const expected = `frames up to sequence ${newest}, which a snapshot contains`
       this.#missing(log.segments.at(-1)!.path, expected, `the end of the log behind sequence ${log.nextSequence - 1}`)
     }
   }

@@ -14,8 +14,9 @@ export function corruption(damage: Damage, cause?: unknown): FatalError {
   return new FatalError(
     'corrupt',
     `${path} is damaged at byte ${offset}: expected ${expected}, found ${found}. The node does not start from damaged ` +
-      'data: run "kv-server repair" on this data directory to set the damaged part aside and refill it from the other ' +
-      'replicas, or restore the directory from a backup',
+      'data: run "kv-server repair" on this data directory, which says what is lost, sets the damaged part aside and ' +
+      'marks the slots that it cannot vouch for, so that the node has no say in them until other replicas have ' +
+      'refilled them; or restore the directory from a backup',
     cause,
   )
 }

@@ -52,6 +52,16 @@ describe('data directory', () => {
     expect(readdirSync(path)).toEqual(['thesis.tex'])
   })
 
+  it('that an interrupted repair has left says to run it again', async () => {
+    const path = join(root, 'interrupted')
+    mkdirSync(path)
+    for (const name of ['repair', 'store']) writeFileSync(join(path, name), '')
+    await expect(openDataDirectory(path)).rejects.toMatchObject({
+      reason: 'corrupt',
+      message: expect.stringContaining('run "kv-server repair" on it again'),
+    })
+  })
+
   it('that has lost its identity is corrupt, not new', async () => {
     const path = fresh()
     mkdirSync(path)

@@ -6,6 +6,8 @@ import { type DirectoryLock, lockDirectory, lockName } from './directory-lock.js
 /** The first and the second thing that a node writes (FORMAT.md, "Data directory"): the marks of a directory of ours. */
 const identityName = 'identity'
 const storeName = 'store'
+/** While it is there and the identity is not, a repair has begun to move files. */
+const repairName = 'repair'
 
 /** What may lie in a directory that no node has used yet: our own first steps, and what mkfs makes. */
 function isNeutral(name: string): boolean {
@@ -52,11 +54,17 @@ function refuseForeign(path: string): void {
   }
   const foreign = names.filter((name) => !isNeutral(name))
   if (foreign.length === 0 || foreign.includes(identityName)) return
+  if (foreign.includes(repairName)) {
+    throw new FatalError(
+      'corrupt',
+      `a repair of the data directory ${path} was interrupted: run "kv-server repair" on it again, which finishes it`,
+    )
+  }
   if (foreign.includes(storeName)) {
     throw new FatalError(
       'corrupt',
-      `the data directory ${path} holds a store, but the file "${identityName}" that says whose it is, is missing; ` +
-        'restore it, or start on an empty directory and let the other nodes fill it',
+      `the data directory ${path} holds a store, but the file "${identityName}" that says whose it is, is missing: ` +
+        'run "kv-server repair" on it, which writes it again from what the other files say, or restore it from a backup',
     )
   }
   throw new FatalError(
@@ -76,7 +84,7 @@ export interface DataDirectory {
 
 /**
  * Creates (mode 0700) or takes a data directory and keeps other processes out. Rejects with FatalError: `usage` where
- * the directory cannot be used or is not ours, `corrupt` where its identity is gone, `in-use` where another process has it.
+ * the directory cannot be used or is not ours, `corrupt` where its identity is gone or a repair of it is unfinished, `in-use` where another process has it.
  */
 export async function openDataDirectory(name: string): Promise<DataDirectory> {
   const path = resolve(name)

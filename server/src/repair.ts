@@ -15,6 +15,7 @@ import { Command } from 'commander'
 import {
   dataDirOf,
   describeFinding,
+  describeLost,
   documentChecks,
   type Output,
   parseOfflineOptions,
@@ -37,7 +38,9 @@ function describeDocument(change: DocumentRepair): string {
     case 'mend':
       return `"${change.name}": byte ${change.offset} is wrong, and its checksums tell what it was: mended, nothing is lost`
     case 'rewrite':
-      return `"${change.name}": written again from what the other files say, nothing is lost`
+      return change.name === 'lost'
+        ? '"lost": nothing tells any more which slots were lost, so all of them count as lost'
+        : `"${change.name}": written again from what the other files say, nothing is lost`
     case 'forget':
       return `"${change.name}": set aside; the node goes on without what it said`
     default:
@@ -57,33 +60,47 @@ function describeLoss({ sequences, groupsMax, openEnd, snapshots }: Loss): strin
       `of ${path}, which is damaged, ${kept} of ${blocks ?? 'an unknown number of'} blocks can be read and are kept`,
     )
   }
-  lines.push(
-    'single keys of these groups may be older on this node than they were, or missing, or be back after a delete',
-  )
+  lines.push('single keys may be older on this node than they were, or missing, or be back after a delete')
   return lines
 }
 
-function describeFuture({ loss, documents, alone, reborn }: DirectoryRepair): string[] {
+/** What giving up means, and for whom it is. */
+function describeAcceptance(slots: number): string {
+  return (
+    `--accept-loss: ${slots} slots no longer count as lost. The node answers for them with what it has: writes that it ` +
+    'had acknowledged are GIVEN UP, keys may be older than they were, missing, or back after a delete. That is for data ' +
+    'of which this was the only copy (a standalone node, replication factor 1, or all replicas gone); where another ' +
+    'replica has them, leave this out and let it refill them'
+  )
+}
+
+function describeFuture({ loss, lost, acceptLoss, documents, alone, reborn }: DirectoryRepair): string[] {
+  const lines: string[] = []
   const forgotten = documents.some(({ action }) => action === 'forget')
-  if (loss === undefined && !forgotten) return ['nothing that was acknowledged is lost']
-  if (alone) {
-    return ['this node is the only member of its cluster: it starts again with what is left, and nobody has the rest']
+  if (loss === undefined && !forgotten) lines.push('nothing that was acknowledged is lost')
+  if (lost.length > 0) lines.push(acceptLoss ? describeAcceptance(lost.length) : describeLost(lost.length).trimEnd())
+  if (lost.length > 0 && alone && !acceptLoss) {
+    lines.push(
+      'this node is the only member of its cluster: nobody can refill them, and it answers "unavailable" for their ' +
+        'keys until "kv-server repair --accept-loss" is run',
+    )
   }
-  const what = loss === undefined ? 'what it had promised' : 'what it had acknowledged'
-  return reborn
-    ? [
-        `this node has lost ${what}, and it is not the only member of its cluster: it must not answer quorum reads as ` +
-          'if it had lost nothing. It becomes a NEW INCARNATION, which the other members refuse until it can be ' +
-          'refilled from them: it will NOT serve again by itself after this repair',
-      ]
-    : []
+  if (reborn) {
+    lines.push(
+      'this node has lost what it had promised, and it is not the only member of its cluster. It becomes a NEW ' +
+        'INCARNATION, which the other members refuse: it will NOT serve again by itself after this repair',
+    )
+  }
+  return lines
 }
 
 /** The plan, for whoever has to agree to it. */
 export function describePlan(path: string, plan: RepairPlan): string {
   switch (plan.kind) {
     case 'nothing':
-      return `${path}: sound, nothing to repair\n`
+      return `${path}: sound, nothing to repair\n${plan.lost.length === 0 ? '' : describeLost(plan.lost.length)}`
+    case 'accept':
+      return `${path}: sound\n${describeAcceptance(plan.lost.length)}\n`
     case 'resume':
       return `${path}: a former repair was cut short; it will be finished (what it sets aside is in ${plan.journal.directory})\n`
     case 'repair':
@@ -106,6 +123,7 @@ export function describePlan(path: string, plan: RepairPlan): string {
 }
 
 function describeOutcome(plan: Exclude<RepairPlan, { kind: 'nothing' }>, records: number | undefined): string {
+  if (plan.kind === 'accept') return 'done: no slot counts as lost any more\n'
   const directory = plan.kind === 'resume' ? plan.journal.directory : plan.directory
   const rebuilt = records === undefined ? '' : ` The store holds ${records} records, tombstones included.`
   const reborn =
@@ -134,6 +152,7 @@ export async function runRepair(
     .description('Sets the damaged parts of a stopped node aside, after saying what is lost. Deletes nothing.')
     .option('--data-dir <path>', 'directory of the node (default: KV_DATA_DIR, else ./kv-data)')
     .option('--yes', 'do it without asking')
+    .option('--accept-loss', 'mark no slot as lost, and none that was: for data of which this was the only copy')
     .addHelpText(
       'after',
       '\nExit status: 0 repaired or sound, 2 usage or not agreed to, 3 still damaged, 4 the disk failed, 5 the data\n' +
@@ -148,6 +167,7 @@ export async function runRepair(
       members: (topology) => decodeTopology(topology).members,
       newIncarnation: parseIncarnation(randomBytes(16).toString('hex')),
       name: freshName(path),
+      acceptLoss: options['acceptLoss'] === true,
     })
     output.out(describePlan(path, plan))
     if (plan.kind === 'nothing') return 0

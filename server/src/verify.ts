@@ -103,7 +103,16 @@ export function describeFinding(finding: Finding): string {
   return `${kind}: ${path} at byte ${offset}: expected ${expected}, found ${found}\n  ${advice}\n`
 }
 
-function describeSurvey(path: string, { identity, files, findings }: DirectorySurvey): string {
+/** What lost slots mean for whoever looks after the node. */
+export function describeLost(slots: number): string {
+  const what = slots === 1 ? '1 slot of 4,096 is' : `${slots.toLocaleString('en')} slots of 4,096 are`
+  return (
+    `${what} marked as lost: the node has no say in them until other replicas have refilled them; where no other ` +
+    'replica has them, "kv-server repair --accept-loss" gives up what is lost\n'
+  )
+}
+
+function describeSurvey(path: string, { identity, files, findings, lost }: DirectorySurvey): string {
   const whose =
     identity === undefined
       ? 'whose it is, cannot be told'
@@ -116,7 +125,8 @@ function describeSurvey(path: string, { identity, files, findings }: DirectorySu
     return `  ${name.padEnd(widths.path)}  ${String(bytes).padStart(widths.bytes)} bytes  ${state.padEnd(9)}  ${holds}\n`
   })
   const verdict = findings.length === 0 ? 'sound\n' : `damaged: ${findings.length} finding(s)\n`
-  return `${path}: ${whose}\n${lines.join('')}${findings.map(describeFinding).join('')}${verdict}`
+  const loss = lost.length === 0 ? '' : describeLost(lost.length)
+  return `${path}: ${whose}\n${lines.join('')}${findings.map(describeFinding).join('')}${loss}${verdict}`
 }
 
 /**
@@ -131,7 +141,7 @@ export async function runVerify(
   const command = new Command('kv-server verify')
     .description('Checks every byte of a stopped node: documents, snapshots, log. Changes nothing.')
     .option('--data-dir <path>', 'directory of the node (default: KV_DATA_DIR, else ./kv-data)')
-    .option('--json', 'one object: { ok, findings, files }')
+    .option('--json', 'one object: { ok, findings, files, lostSlots }')
     .addHelpText(
       'after',
       '\nExit status: 0 sound, 2 usage, 3 damaged, 4 the disk failed, 5 the data directory is in use.',
@@ -140,10 +150,10 @@ export async function runVerify(
   if (options === undefined) return 0
   return await withStoppedNode(dataDirOf(options['dataDir'], environment), async (path, disk) => {
     const survey = await surveyDirectory(disk, documentChecks)
-    const { findings, files } = survey
+    const { findings, files, lost: lostSlots } = survey
     const ok = findings.length === 0
     const json = options['json'] === true
-    output.out(json ? `${JSON.stringify({ ok, findings, files })}\n` : describeSurvey(path, survey))
+    output.out(json ? `${JSON.stringify({ ok, findings, files, lostSlots })}\n` : describeSurvey(path, survey))
     return ok ? 0 : exitStatus.corrupt
   })
 }
