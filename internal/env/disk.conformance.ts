@@ -148,6 +148,23 @@ function defineSizes(check: Check): void {
     expect(await file.size()).toBe(2_500_000)
     await file.close()
   })
+
+  check('preallocate runs beside writes below the end and beside syncs, and harms neither', async (disk) => {
+    await makeFile(disk, 'a', new Uint8Array(1_000))
+    const file = await disk.open('a', 'write')
+    const growing = file.preallocate(4_000_000)
+    for (let i = 0; i < 10; i++) {
+      await writeFully(file, bytes(1, 2, 3, 4).fill(i + 1), i * 100)
+      await file.sync()
+    }
+    await growing
+    await file.close()
+    const contents = await contentsOf(disk, 'a')
+    expect(contents.length).toBe(4_000_000)
+    for (let i = 0; i < 10; i++)
+      expect(contents.subarray(i * 100, i * 100 + 5)).toEqual(bytes(1, 1, 1, 1, 0).map((b) => b * (i + 1)))
+    expect(contents.subarray(1_000).every((byte) => byte === 0)).toBe(true)
+  })
 }
 
 function defineNames(check: Check): void {

@@ -98,11 +98,12 @@ export interface LogFixture {
   readonly found: StoredRecord[]
 }
 
-/** Opens the log on a simulated disk, as the store does. */
+/** Opens the log on a simulated disk, as the store does that has a snapshot of everything up to sequence `after`. */
 export async function openLog(
   world: SimWorld,
   process: SimProcess,
   overrides: Partial<WalOptions> = {},
+  after = 0,
 ): Promise<LogFixture> {
   const disk = new RecordingDisk(process.disk)
   const fatal: Error[] = []
@@ -121,7 +122,7 @@ export async function openLog(
     ...overrides,
   }
   const request: ReplayRequest = {
-    after: 0,
+    after,
     visit: (payload, records) => found.push(...decodeRecords(payload.slice(), records)),
   }
   const opened = (async () => {
