@@ -26,6 +26,10 @@ it('three nodes come up, show a key through another node, leave nothing behind, 
   expect(first.diagnostics).toContain('no such key')
   const nodes = pids(first)
   expect(nodes).toHaveLength(3)
+  if (process.platform === 'linux') {
+    const environments = nodes.map((pid) => readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0'))
+    for (const environment of environments) expect(environment).toContain('MALLOC_MMAP_THRESHOLD_=524288')
+  }
   first.signal('SIGINT')
   expect(await first.end()).toEqual({ status: 0, signal: null })
   expect(nodes.filter(isAlive)).toEqual([])
