@@ -14,7 +14,7 @@ export interface SimClusterOptions extends SimWorldOptions {
 }
 
 const text = new TextEncoder()
-const slots = Array.from({ length: slotCount }, (_, slot) => slot as Slot)
+const allSlots = Array.from({ length: slotCount }, (_, slot) => slot as Slot)
 
 /** Whole nodes in virtual time: the same core that `kv-server` runs, on simulated disks and networks. */
 export class SimCluster {
@@ -102,8 +102,8 @@ export class SimCluster {
     return this.#empty(name, '')
   }
 
-  /** A node that does not run loses all records; who it is, its topology and its clock stay, and it knows its loss. */
-  async lose(name: string): Promise<void> {
+  /** A node that does not run loses all records, and knows of which slots; who it is, its topology and its clock stay. */
+  async lose(name: string, slots: readonly Slot[] = allSlots): Promise<void> {
     await this.#empty(name, 'log')
     await this.#empty(name, 'snapshots')
     // Without this document the directory is that of a store which has never been used.
