@@ -142,7 +142,11 @@ export class ExpiryQueue {
 
   #push(slot: number, entry: number): void {
     const length = this.#lengths[slot]!
-    if (length === this.#heaps[slot]!.length) this.#recapacitate(slot, Math.ceil(length * 1.5) + 1)
+    if (length === this.#heaps[slot]!.length) {
+      // One more than the bound, which is seen to after the push: it never needs more room than that.
+      const most = 2 * this.#perishable[slot]! + staleEntriesMax + 1
+      this.#recapacitate(slot, Math.min(Math.ceil(length * 1.5) + 1, most))
+    }
     const heap = this.#heaps[slot]!
     this.#lengths[slot] = length + 1
     this.#entries++
