@@ -42,8 +42,14 @@ export interface Moment {
 export class CommitModel {
   readonly #commits: ModelCommit[] = []
   readonly #byKey = new Map<string, { record: StoredRecord; commit: number }[]>()
+  readonly #purgeTimeMs: () => number
   /** The number of the event under way. */
   at = 0
+
+  /** `purgeTimeMs`: as the store was told, or later; left out: nothing is purged. */
+  constructor(purgeTimeMs: () => number = () => 0) {
+    this.#purgeTimeMs = purgeTimeMs
+  }
 
   /** Commits and notes what the store answers; rejects with nothing but what the caller must look at. */
   async commit(store: Store, records: readonly StoredRecord[]): Promise<readonly CommitResult[] | KvError> {
@@ -114,10 +120,25 @@ export class CommitModel {
     }
   }
 
+  /** Nothing is purged before its time. */
+  #mayBe(record: StoredRecord, found: StoredRecord): boolean {
+    return record.tombstone === found.tombstone || record.expiresAtMs <= this.#purgeTimeMs()
+  }
+
   /** The commit that wrote just this; undefined: nobody did. */
   #written(key: string, found: StoredRecord): number | undefined {
-    return this.#byKey.get(key)?.find(({ record }) => compareRecords(record, found) === 0)?.commit
+    return this.#byKey.get(key)?.find(({ record }) => isSameWrite(record, found) && this.#mayBe(record, found))?.commit
   }
+}
+
+/**
+ * Whether it is the same write. A store may have thrown the value of an expired one away: what is left then is a
+ * tombstone of the same version and expiry, until a start brings the value back.
+ */
+export function isSameWrite(a: StoredRecord, b: StoredRecord): boolean {
+  if (compareRecords(a, b) === 0) return true
+  const purged = a.expiresAtMs !== 0 && a.expiresAtMs === b.expiresAtMs && a.tombstone !== b.tombstone
+  return purged && compareVersions(a, b) === 0
 }
 
 function isAbove(record: StoredRecord, found: StoredRecord | undefined): boolean {

@@ -5,7 +5,7 @@ import type { StoreOptions } from '@quorumkv/internal/store'
 import { beforeAll, expect, test } from 'vitest'
 import { put, type SimStore, tombstone } from '../../internal/store/fixture.conformance.js'
 import { longForm, Report, seed } from './report.js'
-import { create, cut, type Outcome, overwrite, places, remove, Specimen, withFlatMemory } from './specimen.js'
+import { create, cut, lies, type Outcome, overwrite, places, remove, Specimen, withFlatMemory } from './specimen.js'
 
 /*
  * Two generations of snapshots of 64 KiB and more, with the log behind the older one, damaged in every way that a disk
@@ -199,10 +199,9 @@ test('a length that lies costs nothing and takes no memory, whatever the checksu
   const view = new DataView(bytes.buffer)
   await withFlatMemory(report, memoryMaxBytes, async () => {
     for (const { at, width, mend } of lengthFields(bytes)) {
-      if (!longForm && at < bytes.length - snapshotFooterBytes && random.chance(0.9)) continue
+      if (!longForm && at < bytes.length - snapshotFooterBytes && random.chance(0.95)) continue
       const honest = width === 2 ? view.getUint16(at, true) : view.getUint32(at, true)
-      for (const value of [0, honest - 1, 0xffffffff]) {
-        if (honest === value) continue
+      for (const value of lies(honest)) {
         for (const mended of [false, true]) {
           const bad = bytes.slice()
           if (width === 2) new DataView(bad.buffer).setUint16(at, value, true)

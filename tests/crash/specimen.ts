@@ -201,6 +201,11 @@ export function* places(from: number, to: number, stride: number, phase: number)
   for (let at = from + (phase % stride); at < to; at += stride) yield at
 }
 
+/** What a length may say instead of the truth: nothing, one less or more, the most that a frame may have, the most. */
+export function lies(honest: number): number[] {
+  return [0, honest - 1, honest + 1, limits.logFrameBytesMax, 0xffffffff].filter((value) => value !== honest)
+}
+
 // --- memory
 
 setFlagsFromString('--expose-gc')

@@ -63,7 +63,7 @@ const stepsMax = 45
 export class Workload {
   readonly seed: string
   readonly fsync: StoreOptions['fsync']
-  readonly model: CommitModel = new CommitModel()
+  readonly model: CommitModel = new CommitModel(() => this.#wallMs())
   readonly points: CrashPoint[] = []
   readonly sim: WatchedStore
   readonly #random: SimRandom
@@ -103,6 +103,7 @@ export class Workload {
       fsync: this.fsync,
       fsyncIntervalMs: this.#fsyncIntervalMs,
       snapshotWalBytes: this.#random.pick([0, 6_000, 12_000]),
+      purgeTimeMs: () => this.#wallMs(),
       snapshotIntervalMs: this.#random.pick([0, 40]),
       tuning: {
         logSegmentBytes: this.#random.pick([2_048, 4_096]),
@@ -233,7 +234,13 @@ export class Workload {
     if (kind < 2) return tombstone(key, unique)
     if (kind === 2) return put(key, unique, 'x'.repeat(this.#random.pick([511, 1_400, 3_000])))
     const record = put(key, unique, `${key}@${unique}`)
-    return kind === 3 ? { ...record, expiresAtMs: 1 + this.#random.below(2 ** 31) } : record
+    if (kind > 4) return record
+    const expiresAtMs = this.#random.pick([1, this.#wallMs() + this.#random.below(1_500), 2 ** 47])
+    return { ...record, expiresAtMs }
+  }
+
+  #wallMs(): number {
+    return this.sim.process.clock.wallMs()
   }
 
   // --- crash points
