@@ -21,16 +21,23 @@ export async function measureSnapshot(task: SnapshotTask, directory: string, see
   const idle = await idleSnapshot(store)
   // Small batches: with large ones the load's own turns of the event loop would be the longest.
   const load = { keys: entries, seed, stamps, batchRecords: 16, commitsInFlight: 4 }
+  const measured = [...idle, ...(await sideBySide(store, 'that load', load, aloneMs))]
+  // As many small commits as there can be: what a snapshot took from these was seven eighths once.
+  const small = { ...load, batchRecords: 1, commitsInFlight: 256 }
+  measured.push(...(await sideBySide(store, '256 commits of one put', small, aloneMs)))
+  await store.close()
+  return measured
+}
+
+/** The load with no snapshot beside it, and then with one. */
+async function sideBySide(store: Store, name: string, load: MixedLoadOptions, aloneMs: number): Promise<Measurement[]> {
   const until = performance.now() + aloneMs
   const alone = await MixedLoad.while(store, load, () => performance.now() < until)
-  const busy = await busySnapshot(store, load)
-  await store.close()
   return [
-    ...idle,
-    loadOf('load without a snapshot', alone),
+    loadOf(`${name}, without a snapshot`, alone),
     { name: '  longest event-loop stall', value: alone.loopStallMs, unit: 'ms' },
     { name: '  longest time in which no operation ended', value: alone.gapMs, unit: 'ms' },
-    ...busy,
+    ...(await busySnapshot(store, name, load)),
   ]
 }
 
@@ -45,7 +52,7 @@ async function idleSnapshot(store: Store): Promise<Measurement[]> {
   ]
 }
 
-async function busySnapshot(store: Store, load: MixedLoadOptions): Promise<Measurement[]> {
+async function busySnapshot(store: Store, name: string, load: MixedLoadOptions): Promise<Measurement[]> {
   const started = performance.now()
   let seconds: number | undefined
   const taken = store.snapshot().finally(() => {
@@ -53,7 +60,7 @@ async function busySnapshot(store: Store, load: MixedLoadOptions): Promise<Measu
   })
   const [info, result] = await Promise.all([taken, MixedLoad.while(store, load, () => seconds === undefined)])
   return [
-    rateOf('snapshot under that load', info, seconds!),
+    rateOf(`snapshot under ${name}`, info, seconds!),
     loadOf('  the load meanwhile', result),
     { name: '  longest event-loop stall', value: result.loopStallMs, unit: 'ms', budget: budgets.stallMs },
     { name: '  longest time in which no operation ended', value: result.gapMs, unit: 'ms' },

@@ -72,8 +72,12 @@ export const limits = {
   /** A block of a snapshot is closed when it has passed the first size, and never passes the second. */
   snapshotBlockBytes: 262_144,
   snapshotBlockBytesMax: 4_194_304,
-  /** Work on a snapshot gives way to everything else after so much time or so many bytes, whichever comes first. */
+  /** Work on a snapshot gives way after so much time on an idle node, or so many bytes, whichever comes first. */
   snapshotSliceMs: 10,
+  /** The same while commits come, and then it rests so many times as long as it has worked, but at most for so long. */
+  snapshotBusySliceMs: 1,
+  snapshotRestFactor: 3,
+  snapshotRestMsMax: 30,
   snapshotSliceBytes: 1_048_576,
   /** A snapshot is synced at least so often while it is written, so that its last sync does not hold up the log's. */
   snapshotSyncBytes: 8_388_608,

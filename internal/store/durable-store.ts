@@ -32,6 +32,7 @@ export class DurableStore implements Store {
   #expiryTimer: Timer | undefined
   /** There may be more expired values than the last slice has purged. */
   #purging = false
+  #commits = 0
   #closing: Promise<void> | undefined
 
   constructor(options: StoreOptions, log: WriteAheadLog, recovered: Recovered) {
@@ -42,7 +43,8 @@ export class DurableStore implements Store {
     this.#lost = recovered.lost
     const applier = new Applier(table, highest, options.clock, sequence, () => this.#scheduleUpkeep())
     this.#applier = applier
-    const source = { table, log, sequence: () => applier.sequence, highest: () => highest.version }
+    const load = { commits: () => this.#commits, waiting: () => log.busy }
+    const source = { table, log, sequence: () => applier.sequence, highest: () => highest.version, load }
     this.#snapshots = new Snapshots(options, source, recovered)
     this.#armExpiry()
   }
@@ -53,6 +55,7 @@ export class DurableStore implements Store {
 
   commit(records: readonly StoredRecord[], options: CommitOptions = {}): Promise<readonly CommitResult[]> {
     const { wantPrevious } = options
+    this.#commits++
     return new Promise((resolve, reject) => {
       const results: (CommitResult | undefined)[] = []
       let bytes = 0

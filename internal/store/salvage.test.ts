@@ -210,7 +210,6 @@ test('without room for a fresh snapshot the damaged ones stay, and it is tried a
   const paths = snapshotsOf(sim)
   for (const path of paths) sim.drive.corrupt(path, blocksOf(sim.drive.peek(path)!)[4]! + 60)
   sim.crash('lose')
-  // What would be given back for it: spares, and the segment that was made ahead.
   const hasNoHeader = (path: string): boolean => path.startsWith('log/') && sim.drive.peek(path)![0] !== 0x51
   // What would be given back for it: spares, and the segment that was made ahead.
   const unused = sim.drive.paths().filter((path) => path.endsWith('.spare') || hasNoHeader(path))

@@ -4,6 +4,7 @@ import { type Clock, type Disk, DiskError, readFully, writeFully } from '../env/
 import type { Version } from '../hlc/index.js'
 import { slotCount } from '../slots/index.js'
 import { createDurably, removeIfThere, syncDirectory } from '../wal/index.js'
+import { type ForegroundLoad, SnapshotPace, withPacedReads } from './snapshot-pace.js'
 import { readSnapshot } from './snapshot-reader.js'
 import { SnapshotWriter } from './snapshot-writer.js'
 import type { SnapshotInfo } from './store.js'
@@ -111,6 +112,8 @@ export interface SnapshotTask {
   readonly highest: () => Version
   /** Resolves when the log is durable up to `sequence`: a snapshot must not be ahead of its log. */
   readonly syncLog: () => Promise<void>
+  /** What this gives way to. */
+  readonly load: ForegroundLoad
   /** Asked between slices; true: give up. */
   readonly stopped: () => boolean
 }
@@ -124,30 +127,30 @@ export interface SnapshotTask {
 export async function takeSnapshot(task: SnapshotTask): Promise<SnapshotInfo> {
   const { disk, clusterId, incarnation, sequence } = task
   const path = snapshotPath(sequence)
+  const pace = new SnapshotPace(task.clock, task.load)
   let info: SnapshotInfo | undefined
   await createDurably(disk, temporaryPath, path, async (fresh) => {
     const writer = new SnapshotWriter(fresh, { clusterId, incarnation, sequence })
-    await writeSlots(task, writer)
+    await writeSlots(task, writer, pace)
     checkStopped(task)
     info = await writer.finish(task.highest())
     await task.syncLog()
   })
-  await readSnapshot(disk, path, { clusterId, incarnation, sequence }, () => checkStopped(task))
+  const paced = withPacedReads(disk, () => (pace.isOver ? pace.rest() : Promise.resolve()))
+  await readSnapshot(paced, path, { clusterId, incarnation, sequence }, () => checkStopped(task))
   return info!
 }
 
-async function writeSlots(task: SnapshotTask, writer: SnapshotWriter): Promise<void> {
-  const { clock, table } = task
+async function writeSlots(task: SnapshotTask, writer: SnapshotWriter, pace: SnapshotPace): Promise<void> {
+  const { table } = task
   const scan = (slot: Slot, visit: Parameters<Table['scanSlot']>[1]): void => table.scanSlot(slot, visit)
-  let sliceStartedMs = clock.monotonicMs()
   for (let slot = 0; slot < slotCount; slot++) {
     writer.addSlot(slot as Slot, scan)
-    const full = writer.bufferedBytes >= limits.snapshotSliceBytes
-    if (!full && clock.monotonicMs() - sliceStartedMs < limits.snapshotSliceMs) continue
-    if (full) await writer.flush()
-    await new Promise<void>((resolve) => clock.defer(resolve))
+    const isFull = writer.bufferedBytes >= limits.snapshotSliceBytes
+    if (!isFull && !pace.isOver) continue
+    await pace.rest()
+    if (isFull) await writer.flush()
     checkStopped(task)
-    sliceStartedMs = clock.monotonicMs()
   }
 }
 

@@ -34,7 +34,7 @@ export type BlockVisitor = (payload: Uint8Array, records: number) => void
  * must be thrown away if this throws: FatalError `corrupt`, or DiskErrors.
  */
 export async function readSnapshot(
-  disk: Disk,
+  disk: Pick<Disk, 'open'>,
   path: string,
   origin: SnapshotOrigin,
   visit: BlockVisitor,

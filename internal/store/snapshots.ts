@@ -5,6 +5,7 @@ import type { WriteAheadLog } from '../wal/index.js'
 import { diskFailure } from './disk-failure.js'
 import type { Recovered } from './recovery.js'
 import { copyAsideSnapshot, removeSnapshotsExcept, setAsideSnapshot, takeSnapshot } from './snapshot-files.js'
+import type { ForegroundLoad } from './snapshot-pace.js'
 import type { SnapshotInfo, StoreOptions } from './store.js'
 import type { Table } from './table.js'
 
@@ -22,6 +23,7 @@ export interface SnapshotSource {
   /** The last group of the log that is in the table. */
   readonly sequence: () => number
   readonly highest: () => Version
+  readonly load: ForegroundLoad
 }
 
 /**
@@ -164,10 +166,10 @@ export class Snapshots {
 
   async #write(sequence: number): Promise<SnapshotInfo> {
     const { disk, clock, clusterId, incarnation } = this.#options
-    const { table, log, highest } = this.#source
+    const { table, log, highest, load } = this.#source
     const syncLog = (): Promise<void> => log.sync()
     const stopped = (): boolean => this.#stopped
-    const request = { disk, clock, clusterId, incarnation, table, sequence, highest, syncLog, stopped }
+    const request = { disk, clock, clusterId, incarnation, table, sequence, highest, syncLog, stopped, load }
     try {
       return await takeSnapshot(request)
     } catch (error) {

@@ -74,6 +74,11 @@ export class WriteAheadLog {
     return this.#lastSequence
   }
 
+  /** Commits are waiting to be written or synced. */
+  get busy(): boolean {
+    return this.#working || this.#wakeScheduled
+  }
+
   get readOnly(): boolean {
     return this.#state === 'read-only'
   }
