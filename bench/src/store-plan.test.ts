@@ -24,6 +24,7 @@ test('the full form has what it is named for', () => {
   }
   const sizes = tasks.flatMap((task) => (task.kind === 'put-get' && task.gets > 0 ? [task.keys] : []))
   expect(sizes).toEqual([100_000, 1_000_000])
+  for (const task of tasks) if (task.kind === 'put-get') expect(task.batches).toEqual([32, 256])
   const memory = tasks.flatMap((task) => (task.kind === 'memory' ? [task.entries] : []))
   expect(memory).toEqual([1_000_000, 10_000_000])
   expect(tasks).toContainEqual(expect.objectContaining({ kind: 'snapshot', entries: 5_000_000 }))

@@ -49,6 +49,8 @@ const quick: Sizes = {
 
 /** As replication commits: what came in one message is one commit, and several messages are on their way. */
 const commits = { batchRecords: 64, commitsInFlight: 16 } as const
+/** What a message of a peer holds when it has little to do and when it has much. */
+const messages = { batches: [32, 256], recordsInFlight: 2048 } as const
 const writers = [1, 16, 256] as const
 
 export interface PlanOptions {
@@ -75,9 +77,9 @@ const stepsOf: Readonly<Record<FigureName, (sizes: Sizes, fsync: readonly FsyncP
     keys.flatMap((count) =>
       fsync.map((policy, i) => ({
         figure: 'put-get',
-        title: `one kind at a time, ${many(count)} keys; ${inBatches}, fsync ${policy}; median of ${rounds} rounds`,
+        title: `one kind at a time, ${many(count)} keys; ${inFlight}, fsync ${policy}; median of ${rounds} rounds`,
         // Gets have nothing to do with fsync: once is enough.
-        tasks: [{ kind: 'put-get', fsync: policy, keys: count, puts, gets: i === 0 ? gets : 0, rounds, ...commits }],
+        tasks: [{ kind: 'put-get', fsync: policy, keys: count, puts, gets: i === 0 ? gets : 0, rounds, ...messages }],
       })),
     ),
   memory: ({ memory }) =>
@@ -117,6 +119,7 @@ function recoveryStep(entries: number, from: 'snapshot' | 'log'): Step {
   }
 }
 
+const inFlight = `${many(messages.recordsInFlight)} puts in flight`
 const inBatches = `${commits.batchRecords} puts a commit, ${commits.commitsInFlight} commits in flight`
 
 function many(count: number): string {

@@ -6,9 +6,9 @@ import { chunkAt, homeOf, isFree, type SlotIndex, tagAt, tagMask, wordAt } from 
 
 /**
  * How many keys one pass of `Prefetch` takes: enough for some ten misses to be under way all the time, few enough for
- * what was read to be in the first-level cache still when it is used (four lines of 64 B each, 16 KiB of 48).
+ * what was read to be in the first-level cache still when it is used (five lines of 64 B each: 10 KiB of 48).
  */
-export const prefetchKeysMax = 64
+export const prefetchKeysMax = 32
 
 /**
  * Reads from memory what lookups of many keys will wait for, before they are made. Far from the order of writing, a
