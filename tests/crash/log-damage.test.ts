@@ -95,7 +95,7 @@ test('a byte of the log flipped: everything is there, or a loud stop', async () 
       // Marks hold nothing: the last segment's seal, the other segments' end marks.
       const dataEnd = frames.at(-2)!
       const end = Math.min(bytes.length, frames.at(-1)! + 8)
-      for (const at of places(0, end, longForm ? 1 : 47, random.u32())) {
+      for (const at of places(0, end, longForm ? 1 : 97, random.u32())) {
         const outcome = await sealed.after((victim) => victim.drive.corrupt(path, at, 1 << random.below(8)))
         note('flips', outcome)
         if (at < dataEnd) expect(outcome.kind, `${path}, byte ${at}`).toBe('stop')
@@ -109,7 +109,7 @@ test('only the last group of a log that was not sealed may be taken for a torn w
   const bytes = unsealed.bytes(last)
   const frames = framesOf(bytes)
   const lastGroup = frames.at(-2)!
-  for (const at of places(0, frames.at(-1)!, longForm ? 1 : 13, random.u32())) {
+  for (const at of places(0, frames.at(-1)!, longForm ? 1 : 41, random.u32())) {
     const outcome = await unsealed.after((victim) => victim.drive.corrupt(last, at, 1 << random.below(8)))
     note('flips, not sealed', outcome)
     if (at < lastGroup) expect(outcome.kind, `byte ${at}`).toBe('stop')
@@ -122,7 +122,7 @@ test('a segment cut short at any length stops the node, but for the last one', a
     const bytes = sealed.bytes(path)
     const end = filledBytes(bytes)
     const dataEnd = framesOf(bytes).at(-2)!
-    for (const size of places(0, end, longForm ? 1 : 211, random.u32())) {
+    for (const size of places(0, end, longForm ? 1 : 401, random.u32())) {
       const outcome = await sealed.after((victim) => cut(victim, path, size))
       note(path === last ? 'last segment cut' : 'segments cut', outcome)
       // Without its mark a segment is whole.
@@ -210,7 +210,7 @@ test('a length that lies stops the node and takes no memory, whatever the checks
       const view = new DataView(bytes.buffer)
       const dataEnd = framesOf(bytes).at(-2)!
       for (const { at, width, frame } of lengthFields(bytes)) {
-        if (frame >= dataEnd || (!longForm && random.chance(0.75))) continue
+        if (frame >= dataEnd || (!longForm && random.chance(0.9))) continue
         const honest = width === 2 ? view.getUint16(at, true) : view.getUint32(at, true)
         const payloadBytes = view.getUint32(frame + 4, true)
         for (const value of lies(honest)) {

@@ -68,7 +68,7 @@ function expectTold(damage: string, place: string, outcome: Outcome): void {
 test('a byte of one generation flipped: the other one and the log give everything', async () => {
   await withFlatMemory(report, memoryMaxBytes, async () => {
     for (const path of specimen.snapshots) {
-      for (const at of places(0, specimen.bytes(path).length, longForm ? 1 : 149, random.u32())) {
+      for (const at of places(0, specimen.bytes(path).length, longForm ? 1 : 199, random.u32())) {
         await expectFull('flips', `${path}, byte ${at}`, (victim) =>
           victim.drive.corrupt(path, at, 1 << random.below(8)),
         )
@@ -80,7 +80,7 @@ test('a byte of one generation flipped: the other one and the log give everythin
 test('a byte of each generation flipped: what is whole in neither is said to be lost', async () => {
   const { length } = specimen.bytes(newest)
   const olderLength = specimen.bytes(older).length
-  for (const at of places(0, length, longForm ? 7 : 307, random.u32())) {
+  for (const at of places(0, length, longForm ? 7 : 499, random.u32())) {
     const other = random.below(olderLength)
     const outcome = await specimen.after((victim) => {
       victim.drive.corrupt(newest, at, 1 << random.below(8))
@@ -122,7 +122,7 @@ test('a byte of the same slot flipped in each generation: just that slot is said
 test('a generation cut short at any length, or with a block of zeros, costs nothing', async () => {
   for (const path of specimen.snapshots) {
     const bytes = specimen.bytes(path)
-    for (const size of places(0, bytes.length, longForm ? 1 : 499, random.u32())) {
+    for (const size of places(0, bytes.length, longForm ? 1 : 997, random.u32())) {
       await expectFull('cuts', `${path}, ${size} bytes`, (victim) => cut(victim, path, size))
     }
     for (let at = 0; at < bytes.length; at += 4_096) {
@@ -199,7 +199,7 @@ test('a length that lies costs nothing and takes no memory, whatever the checksu
   const view = new DataView(bytes.buffer)
   await withFlatMemory(report, memoryMaxBytes, async () => {
     for (const { at, width, mend } of lengthFields(bytes)) {
-      if (!longForm && at < bytes.length - snapshotFooterBytes && random.chance(0.95)) continue
+      if (!longForm && at < bytes.length - snapshotFooterBytes && random.chance(0.96)) continue
       const honest = width === 2 ? view.getUint16(at, true) : view.getUint32(at, true)
       for (const value of lies(honest)) {
         for (const mended of [false, true]) {
