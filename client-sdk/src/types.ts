@@ -27,7 +27,10 @@ export interface ReadOptions extends CallOptions {
 
 export interface PutOptions extends CallOptions {
   readonly consistency?: Consistency | undefined
-  /** The value expires this many milliseconds after the cluster accepts it: a whole number from 1 to 3,153,600,000,000. */
+  /**
+   * The value expires this many milliseconds after the cluster accepts it: a whole number from 1 to 3,153,600,000,000.
+   * Each node tells the time by its own clock: for as long as two clocks differ, one node may still show the value.
+   */
   readonly ttlMs?: number | undefined
   /**
    * Asks for the value that was replaced. A put whose first attempt may have been applied is then not repeated,
