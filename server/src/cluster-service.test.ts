@@ -40,6 +40,25 @@ describe('cluster service', () => {
     })
   })
 
+  it('a node that has lost slots says how many, and why they stay so', async () => {
+    const node = new FakeNode()
+    node.store = {
+      entries: 1,
+      tombstones: 2,
+      tableBytes: 3,
+      logBytes: 4,
+      logSegments: 5,
+      lastSequence: 6,
+      snapshotSequence: 7,
+      readOnly: false,
+      lostSlots: 8,
+    }
+    node.refillObstacle = 'n2 does not answer'
+    await using services = await startServices(node)
+    const { storage } = await getStatus(services)
+    expect(storage).toMatchObject({ entries: 1n, lostSlots: 8, refillObstacle: 'n2 does not answer' })
+  })
+
   it('a snapshot is told with whose it is and how long it took', async () => {
     const node = new FakeNode()
     await using services = await startServices(node)

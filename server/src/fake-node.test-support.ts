@@ -11,7 +11,7 @@ import { type Hlc, hlcMs, hlcOf } from '@quorumkv/internal/hlc'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from '@quorumkv/internal/replication'
 import type { SlotTable, Topology } from '@quorumkv/internal/slots'
-import type { SnapshotInfo } from '@quorumkv/internal/store'
+import type { SnapshotInfo, StoreStatistics } from '@quorumkv/internal/store'
 
 /** An operation that `FakeNode.held` keeps from ending. */
 export interface HeldOperation {
@@ -28,6 +28,8 @@ export class FakeNode implements Node {
   phase: NodePhase = 'serving'
   topology: Topology | undefined
   slotTable: SlotTable | undefined
+  store: StoreStatistics | undefined
+  refillObstacle = ''
   readonly records = new Map<string, StoredRecord>()
   /** When set, operations on keys wait here until the test lets them end. */
   held: HeldOperation[] | undefined
@@ -62,8 +64,8 @@ export class FakeNode implements Node {
       phase: this.phase,
       address: '127.0.0.1:1' as Address,
       topology: this.topology,
-      store: undefined,
-      refillObstacle: '',
+      store: this.store,
+      refillObstacle: this.refillObstacle,
       uptimeMs: 1234.5,
     }
   }

@@ -96,6 +96,8 @@ export class FakeClient implements Client {
   readonly faults = new Map<string, KvError[]>()
   /** What every call runs into. */
   fault: KvError | undefined
+  /** What every member says of its lost slots. */
+  loss = { lostSlots: 0, refillObstacle: '' }
   members: Member[] = [1, 2, 3].map((number) => ({
     id: `node-${number}`,
     number,
@@ -273,8 +275,7 @@ export class FakeClient implements Client {
         lastSequence: 5,
         snapshotSequence: 0,
         readOnly: false,
-        lostSlots: 0,
-        refillObstacle: '',
+        ...this.loss,
       },
       forming: false,
     }

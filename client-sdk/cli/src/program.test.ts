@@ -342,6 +342,19 @@ describe('status, ring and partition', () => {
     expect(out).toMatch(/node-1 +1 +127\.0\.0\.1:50051 +alive +serving +0 +117\.7 MiB +0\.1\.0 +1d 2h/)
     expect(out).toContain('2 of 3 members alive')
     expect(out).toContain('node-3 did not answer')
+    expect(out).not.toContain('lost')
+  })
+
+  it('status says how many slots a member has lost, and whether they come back', async () => {
+    const client = new FakeClient()
+    client.loss = { lostSlots: 12, refillObstacle: '' }
+    const { out } = await kv(['status'], client)
+    expect(out).toContain(
+      'node-1 has lost 12 slots and does not answer for them: it refills them from the other members',
+    )
+    client.loss.refillObstacle = 'slot 3: node-2 has lost it too'
+    expect((await kv(['status'], client)).out).toContain('does not answer for them: slot 3: node-2 has lost it too')
+    expect(JSON.parse((await kv(['--json', 'status'], client)).out).members[0]).toMatchObject(client.loss)
   })
 
   it('ring counts what each member owns against its fair share', async () => {
