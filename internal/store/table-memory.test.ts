@@ -91,4 +91,28 @@ describe('the memory of a Table', () => {
     }
     expect(steps).toBeGreaterThan(20)
   })
+
+  it('is compacted in steps of a few records, also where they hold next to nothing', () => {
+    let allocations = 0
+    class CountingArena extends Arena {
+      override allocate(words: number): number {
+        allocations++
+        return super.allocate(words)
+      }
+    }
+    const counted = table(new CountingArena(chunkBytes / 4))
+    for (let lo = 1; lo <= 2; lo++) {
+      for (let i = 0; i < entries; i++) {
+        if (lo === 1 || i % 3 === 0) counted.merge(record(Uint8Array.of(i, i >>> 8), lo, (lo - 1) * 4))
+      }
+    }
+    let moved = 0
+    for (let more = true; more; moved += allocations) {
+      allocations = 0
+      more = counted.compactStep(1000)
+      // 24 B of a record and 32 B for finding it.
+      expect(allocations).toBeLessThanOrEqual(Math.ceil(1000 / 56))
+    }
+    expect(moved).toBeGreaterThan(100)
+  })
 })
