@@ -196,6 +196,80 @@ test('a spare of another cluster, one that is cut short, and one whose number is
   expect(sequence).toBe(20)
 })
 
+test("a piece of another cluster's log in what a spare held proves nothing about the segment that it becomes", async () => {
+  const world = new SimWorld({ seed: 'foreign' })
+  const process = world.process('other')
+  const other = await openLog(world, process, { ...small, clusterId: 'f'.repeat(32) as ClusterId })
+  await fill(other, 1, 60)
+
+  const given = await fixture()
+  for (let i = 0; given.log.segments < 3; i++) await given.world.settle(append(given.log, put('k', i, 'x'.repeat(900))))
+  const { disk, drive } = given.process
+  const header = drive.peek(segmentPath(1))!.slice(0, 512)
+  const number = 5 // 4 is made already
+  const copy = drive.peek(segmentPath(1))!.length
+  const frames = process.drive.peek(segmentPath(number))!.subarray(512, 1_500)
+  const make = async (): Promise<void> => {
+    await given.log.trim(given.log.lastSequence)
+    await disk.remove('log/0000000001.spare')
+    await writeFile(disk, 'log/0000000001.spare', Buffer.concat([header, new Uint8Array(copy), frames]))
+    await disk.syncDirectory('log')
+  }
+  await given.world.settle(make())
+  const after = given.log.lastSequence - 1
+  for (let i = 0; given.process.drive.peek(segmentPath(number))?.[0] !== 0x51; i++) {
+    await given.world.settle(append(given.log, put('late', i, 'x'.repeat(900))))
+  }
+  expect(Buffer.from(drive.peek(segmentPath(number))!).includes(frames), 'the piece is there').toBe(true)
+  const { given: cutOff, faults } = await cut(drive, 'lose', after)
+  expect(faults).toEqual([])
+  expect(names(cutOff.found).at(-1)).toMatch(/^late/)
+})
+
+test('a segment whose first groups were torn is not used again as it is: they would come back', async () => {
+  const given = await fixture({ fsync: 'never' })
+  for (let i = 0; given.log.segments < 2; i++) await given.world.settle(append(given.log, put('a', i, 'x'.repeat(300))))
+  const first = given.log.lastSequence
+  const lost = [put('lost', 1, 'x'.repeat(100)), put('lost', 2, 'x'.repeat(100))]
+  for (const record of lost) await given.world.settle(append(given.log, record))
+  given.process.crash({ disk: 'keep' })
+  given.process.restart()
+  // Nothing of it was synced, and of its sectors the first did not make it: header, and the start of the first group.
+  const { drive } = given.process
+  const torn = drive.peek(segmentPath(2))!
+  for (let at = 0; at < 600; at++) if (torn[at] !== 0) drive.corrupt(segmentPath(2), at, torn[at])
+  const again = await openLog(given.world, given.process, small)
+  expect(again.log.lastSequence).toBe(first - 1)
+  expect(pathsOf(drive, '.spare')).toEqual([])
+  await again.world.settle(append(again.log, put('b', 0, 'x'.repeat(300))))
+  const found = names((await reopen(again, 'lose')).found)
+  expect(found.at(-1)).toBe('b@0')
+  expect(found.filter((name) => name.startsWith('lost'))).toEqual([])
+})
+
+test('a header that is damaged behind an end mark, or before groups that were durable, stops the node', async () => {
+  for (const hasEndMark of [true, false]) {
+    const given = await fixture()
+    for (let i = 0; given.log.segments < 2; i++)
+      await given.world.settle(append(given.log, put('a', i, 'x'.repeat(300))))
+    await given.world.settle(append(given.log, put('b', 1)))
+    await given.world.settle(append(given.log, put('b', 2)))
+    await given.world.settle(given.log.close())
+    given.process.crash({ disk: 'keep' })
+    given.process.restart()
+    const { drive, disk } = given.process
+    const bytes = drive.peek(segmentPath(1))!
+    const end = bytes.findLastIndex((byte, at) => byte === 0xf1 && bytes[at + 1] === 0x4b)
+    if (!hasEndMark)
+      for (let at = end; at < end + 40; at++) if (bytes[at] !== 0) drive.corrupt(segmentPath(1), at, bytes[at])
+    const header = drive.peek(segmentPath(2))!
+    for (let at = 0; at < 512; at++) if (header[at] !== 0) drive.corrupt(segmentPath(2), at, header[at])
+    const survey = await given.world.settle(surveyLog(disk, origin, () => undefined))
+    expect(survey.faults).toMatchObject([{ path: segmentPath(2), offset: 0, kind: 'damaged' }])
+    await expect(openLog(given.world, given.process, small)).rejects.toMatchObject({ reason: 'corrupt' })
+  }
+})
+
 test('on a full disk spares and the segment made ahead are given back before anybody is refused', async () => {
   const given = await fixture()
   const sequence = await fill(given, 1, 44)

@@ -101,6 +101,13 @@ test('what a former life of a recycled file left behind is neither data nor dama
   expect(survey.segments[0]!.tornAt).toBeUndefined()
 })
 
+test('a file that was made ready as a segment is no damage, and what it held before is not data', async () => {
+  const { survey, keys } = await surveyed(segment(a), Buffer.concat([new Uint8Array(512), a, frame(2, [put('b', 2)])]))
+  expect(keys).toEqual(['a@1'])
+  expect(survey).toMatchObject({ faults: [], unbegun: segmentPath(2), lastNumber: 2, nextSequence: 2, openEnd: false })
+  expect(survey.segments).toHaveLength(1)
+})
+
 test('gaps are what was never added, in whatever order the rest came', () => {
   const set = new SequenceSet()
   for (const sequence of [5, 6, 7, 1, 2, 7, 11]) set.add(sequence)

@@ -106,7 +106,8 @@ export async function surveyLog(disk: Disk, origin: FileOrigin | undefined, take
 async function hasNotBegun(disk: Disk, starts: readonly Start[]): Promise<boolean> {
   const [before, last] = starts.slice(-2)
   if (before === undefined || last === undefined) return false
-  if (last.header !== undefined || before.header === undefined || before.number !== last.number - 1) return false
+  if (last.header !== undefined || before.firstSequence === undefined) return false
+  if (before.number !== last.number - 1) return false
   const probe = new Survey(() => undefined)
   await probe.segment(disk, before, undefined)
   // The end mark says that it had begun.
