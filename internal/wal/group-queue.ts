@@ -12,6 +12,11 @@ export class GroupQueue {
     return this.#groups.length === 0
   }
 
+  /** How many commits the next group has so far. */
+  get nextCommits(): number {
+    return this.#groups[0]?.commits ?? 0
+  }
+
   /**
    * The group for the next `bytes` of records, which the caller adds before it does anything else. Throws KvError
    * `overloaded`, or `invalid-argument` for what no frame can hold.

@@ -37,6 +37,11 @@ export class Group {
     return this.#records
   }
 
+  /** How many have joined it. */
+  get commits(): number {
+    return this.#waiters.length
+  }
+
   /** Memory that it holds while it waits to be used again. */
   get capacity(): number {
     return this.#buffer.length

@@ -186,17 +186,29 @@ export class WriteAheadLog {
   }
 
   async #work(): Promise<void> {
-    // A group whose waiters have not been told yet: the next group's write is started first, so that the disk does not
-    // stand still while this one is applied.
+    // A group whose waiters have not been told yet.
     let durable: Group | undefined
     for (;;) {
+      if (durable !== undefined && this.#queue.nextCommits <= durable.commits) {
+        // Most of those who commit are among them: with what they bring next, one sync does instead of two. Writers that
+        // each wait for their commit would otherwise stay in two groups for ever, each with half of them.
+        this.#settle(durable)
+        durable = undefined
+        await this.#turn()
+      }
       const job = this.#nextJob()
+      // More is waiting than was made durable: the disk does not stand still while that is applied.
       if (durable !== undefined) this.#settle(durable)
       durable = undefined
       if (job !== undefined) durable = await job
       else if (this.#queue.empty) break
     }
     this.#working = false
+  }
+
+  /** Everything that is ready to run in this turn of the event loop has run. */
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.defer(resolve))
   }
 
   /** Starts what has to be done next. Resolves with a group if it became durable; handles its own disk errors. */
