@@ -1,3 +1,4 @@
+import { assert } from '../base/index.js'
 import { syncDirectory } from './durable.js'
 import { type ClosedSegment, logDirectory } from './log-directory.js'
 import type { LogTail } from './log-reader.js'
@@ -75,6 +76,7 @@ export class LogSegments {
    */
   async advance(firstSequence: number): Promise<void> {
     const old = this.#current
+    assert(this.#superseded === undefined, 'a segment is left that was never synced')
     await this.#finishing
     const made = await this.#maker.take(old.number + 1)
     this.#current = await SegmentFile.begin(this.#options, made, { firstSequence, previousCrc: old.lastCrc })
@@ -85,7 +87,9 @@ export class LogSegments {
   /** To be called when a group has been written: sees to the blocks of the next ones. */
   makeRoomAhead(): void {
     this.#current.growAhead()?.catch(this.#onFailure)
-    if (this.#current.needsSuccessor) this.#maker.prepare(this.#current.number + 1)
+    // Not before this one's header is durable: of two files without a header a start could not tell which comes next.
+    // With `--fsync never` that is when it is full, and the next one is made in a hurry.
+    if (this.#superseded === undefined && this.#current.needsSuccessor) this.#maker.prepare(this.#current.number + 1)
   }
 
   /** Makes everything durable that is in the current one. Any failure is a FatalError. */
