@@ -183,14 +183,16 @@ export const settings: { readonly [Name in SettingName]: Setting<SettingValues[N
   fsync: setting({
     group: 'storage',
     argument: '<policy>',
-    help: 'when a write counts as durable: always, interval or never',
+    help:
+      'always: a write is acknowledged when it is synced to disk; interval: when it is written, and synced every ' +
+      '--fsync-interval-ms, so that a power cut may lose so much; never: synced by the operating system only',
     defaultText: 'always',
     parse: (text, label) => parseChoice(text, label, ['always', 'interval', 'never']),
   }),
   fsyncIntervalMs: setting({
     group: 'storage',
     argument: '<ms>',
-    help: 'how often --fsync interval syncs',
+    help: 'how long --fsync interval leaves acknowledged writes unsynced, at most',
     defaultText: '100',
     parse: (text, label) => parseWhole(text, label, 1, 60_000),
   }),
