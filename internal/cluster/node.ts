@@ -168,7 +168,7 @@ class CoreNode implements Node {
       phase: this.#phase,
       address: this.#localNode.address,
       topology: this.topology,
-      store: this.#serving?.store.statistics(),
+      store: this.#serving?.statistics(),
       refillObstacle: this.#serving?.refiller.obstacle ?? '',
       uptimeMs: this.#options.clock.monotonicMs() - this.#startedMs,
     }

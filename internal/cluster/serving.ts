@@ -17,7 +17,7 @@ import {
   type Routing,
 } from '../replication/index.js'
 import { effectiveQuorums, type SlotTable, slotTable, type Topology } from '../slots/index.js'
-import { openStore, type Store } from '../store/index.js'
+import { openStore, type Store, type StoreStatistics } from '../store/index.js'
 import { ClockWitnesses } from './clock-witnesses.js'
 import type { NodeOptions } from './node-face.js'
 import { StampingClock } from './stamping-clock.js'
@@ -119,6 +119,12 @@ export class Serving {
 
   get slotTable(): SlotTable {
     return this.coordinator.routing.table
+  }
+
+  /** Read-only also where only the clock's ceiling finds no room: then the node takes writes from its peers alone. */
+  statistics(): StoreStatistics {
+    const statistics = this.store.statistics()
+    return this.#clock.readOnly ? { ...statistics, readOnly: true } : statistics
   }
 
   clockReading(): Hlc {

@@ -79,6 +79,11 @@ export class StampingClock {
     return this.#hybrid.current()
   }
 
+  /** The disk has no room for a higher ceiling: no write can be stamped, whatever room the log still has. */
+  get readOnly(): boolean {
+    return this.#full
+  }
+
   /**
    * A fresh stamp, or undefined while the ceiling is not durable above it: then wait with `whenRaised`. Throws KvError
    * (nothing is applied): `unavailable` when this node's wall clock is off, `read-only` when the disk is full.
