@@ -195,6 +195,11 @@ export class TestServer implements AsyncDisposable {
     return this.#life.exited
   }
 
+  /** Its end, which must come by itself. */
+  async end(): Promise<Exit> {
+    return await within(() => `the end of the server\n${this.#life.log.slice(-4_000)}`, this.exited)
+  }
+
   /** The line that says so. */
   async ready(): Promise<LogLine> {
     const line = await within(() => `ready\n${this.#life.log}`, this.#life.ready)
