@@ -179,6 +179,21 @@ test('segments that are missing, swapped, repeated or of another store stop the 
   }
 })
 
+test('whatever becomes of a segment that was made and has not begun costs nothing', async () => {
+  const path = sealed.unbegun!
+  const { length } = sealed.bytes(path)
+  const later = Array.from({ length: 30 }, (_, i) => put(`later-${i}`, 1_000_000 + i, random.bytes(900)))
+  const costsNothing = async (damage: string, work: Parameters<Specimen['after']>[0]): Promise<void> => {
+    expect(note('made segment', await sealed.after(work, later)).kind, `${path}, ${damage}`).toBe('full')
+  }
+  await costsNothing('removed', (victim) => remove(victim, path))
+  for (const size of [0, 1, 511, 512, 600, length - 1])
+    await costsNothing(`${size} bytes`, (victim) => cut(victim, path, size))
+  for (const at of places(0, 1_200, longForm ? 3 : 101, random.u32())) {
+    await costsNothing(`byte ${at}`, (victim) => victim.drive.corrupt(path, at, 1 << random.below(8)))
+  }
+})
+
 /** Every field of a segment that is a length or a number of things: where it stands, its width, and its frame. */
 function* lengthFields(bytes: Uint8Array): Generator<{ at: number; width: 2 | 4; frame: number }> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)

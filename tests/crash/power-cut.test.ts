@@ -111,6 +111,7 @@ async function survive(number: number): Promise<void> {
   report.count('of them refused', workload.model.refused)
   for (const [index, point] of workload.points.entries()) {
     report.count('crash points')
+    if (workload.fsync !== 'always' && point.promisedAt > 0) report.count('of them promise by an interval or a roll')
     report.count(`after ${point.change}`)
     for (const [which, { policy, drive }] of point.images.entries()) {
       const label = `${workload.seed}/${index}/${which}`

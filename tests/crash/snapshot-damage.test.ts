@@ -215,6 +215,31 @@ test('a length that lies costs nothing and takes no memory, whatever the checksu
   })
 })
 
+test('whatever has become of a spare segment costs nothing, not even when it is used again', async () => {
+  const { spares } = specimen
+  expect(spares.length).toBeGreaterThan(0)
+  const later = Array.from({ length: 45 }, (_, i) => put(`later-${i}`, 1_000_000 + i, random.bytes(900)))
+  const costsNothing = async (damage: string, work: (victim: SimStore) => Promise<void> | void): Promise<void> => {
+    const { kind } = await specimen.after(work, later)
+    report.count(`damage to spares: ${kind}`)
+    expect(kind, damage).toBe('full')
+  }
+  for (const path of spares) {
+    const bytes = specimen.bytes(path)
+    for (const at of places(0, Math.min(bytes.length, 1_200), longForm ? 7 : 101, random.u32())) {
+      await costsNothing(`${path}, byte ${at}`, (victim) => victim.drive.corrupt(path, at, 1 << random.below(8)))
+    }
+    for (const size of [0, 1, 511, 512, 600, bytes.length - 1]) {
+      await costsNothing(`${path}, ${size} bytes`, (victim) => cut(victim, path, size))
+    }
+    await costsNothing(`${path} removed`, (victim) => remove(victim, path))
+    await costsNothing(`${path} full of zeros`, (victim) => overwrite(victim, path, new Uint8Array(bytes.length)))
+    for (const segment of specimen.segments) {
+      await costsNothing(`${path} as ${segment}`, (victim) => overwrite(victim, path, specimen.bytes(segment)))
+    }
+  }
+})
+
 test('a flipped byte in the document that says that data must be here stops the node', async () => {
   for (let at = 0; at < specimen.bytes('store').length; at++) {
     const outcome = await specimen.after((victim) => victim.drive.corrupt('store', at, 1 << random.below(8)))

@@ -62,9 +62,19 @@ export class Specimen {
     return new Specimen(sim, groups)
   }
 
-  /** Paths of its segments, in order. */
+  /** Paths of its segments, in order, without the one that is made for later (FORMAT.md, "Making a segment"). */
   get segments(): string[] {
-    return this.paths('log/')
+    return this.paths('log/').filter((path) => path.endsWith('.log') && this.bytes(path)[0] !== 0)
+  }
+
+  /** The path of the segment that is made and has not begun; undefined: there is none. */
+  get unbegun(): string | undefined {
+    return this.paths('log/').find((path) => path.endsWith('.log') && this.bytes(path)[0] === 0)
+  }
+
+  /** Paths of segments that were, and will be used again. */
+  get spares(): string[] {
+    return this.paths('log/').filter((path) => path.endsWith('.spare'))
   }
 
   /** Paths of its snapshots, oldest first. */
@@ -82,8 +92,14 @@ export class Specimen {
     return bytes
   }
 
-  /** What comes of the directory when `damage` has been done to it. Throws where the store serves what it must not. */
-  async after(damage: (victim: SimStore) => Promise<void> | void): Promise<Outcome> {
+  /**
+   * What comes of the directory when `damage` has been done to it. Throws where the store serves what it must not, then
+   * or, with `later`, when that has been written as well and the power was cut once more.
+   */
+  async after(
+    damage: (victim: SimStore) => Promise<void> | void,
+    later: readonly StoredRecord[] = [],
+  ): Promise<Outcome> {
     const world = new SimWorld({ seed: 'victim' })
     let largest = 0
     const watcher: DiskWatcher = {
@@ -100,7 +116,11 @@ export class Specimen {
     // No length in a file may make the store ask for more than the file holds, or than it reads at a time.
     const most = Math.min(limits.readChunkBytes, Math.max(...sizes) + 1)
     if (largest > most) throw new Error(`a buffer of ${largest} bytes was read into, where ${most} are enough`)
-    if (error === undefined) return this.#judge(victim)
+    if (error === undefined) {
+      const outcome = this.#judge(victim)
+      if (later.length > 0) await goOn(victim, later)
+      return outcome
+    }
     if (error instanceof FatalError && error.reason === 'corrupt') return { kind: 'stop', message: error.message }
     throw error
   }
@@ -138,6 +158,15 @@ export class Specimen {
     }
     return last
   }
+}
+
+/** Writes these, one after the other, and starts again: what was there and what has come is there. */
+async function goOn(victim: SimStore, later: readonly StoredRecord[]): Promise<void> {
+  const before = [...contentsOf(victim.store).values()]
+  for (const record of later) await victim.settle(victim.store.commit([record]))
+  await victim.reopen('lose')
+  const expected = contentsAfter([before, later])
+  if (!equalContents(contentsOf(victim.store), expected)) throw new Error('what was written later is not what is there')
 }
 
 function sameKey(record: StoredRecord, key: string): boolean {
@@ -183,7 +212,9 @@ export async function remove(victim: SimStore, path: string): Promise<void> {
   await victim.settle(victim.process.disk.remove(path))
 }
 
+/** Puts a file there, instead of the one that there may be. */
 export async function create(victim: SimStore, path: string, bytes: Uint8Array): Promise<void> {
+  if (victim.drive.paths().includes(path)) await remove(victim, path)
   const file = await victim.settle(victim.process.disk.open(path, 'create'))
   await victim.settle(file.write(bytes, 0))
   await victim.settle(file.close())
