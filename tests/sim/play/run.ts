@@ -1,0 +1,82 @@
+import type { ObservedEvent } from '@quorumkv/internal/env-sim'
+import { SimCluster } from '../sim-cluster.js'
+import { Clients } from './clients.js'
+import { checkEnd } from './invariants.js'
+import { Ledger } from './ledger.js'
+import { Nemesis } from './nemesis.js'
+import { drawScenario, type Scenario } from './scenario.js'
+
+export interface RunOptions {
+  /** Sees every event of the simulated world before it happens. */
+  readonly observe?: (event: ObservedEvent) => void
+  /** Replaces parts of what the seed draws. */
+  readonly adapt?: (scenario: Scenario) => Scenario
+}
+
+export interface RunReport {
+  readonly scenario: Scenario
+  /** Fingerprint of everything that happened. */
+  readonly hash: string
+  readonly simulatedMs: number
+  readonly events: number
+  readonly calls: number
+  readonly returned: number
+  readonly acknowledged: number
+  /** Operations whose place in an order was checked. */
+  readonly checked: number
+  readonly faults: Nemesis['done']
+  /** Empty: all was well. */
+  readonly violations: readonly string[]
+}
+
+/** After the faults, a cluster has so much time to become whole. */
+const recoveryMs = 60_000
+
+/** One run of a whole cluster: faults under load, an end of all faults, and what must be true then. */
+export async function runSeed(seed: number, options: RunOptions = {}): Promise<RunReport> {
+  const drawn = drawScenario(seed)
+  const scenario = options.adapt?.(drawn) ?? drawn
+  const { nodes, replication, maxClockDriftMs, latencyMs, logSegmentBytes } = scenario
+  const cluster = await SimCluster.start({
+    seed,
+    nodes,
+    replication,
+    maxClockDriftMs,
+    network: { latencyMs },
+    snapshotWalBytes: scenario.snapshotWalBytes,
+    snapshotIntervalMs: scenario.snapshotIntervalMs,
+    tuning: { logSegmentBytes, logPreallocateBytes: Math.min(logSegmentBytes, 65_536) },
+    ...(options.observe === undefined ? {} : { observe: options.observe }),
+  })
+  const { world } = cluster
+  const clockErrorMs = scenario.faults.clockFarOff > 0 ? 86_400_000 : maxClockDriftMs / 2 + 100
+  const ledger = new Ledger(() => world.nowMs, clockErrorMs)
+  const clients = new Clients(cluster, scenario, ledger)
+  const nemesis = new Nemesis(cluster, scenario, ledger)
+  clients.start()
+  nemesis.start()
+  await world.advance(scenario.faultsMs)
+  await nemesis.mend()
+  try {
+    await cluster.allConnected(recoveryMs)
+  } catch (error) {
+    ledger.violation(`the cluster did not become whole: ${String(error)}`)
+  }
+  await world.advance(1_000)
+  clients.stop()
+  await world.advance(Clients.patienceMs)
+  await checkEnd(cluster, scenario, ledger)
+  const checked = ledger.checkHistories()
+  return {
+    scenario,
+    hash: world.hash,
+    simulatedMs: world.nowMs,
+    events: world.eventsRun,
+    calls: ledger.history.calls,
+    returned: ledger.history.returned,
+    acknowledged: ledger.acknowledgements,
+    checked,
+    faults: nemesis.done,
+    violations: ledger.violations,
+  }
+}
