@@ -4,7 +4,7 @@ import type { Hlc } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import type { OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from '../replication/index.js'
 import type { Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
-import type { FsyncPolicy, SnapshotInfo, StoreStatistics } from '../store/index.js'
+import type { FsyncPolicy, SnapshotInfo, Store, StoreStatistics, StoreTuning } from '../store/index.js'
 
 export type Liveness = 'alive' | 'down'
 
@@ -39,6 +39,8 @@ export interface NodeOptions {
   readonly fsyncIntervalMs: number
   readonly snapshotIntervalMs: number
   readonly snapshotWalBytes: number
+  /** Sizes that the simulator makes small. */
+  readonly tuning?: StoreTuning
   /** The process must end: a FatalError (with its exit status) or a bug. Called at most once. */
   readonly onFatal: (error: Error) => void
 }
@@ -65,6 +67,8 @@ export interface Node {
   readonly phase: NodePhase
   readonly topology: Topology | undefined
   readonly slotTable: SlotTable | undefined
+  /** This node's own copy, for those who examine it; requests go through the operations below. */
+  readonly store: Store | undefined
   /** The reading for replies to clients: what a stamp given now would be at least. */
   clockReading(): Hlc
   /** Merges a reading that a client sent. Returns false (and changes nothing) when it is too far ahead. */

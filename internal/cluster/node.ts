@@ -22,7 +22,7 @@ import type {
   WriteResult,
 } from '../replication/index.js'
 import { type Member, type SlotTable, type Topology, validateTopology } from '../slots/index.js'
-import { readDocument, type SnapshotInfo, writeDocument, writeIdentity } from '../store/index.js'
+import { readDocument, type SnapshotInfo, type Store, writeDocument, writeIdentity } from '../store/index.js'
 import type { DialerHandlers } from './dialer.js'
 import { Dialers } from './dialers.js'
 import { differingSettings } from './differing-settings.js'
@@ -104,6 +104,10 @@ class CoreNode implements Node {
 
   get slotTable(): SlotTable | undefined {
     return this.#serving?.slotTable
+  }
+
+  get store(): Store | undefined {
+    return this.#serving?.store
   }
 
   async start(topology: Topology | undefined): Promise<void> {

@@ -63,6 +63,7 @@ export class Serving {
       // Late by what two clocks may differ, so that nobody whose clock is in order still shows what goes here; and not
       // at all while the others say that this clock is not in order, or have not been heard yet.
       purgeTimeMs: () => (alone || witnesses.bearOutLocal() ? clock.wallMs() - options.maxClockDriftMs : 0),
+      ...(options.tuning === undefined ? {} : { tuning: options.tuning }),
       onFatal: options.onFatal,
     })
     try {

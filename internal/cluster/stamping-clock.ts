@@ -1,4 +1,4 @@
-import { KvError, limits } from '../base/index.js'
+import { FatalError, KvError, limits } from '../base/index.js'
 import { type Clock, type Disk, DiskError, type Log, type Timer } from '../env/index.js'
 import { compareHlc, type Hlc, HybridClock, hlcMs, hlcOf } from '../hlc/index.js'
 import { readDocument, writeDocument } from '../store/index.js'
@@ -163,7 +163,8 @@ export class StampingClock {
     this.#closed = true
     this.#raising = undefined
     this.#log.error('the clock ceiling could not be made durable', { cause: String(error) })
-    this.#onFatal(error instanceof Error ? error : new Error(String(error)))
+    if (error instanceof DiskError) this.#onFatal(new FatalError('disk-failed', error.message, error))
+    else this.#onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
   #raised(): void {

@@ -87,6 +87,14 @@ export class DriveFaults {
     return this.#extraDelayMs
   }
 
+  /** Ends all faults: nothing fails, nothing is slow, there is room without end. */
+  clear(): void {
+    this.#armed.length = 0
+    this.#capacityBytes = Number.POSITIVE_INFINITY
+    this.#shortProbability = 0
+    this.#extraDelayMs = 0
+  }
+
   /** Throws the fault that is planned for this operation, if any. @internal */
   check(operation: DiskOperation, path: string): void {
     for (const [index, fault] of this.#armed.entries()) {

@@ -11,6 +11,9 @@ export interface SimClusterOptions extends SimWorldOptions {
   readonly nodes?: number
   readonly replication?: NodeOptions['replication']
   readonly maxClockDriftMs?: number
+  readonly snapshotIntervalMs?: number
+  readonly snapshotWalBytes?: number
+  readonly tuning?: NodeOptions['tuning']
 }
 
 const text = new TextEncoder()
@@ -19,21 +22,23 @@ const allSlots = Array.from({ length: slotCount }, (_, slot) => slot as Slot)
 /** Whole nodes in virtual time: the same core that `kv-server` runs, on simulated disks and networks. */
 export class SimCluster {
   readonly world: SimWorld
-  readonly fatal = new Map<string, Error>()
+  readonly fatal: Map<string, Error> = new Map()
   readonly #options: SimClusterOptions
   readonly #nodes = new Map<string, Node>()
-  readonly #names: string[]
+  readonly names: readonly string[]
+  /** Called when a node must end its process; it has not been crashed yet. */
+  onFatal: (name: string, error: Error) => void = (name, error) => void this.fatal.set(name, error)
 
   constructor(options: SimClusterOptions) {
     this.#options = options
     this.world = new SimWorld(options)
-    this.#names = Array.from({ length: options.nodes ?? 3 }, (_, i) => `n${i + 1}`)
+    this.names = Array.from({ length: options.nodes ?? 3 }, (_, i) => `n${i + 1}`)
   }
 
   /** Starts all nodes with the same list of peers, and waits until they serve. */
   static async start(options: SimClusterOptions): Promise<SimCluster> {
     const cluster = new SimCluster(options)
-    for (const name of cluster.#names) await cluster.startNode(name)
+    for (const name of cluster.names) await cluster.startNode(name)
     await cluster.allReady()
     await cluster.allConnected()
     return cluster
@@ -54,7 +59,12 @@ export class SimCluster {
   }
 
   /** The node listens when this resolves; it may still be forming. */
-  async startNode(name: string, peers: readonly string[] = this.#names): Promise<Node> {
+  startNode(name: string, peers: readonly string[] = this.names): Promise<Node> {
+    return this.world.settle(this.launch(name, peers))
+  }
+
+  /** The same for callers who drive the world themselves. */
+  async launch(name: string, peers: readonly string[] = this.names): Promise<Node> {
     const process = this.process(name)
     const { clock, random, disk, network } = process.life
     const starting = startCoreNode({
@@ -76,13 +86,19 @@ export class SimCluster {
       probeTimeoutMs: 500,
       fsync: 'always',
       fsyncIntervalMs: 100,
-      snapshotIntervalMs: 300_000,
-      snapshotWalBytes: 256 * 1024 * 1024,
-      onFatal: (error) => this.fatal.set(name, error),
+      snapshotIntervalMs: this.#options.snapshotIntervalMs ?? 300_000,
+      snapshotWalBytes: this.#options.snapshotWalBytes ?? 268_435_456,
+      ...(this.#options.tuning === undefined ? {} : { tuning: this.#options.tuning }),
+      onFatal: (error) => this.onFatal(name, error),
     })
-    const node = await this.world.settle(starting)
+    const node = await starting
     this.#nodes.set(name, node)
     return node
+  }
+
+  /** Nodes that have started and whose process lives; paused ones too. */
+  get runningNames(): string[] {
+    return this.names.filter((name) => this.#nodes.has(name))
   }
 
   crash(name: string, options: CrashOptions = {}): void {
@@ -128,7 +144,7 @@ export class SimCluster {
   }
 
   /** Until every running node sees every other running node. */
-  async allConnected(): Promise<void> {
+  async allConnected(withinMs = 30_000): Promise<void> {
     const running = new Set(this.#nodes.keys())
     await this.world.runUntil(() => {
       for (const node of this.#nodes.values()) {
@@ -137,7 +153,7 @@ export class SimCluster {
         }
       }
       return true
-    }, 30_000)
+    }, withinMs)
   }
 
   put(

@@ -24,6 +24,8 @@ export type RegisterVerdict =
  * two additions. A read that fits the register as it is goes first, without alternatives: it changes nothing, so
  * whatever order works with it later works with it now. And a write may take effect several times between its call and
  * its return: a stamp that had to be raised while it ran leaves the first attempt visible to those who look meanwhile.
+ * Hence a write of unknown fate is only ever an explanation of what a read saw, never a step of its own: the search
+ * grows with the operations that ran at a time, not with those that failed.
  */
 export function checkRegister(operations: readonly RegisterOperation[], stepsMax = 5_000_000): RegisterVerdict {
   return new Search(operations).run(stepsMax)
@@ -44,21 +46,30 @@ interface Move {
 }
 
 class Search {
+  /** Those that returned, in the order of their calls. */
   readonly #operations: readonly RegisterOperation[]
+  /** When the first write of unknown fate with this value was called. */
+  readonly #unknown = new Map<string | undefined, number>()
   readonly #taken: Uint8Array
   readonly #seen = new Set<string>()
   #value: string | undefined
   /** Everything below has been taken. */
   #low = 0
+  /** Nothing from here on has ever been taken. */
+  #high = 0
   #unfinished: number
   #steps = 0
   #furthest = 0
   #stuck: readonly RegisterOperation[] = []
 
   constructor(operations: readonly RegisterOperation[]) {
-    this.#operations = [...operations].sort((a, b) => a.called - b.called)
-    this.#taken = new Uint8Array(operations.length)
-    this.#unfinished = operations.filter(({ returned }) => returned !== Number.POSITIVE_INFINITY).length
+    const sorted = [...operations].sort((a, b) => a.called - b.called)
+    this.#operations = sorted.filter(({ returned }) => returned !== Number.POSITIVE_INFINITY)
+    for (const { value, called, returned } of sorted) {
+      if (returned === Number.POSITIVE_INFINITY && !this.#unknown.has(value)) this.#unknown.set(value, called)
+    }
+    this.#taken = new Uint8Array(this.#operations.length)
+    this.#unfinished = this.#operations.length
   }
 
   run(stepsMax: number): RegisterVerdict {
@@ -98,23 +109,26 @@ class Search {
       }
       if (found) candidates = this.#candidates()
     }
-    const place = this.#place(candidates)
+    const place = this.#place()
     if (this.#seen.has(place)) return []
     this.#seen.add(place)
     return this.#moves(candidates)
   }
 
   #moves(candidates: readonly number[]): Move[] {
-    const moves: Move[] = []
+    let firstReturn = Number.POSITIVE_INFINITY
     const running = new Set<string | undefined>()
     for (const index of candidates) {
-      const { kind, value } = this.#operations[index]!
+      const { kind, value, returned } = this.#operations[index]!
       if (kind === 'write') running.add(value)
+      if (returned < firstReturn) firstReturn = returned
     }
+    const moves: Move[] = []
     for (const index of candidates) {
       const { kind, value } = this.#operations[index]!
-      // A read that does not fit now may have seen a running write that is not over.
-      if (kind === 'write' || running.has(value)) moves.push({ index, value })
+      // A read that does not fit now may have seen a write that is still running, or one that nobody knows of.
+      const seen = running.has(value) || (this.#unknown.get(value) ?? Number.POSITIVE_INFINITY) < firstReturn
+      if (kind === 'write' || seen) moves.push({ index, value })
     }
     // The last is tried first: the operation that returned first is the most likely next.
     return moves.sort((a, b) => this.#operations[b.index]!.returned - this.#operations[a.index]!.returned)
@@ -135,27 +149,24 @@ class Search {
   }
 
   /** Tells what has been taken from what has not, and the register: two searches from one place end alike. */
-  #place(candidates: readonly number[]): string {
-    let last = this.#low - 1
-    for (let index = this.#low; index < this.#operations.length; index++) {
-      if (this.#taken[index] === 1) last = index
-      else if (index > (candidates.at(-1) ?? -1)) break
-    }
+  #place(): string {
     let bits = ''
-    for (let index = this.#low; index <= last; index++) bits += this.#taken[index]
-    return `${this.#low} ${bits} ${this.#value ?? ''} ${this.#value === undefined}`
+    for (let index = this.#low; index < this.#high; index++) bits += this.#taken[index]
+    // What has been taken once and given back since must not tell two equal places apart.
+    return `${this.#low} ${bits.replace(/0+$/, '')} ${this.#value === undefined ? '' : `=${this.#value}`}`
   }
 
   #take(branches: readonly Branch[], index: number): void {
     this.#taken[index] = 1
     branches.at(-1)?.taken.push(index)
-    if (this.#operations[index]!.returned !== Number.POSITIVE_INFINITY) this.#unfinished--
+    this.#unfinished--
+    if (index >= this.#high) this.#high = index + 1
     while (this.#taken[this.#low] === 1) this.#low++
   }
 
   #untake(index: number): void {
     this.#taken[index] = 0
-    if (this.#operations[index]!.returned !== Number.POSITIVE_INFINITY) this.#unfinished++
+    this.#unfinished++
     if (index < this.#low) this.#low = index
   }
 

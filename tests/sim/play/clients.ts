@@ -13,6 +13,9 @@ const text = new TextEncoder()
 const operationMs = 3_000
 const patienceMs = 3_500
 
+/** Who was refused waits before the next attempt. */
+const afterFailureMs = 200
+
 /** Keys of one run: `k0` … for the register, `t0` … for entries that expire. */
 function keyOf(prefix: 'k' | 't', number: number): string {
   return `${prefix}${number}`
@@ -50,24 +53,27 @@ export class Clients {
 
   #turn(): void {
     if (this.#stopped) return
-    const pauseMs = this.#random.chance(0.5) ? 0 : this.#random.between(0, this.#scenario.thinkMsMax)
     let over = false
-    // A node that dies never answers: its client turns to another one, as if the time were up.
-    const once = (): void => {
+    const next = (pauseMs: number): void => {
       if (over) return
       over = true
       this.#cluster.world.after(pauseMs, () => this.#turn())
     }
-    this.#cluster.world.after(patienceMs, once)
-    this.#operate().then(once, (error: unknown) => {
-      this.#ledger.violation(`an operation failed with something else than a KvError: ${String(error)}`)
-      once()
-    })
+    const thinkMs = this.#random.chance(0.3) ? 0 : this.#random.between(0, this.#scenario.thinkMsMax)
+    // A node that dies never answers: its client turns to another one, as if the time were up.
+    this.#cluster.world.after(patienceMs, () => next(thinkMs))
+    this.#operate().then(
+      (done) => next(done ? thinkMs : afterFailureMs),
+      (error: unknown) => {
+        this.#ledger.violation(`an operation failed with something else than a KvError: ${String(error)}`)
+        next(afterFailureMs)
+      },
+    )
   }
 
-  async #operate(): Promise<void> {
+  async #operate(): Promise<boolean> {
     const running = this.#cluster.runningNames
-    if (running.length === 0) return
+    if (running.length === 0) return false
     const via = this.#random.pick(running)
     const { mix } = this.#scenario
     const total = mix.read + mix.write + mix.delete + mix.scan + mix.expiring
@@ -96,37 +102,41 @@ export class Clients {
     return name.padEnd(this.#random.below(this.#scenario.valueBytesMax), '.')
   }
 
-  async #read(via: string): Promise<void> {
+  async #read(via: string): Promise<boolean> {
     const key = this.#key()
     const call = this.#ledger.history.call(key, 'read')
     const record = await settled(this.#cluster.node(via).get(text.encode(key), this.#options(via)), call.failed)
-    if (record === failed) return
+    if (record === failed) return false
     call.returned(nameOf(record))
+    return true
   }
 
-  async #write(via: string): Promise<void> {
+  async #write(via: string): Promise<boolean> {
     const key = this.#key()
     const value = this.#value()
     const call = this.#ledger.history.call(key, 'write', nameOfText(value))
     const node = this.#cluster.node(via)
-    this.#acknowledged(key, await settled(node.put(text.encode(key), text.encode(value), this.#options(via)), call.failed), call)
+    const result = await settled(node.put(text.encode(key), text.encode(value), this.#options(via)), call.failed)
+    return this.#acknowledged(key, result, call)
   }
 
-  async #delete(via: string): Promise<void> {
+  async #delete(via: string): Promise<boolean> {
     const key = this.#key()
     const call = this.#ledger.history.call(key, 'write', undefined)
     const node = this.#cluster.node(via)
-    this.#acknowledged(key, await settled(node.delete(text.encode(key), this.#options(via)), call.failed), call)
+    const result = await settled(node.delete(text.encode(key), this.#options(via)), call.failed)
+    return this.#acknowledged(key, result, call)
   }
 
-  #acknowledged(key: string, result: WriteResult | typeof failed, call: { returned(): void }): void {
-    if (result === failed) return
+  #acknowledged(key: string, result: WriteResult | typeof failed, call: { returned(): void }): boolean {
+    if (result === failed) return false
     call.returned()
     this.#ledger.acknowledged(key, result.version)
+    return true
   }
 
   /** A scan reads every key once, at some moment while it runs. */
-  async #scan(via: string): Promise<void> {
+  async #scan(via: string): Promise<boolean> {
     const { keys } = this.#scenario
     const calls = new Map(
       Array.from({ length: keys }, (_, i) => [keyOf('k', i), this.#ledger.history.call(keyOf('k', i), 'read')]),
@@ -139,7 +149,7 @@ export class Clients {
     }
     do {
       const page = await settled<ScanPage>(this.#page(node, cursor, options), fail)
-      if (page === failed) return
+      if (page === failed) return false
       for (const record of page.records) {
         const key = Buffer.from(record.key).toString()
         const call = calls.get(key)
@@ -150,6 +160,7 @@ export class Clients {
       cursor = page.cursor
     } while (cursor.length > 0)
     for (const call of calls.values()) call.returned(undefined)
+    return true
   }
 
   #page(node: Node, cursor: Uint8Array, options: OperationOptions): Promise<ScanPage> {
@@ -157,20 +168,24 @@ export class Clients {
   }
 
   /** Puts an entry that expires, or reads one and checks that it was not due. */
-  async #expiring(via: string): Promise<void> {
+  async #expiring(via: string): Promise<boolean> {
     const key = keyOf('t', this.#random.below(this.#scenario.keys))
     const node = this.#cluster.node(via)
     if (this.#random.chance(0.5)) {
       const value = this.#value()
       const ttlMs = Math.ceil(this.#random.between(1, 20_000))
       this.#ledger.expires(nameOfText(value), this.#cluster.world.nowMs + operationMs + ttlMs)
-      const result = await settled(node.put(text.encode(key), text.encode(value), { ...this.#options(via), ttlMs }), ignore)
+      const result = await settled(
+        node.put(text.encode(key), text.encode(value), { ...this.#options(via), ttlMs }),
+        ignore,
+      )
       if (result !== failed) this.#ledger.acknowledged(key, result.version)
-      return
+      return result !== failed
     }
     const calledMs = this.#cluster.world.nowMs
     const record = await settled(node.get(text.encode(key), this.#options(via)), ignore)
     if (record !== failed && record !== undefined) this.#ledger.shown(key, nameOf(record)!, calledMs)
+    return record !== failed
   }
 }
 

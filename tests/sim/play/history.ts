@@ -42,8 +42,8 @@ export class History {
   /** `value` is what a write wants to be there; undefined for a delete. */
   call(key: string, kind: 'read' | 'write', value?: string): Call {
     const entry: Entry = { kind, value, called: this.#events++, returned: never, state: 'open' }
-    let entries = this.#keys.get(key)
-    if (entries === undefined) this.#keys.set(key, (entries = []))
+    const entries = this.#keys.get(key) ?? []
+    this.#keys.set(key, entries)
     entries.push(entry)
     this.#calls++
     return {

@@ -64,7 +64,9 @@ export class Ledger {
       const verdict = checkRegister(operations)
       checked += operations.length
       if (verdict.kind === 'violation') {
-        const stuck = verdict.operations.map(({ kind, value, called, returned }) => `${kind} ${value} [${called}, ${returned}]`)
+        const stuck = verdict.operations.map(
+          ({ kind, value, called, returned }) => `${kind} ${value} [${called}, ${returned}]`,
+        )
         this.violation(`${key} is not linearizable; no order for: ${stuck.join('; ')}`)
       } else if (verdict.kind === 'undecided') this.violation(`${key}: no verdict after ${verdict.steps} steps`)
     }

@@ -1,5 +1,5 @@
 import { FatalError } from '@quorumkv/internal/base'
-import type { SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
+import type { SimNetwork, SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
 import type { SimCluster } from '../sim-cluster.js'
 import type { Ledger } from './ledger.js'
 import { type FaultKind, faultKinds, type Scenario } from './scenario.js'
@@ -18,6 +18,48 @@ export class Nemesis {
   /** Nodes that are being started. */
   readonly #starting = new Map<string, Promise<void>>()
   #over = false
+  /** What each fault does to a node and, where two are needed, to another one. */
+  readonly #deeds: Readonly<Record<FaultKind, (node: SimProcess, other: SimProcess) => void>> = {
+    crash: (node) => this.#crash(node, { disk: 'keep', links: 'reset' }),
+    powerCut: (node) => this.#crash(node, { disk: this.#random.pick(['random', 'lose']), links: 'silent' }),
+    pause: (node) => this.#pause(node),
+    partition: () => this.#partition(),
+    cutOneWay: (node, other) => {
+      this.#network.cut(node.name, other.name)
+      this.#later(15_000, () => this.#network.heal())
+    },
+    breakLinks: (node, other) => this.#network.cutLinks(node.name, other.name),
+    halfOpenLink: (node, other) => this.#network.cutLinks(node.name, other.name, 'first'),
+    slowPath: (node, other) => {
+      this.#network.setExtraDelayMs(node.name, other.name, this.#random.pick([5, 100, 1_000, 4_000]))
+      this.#later(15_000, () => this.#network.setExtraDelayMs(node.name, other.name, 0))
+    },
+    lossyNetwork: () => {
+      this.#network.setBreakProbability(this.#random.between(0.0005, 0.02))
+      this.#later(10_000, () => this.#network.setBreakProbability(0))
+    },
+    // Half of the bound, so that any two nodes are within it.
+    skew: ({ time }) => time.setSkewMs(this.#random.between(-0.5, 0.5) * this.#scenario.maxClockDriftMs),
+    clockFarOff: ({ time }) => {
+      time.setSkewMs(this.#random.between(-86_400_000, 86_400_000))
+      this.#later(20_000, () => time.setSkewMs(0))
+    },
+    drift: ({ time }) => time.setDriftPpm(this.#random.between(-500, 500)),
+    slowDisk: ({ drive }) => {
+      drive.faults.setExtraDelayMs(this.#random.pick([1, 20, 400]))
+      this.#later(10_000, () => drive.faults.setExtraDelayMs(0))
+    },
+    shortTransfers: ({ drive }) => {
+      drive.faults.setShortTransfers(this.#random.between(0.01, 0.5))
+      this.#later(20_000, () => drive.faults.setShortTransfers(0))
+    },
+    fullDisk: ({ drive }) => {
+      drive.faults.setFreeBytes(this.#random.pick([0, 100, 5_000]))
+      this.#later(10_000, () => drive.faults.setFreeBytes(Number.POSITIVE_INFINITY))
+    },
+    syncFails: ({ drive }) => drive.faults.failNext(this.#random.pick(['sync', 'sync', 'syncDirectory', 'write'])),
+    snapshot: (node) => this.#snapshot(node),
+  }
 
   constructor(cluster: SimCluster, scenario: Scenario, ledger: Ledger) {
     this.#cluster = cluster
@@ -50,7 +92,7 @@ export class Nemesis {
     }
     for (let round = 0; round < 5; round++) {
       for (const { name } of world.processes) this.#start(name)
-      await Promise.all([...this.#starting.values()].map((starting) => world.settle(starting)))
+      await world.settle(Promise.all(this.#starting.values()))
       if (world.processes.every(({ running }) => running)) return
     }
     this.#ledger.violation('not all nodes could be started when all was well again')
@@ -58,12 +100,19 @@ export class Nemesis {
 
   #strike(): void {
     const weights = this.#scenario.faults
-    let draw = this.#random.between(0, faultKinds.reduce((sum, kind) => sum + weights[kind], 0))
+    let draw = this.#random.between(
+      0,
+      faultKinds.reduce((sum, kind) => sum + weights[kind], 0),
+    )
     for (const kind of faultKinds) {
       draw -= weights[kind]
       if (draw >= 0) continue
+      const { processes } = this.#cluster.world
+      const at = this.#random.below(processes.length)
+      const node = processes[at]!
+      const other = processes[(at + 1 + this.#random.below(Math.max(1, processes.length - 1))) % processes.length]!
       this.#note(kind)
-      this.#do(kind, this.#random.pick(this.#cluster.world.processes))
+      this.#deeds[kind](node, other)
       return
     }
   }
@@ -72,58 +121,8 @@ export class Nemesis {
     this.done[kind] = (this.done[kind] ?? 0) + 1
   }
 
-  #do(kind: FaultKind, process: SimProcess): void {
-    const { world } = this.#cluster
-    const others = world.processes.filter((other) => other !== process)
-    const other = others.length > 0 ? this.#random.pick(others) : undefined
-    const maxDriftMs = this.#scenario.maxClockDriftMs
-    switch (kind) {
-      case 'crash':
-        return this.#crash(process, { disk: 'keep', links: 'reset' })
-      case 'powerCut':
-        return this.#crash(process, { disk: this.#random.pick(['random', 'lose']), links: 'silent' })
-      case 'pause':
-        return this.#pause(process)
-      case 'partition':
-        return this.#partition()
-      case 'cutOneWay':
-        if (other !== undefined) world.network.cut(process.name, other.name)
-        return this.#later(15_000, () => world.network.heal())
-      case 'breakLinks':
-        if (other !== undefined) world.network.cutLinks(process.name, other.name)
-        return
-      case 'halfOpenLink':
-        if (other !== undefined) world.network.cutLinks(process.name, other.name, 'first')
-        return
-      case 'slowPath':
-        return this.#slowPath(process, other)
-      case 'lossyNetwork':
-        world.network.setBreakProbability(this.#random.between(0.0005, 0.02))
-        return this.#later(10_000, () => world.network.setBreakProbability(0))
-      case 'skew':
-        // Half of the bound, so that any two are within it.
-        return process.time.setSkewMs(this.#random.between(-maxDriftMs / 2, maxDriftMs / 2))
-      case 'clockFarOff':
-        process.time.setSkewMs(this.#random.between(-86_400_000, 86_400_000))
-        return this.#later(20_000, () => process.time.setSkewMs(0))
-      case 'drift':
-        return process.time.setDriftPpm(this.#random.between(-500, 500))
-      case 'slowDisk':
-        process.drive.faults.setExtraDelayMs(this.#random.pick([1, 20, 400]))
-        return this.#later(10_000, () => process.drive.faults.setExtraDelayMs(0))
-      case 'shortTransfers':
-        process.drive.faults.setShortTransfers(this.#random.between(0.01, 0.5))
-        return this.#later(20_000, () => process.drive.faults.setShortTransfers(0))
-      case 'fullDisk':
-        process.drive.faults.setFreeBytes(this.#random.pick([0, 100, 5_000]))
-        return this.#later(10_000, () => process.drive.faults.setFreeBytes(Number.POSITIVE_INFINITY))
-      case 'syncFails':
-        return process.drive.faults.failNext(this.#random.pick(['sync', 'sync', 'syncDirectory', 'write']))
-      case 'snapshot':
-        return this.#snapshot(process)
-      default:
-        kind satisfies never
-    }
+  get #network(): SimNetwork {
+    return this.#cluster.world.network
   }
 
   #later(withinMs: number, act: () => void): void {
@@ -135,6 +134,7 @@ export class Nemesis {
   #crash(process: SimProcess, options: { disk: 'keep' | 'random' | 'lose'; links: 'reset' | 'silent' }): void {
     if (!process.running) return
     this.#cluster.crash(process.name, options)
+    this.#starting.delete(process.name) // it never ends
     this.#later(downMsMax, () => this.#start(process.name))
   }
 
@@ -155,13 +155,6 @@ export class Nemesis {
     this.#later(15_000, () => world.network.heal())
   }
 
-  #slowPath(from: SimProcess, to: SimProcess | undefined): void {
-    if (to === undefined) return
-    const { network } = this.#cluster.world
-    network.setExtraDelayMs(from.name, to.name, this.#random.pick([5, 100, 1_000, 4_000]))
-    this.#later(15_000, () => network.setExtraDelayMs(from.name, to.name, 0))
-  }
-
   #snapshot(process: SimProcess): void {
     if (!this.#cluster.runningNames.includes(process.name)) return
     this.#cluster
@@ -174,11 +167,13 @@ export class Nemesis {
   #died(name: string, error: Error): void {
     this.#note('fatal')
     if (!(error instanceof FatalError)) this.#ledger.violation(`${name} died of a bug: ${error.stack ?? error.message}`)
-    else if (error.reason === 'corrupt') this.#ledger.violation(`${name} says that its data is corrupt: ${error.message}`)
+    else if (error.reason === 'corrupt')
+      this.#ledger.violation(`${name} says that its data is corrupt: ${error.message}`)
     const process = this.#cluster.process(name)
     if (!process.running) return
     // A kernel that could not write drops what it could not write.
     this.#cluster.crash(name, { disk: 'lose', links: 'reset' })
+    this.#starting.delete(name)
     this.#later(downMsMax, () => this.#start(name))
   }
 
@@ -186,13 +181,17 @@ export class Nemesis {
     const process = this.#cluster.process(name)
     if (process.running || this.#starting.has(name)) return
     process.restart()
-    const starting = this.#cluster
-      .launch(name)
-      .then(
-        () => undefined,
-        (error: unknown) => this.#died(name, error instanceof Error ? error : new Error(String(error))),
-      )
-      .finally(() => this.#starting.delete(name))
+    const starting: Promise<void> = this.#cluster.launch(name).then(
+      () => this.#started(name, starting),
+      (error: unknown) => {
+        this.#started(name, starting)
+        this.#died(name, error instanceof Error ? error : new Error(String(error)))
+      },
+    )
     this.#starting.set(name, starting)
+  }
+
+  #started(name: string, starting: Promise<void>): void {
+    if (this.#starting.get(name) === starting) this.#starting.delete(name)
   }
 }

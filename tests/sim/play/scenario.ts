@@ -77,25 +77,29 @@ export function drawScenario(seed: number): Scenario {
     faultKinds.map((kind) => [kind, random.chance(0.5) ? random.between(0.2, 1) : 0]),
   ) as Record<FaultKind, number>
   const low = random.pick([0.05, 0.05, 0.5, 5])
+  const clients = 2 + random.below(7)
+  const faultsMs = random.between(20_000, 90_000)
+  const operations = random.pick([300, 1_000, 3_000])
   return {
     seed,
     nodes,
     replication: { replicationFactor, readQuorum, writeQuorum },
-    clients: 2 + random.below(7),
+    clients,
     keys: 1 + random.below(10),
     mix: {
       read: random.between(0.2, 1),
       write: random.between(0.2, 1),
       delete: random.chance(0.7) ? random.between(0.02, 0.3) : 0,
-      scan: random.chance(0.5) ? random.between(0.02, 0.2) : 0,
+      // A scan asks for 4,096 slots, and costs as much as some hundred reads.
+      scan: random.chance(0.3) ? random.between(0.002, 0.01) : 0,
       expiring: random.chance(0.5) ? random.between(0.05, 0.3) : 0,
     },
     valueBytesMax: random.pick([16, 16, 200, 5_000]),
-    thinkMsMax: random.pick([20, 100, 400]),
+    thinkMsMax: (3 * clients * faultsMs) / operations,
     latencyMs: [low, low * random.between(2, 20)],
     faults,
     faultEveryMs: random.pick([150, 500, 2_000]),
-    faultsMs: random.between(20_000, 90_000),
+    faultsMs,
     logSegmentBytes: random.pick([4_096, 16_384, 67_108_864]),
     snapshotWalBytes: random.pick([0, 8_192, 65_536]),
     snapshotIntervalMs: random.pick([0, 5_000, 60_000]),
