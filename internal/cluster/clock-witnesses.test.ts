@@ -15,7 +15,7 @@ class SkewedClock extends ManualClock {
 
 test('a jump ahead shows at once, before anybody has spoken again, and is forgotten when it is undone', () => {
   const clock = new SkewedClock()
-  const witnesses = new ClockWitnesses(clock, 10_000)
+  const witnesses = new ClockWitnesses(clock, 10_000, false)
   expect(witnesses.localIsAhead()).toBe(false)
   witnesses.heard(a, clock.wallMs())
   witnesses.heard(b, clock.wallMs() - 2_000)
@@ -31,7 +31,7 @@ test('a jump ahead shows at once, before anybody has spoken again, and is forgot
 
 test('one other node that is behind does not outvote the rest; a clock that is behind is no reason', () => {
   const clock = new SkewedClock()
-  const witnesses = new ClockWitnesses(clock, 10_000)
+  const witnesses = new ClockWitnesses(clock, 10_000, false)
   witnesses.heard(a, clock.wallMs() - 3_600_000)
   witnesses.heard(b, clock.wallMs())
   expect(witnesses.localIsAhead()).toBe(false)
@@ -41,7 +41,7 @@ test('one other node that is behind does not outvote the rest; a clock that is b
 
 test('the local clock is borne out only by others that have been heard and are not behind it', () => {
   const clock = new SkewedClock()
-  const witnesses = new ClockWitnesses(clock, 10_000)
+  const witnesses = new ClockWitnesses(clock, 10_000, false)
   expect(witnesses.bearOutLocal(), 'nobody has been heard').toBe(false)
   witnesses.heard(a, clock.wallMs())
   expect(witnesses.bearOutLocal()).toBe(true)

@@ -9,11 +9,14 @@ import type { Clock } from '../env/index.js'
  * anyone has spoken again. A reading is late by the time that its message travelled; the bound is far above that.
  */
 export class ClockWitnesses {
+  readonly #alone: boolean
   readonly #clock: Clock
   readonly #maxDriftMs: number
   readonly #offsetsMs = new Map<NodeId, number>()
 
-  constructor(clock: Clock, maxDriftMs: number) {
+  /** `alone`: the node is the only member of its cluster, and nobody can bear it out. */
+  constructor(clock: Clock, maxDriftMs: number, alone: boolean) {
+    this.#alone = alone
     this.#clock = clock
     this.#maxDriftMs = maxDriftMs
   }
@@ -34,8 +37,8 @@ export class ClockWitnesses {
     return ahead * 2 > this.#offsetsMs.size
   }
 
-  /** Whether others have been heard, and most of them do not say that this node's wall clock is ahead. */
+  /** Whether this clock may be believed: the node is alone, or it has heard others, and most do not say it is ahead. */
   bearOutLocal(): boolean {
-    return this.#offsetsMs.size > 0 && !this.localIsAhead()
+    return this.#alone || (this.#offsetsMs.size > 0 && !this.localIsAhead())
   }
 }

@@ -48,8 +48,7 @@ export class Serving {
     const member = topology.members.find(({ id }) => id === self.id)
     assert(member !== undefined, 'a node serves only a topology that it belongs to')
     const { disk, clock, log } = options
-    const witnesses = new ClockWitnesses(clock, options.maxClockDriftMs)
-    const alone = topology.members.length === 1
+    const witnesses = new ClockWitnesses(clock, options.maxClockDriftMs, topology.members.length === 1)
     const store = await openStore({
       disk,
       clock,
@@ -62,7 +61,7 @@ export class Serving {
       snapshotWalBytes: options.snapshotWalBytes,
       // Late by what two clocks may differ, so that nobody whose clock is in order still shows what goes here; and not
       // at all while the others say that this clock is not in order, or have not been heard yet.
-      purgeTimeMs: () => (alone || witnesses.bearOutLocal() ? clock.wallMs() - options.maxClockDriftMs : 0),
+      purgeTimeMs: () => (witnesses.bearOutLocal() ? clock.wallMs() - options.maxClockDriftMs : 0),
       ...(options.tuning === undefined ? {} : { tuning: options.tuning }),
       onFatal: options.onFatal,
     })

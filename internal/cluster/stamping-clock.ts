@@ -89,8 +89,9 @@ export class StampingClock {
    * (nothing is applied): `unavailable` when this node's wall clock is off, `read-only` when the disk is full.
    */
   stamp(): Hlc | undefined {
-    if (this.#witnesses.localIsAhead()) {
-      throw new KvError('unavailable', 'the clock of this node is too far ahead', { outcome: 'not-applied' })
+    if (!this.#witnesses.bearOutLocal()) {
+      const why = this.#witnesses.localIsAhead() ? 'is too far ahead' : 'has not been compared with another yet'
+      throw new KvError('unavailable', `the clock of this node ${why}`, { outcome: 'not-applied' })
     }
     const stamp = this.#hybrid.now()
     this.#used = true
@@ -130,7 +131,7 @@ export class StampingClock {
       if (this.#closed) return
       const low = this.#ceilingMs - hlcMs(this.#hybrid.current()) < ceilingLeadMs / 2
       const heal = this.#full && this.#clock.monotonicMs() >= this.#healAtMs
-      if (heal || (!this.#full && this.#used && low && !this.#witnesses.localIsAhead())) this.#raiseInBackground()
+      if (heal || (!this.#full && this.#used && low && this.#witnesses.bearOutLocal())) this.#raiseInBackground()
       this.#used = false
       this.#watch()
     })

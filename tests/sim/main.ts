@@ -6,7 +6,7 @@ const started = performance.now()
 let simulated = 0
 for (let seed = from; seed < from + count; seed++) {
   const t = performance.now()
-  const report = await runSeed(seed)
+  const report = await runSeed(seed, process.env['TRACE'] ? { tell: (t, who, what) => console.log(t.toFixed(1), who, what) } : {})
   simulated += report.simulatedMs
   const { calls, returned, checked, acknowledged, faults, events, hash, violations } = report
   console.log(

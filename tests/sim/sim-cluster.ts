@@ -1,6 +1,6 @@
 import { type Address, parseAddress, parseNodeId, type Slot } from '@quorumkv/internal/base'
 import { type Node, type NodeOptions, startCoreNode } from '@quorumkv/internal/cluster'
-import { silentLog } from '@quorumkv/internal/env'
+import { type Log, silentLog } from '@quorumkv/internal/env'
 import { type CrashOptions, type SimProcess, SimWorld, type SimWorldOptions } from '@quorumkv/internal/env-sim'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { Consistency, WriteResult } from '@quorumkv/internal/replication'
@@ -14,6 +14,8 @@ export interface SimClusterOptions extends SimWorldOptions {
   readonly snapshotIntervalMs?: number
   readonly snapshotWalBytes?: number
   readonly tuning?: NodeOptions['tuning']
+  /** Where each node logs to; default nowhere. */
+  readonly logOf?: (name: string) => Log
 }
 
 const text = new TextEncoder()
@@ -72,7 +74,7 @@ export class SimCluster {
       random,
       disk,
       network,
-      log: silentLog,
+      log: this.#options.logOf?.(name) ?? silentLog,
       id: parseNodeId(name),
       listenAddress: this.address(name),
       advertiseAddress: undefined,

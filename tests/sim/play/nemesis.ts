@@ -18,6 +18,7 @@ export class Nemesis {
   /** Nodes that are being started. */
   readonly #starting = new Map<string, Promise<void>>()
   #over = false
+  readonly #tell: (what: string) => void
   /** What each fault does to a node and, where two are needed, to another one. */
   readonly #deeds: Readonly<Record<FaultKind, (node: SimProcess, other: SimProcess) => void>> = {
     crash: (node) => this.#crash(node, { disk: 'keep', links: 'reset' }),
@@ -40,7 +41,11 @@ export class Nemesis {
     },
     // Half of the bound, so that any two nodes are within it.
     skew: ({ time }) => time.setSkewMs(this.#random.between(-0.5, 0.5) * this.#scenario.maxClockDriftMs),
-    clockFarOff: ({ time }) => {
+    // One and the same node each time: where most of the clocks are wrong, nobody can say which.
+    clockFarOff: () => {
+      const { processes } = this.#cluster.world
+      const { time } = processes[this.#scenario.seed % processes.length]!
+      if (processes.length < 3) return
       time.setSkewMs(this.#random.between(-86_400_000, 86_400_000))
       this.#later(20_000, () => time.setSkewMs(0))
     },
@@ -61,7 +66,8 @@ export class Nemesis {
     snapshot: (node) => this.#snapshot(node),
   }
 
-  constructor(cluster: SimCluster, scenario: Scenario, ledger: Ledger) {
+  constructor(cluster: SimCluster, scenario: Scenario, ledger: Ledger, tell: (what: string) => void = () => undefined) {
+    this.#tell = tell
     this.#cluster = cluster
     this.#scenario = scenario
     this.#ledger = ledger
@@ -112,6 +118,7 @@ export class Nemesis {
       const node = processes[at]!
       const other = processes[(at + 1 + this.#random.below(Math.max(1, processes.length - 1))) % processes.length]!
       this.#note(kind)
+      this.#tell(`${kind} ${node.name} (${other.name})`)
       this.#deeds[kind](node, other)
       return
     }

@@ -1,3 +1,4 @@
+import type { Log } from '@quorumkv/internal/env'
 import type { ObservedEvent } from '@quorumkv/internal/env-sim'
 import { SimCluster } from '../sim-cluster.js'
 import { Clients } from './clients.js'
@@ -9,6 +10,8 @@ import { drawScenario, type Scenario } from './scenario.js'
 export interface RunOptions {
   /** Sees every event of the simulated world before it happens. */
   readonly observe?: (event: ObservedEvent) => void
+  /** Where what nodes log goes, and what the nemesis does; default nowhere. */
+  readonly tell?: (timeMs: number, who: string, what: string) => void
   /** Replaces parts of what the seed draws. */
   readonly adapt?: (scenario: Scenario) => Scenario
 }
@@ -37,8 +40,11 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
   const drawn = drawScenario(seed)
   const scenario = options.adapt?.(drawn) ?? drawn
   const { nodes, replication, maxClockDriftMs, latencyMs, logSegmentBytes } = scenario
+  const { tell } = options
+  let nowMs = (): number => 0
   const cluster = await SimCluster.start({
     seed,
+    ...(tell === undefined ? {} : { logOf: (name: string) => logTo((what) => tell(nowMs(), name, what)) }),
     nodes,
     replication,
     maxClockDriftMs,
@@ -49,10 +55,11 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
     ...(options.observe === undefined ? {} : { observe: options.observe }),
   })
   const { world } = cluster
+  nowMs = () => world.nowMs
   const clockErrorMs = scenario.faults.clockFarOff > 0 ? 86_400_000 : maxClockDriftMs / 2 + 100
   const ledger = new Ledger(() => world.nowMs, clockErrorMs)
   const clients = new Clients(cluster, scenario, ledger)
-  const nemesis = new Nemesis(cluster, scenario, ledger)
+  const nemesis = new Nemesis(cluster, scenario, ledger, (what) => tell?.(world.nowMs, 'nemesis', what))
   clients.start()
   nemesis.start()
   await world.advance(scenario.faultsMs)
@@ -79,4 +86,13 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
     faults: nemesis.done,
     violations: ledger.violations,
   }
+}
+
+/** What nodes log, a line each. */
+function logTo(tell: (line: string) => void): Log {
+  const at =
+    (level: string) =>
+    (message: string, facts: Readonly<Record<string, unknown>> = {}): void =>
+      tell(`${level} ${message} ${JSON.stringify(facts)}`)
+  return { debug: () => undefined, info: at('info'), warn: at('warn'), error: at('error') }
 }
