@@ -1,0 +1,42 @@
+import { register } from 'node:module'
+import { parentPort, workerData } from 'node:worker_threads'
+import { mutants } from './mutants/mutants.js'
+
+/** Plays the seeds that it is sent, one at a time, and answers each with what came of it; undefined ends it. */
+
+const { mutant: name, trace, twice } = workerData as { mutant?: string; trace: boolean; twice: boolean }
+if (name !== undefined) {
+  const mutant = mutants.find((each) => each.name === name)
+  if (mutant === undefined) throw new Error(`there is no mutant ${name}`)
+  register('./mutants/loader.js', { parentURL: import.meta.url, data: mutant })
+}
+// Only now: what it imports may be mutated.
+const { runSeed } = await import('./play/run.js')
+
+function write(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+const traced = trace
+  ? {
+      observe: ({ timeMs, kind, owner, detail }: { timeMs: number; kind: string; owner: string; detail: number }): void =>
+        write(`${timeMs.toFixed(3).padStart(12)} ${owner.padEnd(8)} ${kind} ${detail === 0 ? '' : detail}`),
+      tell: (timeMs: number, who: string, what: string): void =>
+        write(`${timeMs.toFixed(3).padStart(12)} ${who.padEnd(8)} ${what}`),
+    }
+  : {}
+
+parentPort!.on('message', (seed: number | undefined) => {
+  if (seed === undefined) {
+    parentPort!.close()
+    return
+  }
+  const play = async (): Promise<object> => {
+    const report = await runSeed(seed, traced)
+    return twice ? { seed, report, again: await runSeed(seed) } : { seed, report }
+  }
+  play().then(
+    (played) => parentPort!.postMessage(played),
+    (error: unknown) => parentPort!.postMessage({ seed, error: error instanceof Error ? error.stack : String(error) }),
+  )
+})
