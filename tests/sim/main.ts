@@ -72,7 +72,8 @@ class Totals {
     this.#calls += report.calls
     this.#acknowledged += report.acknowledged
     this.#checked += report.checked
-    for (const [kind, count] of Object.entries(report.faults)) this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count)
+    for (const [kind, count] of Object.entries(report.faults))
+      this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count)
   }
 
   toString(): string {
@@ -97,7 +98,8 @@ interface Played {
 
 const totals = new Totals()
 const started = performance.now()
-const endMs = started + number('minutes', flags.minutes, Number.POSITIVE_INFINITY) * 60_000
+const endMs =
+  flags.minutes === undefined ? Number.POSITIVE_INFINITY : started + number('minutes', flags.minutes, 0) * 60_000
 const queue = seeds()
 
 function commit(): string {
@@ -119,8 +121,11 @@ function tell({ seed, report, again, error }: Played): void {
   if (violations.length === 0) return
   process.stdout.write(`seed ${seed} FAILED (${commit()}), ${violations.length} violations\n`)
   for (const violation of violations.slice(0, 10)) process.stdout.write(`  ${violation}\n`)
-  if (report !== undefined) process.stdout.write(`  last events:\n${report.lastEvents.map((line) => `    ${line}\n`).join('')}`)
-  process.stdout.write(`  to see it again: npm run sim -- ${seed} --trace${flags.mutant === undefined ? '' : ` --mutant ${flags.mutant}`}\n`)
+  if (report !== undefined)
+    process.stdout.write(`  last events:\n${report.lastEvents.map((line) => `    ${line}\n`).join('')}`)
+  process.stdout.write(
+    `  to see it again: npm run sim -- ${seed} --trace${flags.mutant === undefined ? '' : ` --mutant ${flags.mutant}`}\n`,
+  )
 }
 
 /** Gives one worker a seed after the other. */

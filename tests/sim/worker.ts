@@ -19,8 +19,17 @@ function write(line: string): void {
 
 const traced = trace
   ? {
-      observe: ({ timeMs, kind, owner, detail }: { timeMs: number; kind: string; owner: string; detail: number }): void =>
-        write(`${timeMs.toFixed(3).padStart(12)} ${owner.padEnd(8)} ${kind} ${detail === 0 ? '' : detail}`),
+      observe: ({
+        timeMs,
+        kind,
+        owner,
+        detail,
+      }: {
+        timeMs: number
+        kind: string
+        owner: string
+        detail: number
+      }): void => write(`${timeMs.toFixed(3).padStart(12)} ${owner.padEnd(8)} ${kind} ${detail === 0 ? '' : detail}`),
       tell: (timeMs: number, who: string, what: string): void =>
         write(`${timeMs.toFixed(3).padStart(12)} ${who.padEnd(8)} ${what}`),
     }

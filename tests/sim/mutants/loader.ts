@@ -20,7 +20,8 @@ export async function load(
   nextLoad: (url: string, context: object) => Promise<Loaded>,
 ): Promise<Loaded> {
   const loaded = await nextLoad(url, context)
-  if (planted === undefined || loaded.source === undefined || !url.endsWith(`/internal/dist/${planted.file}`)) return loaded
+  if (planted === undefined || loaded.source === undefined || !url.endsWith(`/internal/dist/${planted.file}`))
+    return loaded
   const source = typeof loaded.source === 'string' ? loaded.source : new TextDecoder().decode(loaded.source)
   return { ...loaded, source: mutate(source, planted) }
 }

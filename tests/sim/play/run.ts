@@ -28,6 +28,8 @@ export interface RunReport {
   /** Operations whose place in an order was checked. */
   readonly checked: number
   readonly faults: Nemesis['done']
+  /** What happened last before the first violation was noticed, a line each. */
+  readonly lastEvents: readonly string[]
   /** Empty: all was well. */
   readonly violations: readonly string[]
 }
@@ -41,6 +43,8 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
   const scenario = options.adapt?.(drawn) ?? drawn
   const { nodes, replication, maxClockDriftMs, latencyMs, logSegmentBytes } = scenario
   const { tell } = options
+  const recent = new RecentEvents(() => violated())
+  let violated = (): boolean => false
   let nowMs = (): number => 0
   const cluster = await SimCluster.start({
     seed,
@@ -52,12 +56,16 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
     snapshotWalBytes: scenario.snapshotWalBytes,
     snapshotIntervalMs: scenario.snapshotIntervalMs,
     tuning: { logSegmentBytes, logPreallocateBytes: Math.min(logSegmentBytes, 65_536) },
-    ...(options.observe === undefined ? {} : { observe: options.observe }),
+    observe: (event) => {
+      recent.note(event)
+      options.observe?.(event)
+    },
   })
   const { world } = cluster
   nowMs = () => world.nowMs
   const clockErrorMs = scenario.faults.clockFarOff > 0 ? 86_400_000 : maxClockDriftMs / 2 + 100
   const ledger = new Ledger(() => world.nowMs, clockErrorMs)
+  violated = () => ledger.violations.length > 0
   const clients = new Clients(cluster, scenario, ledger)
   const nemesis = new Nemesis(cluster, scenario, ledger, (what) => tell?.(world.nowMs, 'nemesis', what))
   clients.start()
@@ -72,7 +80,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
   await world.advance(1_000)
   clients.stop()
   await world.advance(Clients.patienceMs)
-  await checkEnd(cluster, scenario, ledger)
+  if (cluster.runningNames.length === scenario.nodes) await checkEnd(cluster, scenario, ledger)
   const checked = ledger.checkHistories()
   return {
     scenario,
@@ -84,6 +92,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
     acknowledged: ledger.acknowledgements,
     checked,
     faults: nemesis.done,
+    lastEvents: recent.lines(),
     violations: ledger.violations,
   }
 }
@@ -95,4 +104,28 @@ function logTo(tell: (line: string) => void): Log {
     (message: string, facts: Readonly<Record<string, unknown>> = {}): void =>
       tell(`${level} ${message} ${JSON.stringify(facts)}`)
   return { debug: () => undefined, info: at('info'), warn: at('warn'), error: at('error') }
+}
+
+const recentMax = 40
+
+/** The last events of a run, until something is found wrong. */
+class RecentEvents {
+  readonly #events: ObservedEvent[] = []
+  readonly #over: () => boolean
+  #noted = 0
+
+  constructor(over: () => boolean) {
+    this.#over = over
+  }
+
+  note(event: ObservedEvent): void {
+    if (!this.#over()) this.#events[this.#noted++ % recentMax] = event
+  }
+
+  lines(): string[] {
+    const from = this.#noted % recentMax
+    return [...this.#events.slice(from), ...this.#events.slice(0, from)].map(
+      ({ timeMs, owner, kind, detail }) => `${timeMs.toFixed(3)} ${owner} ${kind} ${detail}`,
+    )
+  }
 }
