@@ -68,7 +68,7 @@ export interface Node {
   readonly topology: Topology | undefined
   readonly slotTable: SlotTable | undefined
   /** This node's own copy, for those who examine it; requests go through the operations below. */
-  readonly store: Store | undefined
+  readonly localStore: Store | undefined
   /** The reading for replies to clients: what a stamp given now would be at least. */
   clockReading(): Hlc
   /** Merges a reading that a client sent. Returns false (and changes nothing) when it is too far ahead. */

@@ -106,7 +106,7 @@ class CoreNode implements Node {
     return this.#serving?.slotTable
   }
 
-  get store(): Store | undefined {
+  get localStore(): Store | undefined {
     return this.#serving?.store
   }
 

@@ -30,7 +30,7 @@ export class FakeNode implements Node {
   slotTable: SlotTable | undefined
   store: StoreStatistics | undefined
   refillObstacle = ''
-  readonly store: undefined
+  readonly localStore: undefined
   readonly records = new Map<string, StoredRecord>()
   /** When set, operations on keys wait here until the test lets them end. */
   held: HeldOperation[] | undefined

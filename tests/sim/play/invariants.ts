@@ -33,7 +33,7 @@ function nothingAcknowledgedIsLost(cluster: SimCluster, scenario: Scenario, ledg
   for (const [key, acknowledged] of ledger.highest) {
     let holders = 0
     for (const name of cluster.names) {
-      const version = cluster.node(name).store?.getVersion(text.encode(key))
+      const version = cluster.node(name).localStore?.getVersion(text.encode(key))
       if (version !== undefined && compareVersions(version, acknowledged) >= 0) holders++
     }
     const { writeQuorum } = scenario.replication
