@@ -22,7 +22,7 @@ import type {
   WriteResult,
 } from '../replication/index.js'
 import { type Member, type SlotTable, type Topology, validateTopology } from '../slots/index.js'
-import { readDocument, type SnapshotInfo, type Store, writeDocument, writeIdentity } from '../store/index.js'
+import { type SnapshotInfo, type Store, writeIdentity } from '../store/index.js'
 import type { DialerHandlers } from './dialer.js'
 import { Dialers } from './dialers.js'
 import { differingSettings } from './differing-settings.js'
@@ -33,16 +33,15 @@ import { Inbound, type InboundRefusal } from './inbound.js'
 import type { Liveness, Node, NodeOptions, NodePhase, NodeStatus } from './node-face.js'
 import { Readiness } from './readiness.js'
 import { Serving } from './serving.js'
-import { decodeTopology, encodeTopology, topologyFromMessage, topologyToMessage } from './topology-codec.js'
-
-const topologyDocument = 'topology'
+import { topologyFromMessage, topologyToMessage } from './topology-codec.js'
+import { readTopology, writeTopology } from './topology-document.js'
 
 /** Starts a node. Resolves when it listens; `ready()` tells when it serves. Throws KvError, DiskError, FatalError. */
 export async function startCoreNode(options: NodeOptions): Promise<Node> {
   const identity = await localIdentity(options)
-  const stored = await readDocument(options.disk, topologyDocument)
+  const topology = await readTopology(options.disk)
   const node = new CoreNode(options, identity.nodeId, identity.incarnation)
-  await node.start(stored === undefined ? undefined : decodeTopology(stored))
+  await node.start(topology)
   return node
 }
 
@@ -273,7 +272,7 @@ class CoreNode implements Node {
     this.#founding?.end()
     const { disk } = this.#options
     await writeIdentity(disk, { nodeId: this.id, incarnation: this.#incarnation, clusterId: topology.clusterId })
-    await writeDocument(disk, topologyDocument, encodeTopology(topology))
+    await writeTopology(disk, topology)
     await this.#serve(topology)
     this.#startServing()
   }
@@ -310,7 +309,7 @@ class CoreNode implements Node {
     }
     if (topology.clusterId !== this.#serving.topology.clusterId) return
     if (topology.epoch <= this.#serving.topology.epoch) return
-    await writeDocument(this.#options.disk, topologyDocument, encodeTopology(topology))
+    await writeTopology(this.#options.disk, topology)
     if (this.#serving.adopt(topology)) this.#dialMembers(topology)
   }
 
