@@ -370,3 +370,30 @@ test('a repair that dies anywhere leaves what does not start, and the next one f
   }
   expect([...kinds].sort()).toEqual(['nothing', 'repair', 'resume'])
 })
+
+test('spares and the segment made ahead are no findings, and a repair of the log goes round them', async () => {
+  const sim = await stoppedNode(async (fresh) => {
+    await everything(fresh)
+    for (let from = 61; from < 200; from += 40) {
+      await fresh.settle(fresh.store.snapshot())
+      await fill(fresh, from, from + 39)
+    }
+    await fresh.settle(fresh.store.snapshot())
+    await fill(fresh, 221, 230)
+  })
+  const before = await sim.settle(surveyDirectory(sim.process.disk))
+  expect(before.findings).toEqual([])
+  const spares = before.files.filter(({ kind }) => kind === 'spare').map(({ path }) => path)
+  expect(spares.filter((path) => path.endsWith('.spare')).length).toBeGreaterThan(0)
+  expect(spares.filter((path) => path.endsWith('.log'))).toEqual([before.log.unbegun])
+  const damaged = before.log.segments.at(-2)!.path
+  sim.drive.corrupt(damaged, 700)
+  await repair(sim)
+  expect(await isSound(sim)).toBe(true)
+  expect(sim.drive.paths()).toContain(`${aside}/${before.log.unbegun}`)
+  await sim.open()
+  const kept = contents(sim.store).length
+  await fill(sim, 301, 360)
+  expect(contents(await sim.reopen('lose'))).toHaveLength(kept + 60)
+  expect(sim.fatal).toEqual([])
+})

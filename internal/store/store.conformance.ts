@@ -254,6 +254,30 @@ export function describeStore(name: string, makeFixture: () => Promise<StoreFixt
       expect(await errorOf(fixture, store.snapshot())).toBeInstanceOf(KvError)
     })
 
+    test('through snapshots and restarts segments become spares and segments again, and everything stays', async () => {
+      const overrides = { tuning: { logSegmentBytes: 20_000, logPreallocateBytes: 8_000 } }
+      const namesOf = async (end: string): Promise<string[]> => {
+        const names = await fixture.settle(fixture.disk.list('log'))
+        return names.filter((name) => name.endsWith(end))
+      }
+      const used = new Set<string>()
+      for (let round = 0; round < 6; round++) {
+        await fixture.settle(store.close())
+        store = await fixture.settle(fixture.open(overrides))
+        for (let i = 0; i < 40; i++) {
+          await fixture.settle(store.commit([put(`key-${i}`, round * 100 + i, new Uint8Array(2_000).fill(round))]))
+        }
+        await fixture.settle(store.snapshot())
+        const spares = await namesOf('.spare')
+        expect(spares.length).toBeLessThanOrEqual(limits.logSparesMax)
+        for (const name of spares) used.add(name)
+      }
+      const left = await namesOf('.spare')
+      expect(used.size, 'more were kept than are there: the others were taken again').toBeGreaterThan(left.length)
+      await reopen()
+      expect(contents(store)).toEqual(Array.from({ length: 40 }, (_, i) => `key-${i}@${500 + i}`).sort())
+    })
+
     test('files of another cluster or another incarnation are refused', async () => {
       await fixture.settle(store.commit([put('a', 1)]))
       await fixture.settle(store.close())
