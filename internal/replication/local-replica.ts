@@ -30,8 +30,9 @@ export function writeReplyOf(result: CommitResult): WriteReply {
 
 /** Why a commit failed, in the words of replication: only what certainly was not written may be called refused. */
 export function writeReplyOfFailure(error: unknown): WriteReply {
-  if (error instanceof KvError && error.outcome === 'not-applied') return refusedWrite(error.code)
-  return lostWrite
+  if (!(error instanceof KvError) || error.outcome !== 'not-applied') return lostWrite
+  // What is closed is this node's store; the caller, to whom the code goes, has closed nothing.
+  return refusedWrite(error.code === 'closed' ? 'unavailable' : error.code)
 }
 
 const plain = [false]

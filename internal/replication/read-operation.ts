@@ -260,6 +260,11 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   }
 
   #succeed(record: StoredRecord | undefined): boolean {
+    // As for a write: what is late stays late.
+    if (this.#context.clock.monotonicMs() >= this.#options.deadlineMs) {
+      this.#fail('timeout', 'the replicas answered after the deadline')
+      return false
+    }
     this.#end()
     if (record !== undefined && this.#settled > 0) this.#repairStale(record)
     const live = record !== undefined && isLive(record, this.#context.clock.wallMs())

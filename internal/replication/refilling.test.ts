@@ -187,6 +187,29 @@ describe('an operation that has counted an answer of an earlier life', () => {
   })
 })
 
+test('a quorum that comes about after the deadline is none, though no timer has fired yet', () => {
+  const s = scene()
+  const [writing, reading] = [write(s), read(s)]
+  s.replicas[0]!.writes[0]!.reply(applied())
+  s.replicas[0]!.reads[0]!.answer()
+  const scene2 = scene()
+  let answer: (() => void) | undefined
+  const page = scene2.replicas[1]!.page.bind(scene2.replicas[1])
+  scene2.replicas[1]!.page = (request, waiter, position) => {
+    answer = () => page(request, waiter, position)
+  }
+  const scanning = scanSlot(scene2)
+  // As after SIGSTOP: time has passed, and what came meanwhile is handled first.
+  s.clock.nowMs = 6_000
+  scene2.clock.nowMs = 6_000
+  s.replicas[1]!.writes[0]!.reply(applied())
+  s.replicas[1]!.reads[0]!.answer()
+  answer?.()
+  expect(writing.error).toMatchObject({ code: 'timeout', outcome: 'unknown' })
+  expect(reading.error?.code).toBe('timeout')
+  expect(scanning.error?.code).toBe('timeout')
+})
+
 describe('this node as a replica of a slot that it has lost', () => {
   const result: CommitResult = { applied: true, seen: undefined, existed: false, previous: undefined }
   const lossy = (kept: StoredRecord[], lostCount = 1) => {

@@ -6,6 +6,7 @@ import { zeroVersion } from '../hlc/index.js'
 import { compareRecords, RecordFormatError, type StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
 import type { CommitResult, Store } from '../store/index.js'
+import { LocalReplica } from './local-replica.js'
 import { emptyPeerMessage } from './outbox.js'
 import { PeerLink } from './peer-link.js'
 import { RemoteReplica } from './remote-replica.js'
@@ -178,6 +179,22 @@ test('a write that the replica certainly did not log is refused; one of unknown 
   expect(lost.replies).toEqual([])
 })
 
+test.each(['read-only', 'overloaded', 'unavailable', 'closed'] as const)(
+  'a write that was certainly not logged because of %s is refused for that reason, here as from afar',
+  async (code) => {
+    const failure = new KvFailure(code, 'made to fail', { outcome: 'not-applied' })
+    const { replica, exchange, store } = pair(() => failure)
+    const [far, near] = [writeWaiter(), writeWaiter()]
+    replica.write(record('a', 'one', version(5)), false, far, 0)
+    await exchange()
+    new LocalReplica(store).write(record('a', 'one', version(5)), false, near, 0)
+    await exchange()
+    // A store that is closed is that of a node that stops: for the caller, who has closed nothing, it is unavailable.
+    const told = { kind: 'refused', code: code === 'closed' ? 'unavailable' : code }
+    expect([far.replies, near.replies]).toMatchObject([[told], [told]])
+  },
+)
+
 test('a request under another epoch is refused as a whole and changes nothing', () => {
   const { store, farLink, far, clock, near, replica } = pair()
   const w = writeWaiter()
@@ -293,7 +310,7 @@ test('a replica that has lost a slot says so of reads, pages and writes there, a
 })
 
 test('a link to another life of the node is given up, and what still comes over it does not bring it back', () => {
-  const { replica, link, near } = pair()
+  const { replica, link, near, farLink } = pair()
   const write = writeWaiter()
   replica.write(record('a', 'v', version(5)), false, write, 0)
   replica.keepOnly('life 1')
@@ -304,7 +321,8 @@ test('a link to another life of the node is given up, and what still comes over 
   expect(near.closed).toMatch(/has ended/)
   replica.attach(link, 'life 1')
   expect(replica.up).toBe(false)
-  replica.attach(link, 'life 2')
+  // A new link does, whatever life it leads to: who asked may itself have ended since.
+  replica.attach(farLink, 'life 1')
   expect(replica.up).toBe(true)
 })
 

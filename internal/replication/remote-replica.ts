@@ -41,8 +41,8 @@ export class RemoteReplica implements Replica {
   #link: PeerLink | undefined
   /** Which life of the node is at the other end of the link. */
   #life = ''
-  /** The life that `keepOnly` turned away last: what may still come from it does not bring its link back. */
-  #endedLife: string | undefined
+  /** The link that `keepOnly` gave up last: what may still come over it does not bring it back. */
+  #givenUp: PeerLink | undefined
   readonly #writes = new Pending<WriteWaiter>()
   readonly #reads = new Pending<ReadWaiter>()
   readonly #pages = new Pending<PageWaiter>()
@@ -67,7 +67,7 @@ export class RemoteReplica implements Replica {
   }
 
   attach(link: PeerLink, life: string): void {
-    if (life === this.#endedLife) return
+    if (link === this.#givenUp) return
     this.detach()
     this.#link = link
     this.#life = life
@@ -77,7 +77,7 @@ export class RemoteReplica implements Replica {
   keepOnly(life: string): void {
     const link = this.#link
     if (link === undefined || this.#life === life) return
-    this.#endedLife = this.#life
+    this.#givenUp = link
     this.detach()
     link.close('that life of the node has ended')
   }
@@ -217,6 +217,7 @@ const refusalCodes: Partial<Record<WriteVerdict, ErrorCode>> = {
   [WriteVerdict.WRONG_EPOCH]: 'unavailable',
   [WriteVerdict.READ_ONLY]: 'read-only',
   [WriteVerdict.OVERLOADED]: 'overloaded',
+  [WriteVerdict.UNAVAILABLE]: 'unavailable',
 }
 
 function writeReply(

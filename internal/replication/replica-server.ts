@@ -1,9 +1,10 @@
 import { type PeerMessage, ReadMode, ReadStatus, WriteVerdict } from '@quorumkv/proto/kv/peer/v1/messages'
-import { KvError, limits } from '../base/index.js'
+import { type ErrorCode, limits } from '../base/index.js'
 import { zeroVersion } from '../hlc/index.js'
 import { decodeRecords, encodedRecordBytes, encodeRecords, RecordFormatError } from '../record/index.js'
 import { slotCount } from '../slots/index.js'
 import { type CommitResult, prefetchKeysMax, type Store } from '../store/index.js'
+import { writeReplyOfFailure } from './local-replica.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
 import { isRefilling } from './refilling.js'
@@ -135,12 +136,18 @@ function replyToWrites(
   }
 }
 
+const refusals: Partial<Record<ErrorCode, WriteVerdict>> = {
+  'read-only': WriteVerdict.READ_ONLY,
+  overloaded: WriteVerdict.OVERLOADED,
+}
+
 function refuseWrites(ids: readonly number[], error: unknown, link: PeerLink): void {
-  if (!(error instanceof KvError) || error.outcome !== 'not-applied') {
+  const { kind, code } = writeReplyOfFailure(error)
+  if (kind !== 'refused' || code === undefined) {
     // Nobody knows what is on the disk. An answer would be a guess, so the link ends, and the writes end as lost.
     link.close('the log failed')
     return
   }
-  const verdict = error.code === 'read-only' ? WriteVerdict.READ_ONLY : WriteVerdict.OVERLOADED
+  const verdict = refusals[code] ?? WriteVerdict.UNAVAILABLE
   for (const id of ids) link.outbox(0).addWriteReply(id, verdict, undefined, false, undefined)
 }

@@ -199,6 +199,11 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
       }
     }
     if (this.#repairsNeeded.size > 0) return
+    // As for a write: what is late stays late.
+    if (this.#context.clock.monotonicMs() >= this.#options.deadlineMs) {
+      this.#fail(new KvError('timeout', `slot ${this.#request.slot} was read after the deadline`))
+      return
+    }
     this.#end()
     this.#settler.resolve(this.#stretch)
   }

@@ -216,6 +216,12 @@ export class WriteOperation extends ActiveOperation {
   }
 
   #succeed(attempt: Attempt): void {
+    // A process that was stopped for a while finds answers before it finds its timers. What is late stays late: the
+    // `Refiller` of another node may rely on no operation counting anything beyond its deadline.
+    if (this.#context.clock.monotonicMs() >= this.#options.deadlineMs) {
+      this.#fail('timeout', `${this.#progress()}, but only after the deadline`)
+      return
+    }
     this.#settle()
     const replaced = this.#replaced
     const existed = replaced?.existed === true
