@@ -81,6 +81,10 @@ export const limits = {
   snapshotSliceBytes: 1_048_576,
   /** A snapshot is synced at least so often while it is written, so that its last sync does not hold up the log's. */
   snapshotSyncBytes: 8_388_608,
+  /** Kept files are read back so soon after a start or a snapshot, so long after the last time, and so slowly. */
+  scrubDelayMs: 60_000,
+  scrubIntervalMs: 3_600_000,
+  scrubBytesPerSecond: 8_388_608,
   /** Recovery tells how far it has come so often. */
   recoveryReportMs: 1_000,
   /** Bytes of records that the table may move in one slice of compaction. */

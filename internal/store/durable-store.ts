@@ -7,6 +7,7 @@ import { Applier, checkRecord, PendingCommit } from './commit.js'
 import { diskFailure } from './disk-failure.js'
 import type { LostSlots } from './lost-slots.js'
 import type { Recovered } from './recovery.js'
+import { Scrub } from './scrub.js'
 import { Snapshots } from './snapshots.js'
 import type {
   CommitOptions,
@@ -28,6 +29,7 @@ export class DurableStore implements Store {
   readonly #applier: Applier
   readonly #snapshots: Snapshots
   readonly #lost: LostSlots
+  readonly #scrub: Scrub
   #upkeepScheduled = false
   #expiryTimer: Timer | undefined
   /** There may be more expired values than the last slice has purged. */
@@ -45,7 +47,8 @@ export class DurableStore implements Store {
     this.#applier = applier
     const load = { commits: () => this.#commits, waiting: () => log.busy }
     const source = { table, log, sequence: () => applier.sequence, highest: () => highest.version, load }
-    this.#snapshots = new Snapshots(options, source, recovered)
+    this.#snapshots = new Snapshots(options, source, recovered, () => this.#scrub.filesHaveChanged())
+    this.#scrub = new Scrub(options, { log, snapshots: this.#snapshots })
     this.#armExpiry()
   }
 
@@ -133,6 +136,8 @@ export class DurableStore implements Store {
       snapshotSequence: this.#snapshots.newestSequence,
       readOnly: this.#log.readOnly,
       lostSlots: this.#lost.count,
+      rottenFiles: this.#scrub.rottenFiles,
+      scrubbedBytes: this.#scrub.bytes,
     }
   }
 
@@ -143,6 +148,7 @@ export class DurableStore implements Store {
 
   async #close(): Promise<void> {
     this.#expiryTimer?.cancel()
+    await this.#scrub.stop()
     await this.#snapshots.stop()
     await this.#lost.idle()
     await this.#log.close()

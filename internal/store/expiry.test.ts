@@ -11,7 +11,8 @@ const driftMs = 10_000
 const lateMs: number = driftMs + 1000 + limits.expiryIntervalMs + 100
 
 function simStore(seed: string): SimStore {
-  const sim: SimStore = new SimStore(seed, { purgeTimeMs: () => sim.process.clock.wallMs() - driftMs })
+  const tuning = { scrubDelayMs: 3_600_000 } // so that no timer but this one's fires
+  const sim: SimStore = new SimStore(seed, { purgeTimeMs: () => sim.process.clock.wallMs() - driftMs, tuning })
   return sim
 }
 

@@ -42,6 +42,9 @@ export class Snapshots {
    */
   #rotten: readonly number[]
   #replacing: Timer | undefined
+  /** A closed segment of the log, the newest that is known to be damaged: no start may need it any more. */
+  #rottenSegment: number | undefined
+  readonly #taken: () => void
   #newest: SnapshotInfo | undefined
   #running: Promise<SnapshotInfo> | undefined
   #stopped = false
@@ -50,8 +53,10 @@ export class Snapshots {
   #bytesAtNewest: number
   #notBeforeMs = 0
 
-  constructor(options: StoreOptions, source: SnapshotSource, recovered: Recovered) {
+  /** `taken` is called when other files are kept than before. */
+  constructor(options: StoreOptions, source: SnapshotSource, recovered: Recovered, taken: () => void) {
     this.#options = options
+    this.#taken = taken
     this.#source = source
     this.#newest = recovered.snapshot
     this.#generations = recovered.generations
@@ -64,6 +69,29 @@ export class Snapshots {
   /** 0: none yet, or none that is good. */
   get newestSequence(): number {
     return this.#newest?.sequence ?? 0
+  }
+
+  /** Sequences of the kept ones that are not known to be damaged, newest first. */
+  get generations(): readonly number[] {
+    return this.#generations
+  }
+
+  /** This kept snapshot is damaged: it stops counting, and a fresh one is taken as soon as possible. */
+  replace(sequence: number): void {
+    if (!this.#generations.includes(sequence)) return
+    this.#generations = this.#generations.filter((kept) => kept !== sequence)
+    this.#rotten = [...this.#rotten, sequence]
+    if (this.#newest?.sequence === sequence) this.#newest = undefined
+    this.#replaceAfter(0)
+  }
+
+  /**
+   * This closed segment of the log is damaged: behind a snapshot that contains all of it no start needs it. That one
+   * is the only generation for a while, because the log does not go on from any older one.
+   */
+  replaceSegment(number: number): void {
+    this.#rottenSegment = Math.max(this.#rottenSegment ?? 0, number)
+    this.#replaceAfter(0)
   }
 
   /** To be called when the log has grown: starts a snapshot when it has grown by enough since the last. */
@@ -84,7 +112,7 @@ export class Snapshots {
     if (this.#running !== undefined) return this.#running
     const newest = this.#newest
     const isCurrent = newest !== undefined && newest.sequence === this.#source.sequence()
-    if (isCurrent && this.#rotten.length === 0) return Promise.resolve(newest)
+    if (isCurrent && !this.#hasRot) return Promise.resolve(newest)
     this.#running = this.#take().finally(() => {
       this.#running = undefined
     })
@@ -116,6 +144,10 @@ export class Snapshots {
     })
   }
 
+  get #hasRot(): boolean {
+    return this.#rotten.length > 0 || this.#rottenSegment !== undefined
+  }
+
   /** Takes a fresh snapshot for the sake of what is rotten, again and again until one succeeds. */
   #replaceAfter(delayMs: number): void {
     if (this.#stopped || this.#replacing !== undefined) return
@@ -123,7 +155,7 @@ export class Snapshots {
       this.#replacing = undefined
       this.snapshot().then(
         // The one that was running when the next damage was found had begun without knowing of it.
-        () => this.#rotten.length > 0 && this.#replaceAfter(0),
+        () => this.#hasRot && this.#replaceAfter(0),
         (error: unknown) => {
           if (this.#stopped) return
           this.#options.log.warn('no snapshot was taken in place of a damaged one', { cause: String(error) })
@@ -147,6 +179,7 @@ export class Snapshots {
       this.#newest = info
       this.#generations = [sequence, ...this.#generations.filter((older) => older < sequence)].slice(0, generationsKept)
       await this.#dropSuperfluous()
+      this.#taken()
       if (!isCurrent) log.info('took a snapshot', { ...info, tookMs: Math.round(clock.monotonicMs() - startedMs) })
       return info
     } catch (error) {
@@ -184,12 +217,21 @@ export class Snapshots {
   async #dropSuperfluous(): Promise<void> {
     const { disk } = this.#options
     const rotten = this.#rotten
+    const { log } = this.#source
+    // A fresh one that was begun before the damage was found need not contain the whole segment.
+    const segment = this.#rottenSegment
+    const [newest] = this.#generations
+    if (segment !== undefined && newest !== undefined) {
+      this.#generations = [newest]
+      await log.trim(newest)
+      if (!log.settledSegments.includes(segment)) this.#rottenSegment = undefined
+    }
     for (const sequence of rotten) if (!this.#generations.includes(sequence)) await setAsideSnapshot(disk, sequence)
     await removeSnapshotsExcept(disk, this.#generations, rotten)
     this.#rotten = this.#rotten.filter((sequence) => !rotten.includes(sequence))
     // With a single generation the log is left as it is: if it reaches back to its beginning, it is the older one.
     const older = this.#generations[generationsKept - 1]
-    if (older !== undefined) await this.#source.log.trim(older)
+    if (older !== undefined) await log.trim(older)
   }
 
   /**

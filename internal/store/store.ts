@@ -47,6 +47,10 @@ export interface StoreStatistics {
   readonly readOnly: boolean
   /** Slots of which something may be missing: see `Store.isLost`. */
   readonly lostSlots: number
+  /** Kept files (snapshots, closed segments of the log) that were found damaged since it was opened, and replaced. */
+  readonly rottenFiles: number
+  /** Bytes of kept files that were read back to see whether they are damaged, since it was opened. */
+  readonly scrubbedBytes: number
 }
 
 /** Sizes that the simulator and tests make small; what is left out is as in `limits`. */
@@ -55,6 +59,9 @@ export interface StoreTuning {
   readonly logSegmentBytes?: number
   /** The log's file is extended by this much at a time. */
   readonly logPreallocateBytes?: number
+  /** Kept files are read back so soon after a start or a snapshot, and so long after the last time. */
+  readonly scrubDelayMs?: number
+  readonly scrubIntervalMs?: number
 }
 
 export interface StoreOptions {

@@ -4,7 +4,14 @@ export { createDurably, directoryOf, removeIfThere, syncDirectory, syncFile } fr
 export type { Appended, Group } from './group.js'
 export { WriteAheadLog } from './log.js'
 export { type LogDirectory, logDirectory, readLogDirectory, segmentPath } from './log-directory.js'
-export { type GroupVisitor, type LogTail, type ReplayRequest, replayedBytes, replayLog } from './log-reader.js'
+export {
+  checkSegment,
+  type GroupVisitor,
+  type LogTail,
+  type ReplayRequest,
+  replayedBytes,
+  replayLog,
+} from './log-reader.js'
 export type { FsyncPolicy, WalOptions } from './options.js'
 export {
   type DecodedSegmentHeader,

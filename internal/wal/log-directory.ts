@@ -1,4 +1,5 @@
-import { type DiskFile, readFully } from '../env/index.js'
+import type { ClusterId, Incarnation } from '../base/index.js'
+import { type Disk, type DiskFile, readFully } from '../env/index.js'
 import { corruption, type Damage } from './corruption.js'
 import type { WalOptions } from './options.js'
 import { type DecodedSegmentHeader, decodeSegmentHeader, segmentHeaderBytes } from './segment-header.js'
@@ -48,6 +49,13 @@ export interface LogDirectory {
   readonly spares: readonly number[]
 }
 
+/** Where segments are read from, and whose they must be. */
+export interface SegmentSource {
+  readonly clusterId: ClusterId
+  readonly incarnation: Incarnation
+  readonly disk: Pick<Disk, 'open'>
+}
+
 /** The header at the start of a file, or what stands there. */
 export async function readSegmentHeader(file: DiskFile): Promise<DecodedSegmentHeader | string> {
   const bytes = new Uint8Array(segmentHeaderBytes)
@@ -61,7 +69,7 @@ export function headerDamage({ number, found }: Unbegun): Damage {
 }
 
 /** The header of a segment, which is of this log; or what stands there. Throws where it is of another one. */
-async function readHeader(options: WalOptions, number: number): Promise<DecodedSegmentHeader | Unbegun> {
+export async function readHeader(options: SegmentSource, number: number): Promise<DecodedSegmentHeader | Unbegun> {
   const path = segmentPath(number)
   const file = await options.disk.open(path, 'read')
   let header: DecodedSegmentHeader | string

@@ -9,7 +9,15 @@ import {
   frameMagicFirstByte,
   provesDurable,
 } from './frame.js'
-import { type ClosedSegment, headerDamage, type LogDirectory, segmentPath, type Unbegun } from './log-directory.js'
+import {
+  type ClosedSegment,
+  headerDamage,
+  type LogDirectory,
+  readHeader,
+  type SegmentSource,
+  segmentPath,
+  type Unbegun,
+} from './log-directory.js'
 import type { WalOptions } from './options.js'
 import { type DecodedSegmentHeader, segmentHeaderBytes, segmentTag } from './segment-header.js'
 
@@ -110,6 +118,17 @@ async function judgeUnbegun(options: WalOptions, unbegun: Unbegun, sequence: num
   }
 }
 
+/**
+ * Reads a segment back that is closed, as is the one behind it. Throws FatalError `corrupt` where anything in it is
+ * damaged, and DiskErrors; either means nothing where the segment was dropped meanwhile.
+ */
+export async function checkSegment(source: SegmentSource, number: number): Promise<void> {
+  const [header, next] = [await readHeader(source, number), await readHeader(source, number + 1)]
+  if ('found' in header) throw corruption(headerDamage(header))
+  if ('found' in next) throw corruption(headerDamage(next))
+  await readSegment(source, header, next, { after: Number.MAX_SAFE_INTEGER, visit: () => undefined })
+}
+
 function checkStart(first: DecodedSegmentHeader, after: number): void {
   if (first.firstSequence <= after + 1) return
   throw corruption({
@@ -148,7 +167,7 @@ async function sizeOf(options: WalOptions, number: number): Promise<number> {
 }
 
 async function readSegment(
-  options: WalOptions,
+  options: SegmentSource,
   header: DecodedSegmentHeader,
   next: DecodedSegmentHeader | Unbegun | undefined,
   request: ReplayRequest,

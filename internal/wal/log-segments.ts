@@ -21,6 +21,8 @@ export class LogSegments {
   #superseded: SegmentFile | undefined
   /** The segment before is getting its end mark. Never rejects. */
   #finishing: Promise<void> | undefined
+  /** Number of the segment whose file is just being given away. */
+  #dropping: number | undefined
 
   private constructor(
     options: WalOptions,
@@ -57,6 +59,13 @@ export class LogSegments {
   /** The one that is written. */
   get current(): SegmentFile {
     return this.#current
+  }
+
+  /** Numbers of the closed ones that stay as they are, and behind which the next one's header is durable. */
+  get settled(): readonly number[] {
+    const isFinished = this.#superseded === undefined && this.#finishing === undefined
+    const numbers = this.#closed.slice(0, isFinished ? undefined : -1).map(({ number }) => number)
+    return numbers[0] === this.#dropping ? numbers.slice(1) : numbers
   }
 
   get count(): number {
@@ -116,6 +125,7 @@ export class LogSegments {
       const oldest = this.#closed[0]
       const next = this.#closed[1]?.firstSequence ?? this.#current.firstSequence
       if (oldest === undefined || next > sequence + 1 || oldest.number === this.#superseded?.number) return
+      this.#dropping = oldest.number
       await this.#maker.keep(oldest.number)
       this.#closed.shift()
     }

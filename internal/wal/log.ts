@@ -83,6 +83,11 @@ export class WriteAheadLog {
     return this.#state === 'read-only'
   }
 
+  /** Numbers of segments that nobody writes to any more and that are kept, oldest first, for `checkSegment`. */
+  get settledSegments(): readonly number[] {
+    return this.#segments.settled
+  }
+
   get segments(): number {
     return this.#segments.count
   }

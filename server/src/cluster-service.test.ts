@@ -52,6 +52,8 @@ describe('cluster service', () => {
       snapshotSequence: 7,
       readOnly: false,
       lostSlots: 8,
+      rottenFiles: 0,
+      scrubbedBytes: 0,
     }
     node.refillObstacle = 'n2 does not answer'
     await using services = await startServices(node)
