@@ -154,7 +154,7 @@ class Play {
    */
   async #restart(name: string): Promise<void> {
     const cluster = this.#cluster
-    if (!this.#losing || this.#random.float() < 0.5 || this.lossy().some((other) => other !== name)) {
+    if (!this.#losing || this.lossy().some((other) => other !== name)) {
       await cluster.restart(name)
       return
     }
@@ -162,6 +162,8 @@ class Play {
     this.counts.losses++
     cluster.process(name).restart()
     await cluster.lose(name, usedSlots)
+    // One of the others cannot be heard at first: the refill has to wait, with the third at hand, which may lag behind.
+    cluster.world.network.cut(this.#pick(names.filter((other) => other !== name)), name)
     await cluster.settle((await cluster.startNode(name)).ready())
   }
 
