@@ -1,6 +1,6 @@
 // `npm run test:crash`: the long form of the suites below tests/crash.
 //
-//   npm run test:crash -- [--seed S] [--workloads N] [--short] [what vitest takes: a path, -t 'a name' …]
+//   npm run test:crash -- [--seed S] [--workloads N | --workload I] [--short] [what vitest takes: a path, -t 'a name' …]
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
@@ -11,6 +11,7 @@ while (given.length > 0) {
   const argument = given.shift()
   if (argument === '--seed') environment.KV_SEED = given.shift() ?? ''
   else if (argument === '--workloads') environment.KV_WORKLOADS = given.shift() ?? ''
+  else if (argument === '--workload') environment.KV_WORKLOAD = given.shift() ?? ''
   else if (argument === '--short') delete environment.KV_CRASH
   else forVitest.push(argument)
 }
