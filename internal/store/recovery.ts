@@ -33,7 +33,7 @@ export interface Recovered {
   readonly snapshot: SnapshotInfo | undefined
   /** Sequences of the snapshots that are kept, newest first, `snapshot` the first of them. */
   readonly generations: readonly number[]
-  /** Damaged snapshots without which the next start would find less: to be replaced by a fresh one soon. */
+  /** Damaged snapshots, to be replaced by a fresh one soon; they are set aside already where nothing of them is needed. */
   readonly rotten: readonly number[]
   /** The last group that is in the table. */
   readonly sequence: number
@@ -99,7 +99,7 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
     tail,
     snapshot,
     generations,
-    rotten: needed ? damaged : [],
+    rotten: damaged,
     sequence: applied,
     replayedBytes: bytes,
     hasManifest,

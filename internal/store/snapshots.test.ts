@@ -84,16 +84,21 @@ test('a snapshot that is cut short, too long or empty is passed over too', async
   }
 })
 
-test('a damaged snapshot is set aside, does not count as a generation, and goes with the next good one', async () => {
+test('a damaged snapshot is set aside, a fresh one is taken at once, and it goes with the one after that', async () => {
   const sim = await grown('aside')
   const [older, newest] = snapshotsOf(sim)
+  const damaged = newest!.replace('.snapshot', '.damaged')
   sim.drive.corrupt(newest!, 200)
   await sim.reopen()
-  expect(snapshotsOf(sim)).toEqual([older, newest!.replace('.snapshot', '.damaged')])
+  expect(snapshotsOf(sim)).toEqual([older, damaged])
+  await sim.world.advance(100)
+  const fresh = path(sim.store.statistics().snapshotSequence)
+  expect(snapshotsOf(sim)).toEqual([older, damaged, fresh].sort())
+  await fill(sim, 71, 71)
   const info = await sim.settle(sim.store.snapshot())
-  expect(snapshotsOf(sim)).toEqual([older, path(info.sequence)])
+  expect(snapshotsOf(sim)).toEqual([fresh, path(info.sequence)])
   sim.drive.corrupt(path(info.sequence), 200)
-  expect(contents(await sim.reopen())).toHaveLength(70)
+  expect(contents(await sim.reopen())).toHaveLength(71)
 })
 
 test('a file whose name is no sequence of ours is left alone, whatever it holds', async () => {

@@ -193,6 +193,7 @@ export class Snapshots {
       await copyAsideSnapshot(this.#options.disk, sequence)
     } catch (error) {
       if (!(error instanceof DiskError)) throw error
+      if (error.code === 'not-found') return // set aside already
       this.#options.log.warn('a damaged snapshot is replaced without a copy', { sequence, cause: error.message })
     }
   }

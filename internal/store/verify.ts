@@ -308,7 +308,7 @@ class Surveyor {
       const holds = 'a file that was never finished; the node removes or replaces it'
       this.#file({ path, kind: 'leftover', bytes, state: 'unchecked', holds })
     } else if (name.endsWith('.damaged')) {
-      const holds = 'a snapshot that did not read back; the node removes it after the next good one'
+      const holds = 'a snapshot that is damaged; the node removes it some good ones later'
       this.#file({ path, kind: 'set-aside', bytes, state: 'unchecked', holds })
     } else {
       const holds = `a ${directory ? 'directory' : 'file'} of someone else, left alone`
