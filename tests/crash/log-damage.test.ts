@@ -223,9 +223,9 @@ test('a length that lies stops the node and takes no memory, whatever the checks
     for (const path of sealed.segments) {
       const bytes = sealed.bytes(path)
       const view = new DataView(bytes.buffer)
-      const dataEnd = framesOf(bytes).at(-2)!
+      const [lastGroup, dataEnd] = framesOf(bytes).slice(-3)
       for (const { at, width, frame } of lengthFields(bytes)) {
-        if (frame >= dataEnd || (!longForm && random.chance(0.9))) continue
+        if (frame >= dataEnd! || (!longForm && random.chance(0.9))) continue
         const honest = width === 2 ? view.getUint16(at, true) : view.getUint32(at, true)
         const payloadBytes = view.getUint32(frame + 4, true)
         for (const value of lies(honest)) {
@@ -236,7 +236,10 @@ test('a length that lies stops the node and takes no memory, whatever the checks
             if (mended) mendChecksums(bad, frame, payloadBytes)
             const outcome = await sealed.after((victim) => overwrite(victim, path, bad))
             const place = `${path}, byte ${at}: ${value} for ${honest}, checksums ${mended ? 'mended' : 'left'}`
-            expect(note('lengths', outcome).kind, place).toBe('stop')
+            note('lengths', outcome)
+            // No rot makes this: a header that checks, and takes the first byte of the only seal for its own.
+            const hidesSeal = path === last && mended && at === lastGroup! + 4 && value === honest + 1
+            expect(outcome, place).toMatchObject(hidesSeal ? { kind: 'cut', groups: 1 } : { kind: 'stop' })
           }
         }
       }
