@@ -131,6 +131,15 @@ export class LogSegments {
     }
   }
 
+  /**
+   * Whether the current one can grow by a whole step again, in the room of spares where there is no other: segments that
+   * a snapshot has made superfluous since the disk was full are kept as such. Throws DiskErrors.
+   */
+  async findRoom(): Promise<boolean> {
+    if (await this.#current.findRoom()) return true
+    return (await this.#maker.giveBack()) && (await this.#current.findRoom())
+  }
+
   /** See `SegmentMaker.giveBack`. */
   giveBack(): Promise<boolean> {
     return this.#maker.giveBack()

@@ -188,6 +188,35 @@ test('a full disk: certainly not applied, read-only, and writable again when the
   expect(names((await reopen(given)).found)).toEqual(['a@1', 'd@4'])
 })
 
+test('what was acknowledged before the disk was full is sealed once there is room', async () => {
+  const given = await fixture()
+  await given.world.settle(append(given.log, put('a', 1)))
+  given.process.drive.faults.setFreeBytes(0)
+  await failure(given, append(given.log, put('b', 2, 'x'.repeat(20_000))))
+  await given.world.advance(limits.logSealIdleMs * 3)
+  given.process.drive.faults.setFreeBytes(10_000_000)
+  await given.world.advance(2 * limits.logHealIntervalMs)
+  expect(given.log.readOnly).toBe(false)
+  expect(given.log.lastSequence, 'the group and its seal').toBe(2)
+})
+
+test('a log that fails, or is closed, while it looks for room does not become writable again', async () => {
+  for (const end of ['fail', 'close'] as const) {
+    const given = await fixture()
+    given.process.drive.faults.setFreeBytes(0)
+    await failure(given, append(given.log, put('a', 1, 'x'.repeat(20_000))))
+    given.process.drive.faults.setFreeBytes(10_000_000)
+    given.disk.calls.length = 0
+    await given.world.runUntil(() => given.disk.calls.some((call) => call.startsWith('preallocate')))
+    if (end === 'fail') given.log.abandon(new Error('a snapshot could not be synced'))
+    else await given.world.settle(given.log.close())
+    await given.world.advance(2 * limits.logHealIntervalMs)
+    const code = end === 'fail' ? 'unavailable' : 'closed'
+    expect(await failure(given, append(given.log, put('b', 2)))).toMatchObject({ code, outcome: 'not-applied' })
+    await given.world.settle(given.log.close())
+  }
+})
+
 test('a disk that fills up in the middle of a group leaves nothing of it behind', async () => {
   const given = await fixture({ preallocateBytes: 1 })
   await given.world.settle(append(given.log, put('a', 1)))
@@ -237,6 +266,14 @@ test('interval: told after the write; a crash may lose what was not synced, and 
   expect(given.disk.calls.some((call) => call.startsWith('sync '))).toBe(true)
   await given.world.settle(append(given.log, put('b', 2)))
   expect(names((await reopen(given)).found)).toEqual(['a@1'])
+})
+
+test('interval: a log that somebody else has synced is sealed all the same', async () => {
+  const given = await fixture({ fsync: 'interval', fsyncIntervalMs: 50 })
+  await given.world.settle(append(given.log, put('a', 1)))
+  await given.world.settle(given.log.sync())
+  await given.world.advance(50 + limits.logSealIdleMs * 3)
+  expect(given.log.lastSequence).toBe(2)
 })
 
 test('interval: of several unsynced groups a later one may survive an earlier one; that is no corruption', async () => {

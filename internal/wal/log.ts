@@ -340,10 +340,10 @@ export class WriteAheadLog {
 
   #wantSync(): void {
     this.#syncTimer = undefined
+    if (this.#unsealed) this.#armSeal()
     if (this.#unsynced === 0) return
     this.#syncDue = true
     this.#wake()
-    this.#armSeal()
   }
 
   /** The disk has no room for this group: as if it had never come. Room is looked for from time to time. */
@@ -373,9 +373,13 @@ export class WriteAheadLog {
   async #heal(): Promise<void> {
     this.#healDue = false
     if (this.#state !== 'read-only') return
-    if (!(await this.#segments.current.findRoom())) return this.#armHeal()
+    if (!(await this.#segments.findRoom())) return this.#armHeal()
+    // A failure or a close may have come meanwhile.
+    if (this.#state !== 'read-only') return
     this.#state = 'open'
     this.#options.log.info('the disk has room again: writable')
+    // What was acknowledged just before the disk was full may not have been proven since.
+    if (this.#unsealed) this.#armSeal()
   }
 
   /** Ends everything. `group` is the one that was being written: nobody can say what became of it. */

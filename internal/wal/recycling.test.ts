@@ -300,6 +300,72 @@ test('a disk without room for the next segment is no error before a frame does n
   expect(pathsOf(given.process.drive, '.tmp')).toEqual([])
 })
 
+/** The disk, but that removals of spares wait for `held`. */
+function slowToRemove(disk: Disk, held: () => Promise<void>): Disk {
+  return {
+    open: (path, mode) => disk.open(path, mode),
+    rename: (from, to) => disk.rename(from, to),
+    list: (path) => disk.list(path),
+    makeDirectory: (path) => disk.makeDirectory(path),
+    syncDirectory: (path) => disk.syncDirectory(path),
+    remove: async (path) => {
+      if (path.endsWith('.spare')) await held()
+      await disk.remove(path)
+    },
+  }
+}
+
+test('a segment that begins while the room of the one made ahead is given back is not removed in its place', async () => {
+  const world = new SimWorld({ seed: 'recycling' })
+  const process = world.process('node')
+  let held = Promise.resolve()
+  const disk = slowToRemove(process.disk, () => held)
+  const given = await openLog(world, process, { ...small, disk })
+  const sequence = await fill(given, 1, 40)
+  await world.settle(given.log.trim(sequence))
+  await fill(given, 41, 43)
+  await world.advance(10)
+  let letGo = (): void => undefined
+  held = new Promise((resolve) => {
+    letGo = resolve
+  })
+  const { segments } = given.log
+  const gaveBack = given.log.giveBackRoom()
+  const write = async (): Promise<void> => {
+    for (let i = 44; i <= 54; i++) await append(given.log, put(`key-${i}`, i, 'x'.repeat(150)))
+  }
+  const written = write()
+  await world.advance(100)
+  letGo()
+  await world.settle(Promise.all([gaveBack, written]))
+  expect(given.log.segments, 'a segment has begun meanwhile').toBeGreaterThan(segments)
+  const found = names((await reopen(given, 'keep', sequence)).found)
+  expect(found).toEqual(Array.from({ length: 14 }, (_, i) => `key-${i + 41}@${i + 41}`))
+})
+
+test('who asks for room while it is being given back to another waits for it, and is told that there was some', async () => {
+  const given = await fixture()
+  await given.world.settle(given.log.trim(await fill(given, 1, 40)))
+  const both = await given.world.settle(Promise.all([given.log.giveBackRoom(), given.log.giveBackRoom()]))
+  expect(both).toEqual([true, true])
+  expect(await given.world.settle(given.log.giveBackRoom())).toBe(false)
+})
+
+test('a node that is read-only finds the room of the segments that a snapshot makes superfluous', async () => {
+  const given = await fixture()
+  const sequence = await fill(given, 1, 8)
+  given.process.drive.faults.setFreeBytes(0)
+  for (let i = 0; i < 40 && !given.log.readOnly; i++) {
+    await given.world.settle(append(given.log, put('late', i, 'x'.repeat(150))).catch(() => undefined))
+  }
+  await given.world.advance(5 * limits.logHealIntervalMs)
+  expect(given.log.readOnly).toBe(true)
+  await given.world.settle(given.log.trim(sequence))
+  await given.world.advance(3 * limits.logHealIntervalMs)
+  expect(given.log.readOnly).toBe(false)
+  await fill(given, 90, 90)
+})
+
 test('a segment that is not ready in time is taken as far as it has come', async () => {
   const given = await fixture({ segmentBytes: 100_000, preallocateBytes: 1_000 })
   const appended: Promise<number>[] = []

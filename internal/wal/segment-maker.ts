@@ -37,6 +37,8 @@ export class SegmentMaker {
   #ready: MadeSegment | undefined
   /** Settles when the one that is being made ahead of time is ready or given up; never rejects. */
   #making: Promise<void> | undefined
+  /** What is given back is being removed; a segment may have one of these names only when that is done. */
+  #removal: Promise<void> | undefined
   /** Somebody waits for it: make do with the blocks that are there. */
   #hurried = false
   #failure: unknown
@@ -84,6 +86,8 @@ export class SegmentMaker {
   async take(number: number): Promise<MadeSegment> {
     this.#hurried = true
     await this.#making
+    // A snapshot may just be giving back the file of this very name: it must not remove the one that is made instead.
+    await this.#removal
     if (this.#failure !== undefined) throw this.#failure
     const ready = this.#ready
     this.#ready = undefined
@@ -114,22 +118,29 @@ export class SegmentMaker {
 
   /**
    * Gives back the room of all spares and of the segment that was made ahead of time, and keeps from asking for any
-   * for a while. Whether there was something to give back.
+   * for a while. Whether there was something to give back, by this call or by one that was under way.
    */
   async giveBack(): Promise<boolean> {
     const { clock } = this.#options
     this.#notBeforeMs = clock.monotonicMs() + limits.logRoomRetryMs
     this.#hurried = true
     await this.#making
+    let gaveBack = false
+    while (this.#removal !== undefined) {
+      await this.#removal
+      gaveBack = true
+    }
     const paths = this.#spares.splice(0).map(sparePath)
     const ready = this.#ready
     this.#ready = undefined
-    if (ready !== undefined) {
-      paths.push(segmentPath(ready.number))
-      await ready.file.close()
+    if (ready !== undefined) paths.push(segmentPath(ready.number))
+    if (paths.length === 0) return gaveBack
+    this.#removal = this.#discard(ready, paths)
+    try {
+      await this.#removal
+    } finally {
+      this.#removal = undefined
     }
-    if (paths.length === 0) return false
-    await this.#remove(paths)
     return true
   }
 
@@ -141,6 +152,11 @@ export class SegmentMaker {
     const ready = this.#ready
     this.#ready = undefined
     await ready?.file.close()
+  }
+
+  async #discard(ready: MadeSegment | undefined, paths: readonly string[]): Promise<void> {
+    await ready?.file.close()
+    await this.#remove(paths)
   }
 
   async #remove(paths: readonly string[]): Promise<void> {
