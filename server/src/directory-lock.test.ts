@@ -13,9 +13,18 @@ import { createServer } from 'node:net'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FatalError } from '@quorumkv/internal/base'
-import { afterAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { lockDirectory } from './directory-lock.js'
 import { type Holder, isShared, mayLiveElsewhere, parseHolder } from './lock-holder.js'
+
+/** What `statfs` says of every file system; undefined: the truth. */
+const fake = vi.hoisted(() => ({ type: undefined as number | undefined }))
+vi.mock('node:fs', async (original) => {
+  const real = await original<typeof import('node:fs')>()
+  const statfsSync = (path: string): { type: number } => ({ type: fake.type ?? real.statfsSync(path).type })
+  return { ...real, statfsSync }
+})
+const nfs = 0x6969
 
 const root = mkdtempSync(join(tmpdir(), 'kv-lock-'))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -134,15 +143,33 @@ describe('a holder on another machine', () => {
     ['another machine', { host: 'b', bootId: 'y' }, true],
   ])('%s', (_what, fields, expected) => expect(mayLiveElsewhere({ ...self, ...fields }, self)).toBe(expected))
 
-  it('counts only where the file system can be shared with it', async () => {
-    expect(isShared('/proc')).toBe(false)
+  function heldElsewhere(): string {
     const path = fresh()
     mkdirSync(join(path, 'LOCK'))
     writeFileSync(join(path, 'LOCK', 'holder'), `${JSON.stringify({ ...self, host: 'elsewhere' })}\n`)
-    const outcome = lockDirectory(path).then((lock) => lock.release())
-    // Which of the two, depends on where the tests keep their files.
-    if (isShared(root)) await expect(outcome).rejects.toThrow(/elsewhere.*remove .*holder/)
-    else await outcome
+    return path
+  }
+
+  afterEach(() => {
+    fake.type = undefined
+  })
+
+  it('counts only where the file system can be shared with it', async () => {
+    expect(isShared('/proc')).toBe(false)
+    const path = heldElsewhere()
+    fake.type = 0xef53 // ext4
+    ;(await lockDirectory(path)).release()
+    fake.type = nfs
+    expect(await refusal(heldElsewhere())).toMatch(/^in-use: .*elsewhere.*remove .*holder/)
+  })
+
+  it('keeps its socket: to us it looks dead, and it is what its own machine sees', async () => {
+    const path = heldElsewhere()
+    const socket = join(path, 'LOCK', '0123456789abcdef01234567.sock')
+    writeFileSync(socket, '') // A connection to it is refused, as to a socket of another kernel.
+    fake.type = nfs
+    await refusal(path)
+    expect(readdirSync(join(path, 'LOCK')).sort()).toEqual(['0123456789abcdef01234567.sock', 'holder'])
   })
 
   it('what is not whole says nothing', () => {

@@ -163,10 +163,12 @@ class Claim {
     }
   }
 
-  /** Takes the directory, unless its last holder may live on another machine, where no socket reaches. */
-  take(): void {
-    const path = this.#at(holderName)
-    const last = readHolder(path)
+  /**
+   * Throws FatalError `in-use` where the last holder may live on another machine, where no socket reaches. To be asked
+   * before anybody is: its socket would read as that of a dead process, and its name is what keeps its neighbours out.
+   */
+  refuseElsewhere(): void {
+    const last = readHolder(this.#at(holderName))
     if (last !== undefined && mayLiveElsewhere(last, thisHolder(true)) && isShared(this.#directory)) {
       throw new FatalError(
         'in-use',
@@ -175,11 +177,21 @@ class Claim {
           `remove ${join(this.#directory, lockName, holderName)}`,
       )
     }
+  }
+
+  /** Takes the directory. Of those who contested it, this process alone is left. */
+  take(): void {
     for (const name of readdirSync(this.#base)) {
       if (name.endsWith(unfinishedSuffix)) rmSync(this.#at(name), { force: true })
     }
-    writeFileSync(path, formatHolder(thisHolder(true)), { mode: 0o600 })
     this.#owns = true
+    try {
+      writeFileSync(this.#at(holderName), formatHolder(thisHolder(true)), { mode: 0o600 })
+    } catch (error) {
+      // A node starts on a full disk, and is read-only. Other machines alone need the file; here the socket tells.
+      if (!hasCode(error, 'ENOSPC', 'EDQUOT', 'EFBIG') || isShared(this.#directory)) throw error
+      rmSync(this.#at(holderName), { force: true })
+    }
   }
 
   release(): void {
@@ -217,7 +229,10 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   const claim = new Claim(directory)
   try {
     await claim.show()
+    claim.refuseElsewhere()
     await claim.contest()
+    // Meanwhile somebody elsewhere may have come and gone.
+    claim.refuseElsewhere()
     claim.take()
     return claim
   } catch (error) {

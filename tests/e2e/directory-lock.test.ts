@@ -76,6 +76,15 @@ describe('the lock of a data directory, between processes', () => {
     }
   })
 
+  it('a full disk keeps nobody out, and a directory that was taken on one is held', async () => {
+    const place = fresh()
+    // Every write to a file fails: EFBIG stands for a disk without room.
+    const holder = start(place, ['sh', '-c', 'ulimit -f 0 && exec "$@"', 'sh'])
+    expect(await holder.said).toBe(`locked by ${holder.child.pid}`)
+    expect(readdirSync(join(place.path, 'LOCK'))).toEqual([expect.stringMatching(/\.sock$/)])
+    expect(await start(place).said).toContain(`in use by process ${holder.child.pid}`)
+  })
+
   it('a holder that is stopped, and answers nothing, still holds', async () => {
     const place = fresh()
     const holder = start(place)
