@@ -3,7 +3,7 @@ import { openInDirectory } from './store-disk.js'
 import { fill, keyBytes, putMany, Stamps, valueBytes } from './store-records.js'
 import { budgets, type Measurement } from './store-report.js'
 
-/** What an entry takes of memory. */
+/** What an entry takes of memory, when that many have been loaded; a put that fails ends the run. */
 export interface MemoryTask {
   readonly kind: 'memory'
   readonly entries: number
@@ -22,12 +22,15 @@ export async function measureMemory({ entries }: MemoryTask, directory: string, 
   await putMany(store, firstEntries * overwrites, (i) => i % firstEntries, { seed, stamps, ...options })
   const residentBefore = await residentBytes()
   const tableBefore = store.statistics().tableBytes
+  const startedMs = performance.now()
   await fill(store, firstEntries, entries, { seed, stamps, ...options })
+  const seconds = (performance.now() - startedMs) / 1000
   const resident = (await residentBytes()) - residentBefore
   const table = store.statistics().tableBytes - tableBefore
   await store.close()
   const over = (bytes: number): number => bytes / (entries - firstEntries) - keyBytes - valueBytes
   return [
+    { name: 'put, new keys', value: (entries - firstEntries) / seconds, unit: '/s' },
     { name: 'over key and value, resident', value: over(resident), unit: 'B', budget: budgets.entryBytes },
     { name: 'over key and value, of the table', value: over(table), unit: 'B', budget: budgets.entryBytes },
   ]

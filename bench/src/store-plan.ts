@@ -31,7 +31,7 @@ interface Sizes {
 const full: Sizes = {
   stress: { keys: 1_000_000, operations: 5_000_000, windowMs: 5000, windows: 5 },
   putGet: { keys: [100_000, 1_000_000], puts: 1_000_000, gets: 2_000_000, rounds: 5 },
-  memory: { entries: [1_000_000, 10_000_000] },
+  memory: { entries: [1_000_000, 10_000_000, 20_000_000] },
   snapshot: { entries: 5_000_000, aloneMs: 5000 },
   recovery: { entries: 5_000_000, logEntries: 1_000_000 },
   commits: { keys: 100_000, warmUpMs: 500, durationMs: 5000 },
