@@ -114,6 +114,30 @@ export const limits = {
   refillReportMs: 1_000,
   /** After so long no operation runs that began before this node: `requestTimeoutMsMax`, and clocks that run apart. */
   refillForgetMs: 660_000,
+  /** A member is compared with again after so long, where all was well; `antiEntropySettleMs` is in one round. */
+  antiEntropyIntervalMs: 5_000,
+  /** A slot that differs is compared again after so long: what differs still is no write under way. */
+  antiEntropySettleMs: 1_000,
+  /** A comparison that did not get to its end is repeated after the first, then after ever longer, up to the second. */
+  antiEntropyBackoffMsMin: 500,
+  antiEntropyBackoffMsMax: 30_000,
+  /** Another member that has not answered one request for so long is given up for this time. */
+  antiEntropyReplyMs: 5_000,
+  /** While more than this waits on the link, client requests go first; it is looked at again after so long. */
+  antiEntropyQueueBytesMax: 1_048_576,
+  antiEntropyYieldMs: 20,
+  /** What one node moves in a second, in both directions and for all members, to make replicas equal. */
+  antiEntropyBytesPerSecond: 8_388_608,
+  /** Slots that are made equal side by side; the keys and versions of one page of one of them. */
+  antiEntropySlotsMax: 8,
+  antiEntropyPageEntriesMax: 4096,
+  antiEntropyPageBytesMax: 262_144,
+  /** Records that travel together, and their bytes unless one alone has more. */
+  antiEntropyBatchRecordsMax: 128,
+  antiEntropyBatchBytesMax: 262_144,
+  /** Repairs that were asked for and wait or run, and those that are over and may still be asked about. */
+  repairsMax: 16,
+  repairsKeptMax: 64,
   /** What a stopping node gives running requests to finish, and then its connections to close. */
   shutdownGraceMs: 10_000,
   /** Nodes in a cluster. */

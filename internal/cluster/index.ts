@@ -1,3 +1,3 @@
 export { startCoreNode } from './node.js'
-export type { Liveness, Node, NodeOptions, NodePhase, NodeStatus, PeerName } from './node-face.js'
+export type { Liveness, Node, NodeOptions, NodePhase, NodeStatus, PeerName, Repairs } from './node-face.js'
 export { decodeTopology } from './topology-codec.js'

@@ -2,7 +2,16 @@ import type { Address, ClusterId, Incarnation, NodeId } from '../base/index.js'
 import type { Clock, Disk, Log, Network, Random } from '../env/index.js'
 import type { Hlc } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
-import type { OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from '../replication/index.js'
+import type {
+  ConvergenceStatus,
+  OperationOptions,
+  PutOptions,
+  RepairProgress,
+  RepairRequest,
+  ScanOptions,
+  ScanPage,
+  WriteResult,
+} from '../replication/index.js'
 import type { Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
 import type { FsyncPolicy, SnapshotInfo, Store, StoreStatistics, StoreTuning } from '../store/index.js'
 
@@ -58,7 +67,20 @@ export interface NodeStatus {
   readonly store: StoreStatistics | undefined
   /** Why the slots that `store` counts as lost are not being refilled just now; empty: they are, or none is lost. */
   readonly refillObstacle: string
+  /** How this node's copy compares with those of the other members; undefined: it belongs to no cluster yet. */
+  readonly convergence: ConvergenceStatus | undefined
   readonly uptimeMs: number
+}
+
+/** Comparisons with other members that somebody asks for, beside those that run anyway. */
+export interface Repairs {
+  /**
+   * Begins one; it goes on whoever asks about it. Throws KvError `invalid-argument`, which names the field, or
+   * `overloaded`.
+   */
+  repair(request: RepairRequest): RepairProgress
+  /** How far one has come. Throws KvError `unavailable` where nothing is known of it. */
+  repairProgress(id: number): RepairProgress
 }
 
 /** A storage node: store, clock, replication and membership, without gRPC around it. */
@@ -69,6 +91,8 @@ export interface Node {
   readonly slotTable: SlotTable | undefined
   /** This node's own copy, for those who examine it; requests go through the operations below. */
   readonly localStore: Store | undefined
+  /** Undefined while the node does not serve. */
+  readonly repairs: Repairs | undefined
   /** The reading for replies to clients: what a stamp given now would be at least. */
   clockReading(): Hlc
   /** Merges a reading that a client sent. Returns false (and changes nothing) when it is too far ahead. */

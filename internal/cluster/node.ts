@@ -30,11 +30,12 @@ import { Founding } from './founding.js'
 import { helloOf, judgeHello, type LocalNode } from './handshake.js'
 import { hex, localIdentity } from './identity.js'
 import { Inbound, type InboundRefusal } from './inbound.js'
-import type { Liveness, Node, NodeOptions, NodePhase, NodeStatus } from './node-face.js'
+import type { Liveness, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
 import { Readiness } from './readiness.js'
 import { Serving } from './serving.js'
-import { topologyFromMessage, topologyToMessage } from './topology-codec.js'
+import { topologyFromMessage } from './topology-codec.js'
 import { readTopology, writeTopology } from './topology-document.js'
+import { TopologyNews } from './topology-news.js'
 
 /** Starts a node. Resolves when it listens; `ready()` tells when it serves. Throws KvError, DiskError, FatalError. */
 export async function startCoreNode(options: NodeOptions): Promise<Node> {
@@ -57,8 +58,7 @@ class CoreNode implements Node {
   readonly #ready = new Readiness()
   /** Work in the background that a stop waits for. */
   readonly #work = new Set<Promise<void>>()
-  /** The epoch that each peer was handed over, so that it gets a newer topology once. */
-  readonly #handedOver = new WeakMap<PeerLink, Epoch>()
+  readonly #news = new TopologyNews()
   #phase: NodePhase = 'forming'
   #founding: Founding | undefined
   #joining = false
@@ -107,6 +107,10 @@ class CoreNode implements Node {
 
   get localStore(): Store | undefined {
     return this.#serving?.store
+  }
+
+  get repairs(): Repairs | undefined {
+    return this.#phase === 'serving' ? this.#serving?.antiEntropy : undefined
   }
 
   async start(topology: Topology | undefined): Promise<void> {
@@ -173,6 +177,7 @@ class CoreNode implements Node {
       topology: this.topology,
       store: this.#serving?.statistics(),
       refillObstacle: this.#serving?.refiller.obstacle ?? '',
+      convergence: this.#serving?.antiEntropy.status(),
       uptimeMs: this.#options.clock.monotonicMs() - this.#startedMs,
     }
   }
@@ -289,7 +294,7 @@ class CoreNode implements Node {
     assert(this.#serving !== undefined, 'serving without a store')
     if (this.#phase !== 'forming') return
     this.#phase = 'serving'
-    this.#guard(this.#serving.refiller.run())
+    this.#guard(this.#serving.run())
     this.#dialMembers(this.#serving.topology)
     // Whoever greeted this node while it formed learns that it has a topology now.
     this.#announce()
@@ -389,12 +394,7 @@ class CoreNode implements Node {
         throw error
       }
     }
-    const current = this.topology
-    if (current === undefined || Number(message.epoch) >= current.epoch) return undefined
-    if (this.#handedOver.get(link) !== current.epoch) {
-      this.#handedOver.set(link, current.epoch)
-      link.outbox(0).addControl({ topology: topologyToMessage(current) })
-    }
+    this.#news.heard(message, this.topology, link)
     return undefined
   }
 }

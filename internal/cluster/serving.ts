@@ -5,7 +5,9 @@ import { ClockDriftError, type Hlc, hlcFromBigint } from '../hlc/index.js'
 import { RecordFormatError } from '../record/index.js'
 import {
   ActiveOperations,
+  AntiEntropy,
   Coordinator,
+  DigestServer,
   type ForgetWaiter,
   LocalReplica,
   type OperationContext,
@@ -15,6 +17,7 @@ import {
   type Replica,
   ReplicaServer,
   type Routing,
+  SharedSlots,
 } from '../replication/index.js'
 import { effectiveQuorums, type SlotTable, slotTable, type Topology } from '../slots/index.js'
 import { openStore, type Store, type StoreStatistics } from '../store/index.js'
@@ -34,9 +37,11 @@ export class Serving {
   readonly coordinator: Coordinator
   readonly active: ActiveOperations
   readonly refiller: Refiller
+  readonly antiEntropy: AntiEntropy
   readonly #clock: StampingClock
   readonly #witnesses: ClockWitnesses
   readonly #server: ReplicaServer
+  readonly #digestServer: DigestServer
   readonly #remotes = new Map<NodeId, RemoteReplica>()
   readonly #local: LocalReplica
   readonly #self: Self
@@ -111,6 +116,17 @@ export class Serving {
       routing: () => this.coordinator.routing,
       forget: (member, slots, waiter) => this.#haveForgotten(member, slots, waiter),
     })
+    const shared = new SharedSlots()
+    const routing = (): Routing => this.coordinator.routing
+    this.#digestServer = new DigestServer(store, shared, routing)
+    this.antiEntropy = new AntiEntropy({
+      clock: options.clock,
+      log: options.log,
+      store,
+      shared,
+      routing,
+      peer: (member) => this.#remoteOf(member),
+    })
   }
 
   get topology(): Topology {
@@ -148,6 +164,7 @@ export class Serving {
     this.#topology = topology
     this.coordinator.routing = this.#route(topology)
     this.refiller.wake()
+    this.antiEntropy.wake()
     return true
   }
 
@@ -159,11 +176,16 @@ export class Serving {
   /** Another node's requests. Returns why its link must end, or undefined. */
   requested(message: PeerMessage, link: PeerLink): string | undefined {
     if (message.forget !== undefined) this.#forget(message.forget, link)
-    if (message.writes === undefined && message.reads === undefined && message.scans.length === 0) return undefined
+    if (!asksSomething(message)) return undefined
     if (link.hopeless) return 'it does not read its replies'
     return guarded(() => {
-      if (Number(message.epoch) === this.#topology.epoch) this.#server.serve(message, link)
-      else this.#server.refuse(message, link)
+      if (Number(message.epoch) === this.#topology.epoch) {
+        this.#server.serve(message, link)
+        this.#digestServer.serve(message, link)
+      } else {
+        this.#server.refuse(message, link)
+        this.#digestServer.refuse(message, link)
+      }
     })
   }
 
@@ -175,6 +197,7 @@ export class Serving {
     if (replica?.up === false && message.epoch > 0n) {
       this.#log.info('reached a node', { node: from.id, address: link.remote })
       replica.attach(link, from.life)
+      this.antiEntropy.hasten(from.id)
     }
     return guarded(() => replica?.received(message))
   }
@@ -185,10 +208,16 @@ export class Serving {
     return ok ? undefined : 'its clock is too far ahead of the clock here'
   }
 
+  /** The work that goes on by itself. Resolves after `drain`; throws only bugs. */
+  async run(): Promise<void> {
+    await Promise.all([this.refiller.run(), this.antiEntropy.run()])
+  }
+
   /** Admits nothing new and waits for what runs, at most `graceMs`. */
   async drain(graceMs: number): Promise<void> {
     this.coordinator.stop()
     this.refiller.stop()
+    this.antiEntropy.stop()
     await this.active.idle(graceMs)
   }
 
@@ -205,9 +234,13 @@ export class Serving {
 
   #haveForgotten(member: number, slots: readonly Slot[], waiter: ForgetWaiter): void {
     const { id, life } = this.#self
+    this.#remoteOf(member).forget(id, life, slots, waiter)
+  }
+
+  #remoteOf(member: number): RemoteReplica {
     const remote = this.#remotes.get(this.#topology.members[member]!.id)
-    assert(remote !== undefined, 'a node has nothing to forget of itself')
-    remote.forget(id, life, slots, waiter)
+    assert(remote !== undefined, 'a node asks nothing of itself over a link')
+    return remote
   }
 
   /** Another node has lost slots: nothing that its earlier lives said of them counts any more. See `Refiller`. */
@@ -234,6 +267,11 @@ export class Serving {
     const { readQuorum, writeQuorum } = effectiveQuorums(topology.replication, topology.members.length)
     return { epoch: topology.epoch, table: slotTable(topology), self, replicas, readQuorum, writeQuorum }
   }
+}
+
+function asksSomething({ writes, reads, scans, digestRequests, entryRequests }: PeerMessage): boolean {
+  const most = writes !== undefined || reads !== undefined || scans.length > 0
+  return most || digestRequests.length > 0 || entryRequests.length > 0
 }
 
 /** Malformed records are the sender's fault, and end its link; anything else is a bug of ours. */

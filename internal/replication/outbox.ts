@@ -1,4 +1,8 @@
 import {
+  type DigestReply,
+  type DigestRequest,
+  type EntryPage,
+  type EntryRequest,
   PeerMessage,
   type ReadMode,
   ReadStatus,
@@ -29,6 +33,7 @@ export function emptyPeerMessage(): PeerMessage {
     wallMs: 0,
     forget: undefined,
     forgotten: 0,
+    ...emptyComparison(),
   }
 }
 
@@ -49,6 +54,7 @@ export class Outbox {
   #readRecords: StoredRecord[] = []
   #scans: SlotScan[] = []
   #pages: SlotPage[] = []
+  #comparison = emptyComparison()
 
   get empty(): boolean {
     return this.bytes === 0
@@ -126,10 +132,30 @@ export class Outbox {
     this.bytes += itemBytes + page.records.length
   }
 
+  addDigestRequest(request: DigestRequest): void {
+    this.#comparison.digestRequests.push(request)
+    this.bytes += itemBytes + 4 * request.places.length
+  }
+
+  addDigestReply(reply: DigestReply): void {
+    this.#comparison.digestReplies.push(reply)
+    this.bytes += itemBytes + reply.digests.length + 4 * reply.lost.length
+  }
+
+  addEntryRequest(request: EntryRequest): void {
+    this.#comparison.entryRequests.push(request)
+    this.bytes += itemBytes + 4 * request.buckets.length + request.after.length
+  }
+
+  addEntryPage(page: EntryPage): void {
+    this.#comparison.entryPages.push(page)
+    this.bytes += itemBytes + page.keys.reduce((sum, key) => sum + itemBytes + key.length, 0)
+  }
+
   /** The message, encoded; the outbox is empty afterwards. */
   encode(hlc: Hlc, epoch: number, wallMs: number): Uint8Array {
     const message = emptyPeerMessage()
-    Object.assign(message, this.#control)
+    Object.assign(message, this.#control, this.#comparison)
     message.hlc = hlcToBigint(hlc)
     message.epoch = BigInt(epoch)
     message.wallMs = wallMs
@@ -167,7 +193,13 @@ export class Outbox {
     this.#readRecords = []
     this.#scans = []
     this.#pages = []
+    this.#comparison = emptyComparison()
   }
+}
+
+/** What anti-entropy has to say. */
+function emptyComparison(): Pick<PeerMessage, 'digestRequests' | 'digestReplies' | 'entryRequests' | 'entryPages'> {
+  return { digestRequests: [], digestReplies: [], entryRequests: [], entryPages: [] }
 }
 
 function emptyWriteReplies(): NonNullable<PeerMessage['writeReplies']> {

@@ -1,9 +1,13 @@
 import type { Clock, Timer } from '../env/index.js'
 
-/** Timers of one service, which a stop ends all at once: each calls its end exactly once, by time or by `endAll`. */
+/**
+ * Timers of one service, which `endAll` ends all at once: each calls its end exactly once, by time or by `endAll`. After
+ * `stop` nothing is waited for any more.
+ */
 export class Pauses {
   readonly #clock: Clock
   readonly #running = new Map<Timer, () => void>()
+  #stopped = false
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -22,10 +26,36 @@ export class Pauses {
     }
   }
 
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
+  /** For good: what waits ends, and what would begin to wait ends at once. Idempotent. */
+  stop(): void {
+    this.#stopped = true
+    this.endAll()
+  }
+
   /** Resolves after `ms`, or at `endAll`. */
   pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      this.begin(ms, resolve)
+      if (this.#stopped) resolve()
+      else this.begin(ms, resolve)
+    })
+  }
+
+  /** What another node answers, or `silence` when it takes longer than `withinMs`, or at `endAll`. */
+  answer<T>(withinMs: number, silence: T, ask: (resolve: (answer: T) => void) => void): Promise<T> {
+    return new Promise((resolve) => {
+      if (this.#stopped) {
+        resolve(silence)
+        return
+      }
+      const end = this.begin(withinMs, () => resolve(silence))
+      ask((answer) => {
+        end()
+        resolve(answer)
+      })
     })
   }
 

@@ -2,6 +2,7 @@ import { compareBytes, emptyBytes, KvError, limits, type Slot } from '../base/in
 import type { Clock, Log } from '../env/index.js'
 import { encodedRecordBytes } from '../record/index.js'
 import type { Store } from '../store/index.js'
+import { ByteRate } from './byte-rate.js'
 import { Pauses } from './pauses.js'
 import type { ForgetWaiter } from './remote-replica.js'
 import type { PageReply, PageRequest, Replica } from './replica.js'
@@ -50,13 +51,13 @@ export interface RefillerOptions {
 export class Refiller {
   readonly #options: RefillerOptions
   readonly #pauses: Pauses
+  readonly #rate: ByteRate
   readonly #startedMs: number
   /** Members that have forgotten, for as long as this process lives. */
   readonly #forgetful = new Set<Replica>()
   /** The other owners from which a slot has been merged already, under `#epoch`. */
   readonly #merged = new Map<Slot, Set<Replica>>()
   #epoch = -1
-  #stopped = false
   /** Of the last round through the slots, as long as none has been refilled since. */
   #obstacle = ''
   /** Of the round that runs. */
@@ -65,12 +66,11 @@ export class Refiller {
   #bytes = 0
   #refilled = 0
   #reportAtMs: number
-  /** When the bytes taken so far are paid for. */
-  #paidMs = 0
 
   constructor(options: RefillerOptions) {
     this.#options = options
     this.#pauses = new Pauses(options.clock)
+    this.#rate = new ByteRate(options.clock, this.#pauses, limits.refillBytesPerSecond)
     this.#startedMs = options.clock.monotonicMs()
     this.#reportAtMs = this.#startedMs + limits.refillReportMs
   }
@@ -82,8 +82,7 @@ export class Refiller {
 
   /** Idempotent. What waits ends; `run` resolves soon. */
   stop(): void {
-    this.#stopped = true
-    this.#pauses.endAll()
+    this.#pauses.stop()
   }
 
   /** The topology has changed: who owns a lost slot may have changed with it. */
@@ -100,11 +99,11 @@ export class Refiller {
     if (store.lostCount === 0) return
     log.warn('slots are lost here and will be refilled from their other owners', { slots: store.lostCount })
     let backoffMs: number = limits.refillBackoffMsMin
-    while (!this.#stopped && store.lostCount > 0) {
+    while (!this.#pauses.stopped && store.lostCount > 0) {
       const before = store.lostCount
       await this.#round()
       this.#obstacle = this.#found
-      if (this.#stopped || store.lostCount === 0) break
+      if (this.#pauses.stopped || store.lostCount === 0) break
       this.#complain()
       if (store.lostCount < before) backoffMs = limits.refillBackoffMsMin
       await this.#pauses.pause(backoffMs)
@@ -129,7 +128,7 @@ export class Refiller {
     if (owned.length < lost.length)
       this.#found = `${lost.length - owned.length} of the lost slots belong to other nodes`
     if (owned.length === 0 || !(await this.#haveForgotten())) return
-    for (let i = 0; i < owned.length && !this.#stopped; i += limits.refillSlotsMax) {
+    for (let i = 0; i < owned.length && !this.#pauses.stopped; i += limits.refillSlotsMax) {
       const some = owned.slice(i, i + limits.refillSlotsMax)
       const whole = await Promise.all(some.map((slot) => this.#refill(slot)))
       if (routing().epoch !== epoch) return
@@ -171,7 +170,7 @@ export class Refiller {
     // Until enough of them are there, merging some would be work that a restart loses.
     if (reachable.length >= needed) {
       for (const member of reachable) {
-        if (merged.size >= needed || this.#stopped) break
+        if (merged.size >= needed || this.#pauses.stopped) break
         const replica = replicas[member]!
         if (!merged.has(replica) && (await this.#merge(slot, replica, table.members[member]!.id))) merged.add(replica)
       }
@@ -187,7 +186,7 @@ export class Refiller {
   async #merge(slot: Slot, replica: Replica, name: string): Promise<boolean> {
     const { store } = this.#options
     let after: Uint8Array = emptyBytes
-    while (!this.#stopped) {
+    while (!this.#pauses.stopped) {
       const page = await this.#page(replica, {
         slot,
         prefix: emptyBytes,
@@ -204,7 +203,9 @@ export class Refiller {
       }
       if (!(await this.#stored(() => store.commit(page.records)))) return false
       const bytes = page.records.reduce((sum, record) => sum + encodedRecordBytes(record), 0)
-      await this.#pay(bytes)
+      this.#bytes += bytes
+      this.#report()
+      await this.#rate.pay(bytes)
       if (!page.more) return true
       if (last !== undefined) after = last
     }
@@ -238,28 +239,8 @@ export class Refiller {
     })
   }
 
-  /** What another node answers, or `silence` when it takes too long or the refill is stopped. */
   #answer<T>(silence: T, ask: (resolve: (answer: T) => void) => void): Promise<T> {
-    return new Promise((resolve) => {
-      if (this.#stopped) {
-        resolve(silence)
-        return
-      }
-      const end = this.#pauses.begin(limits.refillReplyMs, () => resolve(silence))
-      ask((answer) => {
-        end()
-        resolve(answer)
-      })
-    })
-  }
-
-  /** Keeps to the rate: waits until what was taken so far is paid for. */
-  async #pay(bytes: number): Promise<void> {
-    const nowMs = this.#options.clock.monotonicMs()
-    this.#bytes += bytes
-    this.#paidMs = Math.max(this.#paidMs, nowMs) + (bytes * 1000) / limits.refillBytesPerSecond
-    this.#report()
-    if (this.#paidMs - nowMs >= 1) await this.#pauses.pause(this.#paidMs - nowMs)
+    return this.#pauses.answer(limits.refillReplyMs, silence, ask)
   }
 
   #report(): void {

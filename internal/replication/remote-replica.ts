@@ -1,13 +1,33 @@
 import {
+  type DigestReply,
+  type EntryPage,
   type PeerMessage,
   ReadMode,
   ReadStatus,
   type SlotPage,
   WriteVerdict,
 } from '@quorumkv/proto/kv/peer/v1/messages'
-import { type ErrorCode, limits, type NodeId, type Slot } from '../base/index.js'
+import { compareBytes, type ErrorCode, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Version } from '../hlc/index.js'
-import { decodeRecord, decodeRecords, encodedRecordBytes, recordLengthAt, type StoredRecord } from '../record/index.js'
+import {
+  decodeRecord,
+  decodeRecords,
+  encodedRecordBytes,
+  RecordFormatError,
+  recordLengthAt,
+  type StoredRecord,
+} from '../record/index.js'
+import {
+  type ComparedReplica,
+  type DigestAnswer,
+  type DigestAsk,
+  type EntryAnswer,
+  type EntryAsk,
+  failedDigests,
+  failedEntries,
+  refillingDigests,
+  refillingEntries,
+} from './compared-replica.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
 import { Pending } from './pending.js'
@@ -19,7 +39,6 @@ import {
   type PageRequest,
   type PageWaiter,
   type ReadWaiter,
-  type Replica,
   refillingPage,
   refillingRead,
   refillingWrite,
@@ -37,7 +56,7 @@ export interface ForgetWaiter {
  * Another node's copy, reached over a link that comes and goes. Requests that were on their way when the link broke
  * end as `lost` or `failed`; none waits for the next link. Bounded by `limits.peerPendingMax` and the link's queue.
  */
-export class RemoteReplica implements Replica {
+export class RemoteReplica implements ComparedReplica {
   #link: PeerLink | undefined
   /** Which life of the node is at the other end of the link. */
   #life = ''
@@ -47,13 +66,21 @@ export class RemoteReplica implements Replica {
   readonly #reads = new Pending<ReadWaiter>()
   readonly #pages = new Pending<PageWaiter>()
   readonly #forgets = new Pending<ForgetWaiter>()
+  readonly #digests = new Pending<(answer: DigestAnswer) => void>()
+  readonly #entries = new Pending<(answer: EntryAnswer) => void>()
 
   get up(): boolean {
     return this.#link !== undefined
   }
 
   get pending(): number {
-    return this.#writes.size + this.#reads.size + this.#pages.size + this.#forgets.size
+    const ofClients = this.#writes.size + this.#reads.size + this.#pages.size
+    return ofClients + this.#forgets.size + this.#digests.size + this.#entries.size
+  }
+
+  get busy(): boolean {
+    const link = this.#usable()
+    return link === undefined || link.queuedBytes > limits.antiEntropyQueueBytesMax
   }
 
   accepts(bytes: number): boolean {
@@ -90,6 +117,8 @@ export class RemoteReplica implements Replica {
     this.#reads.takeAll((waiter, position) => waiter.readReplied(position, failedRead))
     this.#pages.takeAll((waiter, position) => waiter.pageReplied(position, failedPage))
     this.#forgets.takeAll((waiter) => waiter.forgotten(false))
+    this.#digests.takeAll((answered) => answered(failedDigests))
+    this.#entries.takeAll((answered) => answered(failedEntries))
   }
 
   write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
@@ -129,6 +158,28 @@ export class RemoteReplica implements Replica {
     })
   }
 
+  digests({ level, member, places }: DigestAsk, answered: (answer: DigestAnswer) => void): void {
+    const link = this.#usable()
+    if (link === undefined) {
+      answered(failedDigests)
+      return
+    }
+    const id = this.#digests.add(answered, 0)
+    link.outbox(0).addDigestRequest({ id, level, member, places: [...places] })
+  }
+
+  entries(ask: EntryAsk, answered: (answer: EntryAnswer) => void): void {
+    const link = this.#usable()
+    if (link === undefined) {
+      answered(failedEntries)
+      return
+    }
+    const id = this.#entries.add(answered, 0)
+    const { slot, after, entriesMax, bytesMax } = ask
+    const buckets = [...ask.buckets]
+    link.outbox(after.length).addEntryRequest({ id, slot, buckets, after: asBuffer(after), entriesMax, bytesMax })
+  }
+
   /** Has the node forget what earlier lives of `nodeId`, this node, said of `slots`. Told to the waiter when it has. */
   forget(nodeId: NodeId, life: string, slots: readonly Slot[], waiter: ForgetWaiter): void {
     const link = this.#usable()
@@ -140,11 +191,17 @@ export class RemoteReplica implements Replica {
     link.sendNow({ forget: { id, nodeId, life, slots: [...slots] } })
   }
 
-  /** Settles what the message answers. Throws RecordFormatError when its records are malformed. */
+  /** Settles what the message answers. Throws RecordFormatError when it is malformed. */
   received(message: PeerMessage): void {
     if (message.writeReplies !== undefined) this.#writeReplies(message.writeReplies)
     if (message.readReplies !== undefined) this.#readReplies(message.readReplies)
     for (const page of message.pages) this.#pageReply(page)
+    for (const reply of message.digestReplies) this.#digests.take(reply.id)?.(digestAnswer(reply))
+    for (const page of message.entryPages) {
+      // Decoded first: who waits is told of a malformed page by the end of the link.
+      const answer = entryAnswer(page)
+      this.#entries.take(page.id)?.(answer)
+    }
     if (message.forgotten !== 0) this.#forgets.take(message.forgotten)?.forgotten(true)
   }
 
@@ -201,6 +258,24 @@ export class RemoteReplica implements Replica {
     const waiter = this.#pages.take(page.id)
     waiter?.pageReplied(this.#pages.takenPosition, reply)
   }
+}
+
+function digestAnswer({ status, digests, lost }: DigestReply): DigestAnswer {
+  if (status === ReadStatus.REFILLING) return refillingDigests
+  return status === ReadStatus.RECORD ? { kind: 'held', digests, lost } : failedDigests
+}
+
+function entryAnswer({ status, keys, versionHi, versionLo, versionNode, recordBytes, more }: EntryPage): EntryAnswer {
+  if (status === ReadStatus.REFILLING) return refillingEntries
+  if (status !== ReadStatus.RECORD) return failedEntries
+  for (const { length } of [versionHi, versionLo, versionNode, recordBytes]) {
+    if (length !== keys.length) throw new RecordFormatError(0, `${keys.length} keys beside ${length} others`)
+  }
+  const entries = keys.map((key, i) => {
+    if (i > 0 && compareBytes(keys[i - 1]!, key) >= 0) throw new RecordFormatError(0, 'keys that do not ascend')
+    return { key, version: { hi: versionHi[i]!, lo: versionLo[i]!, node: versionNode[i]! }, bytes: recordBytes[i]! }
+  })
+  return { kind: 'held', entries, more }
 }
 
 function versionAt(

@@ -6,10 +6,17 @@ import {
   KvError,
   type NodeId,
 } from '@quorumkv/internal/base'
-import type { Liveness, Node, NodePhase, NodeStatus } from '@quorumkv/internal/cluster'
+import type { Liveness, Node, NodePhase, NodeStatus, Repairs } from '@quorumkv/internal/cluster'
 import { type Hlc, hlcMs, hlcOf } from '@quorumkv/internal/hlc'
 import type { StoredRecord } from '@quorumkv/internal/record'
-import type { OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from '@quorumkv/internal/replication'
+import type {
+  ConvergenceStatus,
+  OperationOptions,
+  PutOptions,
+  ScanOptions,
+  ScanPage,
+  WriteResult,
+} from '@quorumkv/internal/replication'
 import type { SlotTable, Topology } from '@quorumkv/internal/slots'
 import type { SnapshotInfo, StoreStatistics } from '@quorumkv/internal/store'
 
@@ -30,6 +37,8 @@ export class FakeNode implements Node {
   slotTable: SlotTable | undefined
   store: StoreStatistics | undefined
   refillObstacle = ''
+  convergence: ConvergenceStatus | undefined
+  repairs: Repairs | undefined
   readonly localStore: undefined
   readonly records = new Map<string, StoredRecord>()
   /** When set, operations on keys wait here until the test lets them end. */
@@ -67,6 +76,7 @@ export class FakeNode implements Node {
       topology: this.topology,
       store: this.store,
       refillObstacle: this.refillObstacle,
+      convergence: this.convergence,
       uptimeMs: 1234.5,
     }
   }

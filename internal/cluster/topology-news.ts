@@ -1,0 +1,19 @@
+import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { Epoch } from '../base/index.js'
+import type { PeerLink } from '../replication/index.js'
+import type { Topology } from '../slots/index.js'
+import { topologyToMessage } from './topology-codec.js'
+
+/** Hands the topology over to peers that are behind it. */
+export class TopologyNews {
+  /** The epoch that each peer was handed over, so that it gets a newer topology once. */
+  readonly #handedOver = new WeakMap<PeerLink, Epoch>()
+
+  /** What a message shows of its sender's topology: where that is older, `current` goes back. */
+  heard(message: PeerMessage, current: Topology | undefined, link: PeerLink): void {
+    if (current === undefined || Number(message.epoch) >= current.epoch) return
+    if (this.#handedOver.get(link) === current.epoch) return
+    this.#handedOver.set(link, current.epoch)
+    link.outbox(0).addControl({ topology: topologyToMessage(current) })
+  }
+}
