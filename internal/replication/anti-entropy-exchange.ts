@@ -1,5 +1,6 @@
 import { DigestLevel } from '@quorumkv/proto/kv/peer/v1/messages'
 import { compareBytes, emptyBytes, KvError, limits, type Slot } from '../base/index.js'
+import type { Clock } from '../env/index.js'
 import { compareEntries, differingPositions, type Entry, groupOf } from '../merkle/index.js'
 import { encodedRecordBytes, type StoredRecord } from '../record/index.js'
 import type { Store } from '../store/index.js'
@@ -30,6 +31,7 @@ export function emptyTally(): ExchangeTally {
 }
 
 export interface ExchangeOptions {
+  readonly clock: Clock
   readonly pauses: Pauses
   readonly rate: ByteRate
   readonly store: Store
@@ -271,13 +273,11 @@ export class Exchange {
 
   /** Waits while the link is busy with what clients want; false: it does not get free, or there is no going on. */
   async #turn(): Promise<boolean> {
-    const { pauses, peer } = this.#options
-    for (let waitedMs = 0; this.#goesOn && peer.busy; waitedMs += limits.antiEntropyYieldMs) {
-      if (waitedMs >= limits.antiEntropyReplyMs) {
-        this.#obstacle = `the link to ${this.#name} is overloaded`
-        return false
-      }
-      await pauses.pause(limits.antiEntropyYieldMs)
+    const { clock, pauses, peer } = this.#options
+    const giveUpMs = clock.monotonicMs() + limits.antiEntropyReplyMs
+    while (this.#goesOn && peer.busy) {
+      if (clock.monotonicMs() >= giveUpMs) this.#obstacle = `the link to ${this.#name} is overloaded`
+      else await pauses.pause(limits.antiEntropyYieldMs)
     }
     return this.#goesOn
   }

@@ -199,7 +199,7 @@ export class AntiEntropy {
 
   /** One exchange with one member; why it did not get to its end, or nothing. */
   async #exchange(node: NodeId, slot: Slot | undefined, tally: ExchangeTally): Promise<string> {
-    const { log, store, shared, routing, peer } = this.#options
+    const { clock, log, store, shared, routing, peer } = this.#options
     const state = this.#stateOf(node)
     const member = routing().table.members.findIndex(({ id }) => id === node)
     if (member < 0) return 'it is no longer a member'
@@ -208,7 +208,7 @@ export class AntiEntropy {
     if (slot === undefined) state.dueMs = Number.POSITIVE_INFINITY
     const own = { pauses: this.#pauses, rate: this.#rate, member, peer: peer(member), slot, tally }
     this.#running = { node, tally }
-    const obstacle = await new Exchange({ store, shared, routing, ...own }).run()
+    const obstacle = await new Exchange({ clock, store, shared, routing, ...own }).run()
     this.#running = undefined
     addTally(this.#total, tally)
     if (slot === undefined) this.#settle(state, tally, obstacle)

@@ -1,7 +1,6 @@
 import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { expect, test } from 'vitest'
 import { type KvError, KvError as KvFailure, limits, type NodeId, type Slot } from '../base/index.js'
-import type { Link, LinkHandlers } from '../env/index.js'
 import { zeroVersion } from '../hlc/index.js'
 import { compareRecords, RecordFormatError, type StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
@@ -12,36 +11,7 @@ import { PeerLink } from './peer-link.js'
 import { RemoteReplica } from './remote-replica.js'
 import type { PageReply, ReadReply, WriteReply } from './replica.js'
 import { ReplicaServer } from './replica-server.js'
-import { ManualClock, nameOf, record, version } from './replication.test-support.js'
-
-/** Two ends of a wire; what one sends, the other gets when the test says so. */
-class Wire implements Link {
-  readonly remote = 'test'
-  handlers!: LinkHandlers
-  other!: Wire
-  readonly sent: Uint8Array[] = []
-  accepting = true
-  closed: string | undefined
-
-  start(handlers: LinkHandlers): void {
-    this.handlers = handlers
-  }
-
-  send(message: Uint8Array): boolean {
-    this.sent.push(message)
-    return this.accepting
-  }
-
-  close(reason: string): void {
-    if (this.closed !== undefined) return
-    this.closed = reason
-    this.handlers.close(reason)
-  }
-
-  deliver(): void {
-    for (const message of this.sent.splice(0)) this.other.handlers.message(message.slice())
-  }
-}
+import { ManualClock, nameOf, record, version, Wire } from './replication.test-support.js'
 
 /** A store in a Map; commits settle when the test's microtasks run. */
 function mapStore(failure?: () => KvError | Error | undefined): Store & { held: Map<string, StoredRecord> } {

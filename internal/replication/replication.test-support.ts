@@ -1,5 +1,5 @@
 import { type Epoch, KvError, type Slot } from '../base/index.js'
-import type { Clock, Timer } from '../env/index.js'
+import type { Clock, Link, LinkHandlers, Timer } from '../env/index.js'
 import { type Hlc, hlcMs, hlcOf, type Version, zeroVersion } from '../hlc/index.js'
 import { compareRecords, type StoredRecord } from '../record/index.js'
 import type { SlotTable } from '../slots/index.js'
@@ -46,6 +46,35 @@ export class ManualClock implements Clock {
       next.fire()
     }
     this.nowMs = untilMs
+  }
+}
+
+/** Two ends of a wire; what one sends, the other gets when the test says so. */
+export class Wire implements Link {
+  readonly remote = 'test'
+  handlers!: LinkHandlers
+  other!: Wire
+  readonly sent: Uint8Array[] = []
+  accepting = true
+  closed: string | undefined
+
+  start(handlers: LinkHandlers): void {
+    this.handlers = handlers
+  }
+
+  send(message: Uint8Array): boolean {
+    this.sent.push(message)
+    return this.accepting
+  }
+
+  close(reason: string): void {
+    if (this.closed !== undefined) return
+    this.closed = reason
+    this.handlers.close(reason)
+  }
+
+  deliver(): void {
+    for (const message of this.sent.splice(0)) this.other.handlers.message(message.slice())
   }
 }
 
