@@ -138,6 +138,8 @@ export const limits = {
   /** Repairs that were asked for and wait or run, and those that are over and may still be asked about. */
   repairsMax: 16,
   repairsKeptMax: 64,
+  /** A node founded alone waits so long for its own answer at an address that `--peers` names. */
+  ownAddressAnswerMs: 5_000,
   /** What a stopping node gives running requests to finish, and then its connections to close. */
   shutdownGraceMs: 10_000,
   /** Nodes in a cluster. */

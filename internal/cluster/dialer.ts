@@ -4,15 +4,19 @@ import type { Clock, Link, Log, Network, Random } from '../env/index.js'
 import { type Envelope, PeerLink } from '../replication/index.js'
 import { Heartbeat } from './heartbeat.js'
 
-export interface DialerOptions {
+/** What all calls of a node have in common. */
+export interface LinkOptions {
   readonly clock: Clock
   readonly random: Random
   readonly network: Network
   readonly log: Log
   readonly envelope: Envelope
-  readonly address: Address
   readonly probeIntervalMs: number
   readonly probeTimeoutMs: number
+}
+
+export interface DialerOptions extends LinkOptions {
+  readonly address: Address
   readonly handlers: DialerHandlers
 }
 

@@ -1,10 +1,10 @@
 import type { Address } from '../base/index.js'
 import type { PeerLink } from '../replication/index.js'
-import { Dialer, type DialerHandlers, type DialerOptions } from './dialer.js'
+import { Dialer, type DialerHandlers, type LinkOptions } from './dialer.js'
 
 /** The addresses that a node keeps in touch with, one dialer each. */
 export class Dialers {
-  readonly #options: Omit<DialerOptions, 'address' | 'handlers'>
+  readonly #options: LinkOptions
   readonly #handlers: (address: Address) => DialerHandlers
   /** Takes charge of a dialer's run: it must not fail unseen. */
   readonly #watch: (run: Promise<void>) => void
@@ -12,7 +12,7 @@ export class Dialers {
   #stopped = false
 
   constructor(
-    options: Omit<DialerOptions, 'address' | 'handlers'>,
+    options: LinkOptions,
     handlers: (address: Address) => DialerHandlers,
     watch: (run: Promise<void>) => void,
   ) {

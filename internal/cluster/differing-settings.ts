@@ -1,3 +1,4 @@
+import type { Log } from '../env/index.js'
 import type { Topology } from '../slots/index.js'
 import type { LocalNode } from './handshake.js'
 
@@ -25,4 +26,11 @@ export function differingSettings(local: LocalNode, topology: Topology): Differi
     ['address', local.address, address],
   ]
   return pairs.filter(([, a, b]) => a !== b).map(([setting, a, b]) => ({ setting, given: a, inForce: b }))
+}
+
+/** Tells of every such setting. */
+export function warnOfDifferingSettings(log: Log, local: LocalNode, topology: Topology): void {
+  for (const facts of differingSettings(local, topology)) {
+    log.warn('a setting differs from the topology, which is in force', facts)
+  }
 }

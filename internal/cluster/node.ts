@@ -23,13 +23,16 @@ import type {
 } from '../replication/index.js'
 import { type Member, type SlotTable, type Topology, validateTopology } from '../slots/index.js'
 import { type SnapshotInfo, type Store, writeIdentity } from '../store/index.js'
-import type { DialerHandlers } from './dialer.js'
+import { Background } from './background.js'
+import { Belonging } from './belonging.js'
+import type { DialerHandlers, LinkOptions } from './dialer.js'
 import { Dialers } from './dialers.js'
-import { differingSettings } from './differing-settings.js'
+import { warnOfDifferingSettings } from './differing-settings.js'
 import { Founding } from './founding.js'
 import { helloOf, judgeHello, type LocalNode } from './handshake.js'
 import { hex, localIdentity } from './identity.js'
 import { Inbound, type InboundRefusal } from './inbound.js'
+import { LoneMember } from './lone-member.js'
 import type { Liveness, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
 import { Readiness } from './readiness.js'
 import { Serving } from './serving.js'
@@ -54,15 +57,16 @@ class CoreNode implements Node {
   readonly #life: string
   readonly #startedMs: number
   readonly #inbound: Inbound
+  readonly #links: LinkOptions
   readonly #dialers: Dialers
+  readonly #belonging: Belonging
   readonly #ready = new Readiness()
-  /** Work in the background that a stop waits for. */
-  readonly #work = new Set<Promise<void>>()
+  readonly #background = new Background((error, isFirst) => this.#cannotGoOn(error, isFirst))
   readonly #news = new TopologyNews()
   #phase: NodePhase = 'forming'
   #founding: Founding | undefined
+  #lone: LoneMember | undefined
   #joining = false
-  #failed = false
   #serving: Serving | undefined
   #listener: Listener | undefined
   #local: LocalNode | undefined
@@ -86,10 +90,12 @@ class CoreNode implements Node {
         message: (message, link) => this.#requested(message, link),
       },
     })
+    this.#links = { clock, random, network, log, probeIntervalMs, probeTimeoutMs, envelope }
+    this.#belonging = new Belonging(id)
     this.#dialers = new Dialers(
-      { clock, random, network, log, probeIntervalMs, probeTimeoutMs, envelope },
+      this.#links,
       (address) => this.#dialerHandlers(address),
-      (run) => this.#guard(run),
+      (run) => this.#background.guard(run),
     )
   }
 
@@ -114,7 +120,8 @@ class CoreNode implements Node {
   }
 
   async start(topology: Topology | undefined): Promise<void> {
-    const { network, listenAddress, peers, log } = this.#options
+    const { network, listenAddress, log } = this.#options
+    const named = this.#options.peers.map((peer) => peer.address)
     // A store that is still being recovered must not be taken for a replica: it is opened before anyone can call.
     if (topology !== undefined) await this.#serve(topology)
     try {
@@ -128,13 +135,13 @@ class CoreNode implements Node {
     const founder = { id: this.id, incarnation: this.#incarnation, address, zone, weight }
     this.#local = { ...founder, life: this.#life, replication, virtualNodes }
     if (topology !== undefined) {
-      for (const facts of differingSettings(this.#local, topology)) {
-        log.warn('a setting differs from the topology, which is in force', facts)
-      }
-      this.#startServing()
+      warnOfDifferingSettings(log, this.#local, topology)
+      const own = [address, listenAddress, this.#listener.address as Address]
+      this.#lone = new LoneMember({ ...this.#links, local: this.#local, topology, named, own })
+      if (this.#lone.settled) this.#startServing()
+      else this.#background.guard(this.#lone.check().then(() => this.#startServing()))
       return
     }
-    const named = peers.map((peer) => peer.address)
     if (named.length > 0) log.info('forming a cluster', { peers: named })
     this.#founding = new Founding({
       clock: this.#options.clock,
@@ -143,7 +150,7 @@ class CoreNode implements Node {
       named,
       dial: (address) => this.#dialers.dial(address),
       announce: () => this.#announce(),
-      found: (members) => this.#guard(this.#found(members)),
+      found: (members) => this.#background.guard(this.#found(members)),
     })
     this.#founding.start()
   }
@@ -212,12 +219,13 @@ class CoreNode implements Node {
   async #stop(graceMs: number): Promise<void> {
     this.#phase = 'stopping'
     this.#founding?.end()
+    this.#lone?.stop()
     this.#ready.fail(new KvError('closed', 'the node was stopped'))
     await this.#serving?.drain(graceMs)
     this.#dialers.stop()
     this.#inbound.close('the node stops')
     await this.#listener?.close()
-    await Promise.all(this.#work)
+    await this.#background.idle()
     await this.#serving?.close()
     this.#phase = 'stopped'
   }
@@ -236,19 +244,12 @@ class CoreNode implements Node {
     return this.#local
   }
 
-  /** Takes charge of work in the background: a stop waits for it, and the node cannot go on when it fails. */
-  #guard(work: Promise<void>): void {
-    const guarded = work
-      .catch((error: unknown) => {
-        this.#options.log.error('the node cannot go on', { cause: String(error) })
-        this.#ready.fail(error)
-        if (this.#failed) return
-        this.#failed = true
-        this.#dialers.stop()
-        this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
-      })
-      .finally(() => this.#work.delete(guarded))
-    this.#work.add(guarded)
+  #cannotGoOn(error: unknown, isFirst: boolean): void {
+    this.#options.log.error('the node cannot go on', { cause: String(error) })
+    if (!isFirst) return
+    this.#ready.fail(error)
+    this.#dialers.stop()
+    this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
   #announce(): void {
@@ -294,7 +295,7 @@ class CoreNode implements Node {
     assert(this.#serving !== undefined, 'serving without a store')
     if (this.#phase !== 'forming') return
     this.#phase = 'serving'
-    this.#guard(this.#serving.run())
+    this.#background.guard(this.#serving.run())
     this.#dialMembers(this.#serving.topology)
     // Whoever greeted this node while it formed learns that it has a topology now.
     this.#announce()
@@ -349,12 +350,10 @@ class CoreNode implements Node {
         if (objection !== undefined) return objection
         return this.#serving?.replied({ id: remote, life }, message, link)
       },
-      refused: ({ code, message }) => {
-        this.#options.log.warn('refused by another node', { address, code, message })
-        // A node that is no member yet cannot become one here; a member does not give up because of one other.
-        if (this.#serving === undefined && code !== 'settings' && code !== 'clock') {
-          this.#guard(Promise.reject(new FatalError('refused', `refused by the node at ${address}: ${message}`)))
-        }
+      refused: (refusal) => {
+        this.#options.log.warn('refused by another node', { address, code: refusal.code, message: refusal.message })
+        const end = this.#belonging.refused(address, refusal, this.topology)
+        if (end !== undefined) this.#background.guard(Promise.reject(end))
       },
       lost: (link, reason) => {
         if (remote === undefined) return
@@ -373,6 +372,7 @@ class CoreNode implements Node {
 
   /** What a forming node learns from a hello; `dialled` is where it answered if this node had called. */
   #heard(hello: Hello, dialled?: Address): void {
+    this.#belonging.welcomed()
     if (this.#serving !== undefined || hello.clusterId !== '') return
     const verdict = judgeHello(this.#localNode, undefined, hello)
     if (verdict.kind === 'welcome') this.#founding?.heard(verdict.remote, verdict.view, dialled)
@@ -388,7 +388,7 @@ class CoreNode implements Node {
   #heeded(message: PeerMessage, link: PeerLink): string | undefined {
     if (message.topology !== undefined) {
       try {
-        this.#guard(this.#learned(topologyFromMessage(message.topology)))
+        this.#background.guard(this.#learned(topologyFromMessage(message.topology)))
       } catch (error) {
         if (error instanceof KvError) return `malformed topology: ${error.message}`
         throw error

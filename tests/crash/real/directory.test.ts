@@ -2,7 +2,15 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from '@quorumkv/internal/hash'
 import { expect, it } from 'vitest'
-import { eventually, freePorts, makeClient, startServer, TestCluster, TestServer } from '../../fixtures.js'
+import {
+  eventually,
+  freePorts,
+  makeClient,
+  makeTemporaryDirectory,
+  startServer,
+  TestCluster,
+  TestServer,
+} from '../../fixtures.js'
 
 /** Changes a file of a stopped node as a program that knows the format could, checksums and all. */
 function rewrite(path: string, change: (bytes: Buffer) => Buffer): void {
@@ -68,11 +76,7 @@ it.for(newer)('%s is refused with 3, named, and left as it is', async ([, name, 
   expect(await client.get('key')).toBe('value')
 })
 
-function addressIn(line: string): unknown {
-  return (JSON.parse(line) as { address: unknown }).address
-}
-
-it('a member with its directory from another cluster is refused by name, and the cluster goes on', async () => {
+it('a member with its directory from another cluster ends with 6 and names both, and the cluster goes on', async () => {
   const ports = await freePorts(3)
   const peers = ports.map((port) => `127.0.0.1:${port}`)
   const start = (): TestCluster =>
@@ -89,18 +93,33 @@ it('a member with its directory from another cluster is refused by name, and the
   const lost = former.servers[2]!
   const [theirs] = lost.lines.filter(({ msg }) => msg === 'ready').map(({ clusterId }) => clusterId)
   lost.start()
-  const refusals = (): string[] =>
-    lost.lines.filter(({ msg }) => msg === 'refused by another node').map((line) => JSON.stringify(line))
-  await eventually('both others have refused it', () => new Set(refusals().map(addressIn)).size === 2)
-  for (const refusal of refusals()) {
-    expect(refusal).toContain(ours)
-    expect(refusal).toContain(theirs)
-  }
+  expect(await lost.end()).toEqual({ status: 6, signal: null })
+  const last = JSON.stringify(lost.lines.at(-1))
+  for (const part of [ours, theirs, ...peers.slice(0, 2)]) expect(last).toContain(part)
   expect(await client.get('key')).toBe('ours')
-  await lost.kill()
   cluster.servers[2]!.start()
   await cluster.ready()
   expect(await client.get('key', { consistency: 'all' })).toBe('ours')
+})
+
+it('a node that was a cluster of its own and is given peers ends with 6, unless they are itself by another name', async () => {
+  const [port, other] = await freePorts(2)
+  const dataDir = makeTemporaryDirectory()
+  const flags = ['--replication-factor', '1']
+  await using alone = await startServer({ port: port!, dataDir, flags })
+  const { clusterId } = await alone.ready()
+  await using client = makeClient([alone.address])
+  await client.put('key', 'value')
+  await alone.stop()
+  const peers = [`127.0.0.1:${port}`, `127.0.0.1:${other}`]
+  await using named = new TestServer({ port: port!, dataDir, flags, peers })
+  expect(await named.end()).toEqual({ status: 6, signal: null })
+  const last = JSON.stringify(named.lines.at(-1))
+  for (const part of ['--peers', peers[1], clusterId]) expect(last).toContain(part)
+  expect(named.lines.map(({ msg }) => msg)).not.toContain('ready')
+  await using renamed = await startServer({ port: port!, dataDir, flags, peers: [`localhost:${port}`] })
+  expect(renamed.lines.map(({ msg }) => msg)).toContain('ready')
+  expect(await client.get('key')).toBe('value')
 })
 
 it('everything below the data directory is for its owner only, whatever the umask', async () => {

@@ -1,0 +1,89 @@
+import { type Address, FatalError, limits } from '../base/index.js'
+import type { Topology } from '../slots/index.js'
+import { Dialer, type LinkOptions } from './dialer.js'
+import { helloOf, type LocalNode } from './handshake.js'
+
+export interface LoneMemberOptions extends LinkOptions {
+  readonly local: LocalNode
+  readonly topology: Topology
+  /** What `--peers` names. */
+  readonly named: readonly Address[]
+  /** Addresses known to be its own. */
+  readonly own: readonly Address[]
+}
+
+/**
+ * A node that was founded alone and is now started with `--peers`: whoever named others expects copies of the data
+ * there, and serving alone would acknowledge what exists only once. It may go on where all names are its own, which
+ * only a call can tell (one host has many names). Anything else refuses the start: a cluster of one cannot be joined.
+ */
+export class LoneMember {
+  readonly #options: LoneMemberOptions
+  readonly #dialers: readonly Dialer[]
+  /** Undefined: this node itself. */
+  readonly #answers = new Map<Address, string | undefined>()
+
+  constructor(options: LoneMemberOptions) {
+    this.#options = options
+    const { named, own, topology } = options
+    const addresses = topology.members.length > 1 ? [] : named.filter((address) => !own.includes(address))
+    this.#dialers = addresses.map((address) => this.#caller(address))
+  }
+
+  /** There is nothing to find out. */
+  get settled(): boolean {
+    return this.#dialers.length === 0
+  }
+
+  /**
+   * Resolves when every named address has turned out to be this node, and when it is stopped. Rejects with FatalError
+   * `refused` where another node answers, or nobody within `limits.ownAddressAnswerMs`.
+   */
+  async check(): Promise<void> {
+    const timer = this.#options.clock.setTimer(limits.ownAddressAnswerMs, () => {
+      for (const dialer of this.#dialers) if (!this.#answers.has(dialer.address)) this.#answer(dialer, 'nobody answers')
+    })
+    await Promise.all(this.#dialers.map((dialer) => dialer.run()))
+    timer.cancel()
+    for (const [address, answer] of this.#answers) if (answer !== undefined) throw this.#refusal(address, answer)
+  }
+
+  stop(): void {
+    for (const dialer of this.#dialers) dialer.stop()
+  }
+
+  #answer(dialer: Dialer, answer: string | undefined): void {
+    this.#answers.set(dialer.address, answer)
+    // One that is another node settles it: nobody has to wait for the rest.
+    if (answer === undefined) dialer.stop()
+    else this.stop()
+  }
+
+  #caller(address: Address): Dialer {
+    const { local, topology } = this.#options
+    const dialer: Dialer = new Dialer({
+      ...this.#options,
+      address,
+      handlers: {
+        hello: () => helloOf(local, topology, { met: [], unmet: [] }),
+        greeted: (answer) => {
+          this.#answer(dialer, answer.life === local.life ? undefined : `${answer.nodeId} answers`)
+          return 'it was only asked who it is'
+        },
+        message: () => 'it was only asked who it is',
+        refused: ({ message }) => this.#answer(dialer, `another node answers and says: ${message}`),
+        lost: () => undefined,
+      },
+    })
+    return dialer
+  }
+
+  #refusal(address: Address, answer: string): FatalError {
+    const { clusterId } = this.#options.topology
+    return new FatalError(
+      'refused',
+      `--peers names ${address}, but the data directory belongs to cluster ${clusterId}, of which this node is the only ` +
+        `member; at ${address} ${answer}. Start it without --peers, or name a new data directory to form a new cluster`,
+    )
+  }
+}

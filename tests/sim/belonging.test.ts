@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest'
+import { SimCluster } from './sim-cluster.js'
+
+/** n1 has been a cluster of its own, and does not run any more. */
+async function foundedAlone(seed: string): Promise<SimCluster> {
+  const cluster = new SimCluster({ seed, replication: { replicationFactor: 1, readQuorum: 1, writeQuorum: 1 } })
+  await cluster.startNode('n1', [])
+  await cluster.allReady()
+  await cluster.settle(cluster.put('n1', 'a', '1'))
+  cluster.crash('n1')
+  cluster.process('n1').restart()
+  return cluster
+}
+
+test('a node founded alone that is started with peers serves nobody and is refused, also while they are away', async () => {
+  const cluster = await foundedAlone('lone')
+  await cluster.startNode('n1', ['n1', 'n2', 'n3'])
+  await cluster.world.advance(1_000)
+  expect(cluster.node('n1').phase).toBe('forming')
+  await cluster.world.runUntil(() => cluster.fatal.has('n1'), 10_000)
+  expect(cluster.fatal.get('n1')).toMatchObject({ reason: 'refused' })
+  for (const part of ['--peers', 'n2:50051', 'nobody answers']) expect(cluster.fatal.get('n1')!.message).toContain(part)
+})
+
+test('a node founded alone is refused at once where another node answers, whether that has a cluster or not', async () => {
+  for (const peers of [[], ['n2', 'n3']]) {
+    const cluster = await foundedAlone(`lone and ${peers.length}`)
+    await cluster.startNode('n2', peers)
+    await cluster.startNode('n1', ['n2'])
+    await cluster.world.runUntil(() => cluster.fatal.has('n1'), 2_000)
+    expect(cluster.fatal.get('n1')).toMatchObject({ reason: 'refused', message: expect.stringContaining('n2:50051') })
+  }
+})
+
+test('a node founded alone serves again where the only peer named is itself', async () => {
+  const cluster = await foundedAlone('lone by name')
+  await cluster.startNode('n1', ['n1'])
+  await cluster.allReady()
+  expect(await cluster.settle(cluster.get('n1', 'a'))).toBe('1')
+})
+
+test('a node founded alone that waits for its peers can be stopped', async () => {
+  const cluster = await foundedAlone('lone and stopped')
+  const node = await cluster.startNode('n1', ['n2'])
+  const ready = node.ready().catch((error: unknown) => error)
+  await cluster.settle(node.stop(1_000))
+  expect(await ready).toMatchObject({ code: 'closed' })
+  expect(cluster.fatal.size).toBe(0)
+})
