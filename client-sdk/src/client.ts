@@ -26,6 +26,8 @@ import type {
   PutResult,
   PutResultWithPrevious,
   ReadOptions,
+  RepairOptions,
+  RepairProgress,
   ScanEntry,
   ScanOptions,
   SnapshotTaken,
@@ -114,6 +116,10 @@ export class KvClient implements KvOperations, AsyncDisposable {
 
   async snapshot(endpoint?: string, options: CallOptions = {}): Promise<SnapshotTaken> {
     return await this.cluster.snapshot(endpoint, options)
+  }
+
+  repair(endpoint?: string, options: RepairOptions = {}): AsyncIterable<RepairProgress> {
+    return { [Symbol.asyncIterator]: () => this.cluster.repair(endpoint, options) }
   }
 
   async topology(options: CallOptions = {}): Promise<ClusterTopology> {

@@ -58,6 +58,80 @@ test('a snapshot ends with its time, its signal, or a bad endpoint', async () =>
   expect(await rejection(client.snapshot('nowhere'))).toMatchObject({ code: 'invalid-argument', field: 'endpoint' })
 })
 
+async function allOf<T>(steps: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const step of steps) all.push(step)
+  return all
+}
+
+test('a repair is begun once at the node that was named, and followed to its end', async () => {
+  const [first, second] = cluster.nodes
+  const steps = await allOf(client.repair(second!.address, { slot: 5, node: 'node-1' }))
+  expect(second!.repairs).toEqual([
+    { repairId: 0n, slot: 5, node: 'node-1' },
+    { repairId: 77n, slot: undefined, node: '' },
+    { repairId: 77n, slot: undefined, node: '' },
+  ])
+  expect(first!.repairs).toEqual([])
+  expect(steps.map(({ done, membersDone }) => [done, membersDone])).toEqual([
+    [false, 1],
+    [false, 1],
+    [true, 2],
+  ])
+  expect(steps[2]).toEqual({
+    ...{ nodeId: 'node-2', done: true, members: 2, membersDone: 2, bytes: 6 },
+    ...{ slotsDiffering: 1, slotsRepaired: 2, slotsSkipped: 3, recordsPulled: 4, recordsPushed: 5 },
+    obstacles: [{ nodeId: 'node-9', reason: 'on purpose' }],
+  })
+})
+
+test('a repair is followed through faults that pass, and not begun twice', async () => {
+  const [node] = cluster.nodes
+  const steps: boolean[] = []
+  for await (const { done } of client.repair(node!.address)) {
+    steps.push(done)
+    if (steps.length === 1) {
+      const passing = { code: status.UNAVAILABLE, details: 'on purpose' }
+      node!.repairFaults.push(passing, passing)
+    }
+  }
+  expect(steps).toEqual([false, false, true])
+  expect(node!.repairs.filter(({ repairId }) => repairId === 0n)).toHaveLength(1)
+})
+
+test('a repair fails with what does not pass, its time, its signal, or bad arguments', async () => {
+  const [node] = cluster.nodes
+  const { address } = node!
+  node!.repairFaults.push({ code: status.RESOURCE_EXHAUSTED, details: 'too many wait' })
+  expect((await rejection(allOf(client.repair(address)))).code).toBe('overloaded')
+  const forgotten = async (): Promise<void> => {
+    for await (const _ of client.repair(address)) {
+      node!.repairFaults.push({ code: status.INVALID_ARGUMENT, details: 'repair_id: forgotten' })
+    }
+  }
+  expect((await rejection(forgotten())).code).toBe('invalid-argument')
+  const signal = AbortSignal.timeout(limits.repairPollMs / 2)
+  expect((await rejection(allOf(client.repair(address, { signal })))).code).toBe('cancelled')
+  node!.hung = true
+  expect((await rejection(allOf(client.repair(address, { timeoutMs: 50 })))).code).toBe('timeout')
+  const wrong = [
+    [{ slot: -1 }, 'slot'],
+    [{ slot: 1.5 }, 'slot'],
+    [{ node: '' }, 'node'],
+  ] as const
+  for (const [options, field] of wrong) {
+    expect(await rejection(allOf(client.repair(address, options)))).toMatchObject({ code: 'invalid-argument', field })
+  }
+})
+
+test('how a node compares with the others is in its status', async () => {
+  expect((await client.status()).convergence).toEqual({
+    peers: [{ nodeId: 'node-9', comparedMsAgo: 8, differingSlots: 2, obstacle: 'on purpose' }],
+    recordsPulled: 3,
+    recordsPushed: 4,
+  })
+})
+
 test('a connection is kept while a call on it runs, however long nothing else uses it', async () => {
   await client.close()
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })

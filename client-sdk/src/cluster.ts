@@ -1,14 +1,24 @@
-import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
+import { ClusterService, type RepairRequest, type RepairResponse } from '@quorumkv/proto/kv/v1/cluster'
 import { keyBytes } from './codec.js'
 import type { Dispatcher } from './dispatcher.js'
 import { checkEndpoint } from './endpoints.js'
-import { asKvError, KvError } from './errors.js'
+import { asKvError, invalidArgument, KvError } from './errors.js'
 import { limits } from './limits.js'
+import { checkWhole } from './options.js'
 import { callTimeoutMs } from './requests.js'
 import { backoffMs } from './retry.js'
 import type { Session } from './session.js'
-import { hashOf, snapshotOf, statusOf, type TopologyView } from './topology.js'
-import type { CallOptions, ClusterStatus, Key, MemberStatus, Partition, SnapshotTaken } from './types.js'
+import { hashOf, repairOf, snapshotOf, statusOf, type TopologyView } from './topology.js'
+import type {
+  CallOptions,
+  ClusterStatus,
+  Key,
+  MemberStatus,
+  Partition,
+  RepairOptions,
+  RepairProgress,
+  SnapshotTaken,
+} from './types.js'
 
 /** The calls that look at the cluster and not at keys. */
 export class ClusterCalls {
@@ -53,14 +63,23 @@ export class ClusterCalls {
 
   async snapshot(endpoint: string | undefined, options: CallOptions): Promise<SnapshotTaken> {
     const endAt = this.endOf(options)
-    const { nodes } = this.dispatcher
-    const session =
-      endpoint === undefined
-        ? await this.anySession(endAt, options)
-        : nodes.session(nodes.reachedAt(checkEndpoint(endpoint, 'endpoint')))
+    const session = await this.sessionFor(endpoint, endAt, options)
     const answer = session.unary(ClusterService.snapshot, {}, endAt)
     const late = (): KvError => timeoutError(`${session.address}: did not take a snapshot`, undefined)
     return snapshotOf(await this.within(answer, endAt, options, late))
+  }
+
+  async *repair(endpoint: string | undefined, options: RepairOptions): AsyncGenerator<RepairProgress, void, void> {
+    const endAt = this.endOf(options)
+    const request = repairRequest(options)
+    const { address } = await this.sessionFor(endpoint, endAt, options)
+    let response = await this.repairAt(address, request, endAt, options)
+    yield repairOf(response)
+    while (!response.done) {
+      await this.dispatcher.lifetime.pause(limits.repairPollMs, options.signal)
+      response = await this.repairProgress(address, response.repairId, options)
+      yield repairOf(response)
+    }
   }
 
   async topology(options: CallOptions): Promise<TopologyView> {
@@ -139,6 +158,40 @@ export class ClusterCalls {
     return statusOf(await this.within(answer, endAt, options, late))
   }
 
+  private repairAt(
+    address: string,
+    request: RepairRequest,
+    endAt: number,
+    options: CallOptions,
+  ): Promise<RepairResponse> {
+    const answer = this.dispatcher.nodes.session(address).unary(ClusterService.repair, request, endAt)
+    const late = (): KvError => timeoutError(`${address}: did not tell of its repair`, undefined)
+    return this.within(answer, endAt, options, late)
+  }
+
+  /** Asks until there is an answer: a connection that breaks does not end a repair. */
+  private async repairProgress(address: string, repairId: bigint, options: CallOptions): Promise<RepairResponse> {
+    const endAt = this.endOf(options)
+    for (let failures = 0; ; failures++) {
+      try {
+        return await this.repairAt(address, { repairId, node: '' }, endAt, options)
+      } catch (error) {
+        const failure = asKvError(error)
+        const remainingMs = endAt - performance.now()
+        if (!failure.retryable || remainingMs < 1) throw failure
+        const pauseMs = limits.retryMsMin + backoffMs(failures, limits.retryMsMin, limits.retryMsMax)
+        await this.dispatcher.lifetime.pause(Math.min(remainingMs, pauseMs), options.signal)
+      }
+    }
+  }
+
+  /** The one that is named, or any that can be reached. */
+  private async sessionFor(endpoint: string | undefined, endAt: number, options: CallOptions): Promise<Session> {
+    const { nodes } = this.dispatcher
+    if (endpoint === undefined) return await this.anySession(endAt, options)
+    return nodes.session(nodes.reachedAt(checkEndpoint(endpoint, 'endpoint')))
+  }
+
   /** The first node, of those worth asking, that takes a connection. */
   private async anySession(endAt: number, options: CallOptions): Promise<Session> {
     const { nodes, lifetime } = this.dispatcher
@@ -159,6 +212,14 @@ export class ClusterCalls {
   private within<T>(answer: Promise<T>, endAt: number, options: CallOptions, late: () => KvError): Promise<T> {
     return this.dispatcher.lifetime.within(answer, endAt - performance.now(), options.signal, late)
   }
+}
+
+function repairRequest({ slot, node }: RepairOptions): RepairRequest {
+  if (node !== undefined && (typeof node !== 'string' || node === '')) {
+    throw invalidArgument('node', 'must be the id of a member')
+  }
+  const checked = slot === undefined ? undefined : checkWhole(slot, 'slot', 0, limits.slotsMax - 1)
+  return { repairId: 0n, slot: checked, node: node ?? '' }
 }
 
 function timeoutError(what: string, cause: KvError | undefined): KvError {

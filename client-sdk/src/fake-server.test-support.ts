@@ -6,6 +6,8 @@ import {
   Liveness,
   type Member,
   MemberState,
+  type RepairRequest,
+  type RepairResponse,
   type SnapshotResponse,
   type StatusResponse,
   type TopologyResponse,
@@ -128,6 +130,9 @@ export class FakeNode {
   snapshotCalls = 0
   /** What asking for a snapshot runs into. */
   snapshotFault: { code: number; details: string } | undefined = undefined
+  readonly repairs: RepairRequest[] = []
+  /** What being asked about a repair runs into, first one first. */
+  readonly repairFaults: { code: number; details: string }[] = []
   /** Answers nothing any more, like a process that was stopped. */
   hung = false
   /** Decides about an operation before it is carried out. */
@@ -199,8 +204,24 @@ export class FakeNode {
     return { nodeId: `node-${this.number}`, sequence: 7n, records: 3n, bytes: 4096n, durationMs: 12n }
   }
 
+  /** Done when it is asked about for the second time. */
+  private repair(request: RepairRequest): RepairResponse {
+    this.repairs.push(request)
+    const done = this.repairs.filter(({ repairId }) => repairId > 0n).length > 1
+    return {
+      ...{ nodeId: `node-${this.number}`, repairId: 77n, done, members: 2, membersDone: done ? 2 : 1, bytes: 6n },
+      ...{ slotsDiffering: 1n, slotsRepaired: 2n, slotsSkipped: 3n, recordsPulled: 4n, recordsPushed: 5n },
+      obstacles: [{ nodeId: 'node-9', reason: 'on purpose' }],
+    }
+  }
+
   private clusterCalls(): ClusterServer {
     return {
+      repair: (call, callback) => {
+        const fault = this.repairFaults.shift()
+        if (fault !== undefined) callback(fault)
+        else if (!this.hung) callback(null, this.repair(call.request))
+      },
       status: (_call, callback) => {
         this.statusCalls++
         if (!this.hung) callback(null, this.status())
@@ -368,6 +389,11 @@ export class FakeNode {
         refillObstacle: '',
       },
       hlc: this.cluster.hlc,
+      convergence: {
+        peers: [{ nodeId: 'node-9', comparedMsAgo: 8n, differingSlots: 2, obstacle: 'on purpose' }],
+        recordsPulled: 3n,
+        recordsPushed: 4n,
+      },
       forming: false,
     }
   }

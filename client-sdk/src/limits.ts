@@ -56,6 +56,9 @@ export const limits = {
   /** One page may take a third of its time, and at least this, before another node is asked. */
   scanAttemptMsMin: 1000,
 
+  /** How often a node is asked how far it has come with a repair. */
+  repairPollMs: 250,
+
   /** One attempt to fetch the topology from one node, and all attempts of one round. */
   topologyAttemptMs: 1000,
   topologyRoundMs: 5000,

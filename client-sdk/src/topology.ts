@@ -1,8 +1,10 @@
 import { murmur3_32 } from '@quorumkv/internal/hash'
 import {
+  type RepairResponse,
   type SnapshotResponse,
   type StatusResponse,
   type TopologyResponse,
+  type ConvergenceStatus as WireConvergence,
   Liveness as WireLiveness,
   type Member as WireMember,
   MemberState as WireMemberState,
@@ -14,9 +16,11 @@ import { limits } from './limits.js'
 import type {
   ClusterStatus,
   ClusterTopology,
+  ConvergenceStatus,
   Liveness,
   Member,
   MemberState,
+  RepairProgress,
   ReplicationSettings,
   SnapshotTaken,
 } from './types.js'
@@ -106,6 +110,7 @@ export function statusOf(response: StatusResponse): ClusterStatus {
       lostSlots: storage?.lostSlots ?? 0,
       refillObstacle: storage?.refillObstacle ?? '',
     },
+    convergence: convergenceOf(response.convergence),
     forming: response.forming,
   }
 }
@@ -117,6 +122,35 @@ export function snapshotOf(response: SnapshotResponse): SnapshotTaken {
     records: Number(response.records),
     bytes: Number(response.bytes),
     durationMs: Number(response.durationMs),
+  }
+}
+
+export function repairOf(response: RepairResponse): RepairProgress {
+  return {
+    nodeId: response.nodeId,
+    done: response.done,
+    members: response.members,
+    membersDone: response.membersDone,
+    slotsDiffering: Number(response.slotsDiffering),
+    slotsRepaired: Number(response.slotsRepaired),
+    slotsSkipped: Number(response.slotsSkipped),
+    recordsPulled: Number(response.recordsPulled),
+    recordsPushed: Number(response.recordsPushed),
+    bytes: Number(response.bytes),
+    obstacles: response.obstacles.map(({ nodeId, reason }) => ({ nodeId, reason })),
+  }
+}
+
+function convergenceOf(convergence: WireConvergence | undefined): ConvergenceStatus {
+  return {
+    peers: (convergence?.peers ?? []).map(({ nodeId, comparedMsAgo, differingSlots, obstacle }) => ({
+      nodeId,
+      comparedMsAgo: comparedMsAgo === undefined ? undefined : Number(comparedMsAgo),
+      differingSlots,
+      obstacle,
+    })),
+    recordsPulled: Number(convergence?.recordsPulled ?? 0n),
+    recordsPushed: Number(convergence?.recordsPushed ?? 0n),
   }
 }
 

@@ -159,6 +159,24 @@ export interface StorageStatus {
   readonly refillObstacle: string
 }
 
+/** How the answering node's copy compares with those of the other members. */
+export interface ConvergenceStatus {
+  readonly peers: readonly PeerConvergence[]
+  /** Records that the node has fetched and sent since it started, because they were missing or older here or there. */
+  readonly recordsPulled: number
+  readonly recordsPushed: number
+}
+
+export interface PeerConvergence {
+  readonly nodeId: string
+  /** How long ago a comparison with it last got to its end; undefined: none has since the answering node started. */
+  readonly comparedMsAgo: number | undefined
+  /** Slots that were found to differ and have not been made equal. */
+  readonly differingSlots: number
+  /** Why the last comparison did not get to its end; empty: it did. */
+  readonly obstacle: string
+}
+
 /** The cluster in the eyes of one node. */
 export interface ClusterStatus {
   /** Who answered. */
@@ -170,6 +188,8 @@ export interface ClusterStatus {
   readonly serverVersion: string
   readonly uptimeMs: number
   readonly storage: StorageStatus
+  /** Without peers while the node is forming. */
+  readonly convergence: ConvergenceStatus
   /** The node waits for the nodes named to it, to found a cluster with them. */
   readonly forming: boolean
 }
@@ -191,6 +211,36 @@ export interface SnapshotTaken {
   readonly bytes: number
   /** How long the node took, in milliseconds; 0 where nothing had changed since its newest snapshot. */
   readonly durationMs: number
+}
+
+/** What a repair is to make equal; what is left out is all of it. */
+export interface RepairOptions extends CallOptions {
+  /** One slot, which the node must own. */
+  readonly slot?: number | undefined
+  /** Only with the member of this id. */
+  readonly node?: string | undefined
+}
+
+/** How far a repair has come: one node's comparison of its copy with those of other members. */
+export interface RepairProgress {
+  /** Who compares. */
+  readonly nodeId: string
+  readonly done: boolean
+  /** Members to be compared with, and those with which that is over, whether it got to its end or not. */
+  readonly members: number
+  readonly membersDone: number
+  /** Slots that differed from those of some member, counted once for each, and those of them that have been made equal. */
+  readonly slotsDiffering: number
+  readonly slotsRepaired: number
+  /** Slots that are lost on one side: they are refilled, and not compared. */
+  readonly slotsSkipped: number
+  /** Records that the node fetched and sent because they were missing or older here or there. */
+  readonly recordsPulled: number
+  readonly recordsPushed: number
+  /** Of these records. */
+  readonly bytes: number
+  /** Members with which it did not get to its end, and why. */
+  readonly obstacles: readonly { readonly nodeId: string; readonly reason: string }[]
 }
 
 /** Who belongs to the cluster and who owns which slot. */
@@ -319,6 +369,13 @@ export interface KvOperations {
    * where the node's disk has no room for it.
    */
   snapshot(endpoint?: string, options?: CallOptions): Promise<SnapshotTaken>
+  /**
+   * Lets one node compare its copy with those of the other members, and make them equal: the one at `endpoint` (a
+   * member's address will do), or any that answers. Nodes do so every few seconds in any case; this begins at once, and
+   * tells how far it has come until it is done. `timeoutMs` is for each answer and not for the whole. The node goes on
+   * when nobody listens any more. Fails with `invalid-argument` where the node does not own the slot.
+   */
+  repair(endpoint?: string, options?: RepairOptions): AsyncIterable<RepairProgress>
   /** The present topology, asked for anew. */
   topology(options?: CallOptions): Promise<ClusterTopology>
   /** Where a key lives, by the present topology. */

@@ -79,7 +79,7 @@ export interface Repairs {
    * `overloaded`.
    */
   repair(request: RepairRequest): RepairProgress
-  /** How far one has come. Throws KvError `unavailable` where nothing is known of it. */
+  /** How far one has come. Throws KvError `invalid-argument` where nothing is known of it. */
   repairProgress(id: number): RepairProgress
 }
 

@@ -23,8 +23,8 @@ export interface AntiEntropyOptions {
 /** How this node stands to one other member. */
 export interface PeerConvergence {
   readonly node: NodeId
-  /** When the last comparison that got to its end was over, by this node's wall clock; 0: none since the start. */
-  readonly comparedAtMs: number
+  /** How long ago the last comparison that got to its end was over; undefined: none was since the start. */
+  readonly comparedMsAgo: number | undefined
   /** Slots that the last comparison found to differ and has not made equal. */
   readonly differingSlots: number
   /** Why the last comparison did not get to its end; empty: it did. */
@@ -42,7 +42,8 @@ interface PeerState {
   /** When to compare next, in monotonic milliseconds. */
   dueMs: number
   backoffMs: number
-  comparedAtMs: number
+  /** Monotonic; undefined: never. */
+  comparedMs: number | undefined
   differing: number
   obstacle: string
 }
@@ -70,13 +71,15 @@ export class AntiEntropy {
   #running: { readonly node: NodeId; readonly tally: ExchangeTally } | undefined
   /** In the order in which they were asked for; of those at the front that are over, only so many are remembered. */
   readonly #repairs: Repair[] = []
-  #repairsAsked = 0
+  /** The id of the last one. Ids begin at the wall clock, so that those of an earlier life name nothing in this one. */
+  #lastRepairId: number
 
   constructor(options: AntiEntropyOptions) {
     this.#options = options
     this.#pauses = new Pauses(options.clock)
     this.#idle = new Pauses(options.clock)
     this.#rate = new ByteRate(options.clock, this.#pauses, limits.antiEntropyBytesPerSecond)
+    this.#lastRepairId = options.clock.wallMs()
   }
 
   /** Works until stopped. Throws only bugs: a disk that fails ends the process by way of the store. */
@@ -119,11 +122,13 @@ export class AntiEntropy {
   status(): ConvergenceStatus {
     const sum = { ...this.#total }
     if (this.#running !== undefined) addTally(sum, this.#running.tally)
-    const peers = [...this.#peers].map(([node, { comparedAtMs, differing, obstacle }]) => {
+    const nowMs = this.#options.clock.monotonicMs()
+    const peers = [...this.#peers].map(([node, { comparedMs, differing, obstacle }]) => {
       const tally = this.#running?.node === node ? this.#running.tally : undefined
       // What the running one has found so far says more than what the last one has left, once it has found something.
       const differingSlots = tally === undefined || tally.differing === 0 ? differing : tally.differing - tally.repaired
-      return { node, comparedAtMs, differingSlots, obstacle }
+      const comparedMsAgo = comparedMs === undefined ? undefined : nowMs - comparedMs
+      return { node, comparedMsAgo, differingSlots, obstacle }
     })
     return { peers, recordsPulled: sum.pulled, recordsPushed: sum.pushed }
   }
@@ -149,7 +154,7 @@ export class AntiEntropy {
     if (this.#repairs.filter(({ done }) => !done).length >= limits.repairsMax) {
       throw new KvError('overloaded', `${limits.repairsMax} repairs wait already`)
     }
-    const repair = new Repair(++this.#repairsAsked, slot, others)
+    const repair = new Repair(++this.#lastRepairId, slot, others)
     if (this.#idle.stopped) repair.giveUp('this node stops')
     this.#repairs.push(repair)
     if (this.#repairs.length > limits.repairsKeptMax) this.#repairs.shift()
@@ -157,16 +162,11 @@ export class AntiEntropy {
     return repair.progress()
   }
 
-  /** How far a repair has come. Throws KvError `unavailable` where nothing is known of it. */
+  /** How far a repair has come. Throws KvError `invalid-argument` where nothing is known of it. */
   repairProgress(id: number): RepairProgress {
     const repair = this.#repairs.find((one) => one.id === id)
-    if (repair === undefined) {
-      throw new KvError(
-        'unavailable',
-        `nothing is known of repair ${id}: this node has started since, or has forgotten`,
-      )
-    }
-    return repair.progress()
+    if (repair !== undefined) return repair.progress()
+    throw invalidArgument('repair_id', `must be of a repair that this node remembers since its start, got ${id}`)
   }
 
   /** The member that has been due the longest, or how long until one is. */
@@ -191,7 +191,7 @@ export class AntiEntropy {
   #stateOf(id: NodeId): PeerState {
     let state = this.#peers.get(id)
     if (state === undefined) {
-      state = { dueMs: 0, backoffMs: limits.antiEntropyBackoffMsMin, comparedAtMs: 0, differing: 0, obstacle: '' }
+      state = { dueMs: 0, backoffMs: limits.antiEntropyBackoffMsMin, comparedMs: undefined, differing: 0, obstacle: '' }
       this.#peers.set(id, state)
     }
     return state
@@ -229,6 +229,6 @@ export class AntiEntropy {
       : limits.antiEntropyBackoffMsMin
     state.differing = differing - repaired
     state.obstacle = obstacle
-    if (!failed) state.comparedAtMs = clock.wallMs()
+    if (!failed) state.comparedMs = clock.monotonicMs()
   }
 }

@@ -1,11 +1,14 @@
 import { type ServiceError, status } from '@grpc/grpc-js'
-import type { Slot } from '@quorumkv/internal/base'
+import { invalidArgument, type NodeId, type Slot } from '@quorumkv/internal/base'
+import type { RepairProgress, RepairRequest } from '@quorumkv/internal/replication'
 import { slotCount, slotTable } from '@quorumkv/internal/slots'
 import {
   Liveness,
+  type RepairResponse,
   type SnapshotResponse,
   type StatusResponse,
   type TopologyResponse,
+  type RepairRequest as WireRepairRequest,
 } from '@quorumkv/proto/kv/v1/cluster'
 import { describe, expect, it, vi } from 'vitest'
 import { FakeNode, fakeTopology } from './fake-node.test-support.js'
@@ -15,6 +18,9 @@ const getStatus = ({ cluster }: TestServices): Promise<StatusResponse> => reply(
 const getTopology = ({ cluster }: TestServices): Promise<TopologyResponse> =>
   reply((done) => cluster.topology({}, done))
 const snapshot = ({ cluster }: TestServices): Promise<SnapshotResponse> => reply((done) => cluster.snapshot({}, done))
+
+const repair = ({ cluster }: TestServices, request: Partial<WireRepairRequest>): Promise<RepairResponse> =>
+  reply((done) => cluster.repair({ repairId: 0n, node: '', ...request }, done))
 
 describe('cluster service', () => {
   it('a node that still forms says so, and has no topology to give', async () => {
@@ -80,6 +86,76 @@ describe('cluster service', () => {
     const error = await snapshot(services).catch((reason: ServiceError) => reason)
     expect(error).toMatchObject({ code: status.FAILED_PRECONDITION, details: 'no room for a snapshot' })
     expect(services.bugs).toEqual([])
+  })
+
+  it('how the node compares with the others is in its status', async () => {
+    const node = new FakeNode()
+    const peer = { node: 'n2' as NodeId, comparedMsAgo: 1_500.7, differingSlots: 3, obstacle: 'n2 does not answer' }
+    node.convergence = {
+      peers: [peer, { ...peer, node: 'n3' as NodeId, comparedMsAgo: undefined }],
+      recordsPulled: 4,
+      recordsPushed: 5,
+    }
+    await using services = await startServices(node)
+    const { convergence } = await getStatus(services)
+    expect(convergence).toEqual({
+      peers: [
+        { nodeId: 'n2', comparedMsAgo: 1500n, differingSlots: 3, obstacle: 'n2 does not answer' },
+        { nodeId: 'n3', comparedMsAgo: undefined, differingSlots: 3, obstacle: 'n2 does not answer' },
+      ],
+      recordsPulled: 4n,
+      recordsPushed: 5n,
+    })
+  })
+
+  it('a repair is begun once, and told about as often as somebody asks', async () => {
+    const node = new FakeNode()
+    const begun: RepairRequest[] = []
+    const progress = (id: number, done: boolean): RepairProgress => ({
+      ...{
+        id,
+        done,
+        members: 2,
+        membersDone: 1,
+        differing: 9,
+        repaired: 8,
+        skipped: 7,
+        pulled: 6,
+        pushed: 5,
+        bytes: 4,
+      },
+      obstacles: [{ node: 'n2' as NodeId, reason: 'it cannot be reached' }],
+    })
+    node.repairs = {
+      repair: (request) => progress(41 + begun.push(request), false),
+      repairProgress: (id) => {
+        if (id === 42) return progress(id, true)
+        throw invalidArgument('repair_id', 'nobody knows it')
+      },
+    }
+    await using services = await startServices(node)
+    const first = await repair(services, { slot: 0, node: 'n2' })
+    expect(first).toEqual({
+      ...{ nodeId: 'fake', repairId: 42n, done: false, members: 2, membersDone: 1 },
+      ...{ slotsDiffering: 9n, slotsRepaired: 8n, slotsSkipped: 7n, recordsPulled: 6n, recordsPushed: 5n, bytes: 4n },
+      obstacles: [{ nodeId: 'n2', reason: 'it cannot be reached' }],
+    })
+    expect(await repair(services, { repairId: 42n })).toEqual({ ...first, done: true })
+    await repair(services, {})
+    expect(begun).toEqual([
+      { slot: 0, node: 'n2' },
+      { slot: undefined, node: undefined },
+    ])
+    for (const [request, field] of [
+      [{ slot: slotCount }, 'slot'],
+      [{ repairId: 7n }, 'repair_id'],
+    ] as const) {
+      const error = await repair(services, request).catch((reason: ServiceError) => reason)
+      expect(error).toMatchObject({ code: status.INVALID_ARGUMENT, details: expect.stringContaining(field) })
+    }
+    node.repairs = undefined
+    const error = await repair(services, {}).catch((reason: ServiceError) => reason)
+    expect(error).toMatchObject({ code: status.UNAVAILABLE })
   })
 
   it('the table of owners is that of the topology, also after a change', async () => {

@@ -15,6 +15,7 @@ import {
   type TopologyResponse,
 } from '@quorumkv/proto/kv/v1/cluster'
 import { packageVersion } from './package-version.js'
+import { answerRepair, toConvergence } from './repair-call.js'
 import type { ServiceContext } from './service-context.js'
 import { answerUnary } from './unary.js'
 
@@ -47,7 +48,7 @@ function toStorage(store: StoreStatistics, refillObstacle: string): StorageStatu
 }
 
 function toStatusResponse(node: Node): StatusResponse {
-  const { id, clusterId, phase, topology, store, refillObstacle, uptimeMs } = node.status()
+  const { id, clusterId, phase, topology, store, refillObstacle, convergence, uptimeMs } = node.status()
   return {
     nodeId: id,
     clusterId: clusterId ?? '',
@@ -59,6 +60,7 @@ function toStatusResponse(node: Node): StatusResponse {
     storage: store === undefined ? undefined : toStorage(store, refillObstacle),
     hlc: hlcToBigint(node.clockReading()),
     forming: phase === 'forming',
+    convergence: convergence === undefined ? undefined : toConvergence(convergence),
   }
 }
 
@@ -117,5 +119,7 @@ export function clusterService(context: ServiceContext): ClusterServer {
       answerUnary(call, callback, context, 'read', async (_request, { node }) => toTopologyResponse(node)),
     snapshot: (call, callback) =>
       answerUnary(call, callback, context, 'read', (_request, { node }) => toSnapshotResponse(node, context.clock)),
+    repair: (call, callback) =>
+      answerUnary(call, callback, context, 'read', async (request, { node }) => answerRepair(request, node)),
   }
 }

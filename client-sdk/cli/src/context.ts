@@ -16,6 +16,7 @@ export interface Client
     | 'topology'
     | 'partition'
     | 'snapshot'
+    | 'repair'
     | 'close'
   > {
   stats(): Pick<ClientStats, 'epoch'>

@@ -5,6 +5,7 @@ import type {
   ClusterStatus,
   ClusterTopology,
   Consistency,
+  ConvergenceStatus,
   DeleteResult,
   Entry,
   Key,
@@ -14,6 +15,8 @@ import type {
   Partition,
   PutOptions,
   PutResult,
+  RepairOptions,
+  RepairProgress,
   ScanEntry,
   ScanOptions,
   SnapshotTaken,
@@ -90,12 +93,17 @@ export class FakeClient implements Client {
   readonly puts: PutCall[] = []
   readonly scans: ScanOptions[] = []
   readonly snapshots: (readonly [endpoint: string | undefined, timeoutMs: number | undefined])[] = []
+  readonly repairs: (readonly [endpoint: string | undefined, slot: number | undefined])[] = []
   readonly consistencies: (Consistency | undefined)[] = []
   readonly timing: FakeTiming
   /** What the next puts of a key run into, first one first; 'applied' in front means that the value is stored all the same. */
   readonly faults = new Map<string, KvError[]>()
   /** What every call runs into. */
   fault: KvError | undefined
+  /** What every member's repair comes to. */
+  repaired: Partial<RepairProgress> = {}
+  /** What every member says of its convergence. */
+  convergence: ConvergenceStatus = { peers: [], recordsPulled: 0, recordsPushed: 0 }
   /** What every member says of its lost slots. */
   loss = { lostSlots: 0, refillObstacle: '' }
   members: Member[] = [1, 2, 3].map((number) => ({
@@ -224,6 +232,19 @@ export class FakeClient implements Client {
     return { nodeId: member.id, sequence: 7, records: 1234, bytes: 4096, durationMs: 12 }
   }
 
+  async *repair(endpoint?: string, options: RepairOptions = {}): AsyncGenerator<RepairProgress> {
+    this.repairs.push([endpoint, options.slot])
+    const member = this.members.find(({ address }) => address === endpoint) ?? this.members[0]!
+    if (member.liveness === 'down') throw new KvError('unavailable', `${member.address} does not answer`)
+    const begun: RepairProgress = {
+      ...{ nodeId: member.id, done: false, members: 2, membersDone: 0, obstacles: [], bytes: 0 },
+      ...{ slotsDiffering: 0, slotsRepaired: 0, slotsSkipped: 0, recordsPulled: 0, recordsPushed: 0 },
+    }
+    yield begun
+    await this.timing.sleep(1_500, new AbortController().signal)
+    yield { ...begun, done: true, membersDone: 2, ...this.repaired }
+  }
+
   async topology(): Promise<ClusterTopology> {
     if (this.fault !== undefined) throw this.fault
     const { members } = this
@@ -277,6 +298,7 @@ export class FakeClient implements Client {
         readOnly: false,
         ...this.loss,
       },
+      convergence: this.convergence,
       forming: false,
     }
   }

@@ -37,6 +37,8 @@ describe('the command line', () => {
     [['get', 'a\ufffd'], /is not UTF-8/],
     [['completion', 'tcsh'], /name bash, zsh or fish/],
     [['snapshot', '--all', '--node', 'n'], /cannot be used with/],
+    [['repair', '--slot', '1', '--node', 'n'], /cannot be used with/],
+    [['repair', '--slot', '-1'], /--slot must be a whole number/],
     [['import', 'f', '--in-flight', '99999999'], /--in-flight must be/],
   ])('%j is refused with status 2, and nothing is sent', async (args, message) => {
     const client = new FakeClient()
@@ -92,7 +94,9 @@ describe('the command line', () => {
     expect(status).toBe(0)
     expect(out).toContain('Exit status')
     expect((await kv(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/)
-    const commands = 'get put delete mget scan import export status ring partition snapshot completion'.split(' ')
+    const commands = 'get put delete mget scan import export status ring partition snapshot repair completion'.split(
+      ' ',
+    )
     for (const command of commands) {
       const help = await kv([command, '--help'])
       expect(help.status).toBe(0)
@@ -324,6 +328,59 @@ describe('snapshot', () => {
   })
 })
 
+describe('repair', () => {
+  const found = { slotsDiffering: 3, slotsRepaired: 3, recordsPulled: 1200, recordsPushed: 1, bytes: 4096 }
+
+  it('asks all members, each at its own address, and tells what each found', async () => {
+    const client = new FakeClient()
+    client.members = client.members.map((member) => ({ ...member, liveness: 'alive' }))
+    client.repaired = { ...found, slotsSkipped: 1 }
+    const { status, out } = await kv(['repair'], client)
+    expect(status).toBe(0)
+    expect(client.repairs).toEqual(client.members.map(({ address }) => [address, undefined]))
+    expect(out.split('\n')[1]).toMatch(
+      /^node-2: compared with 2 of 2 members in [\d.]+ s; 3 of 3 slots that differed made equal; 1,200 records fetched, 1 sent \(4\.0 KiB\); 1 slot left to the refill$/,
+    )
+    client.repaired = {}
+    expect((await kv(['repair'], client)).out).toContain('s; nothing differed\n')
+  })
+
+  it('asks one member, or the owners of one slot', async () => {
+    const client = new FakeClient()
+    client.repaired = found
+    const one = await kv(['repair', '--node', 'node-2', '--json'], client)
+    expect(JSON.parse(one.out)).toMatchObject({ nodeId: 'node-2', done: true, ...found, durationMs: 1500 })
+    expect(client.repairs.splice(0)).toEqual([['127.0.0.1:50052', undefined]])
+    await kv(['repair', '--slot', '15'], client)
+    expect(client.repairs.splice(0).map(([, slot]) => slot)).toEqual([15, 15, 15])
+    for (const [option, value, message] of [
+      ['--node', 'node-9', 'one of node-1, node-2, node-3'],
+      ['--slot', '16', 'from 0 to 15'],
+    ] as const) {
+      expect(await kv(['repair', option, value], client)).toMatchObject({
+        status: 2,
+        err: expect.stringContaining(message),
+      })
+    }
+    expect(client.repairs).toEqual([])
+  })
+
+  it('fails where a member does not answer, or could not be compared with, and names it', async () => {
+    const client = new FakeClient()
+    const silent = await kv(['repair'], client)
+    expect(silent.status).toBe(1)
+    expect(silent.err).toContain('node-3: 127.0.0.1:50053 does not answer\n')
+    expect(silent.err).toContain('1 of 3 members could not be compared')
+    client.repaired = { obstacles: [{ nodeId: 'node-3', reason: 'it cannot be reached' }] }
+    const partly = await kv(['repair', '--node', 'node-1'], client)
+    expect(partly).toMatchObject({ status: 1, out: expect.stringContaining('compared with 1 of 2 members') })
+    expect(partly.err).toContain('node-1: not compared with node-3: it cannot be reached\n')
+    // Behind one address another member answers than the topology says.
+    client.members[1] = { ...client.members[1]!, address: '127.0.0.1:50051' }
+    expect((await kv(['repair', '--node', 'node-2'], client)).err).toContain('is node node-1 from here')
+  })
+})
+
 describe('status, ring and partition', () => {
   it('status --json is one object with the fixed names', async () => {
     const { status, out } = await kv(['--json', 'status'])
@@ -339,7 +396,7 @@ describe('status, ring and partition', () => {
 
   it('status shows a row for each member, and says what is wrong with one', async () => {
     const { out } = await kv(['status'])
-    expect(out).toMatch(/node-1 +1 +127\.0\.0\.1:50051 +alive +serving +0 +117\.7 MiB +0\.1\.0 +1d 2h/)
+    expect(out).toMatch(/node-1 +1 +127\.0\.0\.1:50051 +alive +serving +0 +117\.7 MiB +- +0 +0\.1\.0 +1d 2h/)
     expect(out).toContain('2 of 3 members alive')
     expect(out).toContain('node-3 did not answer')
     expect(out).not.toContain('lost')
@@ -355,6 +412,24 @@ describe('status, ring and partition', () => {
     client.loss.refillObstacle = 'slot 3: node-2 has lost it too'
     expect((await kv(['status'], client)).out).toContain('does not answer for them: slot 3: node-2 has lost it too')
     expect(JSON.parse((await kv(['--json', 'status'], client)).out).members[0]).toMatchObject(client.loss)
+  })
+
+  it('status says when the copies were last compared, and where they differ', async () => {
+    const client = new FakeClient()
+    const peer = { nodeId: 'node-2', comparedMsAgo: 1_500, differingSlots: 0, obstacle: '' }
+    client.convergence = { peers: [peer, { ...peer, comparedMsAgo: 3_000 }], recordsPulled: 1_000, recordsPushed: 234 }
+    const { out } = await kv(['status'], client)
+    expect(out).toMatch(/node-1 .* 3\.0 s ago +1,234 /)
+    expect(out).not.toContain('differ')
+    const json = JSON.parse((await kv(['--json', 'status'], client)).out)
+    expect(json.members[0].convergence).toEqual(client.convergence)
+    const never = { ...peer, comparedMsAgo: undefined, differingSlots: 1, obstacle: 'node-2 does not answer' }
+    client.convergence = { ...client.convergence, peers: [peer, never, { ...never, nodeId: 'node-3' }] }
+    const troubled = (await kv(['status'], client)).out
+    expect(troubled).toContain('not yet')
+    expect(troubled).toContain('node-1 and node-2 differ in 1 slot\n')
+    expect(troubled).toContain('node-1 could not be compared with node-2: node-2 does not answer\n')
+    expect(troubled, 'node-3 is down').not.toMatch(/differ.*node-3|with node-3/)
   })
 
   it('ring counts what each member owns against its fair share', async () => {

@@ -8,6 +8,7 @@ import { registerImport } from './commands/import.js'
 import { registerMget } from './commands/mget.js'
 import { registerPartition } from './commands/partition.js'
 import { registerPut } from './commands/put.js'
+import { registerRepair } from './commands/repair.js'
 import { registerRing } from './commands/ring.js'
 import { registerScan } from './commands/scan.js'
 import { registerSnapshot } from './commands/snapshot.js'
@@ -85,7 +86,8 @@ export function createProgram(io: Io, execute: Execute): Command {
     .addHelpText('after', help)
   const registrations = [registerGet, registerPut, registerDelete, registerMget, registerScan]
   for (const register of [...registrations, registerImport, registerExport]) register(program, execute)
-  for (const register of [registerStatus, registerRing, registerPartition, registerSnapshot]) register(program, execute)
+  const ofCluster = [registerStatus, registerRing, registerPartition, registerSnapshot, registerRepair]
+  for (const register of ofCluster) register(program, execute)
   registerCompletion(program, execute)
   return program
 }

@@ -53,13 +53,19 @@ export class Progress {
 
   /** A line of its own; one object of JSON where standard error is read by a program. */
   note(text: string): void {
-    this.#clear()
+    this.clear()
     this.#io.stderr.write(this.#json ? `${JSON.stringify({ note: text })}\n` : `kv: ${text}\n`)
   }
 
   end(): void {
     this.#stop()
-    this.#clear()
+    this.clear()
+  }
+
+  /** Makes room for what somebody else writes to the terminal. */
+  clear(): void {
+    if (this.#drawn) this.#io.stderr.write('\r\x1b[K')
+    this.#drawn = false
   }
 
   get #isTerminal(): boolean {
@@ -82,11 +88,6 @@ export class Progress {
     } else {
       this.#io.stderr.write(`${line}\n`)
     }
-  }
-
-  #clear(): void {
-    if (this.#drawn) this.#io.stderr.write('\r\x1b[K')
-    this.#drawn = false
   }
 }
 

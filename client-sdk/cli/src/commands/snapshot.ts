@@ -3,8 +3,9 @@ import { type Command, Option } from 'commander'
 import { examples } from '../arguments.js'
 import type { Client, Context, Execute } from '../context.js'
 import { formatDuration } from '../duration.js'
-import { exitStatus, FailedError, UsageError } from '../exit.js'
+import { exitStatus, FailedError } from '../exit.js'
 import { limits } from '../limits.js'
+import { memberNamed } from '../members.js'
 import { write, writeJson } from '../output.js'
 import { formatBytes, formatCount } from '../text.js'
 
@@ -40,7 +41,7 @@ async function snapshot(context: Context, options: SnapshotOptions): Promise<num
     return exitStatus.done
   }
   const { members } = await client.topology({ timeoutMs: context.options.timeoutMs })
-  const asked = options.all === true ? members : [memberOf(members, options.node)]
+  const asked = options.node === undefined ? members : [memberNamed(members, options.node)]
   // Told as they come: the slowest of many may take minutes.
   const outcomes = await Promise.all(
     asked.map(async (member) => {
@@ -53,12 +54,6 @@ async function snapshot(context: Context, options: SnapshotOptions): Promise<num
   if (failures.length === 0) return exitStatus.done
   if (asked.length === 1) throw failures[0]
   throw new FailedError(`${failures.length} of ${asked.length} members took no snapshot`)
-}
-
-function memberOf(members: readonly Member[], id: string | undefined): Member {
-  const member = members.find((one) => one.id === id)
-  if (member !== undefined) return member
-  throw new UsageError('--node', `--node must be one of ${members.map((one) => one.id).join(', ')}, got ${id}`)
 }
 
 async function ask(client: Client, member: Member, call: CallOptions): Promise<Outcome> {

@@ -1,4 +1,4 @@
-import type { ClusterStatus, Member, MemberStatus } from '@quorumkv/client'
+import type { ClusterStatus, ConvergenceStatus, Member, MemberStatus } from '@quorumkv/client'
 import type { Command } from 'commander'
 import type { Colors } from 'picocolors/types.js'
 import { examples } from '../arguments.js'
@@ -6,7 +6,7 @@ import type { Context, Execute } from '../context.js'
 import { formatDuration } from '../duration.js'
 import { exitStatus } from '../exit.js'
 import { table, write, writeJson } from '../output.js'
-import { formatBytes, formatCount } from '../text.js'
+import { formatBytes, formatCount, plural } from '../text.js'
 
 export function registerStatus(program: Command, execute: Execute): void {
   program
@@ -47,8 +47,8 @@ function statusJson(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>
     const one = told.get(member.id)
     if (one === undefined) return member
     if (!one.ok) return { ...member, error: { code: one.error.code, message: one.error.message } }
-    const { serverVersion, uptimeMs, storage } = one.status
-    return { ...member, serverVersion, uptimeMs, epoch: one.status.epoch, ...storage }
+    const { serverVersion, uptimeMs, storage, convergence } = one.status
+    return { ...member, serverVersion, uptimeMs, epoch: one.status.epoch, ...storage, convergence }
   })
   const { clusterId, epoch, nodeId, forming, replication } = seen
   return { clusterId, epoch, nodeId, forming, ...replication, members }
@@ -66,11 +66,11 @@ function statusText(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>
   }
   const alive = seen.members.filter((member) => member.liveness === 'alive').length
   lines.push(`${alive} of ${seen.members.length} members alive`, '')
-  const head = ['id', 'no.', 'address', 'liveness', 'state', 'keys', 'log', 'version', 'uptime']
+  const head = ['id', 'no.', 'address', 'liveness', 'state', 'keys', 'log', 'compared', 'repaired', 'version', 'uptime']
   const zones = seen.members.some((member) => member.zone !== '')
   if (zones) head.splice(3, 0, 'zone')
   const rows = seen.members.map((member) => memberRow(member, told.get(member.id), zones, colours))
-  const troubles = seen.members.flatMap((member) => trouble(told.get(member.id), colours))
+  const troubles = seen.members.flatMap((member) => trouble(told.get(member.id), seen.members, colours))
   return `${lines.join('\n')}\n${table(colours, head, rows)}${troubles.map((line) => `${line}\n`).join('')}`
 }
 
@@ -84,11 +84,21 @@ function memberRow(member: Member, one: MemberStatus | undefined, zones: boolean
     member.state,
     own === undefined ? '-' : formatCount(own.storage.entries),
     own === undefined ? '-' : formatBytes(own.storage.logBytes),
+    own === undefined ? '-' : comparedText(own.convergence),
+    own === undefined ? '-' : formatCount(own.convergence.recordsPulled + own.convergence.recordsPushed),
     own?.serverVersion ?? '-',
     own === undefined ? '-' : formatDuration(own.uptimeMs),
   ]
   if (zones) row.splice(3, 0, member.zone || '-')
   return row
+}
+
+/** How long ago the last of all comparisons with other members was over: everything older was equal then. */
+function comparedText({ peers }: ConvergenceStatus): string {
+  if (peers.length === 0) return '-'
+  const ages = peers.map(({ comparedMsAgo }) => comparedMsAgo ?? Number.POSITIVE_INFINITY)
+  const oldestMs = Math.max(...ages)
+  return Number.isFinite(oldestMs) ? `${formatDuration(oldestMs)} ago` : 'not yet'
 }
 
 /** `alive` is green, `down` red. */
@@ -97,7 +107,7 @@ export function coloured(liveness: Member['liveness'], colours: Colors): string 
   return liveness === 'down' ? colours.red(liveness) : colours.yellow(liveness)
 }
 
-function trouble(one: MemberStatus | undefined, colours: Colors): string[] {
+function trouble(one: MemberStatus | undefined, members: readonly Member[], colours: Colors): string[] {
   if (one === undefined) return []
   if (!one.ok) return [colours.yellow(`${one.id} did not answer: ${one.error.message}`)]
   const { readOnly, lostSlots, refillObstacle } = one.status.storage
@@ -106,6 +116,12 @@ function trouble(one: MemberStatus | undefined, colours: Colors): string[] {
   if (lostSlots > 0) {
     const how = refillObstacle === '' ? 'it refills them from the other members' : refillObstacle
     lines.push(`${one.id} has lost ${lostSlots} slots and does not answer for them: ${how}`)
+  }
+  const down = new Set(members.filter(({ liveness }) => liveness === 'down').map(({ id }) => id))
+  for (const { nodeId, differingSlots, obstacle } of one.status.convergence.peers) {
+    if (down.has(nodeId)) continue
+    if (differingSlots > 0) lines.push(`${one.id} and ${nodeId} differ in ${plural(differingSlots, 'slot')}`)
+    if (obstacle !== '') lines.push(`${one.id} could not be compared with ${nodeId}: ${obstacle}`)
   }
   return lines.map((line) => colours.yellow(line))
 }
