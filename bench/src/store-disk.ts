@@ -42,6 +42,10 @@ export class CountingDisk implements Disk {
   syncDirectory(path: string): Promise<void> {
     return this.#disk.syncDirectory(path)
   }
+
+  freeBytes(): Promise<number> {
+    return this.#disk.freeBytes()
+  }
 }
 
 function tell(message: string, facts?: object): void {

@@ -56,6 +56,11 @@ export class NodeDisk implements Disk {
     await wrap('syncDirectory', path, syncDirectory(this.#resolve(path)))
   }
 
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await wrap('freeBytes', '.', fsPromises.statfs(this.#root))
+    return bavail * bsize
+  }
+
   #resolveFile(path: string): string {
     assert(path !== '' && path !== '.', 'a file needs a name')
     return this.#resolve(path)

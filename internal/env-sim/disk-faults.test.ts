@@ -72,6 +72,7 @@ test('a full disk cuts a write short, then fails, lets room that is there be wri
   const { world, drive, disk, file } = await setUp()
   await world.settle(file.preallocate(500))
   drive.faults.setFreeBytes(50)
+  expect(await world.settle(disk.freeBytes())).toBe(50)
   expect(await world.settle(file.write(bytes(200, 2), 450))).toBe(100)
   expect(drive.faults.freeBytes).toBe(0)
   expect(await failure(world, file.write(bytes(1), 550))).toBe('full a')

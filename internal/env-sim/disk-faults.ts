@@ -11,6 +11,7 @@ export type DiskOperation =
   | 'list'
   | 'makeDirectory'
   | 'syncDirectory'
+  | 'freeBytes'
   | 'size'
   | 'read'
   | 'write'

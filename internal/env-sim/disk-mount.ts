@@ -93,6 +93,10 @@ export class MountedDisk implements Disk {
     )
   }
 
+  freeBytes(): Promise<number> {
+    return this.#drive.request(this.#owner, 'freeBytes', '.', 0, () => this.#drive.faults.freeBytes)
+  }
+
   #unlink(node: FileNode): void {
     node.links--
     assert(node.links >= 0, 'a file has no fewer than no names')

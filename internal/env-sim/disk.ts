@@ -34,6 +34,7 @@ const latencyOf: Readonly<Record<DiskOperation, keyof DiskLatency>> = {
   list: 'nameMs',
   makeDirectory: 'nameMs',
   syncDirectory: 'syncMs',
+  freeBytes: 'nameMs',
   size: 'nameMs',
   read: 'readMs',
   write: 'writeMs',

@@ -245,6 +245,11 @@ function defineDirectories(check: Check): void {
     await expectFailure(disk.makeDirectory('f/g'), 'io', 'f/g')
   })
 
+  check('tells how much room there is', async (disk) => {
+    await disk.makeDirectory('')
+    expect(await disk.freeBytes()).toBeGreaterThan(1_000_000)
+  })
+
   check('a directory is no file', async (disk) => {
     await disk.makeDirectory('d')
     await expectFailure(disk.open('d', 'read'), 'io', 'd')

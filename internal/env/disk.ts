@@ -41,6 +41,11 @@ export interface Disk {
   /** Creates a directory and its parents (mode 0700); no error if it exists. */
   makeDirectory(path: string): Promise<void>
   syncDirectory(path: string): Promise<void>
+  /**
+   * How many bytes all files together may still grow by. Others may use the same room, so it is no promise: for what is
+   * to give way before the room is needed for something more important.
+   */
+  freeBytes(): Promise<number>
 }
 
 /**

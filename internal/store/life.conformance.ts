@@ -118,6 +118,10 @@ class MortalDisk implements Disk {
   syncDirectory(path: string): Promise<void> {
     return this.#life.run(() => this.#life.inner.syncDirectory(path))
   }
+
+  freeBytes(): Promise<number> {
+    return this.#life.run(() => this.#life.inner.freeBytes())
+  }
 }
 
 class MortalFile implements DiskFile {

@@ -56,6 +56,10 @@ export class RecordingDisk implements Disk {
     return this.#disk.syncDirectory(path)
   }
 
+  freeBytes(): Promise<number> {
+    return this.#disk.freeBytes()
+  }
+
   #note(call: string): void {
     this.calls.push(call)
   }

@@ -56,6 +56,10 @@ export class WatchedDisk implements Disk {
   syncDirectory(path: string): Promise<void> {
     return watched(this.#watcher, 'syncDirectory', path, this.#disk.syncDirectory(path))
   }
+
+  freeBytes(): Promise<number> {
+    return this.#disk.freeBytes()
+  }
 }
 
 class WatchedFile implements DiskFile {
