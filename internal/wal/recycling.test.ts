@@ -308,6 +308,7 @@ function slowToRemove(disk: Disk, held: () => Promise<void>): Disk {
     list: (path) => disk.list(path),
     makeDirectory: (path) => disk.makeDirectory(path),
     syncDirectory: (path) => disk.syncDirectory(path),
+    freeBytes: () => disk.freeBytes(),
     remove: async (path) => {
       if (path.endsWith('.spare')) await held()
       await disk.remove(path)
