@@ -115,7 +115,7 @@ export class DurableStore implements Store {
   async refilled(slots: readonly Slot[]): Promise<void> {
     if (this.#closing !== undefined) throw new KvError('closed', 'the store is closed')
     try {
-      await this.#lost.refilled(slots)
+      await this.#lost.refilled(slots, () => this.#log.sync())
     } catch (error) {
       throw diskFailure(error, this.#log, 'the list of lost slots')
     }

@@ -1,12 +1,17 @@
 import { expect, test } from 'vitest'
 import type { Slot } from '../base/index.js'
+import { slotOf } from '../slots/index.js'
 import { put, SimStore } from './fixture.conformance.js'
-import { readLostSlots, writeLostSlots } from './index.js'
+import { readLostSlots, type StoreOptions, writeLostSlots } from './index.js'
 
 const slots = (...numbers: number[]): Slot[] => numbers as Slot[]
 
 async function withLost(...numbers: number[]): Promise<SimStore> {
-  const sim = new SimStore('lost')
+  return await withLostUnder({}, ...numbers)
+}
+
+async function withLostUnder(overrides: Partial<StoreOptions>, ...numbers: number[]): Promise<SimStore> {
+  const sim = new SimStore('lost', overrides)
   await sim.settle(writeLostSlots(sim.process.disk, slots(...numbers)))
   return sim
 }
@@ -59,6 +64,37 @@ test('a refilled slot counts as lost until that is durable, and not after a cras
       resolved ||= done
     }
   }
+})
+
+test('a slot is whole only when what refilled it is durable too, also where commits do not wait for that', async () => {
+  const { key } = put('a', 1)
+  for (const fsync of ['never', 'interval'] as const) {
+    const sim = await withLostUnder({ fsync }, slotOf(key))
+    const store = await sim.open()
+    await sim.settle(store.commit([put('a', 1)]))
+    await sim.settle(store.refilled(slots(slotOf(key))))
+    const after = await sim.reopen('lose')
+    expect(after.lostSlots(), fsync).toEqual([])
+    expect(after.get(key)?.lo, fsync).toBe(1)
+  }
+})
+
+test('a store that is closed while a refill waits for the log writes nothing afterwards', async () => {
+  const { key } = put('a', 1)
+  const sim = await withLostUnder({ fsync: 'never' }, slotOf(key), 4095)
+  const store = await sim.open()
+  await sim.settle(store.commit([put('a', 1)]))
+  let told: unknown
+  const refilling = store.refilled(slots(slotOf(key))).then(
+    () => 'whole',
+    (error: unknown) => error,
+  )
+  void refilling.then((outcome) => {
+    told = outcome
+  })
+  await sim.settle(store.close())
+  expect(told).toBeDefined()
+  expect(await sim.settle(readLostSlots(sim.process.disk))).toHaveLength(told === 'whole' ? 1 : 2)
 })
 
 test('refills that come while one is being written go with the next, and the last takes the document away', async () => {

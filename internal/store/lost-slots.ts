@@ -111,13 +111,14 @@ export class LostSlots {
   }
 
   /**
-   * These slots are whole again. They count as lost until that is durable, and when writing it fails. Throws
-   * FatalError `disk-failed`, and DiskErrors.
+   * These slots are whole again. They count as lost until that is durable, and when writing it fails. `syncData` makes
+   * durable what they were refilled with: with `--fsync never` or `interval` the document could outlive the data, and a
+   * slot that is lost once more would vote. Throws what `syncData` throws, FatalError `disk-failed`, and DiskErrors.
    */
-  refilled(slots: readonly Slot[]): Promise<void> {
+  refilled(slots: readonly Slot[], syncData: () => Promise<void>): Promise<void> {
     for (const slot of slots) if (this.has(slot)) this.#pending.add(slot)
     if (this.#pending.size === 0) return Promise.resolve()
-    this.#queued ??= this.#afterRunning()
+    this.#queued ??= this.#afterRunning(syncData)
     return this.#queued
   }
 
@@ -127,18 +128,19 @@ export class LostSlots {
     await this.#running
   }
 
-  async #afterRunning(): Promise<void> {
+  async #afterRunning(syncData: () => Promise<void>): Promise<void> {
     await this.#running
     this.#queued = undefined
     const done = [...this.#pending]
     this.#pending.clear()
-    const writing = this.#write(done)
+    const writing = this.#write(done, syncData)
     // Who asked for it is told of its failure; the next one only has to wait until it is over.
     this.#running = writing.catch(() => undefined)
     return await writing
   }
 
-  async #write(done: readonly Slot[]): Promise<void> {
+  async #write(done: readonly Slot[], syncData: () => Promise<void>): Promise<void> {
+    await syncData()
     const whole = new Set(done)
     await writeLostSlots(
       this.#disk,
