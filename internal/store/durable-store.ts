@@ -162,8 +162,9 @@ export class DurableStore implements Store {
       this.#upkeepScheduled = false
       if (this.#closing !== undefined) return
       this.#snapshots.logHasGrown()
-      const compacting = this.#table.compactStep(limits.compactionSliceBytes)
       if (this.#purging) this.#purging = this.#table.expireStep(this.#purgeTimeMs(), limits.expirySliceRecords)
+      // Behind the purge: what its last slice left dead would otherwise lie there until the next write.
+      const compacting = this.#table.compactStep(limits.compactionSliceBytes)
       if (compacting || this.#purging) this.#scheduleUpkeep()
       this.#armExpiry()
     })

@@ -75,6 +75,21 @@ describe('a store with expired values', () => {
     expect(plain(sim.store.get(record.key))).toEqual(record)
   })
 
+  it('gives the memory of what it has thrown away back without waiting for the next write', async () => {
+    const sim = simStore('memory')
+    await sim.open()
+    const expiresAtMs = sim.process.clock.wallMs() + 60_000
+    for (let i = 0; i < 300; i++) {
+      const record = { ...put(`k${i}`, 1, 'x'.repeat(20_000)), expiresAtMs: i % 10 === 0 ? 0 : expiresAtMs }
+      await sim.settle(sim.store.commit([record]))
+    }
+    const full = sim.store.statistics().tableBytes
+    await sim.world.advance(60_000 + lateMs)
+    expect(sim.store.statistics().tombstones).toBe(270)
+    expect(sim.store.statistics().tableBytes).toBeLessThan(full / 2)
+    await sim.settle(sim.store.close())
+  })
+
   it('sets a timer only while something can expire, and none when it is closed', async () => {
     const sim = simStore('timers')
     await sim.open()
