@@ -86,3 +86,18 @@ test('a batch ends as its records one by one would: doubled, stale, the same, de
     { numRuns: 40 },
   )
 })
+
+test.each(['always', 'never'] as const)('nothing is acknowledged by a disk that failed, fsync %s', async (fsync) => {
+  const sim = new SimStore('failed', { fsync })
+  await sim.open()
+  const record = { hi: 1, lo: 2, node: 1, key: keys[0]!, tombstone: false, expiresAtMs: 0, value: emptyBytes }
+  await sim.settle(sim.store.commit([record]))
+  sim.drive.faults.failNext('write')
+  const refused = (lo: number): Promise<unknown> =>
+    sim.settle(sim.store.commit([{ ...record, lo }]).catch((error: unknown) => error))
+  expect(await refused(3)).toMatchObject({ code: 'unavailable', outcome: 'unknown' })
+  expect(await refused(4)).toMatchObject({ code: 'unavailable', outcome: 'not-applied' })
+  expect(await refused(2), 'the very same that it holds').toMatchObject({ code: 'unavailable' })
+  expect(await refused(1), 'a stale one').toMatchObject({ code: 'unavailable' })
+  expect(sim.fatal).toHaveLength(1)
+})

@@ -71,6 +71,7 @@ export class DurableStore implements Store {
         if (settled === undefined) bytes += encodedRecordBytes(record)
       }
       if (bytes === 0) {
+        this.#log.checkAlive()
         resolve(results as CommitResult[])
         return
       }

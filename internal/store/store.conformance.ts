@@ -244,13 +244,13 @@ export function describeStore(name: string, makeFixture: () => Promise<StoreFixt
       expect(await store.commit([])).toEqual([])
     })
 
-    test('a closed store takes nothing, and closing it again does nothing', async () => {
+    test('a closed store takes nothing, not even what it holds, and closing it again does nothing', async () => {
+      await fixture.settle(store.commit([put('held', 1)]))
       await fixture.settle(store.close())
       await fixture.settle(store.close())
-      expect(await errorOf(fixture, store.commit([put('a', 1)]))).toMatchObject({
-        code: 'closed',
-        outcome: 'not-applied',
-      })
+      for (const record of [put('a', 1), put('held', 1), put('held', 0)]) {
+        expect(await errorOf(fixture, store.commit([record]))).toMatchObject({ code: 'closed', outcome: 'not-applied' })
+      }
       expect(await errorOf(fixture, store.snapshot())).toBeInstanceOf(KvError)
     })
 

@@ -83,6 +83,11 @@ export class WriteAheadLog {
     return this.#state === 'read-only'
   }
 
+  /** Throws, as `groupFor` does, where nothing is acknowledged any more; a disk that is full is no reason. */
+  checkAlive(): void {
+    if (this.#state === 'failed' || this.#state === 'closed') throw refusal(this.#state, 'not-applied')
+  }
+
   /** Numbers of segments that nobody writes to any more and that are kept, oldest first, for `checkSegment`. */
   get settledSegments(): readonly number[] {
     return this.#segments.settled
@@ -237,7 +242,7 @@ export class WriteAheadLog {
   }
 
   async #commit(group: Group): Promise<Group | undefined> {
-    const { fsync } = this.#options
+    const { fsync, fsyncIntervalMs, clock } = this.#options
     try {
       await this.#writeGroupWhereItFits(group)
     } catch (error) {
@@ -246,7 +251,7 @@ export class WriteAheadLog {
       return undefined
     }
     if (fsync !== 'always') {
-      if (fsync === 'interval') this.#syncTimer ??= this.#timer(this.#options.fsyncIntervalMs, () => this.#wantSync())
+      if (fsync === 'interval') this.#syncTimer ??= clock.setTimer(fsyncIntervalMs, () => this.#wantSync())
       return group
     }
     try {
@@ -314,7 +319,7 @@ export class WriteAheadLog {
   #armSeal(): void {
     if (this.#sealTimer !== undefined) return
     const armedAt = this.#lastSequence
-    this.#sealTimer = this.#timer(limits.logSealIdleMs, () => {
+    this.#sealTimer = this.#options.clock.setTimer(limits.logSealIdleMs, () => {
       this.#sealTimer = undefined
       if (this.#state !== 'open' || !this.#unsealed) return
       if (this.#lastSequence !== armedAt || !this.#queue.empty) return this.#armSeal()
@@ -364,7 +369,7 @@ export class WriteAheadLog {
 
   #armHeal(): void {
     if (this.#state !== 'read-only') return
-    this.#healTimer = this.#timer(limits.logHealIntervalMs, () => {
+    this.#healTimer = this.#options.clock.setTimer(limits.logHealIntervalMs, () => {
       this.#healDue = true
       this.#wake()
     })
@@ -391,9 +396,5 @@ export class WriteAheadLog {
     this.#queue.rejectAll(unavailable(error, 'not-applied'))
     for (const waiter of this.#syncWaiters.splice(0)) waiter.reject(unavailable(error))
     if (first) this.#options.onFatal(error)
-  }
-
-  #timer(delayMs: number, fire: () => void): Timer {
-    return this.#options.clock.setTimer(delayMs, fire)
   }
 }
