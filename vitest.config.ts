@@ -41,7 +41,7 @@ export default defineConfig({
         ],
         30_000,
       ),
-      project('sim', ['tests/sim/**/*.test.ts'], 120_000),
+      project('sim', ['tests/sim/**/*.test.ts', 'tests/story/**/*.test.ts'], 120_000),
       project('crash', ['tests/crash/**/*.test.ts'], process.env['KV_CRASH'] === 'long' ? 3_600_000 : 120_000),
       project('e2e', ['tests/e2e/**/*.test.ts'], 120_000),
     ],

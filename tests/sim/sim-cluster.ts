@@ -1,6 +1,6 @@
 import { type Address, parseAddress, parseNodeId, type Slot } from '@quorumkv/internal/base'
 import { type Node, type NodeOptions, startCoreNode } from '@quorumkv/internal/cluster'
-import { type Log, silentLog } from '@quorumkv/internal/env'
+import { type Log, type Network, silentLog } from '@quorumkv/internal/env'
 import { type CrashOptions, type SimProcess, SimWorld, type SimWorldOptions } from '@quorumkv/internal/env-sim'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { Consistency, WriteResult } from '@quorumkv/internal/replication'
@@ -16,6 +16,8 @@ export interface SimClusterOptions extends SimWorldOptions {
   readonly tuning?: NodeOptions['tuning']
   /** Where each node logs to; default nowhere. */
   readonly logOf?: (name: string) => Log
+  /** What each life of a node gets in place of its network; default the network itself. */
+  readonly networkOf?: (name: string, network: Network) => Network
 }
 
 const text = new TextEncoder()
@@ -73,7 +75,7 @@ export class SimCluster {
       clock,
       random,
       disk,
-      network,
+      network: this.#options.networkOf?.(name, network) ?? network,
       log: this.#options.logOf?.(name) ?? silentLog,
       id: parseNodeId(name),
       listenAddress: this.address(name),
