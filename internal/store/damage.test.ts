@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { FatalError } from '../base/index.js'
 import { crc32 } from '../hash/index.js'
 import { contents, put, SimStore, tombstone } from './fixture.conformance.js'
-import { openStore, readIdentity, writeIdentity } from './index.js'
+import { openStore, readIdentity, surveyDirectory, writeIdentity } from './index.js'
 
 const firstSegment = 'log/0000000001.log'
 
@@ -224,4 +224,30 @@ test('a document is the old or the new one, whenever the process dies', async ()
     seen.add((await sim.settle(readIdentity(sim.process.disk)))!.nodeId)
   }
   expect([...seen].sort()).toEqual(['new', 'old'])
+})
+
+test('the end of a log that was closed in order may not turn into zeros, nor be cut off', async () => {
+  const sim = new SimStore('closed')
+  await sim.open()
+  for (let i = 1; i <= 3; i++) await sim.settle(sim.store.commit([put(`key-${i}`, i)]))
+  await sim.settle(sim.store.close())
+  const bytes = sim.drive.peek(firstSegment)!
+  const last = Buffer.from(bytes).indexOf('key-3')
+  for (const damage of ['zeros', 'cut']) {
+    const copy = sim.clone('keep')
+    if (damage === 'zeros') overwrite(copy, firstSegment, bytes.slice().fill(0, last - 64))
+    else await copy.settle(copy.process.disk.open(firstSegment, 'write').then((file) => file.truncate(last - 64)))
+    const survey = await copy.settle(surveyDirectory(copy.process.disk))
+    expect(survey.findings.map(({ kind, path }) => `${kind} ${path}`)).toContain(`missing ${firstSegment}`)
+    expect(await outcome(copy), damage).toMatchObject({ message: expect.stringContaining('when the store was closed') })
+  }
+})
+
+test('a store that could not note where its log ends is closed all the same, and starts', async () => {
+  const sim = new SimStore('not noted')
+  await sim.open()
+  await sim.settle(sim.store.commit([put('a', 1)]))
+  sim.drive.faults.failNext('sync', { path: 'store.tmp' })
+  await sim.settle(sim.store.close())
+  expect(contents(await sim.reopen('keep'))).toEqual(['a@1'])
 })

@@ -6,6 +6,7 @@ import type { WriteAheadLog } from '../wal/index.js'
 import { Applier, checkRecord, PendingCommit } from './commit.js'
 import { diskFailure } from './disk-failure.js'
 import type { LostSlots } from './lost-slots.js'
+import { writeManifest } from './manifest.js'
 import type { Recovered } from './recovery.js'
 import { Scrub } from './scrub.js'
 import { Snapshots } from './snapshots.js'
@@ -152,7 +153,18 @@ export class DurableStore implements Store {
     await this.#scrub.stop()
     await this.#snapshots.stop()
     await this.#lost.idle()
-    await this.#log.close()
+    if (await this.#log.close()) await this.#noteReached()
+  }
+
+  /** From now on a log that ends before this is damaged; else one whose end is cut off would look like none. */
+  async #noteReached(): Promise<void> {
+    const { disk, clusterId, incarnation, log } = this.#options
+    try {
+      await writeManifest(disk, { clusterId, incarnation, reached: this.#applier.sequence })
+    } catch (error) {
+      // The one that is there stays true: it says less.
+      log.warn('could not note how far the log reaches', { cause: String(error) })
+    }
   }
 
   /** What writes leave to be done, a slice in each turn of the event loop, as long as there is some. */

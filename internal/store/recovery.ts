@@ -69,7 +69,8 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   await disk.makeDirectory(logDirectory)
   await disk.makeDirectory(snapshotDirectory)
   await syncDirectory(disk, '.')
-  const hasManifest = await readManifest(disk, options)
+  const manifest = await readManifest(disk, options)
+  const hasManifest = manifest !== undefined
   const lostBefore = await readLostSlots(disk)
   const directory = await readLogDirectory(walOptions)
   const sequences = await listSnapshots(disk)
@@ -79,7 +80,7 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   const loaded = await new Loader(options, walOptions, directory.segments, highest, progress).load(sequences)
   const { table, snapshot, generations, damaged } = loaded
   const { tail, applied, bytes } = await replay(walOptions, directory, loaded, highest, progress)
-  checkReached(tail, sequences)
+  checkReached(tail, sequences, manifest?.reached ?? 0)
   if (!hasManifest && tail.lastSequence > 0) throw missing('store', 'the document that belongs to a log')
   const lost = normalizeSlots([...lostBefore, ...loaded.lost])
   if (lost.length > lostBefore.length) await writeLostSlots(disk, lost)
@@ -122,14 +123,18 @@ function checkPresent(
   if (!hasManifest && snapshots.length > 0) throw missing('store', 'the document that belongs to a snapshot')
 }
 
-/** A snapshot is never ahead of its log, also one that is damaged: its name says what the log once held. */
-function checkReached({ last, position, lastSequence }: LogTail, snapshots: readonly number[]): void {
-  const newest = snapshots[0]
-  if (newest === undefined || last === undefined || lastSequence >= newest) return
+/**
+ * A snapshot is never ahead of its log, also one that is damaged: its name says what the log once held. So does the
+ * store's document, of the log that was closed.
+ */
+function checkReached({ last, position, lastSequence }: LogTail, snapshots: readonly number[], closedAt: number): void {
+  const newest = snapshots[0] ?? 0
+  const reached = Math.max(newest, closedAt)
+  if (last === undefined || lastSequence >= reached) return
   throw corruption({
     path: segmentPath(last.number),
     offset: position,
-    expected: `frames up to sequence ${newest}, of which there is a snapshot`,
+    expected: `frames up to sequence ${reached}, ${newest === reached ? 'of which there is a snapshot' : 'which were there when the store was closed'}`,
     found: `the end of the log behind sequence ${lastSequence}`,
   })
 }

@@ -116,8 +116,8 @@ function ownSnapshots({ snapshots }: DirectorySurvey): DirectorySurvey['snapshot
 }
 
 /** The highest sequence that is known to have been written. */
-function knownSequence({ log, snapshots }: DirectorySurvey): number {
-  return Math.max(log.lastSequence, snapshots[0]?.sequence ?? 0)
+function knownSequence({ log, reached }: DirectorySurvey): number {
+  return Math.max(log.lastSequence, reached)
 }
 
 /** States from which the log goes on to its end without a gap, newest first: what is whole in one of them is not lost. */

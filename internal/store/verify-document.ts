@@ -4,7 +4,7 @@ import { crc32 } from '../hash/index.js'
 import { formatVersion } from '../wal/index.js'
 import type { Identity } from './identity.js'
 import { parseLostSlots } from './lost-slots.js'
-import type { Manifest } from './manifest.js'
+import { isSequence, type Manifest } from './manifest.js'
 
 /*
  * FORMAT.md, "Document". Do not change: it is on disks.
@@ -110,9 +110,12 @@ export function parseIdentity(payload: Uint8Array): Identity {
 /** What the document `store` says. Throws an Error that tells why it says nothing. */
 export function parseManifest(payload: Uint8Array): Manifest {
   const contents = parseJson(payload)
+  const { reached } = contents
+  if (reached !== undefined && !isSequence(reached)) throw new Error(`reached: ${JSON.stringify(reached)}`)
   return {
     clusterId: parseClusterId(String(contents['clusterId'])),
     incarnation: parseIncarnation(String(contents['incarnation'])),
+    reached,
   }
 }
 

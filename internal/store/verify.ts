@@ -3,6 +3,7 @@ import { type Disk, DiskError } from '../env/index.js'
 import { type Fault, type FileOrigin, type LogSurvey, listIfThere, logDirectory, surveyLog } from '../wal/index.js'
 import type { Identity } from './identity.js'
 import { lostSlotsName } from './lost-slots.js'
+import type { Manifest } from './manifest.js'
 import { sequenceOfSnapshot, snapshotDirectory } from './snapshot-files.js'
 import {
   foreignFile,
@@ -66,6 +67,8 @@ export interface DirectorySurvey {
   /** Newest first. */
   readonly snapshots: readonly SnapshotReport[]
   readonly log: LogSurvey
+  /** The log was durable up to this sequence, as the names of snapshots and the document `store` tell. */
+  readonly reached: number
   /** The slots that the document `lost` names, in order; empty also where it is damaged, and that is a finding. */
   readonly lost: readonly Slot[]
   /** The document that a repair writes before it moves the first file is there. */
@@ -125,7 +128,8 @@ class Surveyor {
     for (const { name, payload } of this.#documents) this.#checkContents(name, payload, identity)
     const snapshots = await this.#snapshots(origin)
     const log = await this.#log(origin)
-    this.#checkWhole(snapshots, log)
+    const reached = Math.max(snapshots[0]?.sequence ?? 0, this.#manifest()?.reached ?? 0)
+    this.#checkWhole(snapshots, log, reached)
     for (const name of names) {
       if (!documentPattern.test(name) || name === asideDirectory) await this.#other(name, name)
     }
@@ -140,6 +144,7 @@ class Surveyor {
       documents: this.#documents,
       snapshots,
       log,
+      reached,
       lost,
       repairing,
     }
@@ -184,11 +189,15 @@ class Surveyor {
 
   /** The identity says whose everything is; where it is lost, the store's own document does. */
   #origin(identity: Identity | undefined): FileOrigin | undefined {
-    const payload = this.#payloadOf('store')
-    const manifest = payload === undefined ? undefined : parsed(() => parseManifest(payload))
+    const manifest = this.#manifest()
     const clusterId: ClusterId | undefined = identity?.clusterId ?? manifest?.clusterId
     const incarnation = identity?.incarnation ?? manifest?.incarnation
     return clusterId === undefined || incarnation === undefined ? undefined : { clusterId, incarnation }
+  }
+
+  #manifest(): Manifest | undefined {
+    const payload = this.#payloadOf('store')
+    return payload === undefined ? undefined : parsed(() => parseManifest(payload))
   }
 
   /** What the checksums cannot tell: whether a document says something that can be. */
@@ -260,7 +269,7 @@ class Surveyor {
   }
 
   /** Whether files that a store must have are there, and whether the log goes with the snapshots. */
-  #checkWhole(snapshots: readonly SnapshotReport[], log: LogSurvey): void {
+  #checkWhole(snapshots: readonly SnapshotReport[], log: LogSurvey, reached: number): void {
     const present = (name: string): boolean => this.#documents.some((document) => document.name === name)
     const first = log.segments[0]
     const used = snapshots.length > 0 || first !== undefined
@@ -284,9 +293,10 @@ class Surveyor {
       const found = `a log that starts with sequence ${start}`
       this.#missing(first.path, `the log from sequence ${base + 1} on`, found)
     }
-    const newest = snapshots[0]?.sequence ?? 0
-    if (log.nextSequence !== undefined && log.nextSequence <= newest && log.faults.length === 0) {
-      const expected = `frames up to sequence ${newest}, which a snapshot contains`
+    if (log.nextSequence !== undefined && log.nextSequence <= reached && log.faults.length === 0) {
+      const why =
+        snapshots[0]?.sequence === reached ? 'which a snapshot contains' : 'which were there when the store was closed'
+      const expected = `frames up to sequence ${reached}, ${why}`
       this.#missing(log.segments.at(-1)!.path, expected, `the end of the log behind sequence ${log.nextSequence - 1}`)
     }
   }

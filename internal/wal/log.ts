@@ -47,7 +47,7 @@ export class WriteAheadLog {
   #syncTimer: Timer | undefined
   #sealTimer: Timer | undefined
   #healTimer: Timer | undefined
-  #closing: Promise<void> | undefined
+  #closing: Promise<boolean> | undefined
 
   private constructor(options: WalOptions, segments: LogSegments, tail: LogTail) {
     this.#options = options
@@ -62,7 +62,7 @@ export class WriteAheadLog {
       const path = segmentPath(tail.last!.number)
       options.log.warn('cut the torn end of the log', { path, offset: tail.position, lastSequence: tail.lastSequence })
     }
-    // Nothing runs behind anybody's back before the first commit, and so before there is a log to fail.
+    // Nothing runs behind anybody's back before the first commit, so there is a log to fail.
     const segments = await LogSegments.open(options, tail, (error) => log.#fail(error))
     const log = new WriteAheadLog(options, segments, tail)
     if (log.#unsealed) log.#armSeal()
@@ -148,13 +148,13 @@ export class WriteAheadLog {
     this.#fail(error)
   }
 
-  /** Refuses what comes from now on, waits for what came before, seals and closes. Idempotent; never rejects. */
-  close(): Promise<void> {
+  /** Refuses what comes, waits for what came before, seals and closes. Idempotent, never rejects; false: it has failed. */
+  close(): Promise<boolean> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
-  async #close(): Promise<void> {
+  async #close(): Promise<boolean> {
     const wasOpen = this.#state === 'open'
     if (this.#state !== 'failed') this.#state = 'closed'
     for (const timer of [this.#syncTimer, this.#sealTimer, this.#healTimer]) timer?.cancel()
@@ -171,9 +171,9 @@ export class WriteAheadLog {
     try {
       await this.#segments.close()
     } catch (error) {
-      // Everything acknowledged is synced; a close can lose nothing of it.
-      this.#options.log.warn('closing the log failed', { cause: String(error) })
+      this.#options.log.warn('closing the log failed, of which everything is synced', { cause: String(error) })
     }
+    return this.#state === 'closed'
   }
 
   #wake(): void {
