@@ -185,3 +185,20 @@ test('bytes that change while they are being written are a bug of the caller', a
   buffer[3] = 9
   await expect(world.settle(writing)).rejects.toThrow(AssertionError)
 })
+
+test('a misdirected write reports success, lands elsewhere in its file, and leaves its own place as it was', async () => {
+  const { world, drive, disk, file } = await setUp()
+  const other = await world.settle(disk.open('b', 'create'))
+  await world.settle(writeFully(other, bytes(4_096), 0))
+  drive.faults.misdirectNext({ path: (path) => path === 'b', skip: 1 })
+  await world.settle(file.write(bytes(10, 2), 0))
+  await world.settle(other.write(bytes(10, 2), 100))
+  expect(await world.settle(other.write(bytes(10, 3), 200))).toBe(10)
+  await world.settle(other.write(bytes(10, 4), 300))
+  const found = drive.peek('b')!
+  expect([found[100], found[200], found[300]]).toEqual([2, 1, 4])
+  const place = found.indexOf(3)
+  expect(place % 512).toBe(0)
+  expect(found.subarray(place, place + 10)).toEqual(bytes(10, 3))
+  expect(drive.peek('a')!.subarray(0, 10)).toEqual(bytes(10, 2))
+})

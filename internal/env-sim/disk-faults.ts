@@ -1,6 +1,6 @@
 import { assert } from '../base/index.js'
 import { DiskError, type DiskErrorCode } from '../env/index.js'
-import type { FileNode } from './disk-image.js'
+import { type FileNode, sectorBytes } from './disk-image.js'
 import type { SimRandom } from './random.js'
 
 /** What can be asked of a drive. */
@@ -32,6 +32,19 @@ export interface PlannedFault {
   readonly times?: number
 }
 
+/** Which writes are to land in a wrong place of their file. */
+export interface PlannedMisdirection {
+  /** Of which files; default any. */
+  readonly path?: (path: string) => boolean
+  /** How many writes that fit land in their own places before; default 0. */
+  readonly skip?: number
+}
+
+interface ArmedMisdirection {
+  readonly path: (path: string) => boolean
+  skip: number
+}
+
 interface ArmedFault {
   readonly operation: DiskOperation
   readonly code: DiskErrorCode
@@ -44,6 +57,7 @@ interface ArmedFault {
 export class DriveFaults {
   readonly #random: SimRandom
   readonly #armed: ArmedFault[] = []
+  readonly #misdirections: ArmedMisdirection[] = []
   #usedBytes = 0
   #capacityBytes = Number.POSITIVE_INFINITY
   #shortProbability = 0
@@ -60,6 +74,16 @@ export class DriveFaults {
   failNext(operation: DiskOperation, fault: PlannedFault = {}): void {
     const { code = 'io', path, skip = 0, times = 1 } = fault
     this.#armed.push({ operation, code, path, skip, times })
+  }
+
+  /**
+   * Lets one write to come land elsewhere in its file, at the beginning of a sector, and report success: firmware that
+   * mixes up addresses (Bairavasundaram et al., "An Analysis of Data Corruption in the Storage Stack", FAST 2008). What
+   * should have been overwritten stays as it was. A write that fits, but whose file has no other place for it, waits
+   * for the next.
+   */
+  misdirectNext({ path = () => true, skip = 0 }: PlannedMisdirection = {}): void {
+    this.#misdirections.push({ path, skip })
   }
 
   /** Leaves room for so many more bytes: a write that passes it is cut short, and the next one fails with `full`. */
@@ -91,6 +115,7 @@ export class DriveFaults {
   /** Ends all faults: nothing fails, nothing is slow, there is room without end. */
   clear(): void {
     this.#armed.length = 0
+    this.#misdirections.length = 0
     this.#capacityBytes = Number.POSITIVE_INFINITY
     this.#shortProbability = 0
     this.#extraDelayMs = 0
@@ -108,6 +133,18 @@ export class DriveFaults {
       if (fault.times <= 0) this.#armed.splice(index, 1)
       throw new DiskError(fault.code, operation, path, new Error('fault set by the simulation'))
     }
+  }
+
+  /** Where a write of `length` bytes that was meant for `position` lands in a file of `size` bytes. @internal */
+  landing(path: string, position: number, length: number, size: number): number {
+    const at = this.#misdirections.findIndex((each) => each.path(path))
+    const planned = this.#misdirections[at]
+    if (planned === undefined || planned.skip-- > 0) return position
+    const places = Math.floor((size - length) / sectorBytes)
+    const wrong = places < 1 ? position : this.#random.below(places) * sectorBytes
+    if (wrong === position) planned.skip = 0
+    else this.#misdirections.splice(at, 1)
+    return wrong
   }
 
   /** How much of a transfer happens. @internal */

@@ -47,7 +47,8 @@ export class SimFile implements DiskFile {
     const written = this.#change('write', bytes.length, () => {
       assert(equalBytes(bytes, from), `${this.path}: bytes were changed while they were being written`)
       const reached = this.#reserve('write', position, position + this.#drive.faults.shorten(bytes.length))
-      this.#node.write(bytes.subarray(0, reached - position), position)
+      const place = this.#drive.faults.landing(this.path, position, reached - position, this.#node.volatile.size)
+      this.#node.write(bytes.subarray(0, reached - position), place)
       return reached - position
     })
     this.#writingTo = end

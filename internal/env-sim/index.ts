@@ -1,6 +1,6 @@
 export { SimMachineClock } from './clock.js'
 export { type DiskLatency, defaultDiskLatency, SimDisk } from './disk.js'
-export type { DiskOperation, DriveFaults, PlannedFault } from './disk-faults.js'
+export type { DiskOperation, DriveFaults, PlannedFault, PlannedMisdirection } from './disk-faults.js'
 export type { CrashPolicy } from './disk-image.js'
 export type { CutMode, NetworkOptions, SimNetwork } from './network.js'
 export { type Seed, SimRandom } from './random.js'
