@@ -95,7 +95,10 @@ export interface Node {
   readonly repairs: Repairs | undefined
   /** The reading for replies to clients: what a stamp given now would be at least. */
   clockReading(): Hlc
-  /** Merges a reading that a client sent. Returns false (and changes nothing) when it is too far ahead. */
+  /**
+   * Merges a reading that a client sent; a node whose own wall clock nobody bears out leaves it, and gives no stamps
+   * either. Returns false (and changes nothing) when it is too far ahead.
+   */
   observe(hlc: Hlc): boolean
   liveness(member: Member): Liveness
   status(): NodeStatus

@@ -166,7 +166,7 @@ class CoreNode implements Node {
   }
 
   observe(hlc: Hlc): boolean {
-    return this.#serving?.observe(hlc) ?? false
+    return this.#serving?.observeClient(hlc) ?? false
   }
 
   liveness(member: Member): Liveness {

@@ -158,6 +158,15 @@ export class Serving {
     }
   }
 
+  /**
+   * The same for a client's reading, which may be this node's own come back: while nobody bears out its wall clock it
+   * takes over none. Otherwise what it read from a clock that is far ahead would stay when that has been set right, and
+   * the other nodes would refuse this one for as long.
+   */
+  observeClient(hlc: Hlc): boolean {
+    return !this.#witnesses.bearOutLocal() || this.observe(hlc)
+  }
+
   /** Follows a newer topology. Returns whether it was newer. */
   adopt(topology: Topology): boolean {
     if (topology.epoch <= this.#topology.epoch) return false
@@ -228,6 +237,10 @@ export class Serving {
   }
 
   #raiseClock(above: Hlc): void {
+    // The same holds for bounds on stamps, which clients make of clock readings; no stamp would be given anyway.
+    if (!this.#witnesses.bearOutLocal()) {
+      throw new KvError('unavailable', 'the clock of this node is not borne out by others', { outcome: 'not-applied' })
+    }
     if (this.observe(above)) return
     throw new KvError('unavailable', 'a version to be superseded is too far in the future', { outcome: 'not-applied' })
   }

@@ -48,6 +48,25 @@ test.each([true, false])(
   },
 )
 
+test('what clients have read from a clock that is ahead does not come back to it with their requests', async () => {
+  const cluster = await SimCluster.start({ seed: 'echo' })
+  await cluster.world.advance(3_000)
+  const node = cluster.node('n2')
+  cluster.process('n2').time.setSkewMs(3_600_000)
+  const reading = node.clockReading()
+  node.observe(reading)
+  // A client that repeats a write bounds its stamps by such readings.
+  const bounds = { stampAboveMs: hlcMs(reading), stampLimitMs: hlcMs(reading) + 2_000 }
+  const deadlineMs = cluster.process('n2').clock.monotonicMs() + 3_000
+  const write = node.put(Buffer.from('a'), Buffer.from('far'), { consistency: 'quorum', deadlineMs, ...bounds })
+  await expect(cluster.settle(write)).rejects.toMatchObject({ code: 'unavailable', outcome: 'not-applied' })
+  cluster.process('n2').time.setSkewMs(0)
+  expect(hlcMs(node.clockReading()) - cluster.trueWallMs).toBeLessThan(1_000)
+  await cluster.world.advance(2_000)
+  expect(await seesAll(cluster, 'n2')).toBe(true)
+  await cluster.settle(cluster.put('n2', 'a', 'works'))
+})
+
 test('restarts one after the other do not drive the clock ahead', async () => {
   const cluster = await SimCluster.start({ seed: 'ratchet' })
   for (let i = 0; i < 8; i++) {

@@ -21,6 +21,8 @@ export interface SimClusterOptions extends SimWorldOptions {
 }
 
 const text = new TextEncoder()
+/** 2026-01-01T00:00:00Z. */
+const startWallMs = 1_767_225_600_000
 const allSlots = Array.from({ length: slotCount }, (_, slot) => slot as Slot)
 
 /** Whole nodes in virtual time: the same core that `kv-server` runs, on simulated disks and networks. */
@@ -30,12 +32,14 @@ export class SimCluster {
   readonly #options: SimClusterOptions
   readonly #nodes = new Map<string, Node>()
   readonly names: readonly string[]
+  /** The node that has started last. */
+  startedLast: string | undefined
   /** Called when a node must end its process; it has not been crashed yet. */
   onFatal: (name: string, error: Error) => void = (name, error) => void this.fatal.set(name, error)
 
   constructor(options: SimClusterOptions) {
     this.#options = options
-    this.world = new SimWorld(options)
+    this.world = new SimWorld({ startWallMs, ...options })
     this.names = Array.from({ length: options.nodes ?? 3 }, (_, i) => `n${i + 1}`)
   }
 
@@ -97,7 +101,13 @@ export class SimCluster {
     })
     const node = await starting
     this.#nodes.set(name, node)
+    this.startedLast = name
     return node
+  }
+
+  /** Unix time as it truly is, whatever the clocks of the nodes say. */
+  get trueWallMs(): number {
+    return startWallMs + this.world.nowMs
   }
 
   /** Nodes that have started and whose process lives; paused ones too. */
