@@ -2,23 +2,36 @@ import { KvError } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
 import type { SimRandom } from '@quorumkv/internal/env-sim'
 import type { StoredRecord } from '@quorumkv/internal/record'
-import type { OperationOptions, ScanPage, WriteResult } from '@quorumkv/internal/replication'
+import type { Consistency, OperationOptions, ScanPage } from '@quorumkv/internal/replication'
 import type { SimCluster } from '../sim-cluster.js'
+import { Attempts, operationMs, patienceMs, type Wanted } from './attempts.js'
+import type { Call } from './history.js'
 import type { Ledger } from './ledger.js'
-import type { Scenario } from './scenario.js'
+import type { Mix, Scenario } from './scenario.js'
+import type { Watch } from './watch.js'
 
 const text = new TextEncoder()
 
-/** How long an operation may take, and how long its client waits for a node that may have died meanwhile. */
-const operationMs = 3_000
-const patienceMs = 3_500
+/** After so long no attempt of an operation is on its way to a node any more. */
+const arrivalMsMax = 14_000
 
 /** Who was refused waits before the next attempt. */
 const afterFailureMs = 200
 
-/** Keys of one run: `k0` … for the register, `t0` … for entries that expire. */
-function keyOf(prefix: 'k' | 't', number: number): string {
-  return `${prefix}${number}`
+/**
+ * Keys of one run: `k0` … are registers, read and written at `quorum` and `all`; `t0` … hold entries that expire; `o0` …
+ * are read and written at level `one`, and `a0` … are written at `all` and read at `one`.
+ */
+type KeyKind = 'k' | 't' | 'o' | 'a'
+
+/** Values are a unique name, padded with dots. */
+export function nameOfValue(record: StoredRecord | undefined): string | undefined {
+  return record === undefined ? undefined : nameOfText(Buffer.from(record.value).toString())
+}
+
+function nameOfText(value: string): string {
+  const end = value.indexOf('.')
+  return end < 0 ? value : value.slice(0, end)
 }
 
 /**
@@ -26,18 +39,39 @@ function keyOf(prefix: 'k' | 't', number: number): string {
  * and what it was told.
  */
 export class Clients {
+  /** Operations that run when `stop` is called have come to their ends after so long. */
+  static readonly patienceMs: number = 8_000
   readonly #cluster: SimCluster
   readonly #scenario: Scenario
   readonly #ledger: Ledger
+  readonly #watch: Watch
   readonly #random: SimRandom
+  readonly #attempts: Attempts
+  readonly #deeds: readonly (readonly [weight: number, deed: (via: string) => Promise<boolean>])[]
+  readonly #deedWeight: number
+  /** When entries are due, by value, in true time. */
+  readonly #dueMs = new Map<string, number>()
   #values = 0
   #stopped = false
 
-  constructor(cluster: SimCluster, scenario: Scenario, ledger: Ledger) {
+  constructor(cluster: SimCluster, scenario: Scenario, ledger: Ledger, watch: Watch) {
     this.#cluster = cluster
     this.#scenario = scenario
     this.#ledger = ledger
+    this.#watch = watch
     this.#random = cluster.world.random.fork('clients')
+    this.#attempts = new Attempts(cluster, cluster.world.random.fork('attempts'), ledger)
+    const deeds: Readonly<Record<keyof Mix, (via: string) => Promise<boolean>>> = {
+      read: (via) => this.#read(via),
+      write: (via) => this.#write(via, this.#value()),
+      delete: (via) => this.#write(via, undefined),
+      scan: (via) => this.#scan(via),
+      expiring: (via) => this.#expiring(via),
+      one: (via) => this.#one(via),
+      all: (via) => this.#all(via),
+    }
+    this.#deeds = (Object.keys(deeds) as (keyof Mix)[]).map((kind) => [scenario.mix[kind], deeds[kind]])
+    this.#deedWeight = this.#deeds.reduce((sum, [weight]) => sum + weight, 0)
   }
 
   start(): void {
@@ -48,8 +82,6 @@ export class Clients {
   stop(): void {
     this.#stopped = true
   }
-
-  static readonly patienceMs: number = patienceMs
 
   #turn(): void {
     if (this.#stopped) return
@@ -65,7 +97,7 @@ export class Clients {
     this.#operate().then(
       (done) => next(done ? thinkMs : afterFailureMs),
       (error: unknown) => {
-        this.#ledger.violation(`an operation failed with something else than a KvError: ${String(error)}`)
+        this.#ledger.falsehood(`an operation failed with something else than a KvError: ${String(error)}`)
         next(afterFailureMs)
       },
     )
@@ -74,27 +106,20 @@ export class Clients {
   async #operate(): Promise<boolean> {
     const running = this.#cluster.runningNames
     if (running.length === 0) return false
-    const via = this.#random.pick(running)
-    const { mix } = this.#scenario
-    const total = mix.read + mix.write + mix.delete + mix.scan + mix.expiring
-    let draw = this.#random.between(0, total)
-    const drawn = (weight: number): boolean => {
+    // Who has just come up knows least of what the others know.
+    const fresh = this.#cluster.startedLast
+    const favoured = fresh !== undefined && running.includes(fresh) && this.#random.chance(0.25)
+    const via = favoured ? fresh : this.#random.pick(running)
+    let draw = this.#random.between(0, this.#deedWeight)
+    for (const [weight, deed] of this.#deeds) {
       draw -= weight
-      return draw < 0
+      if (draw < 0) return await deed(via)
     }
-    if (drawn(mix.read)) return this.#read(via)
-    if (drawn(mix.write)) return this.#write(via)
-    if (drawn(mix.delete)) return this.#delete(via)
-    if (drawn(mix.scan)) return this.#scan(via)
-    return this.#expiring(via)
+    return false
   }
 
-  #key(): string {
-    return keyOf('k', this.#random.below(this.#scenario.keys))
-  }
-
-  #options(via: string): OperationOptions {
-    return { consistency: 'quorum', deadlineMs: this.#cluster.process(via).clock.monotonicMs() + operationMs }
+  #key(kind: KeyKind): string {
+    return `${kind}${this.#random.below(this.#scenario.keys)}`
   }
 
   #value(): string {
@@ -102,59 +127,95 @@ export class Clients {
     return name.padEnd(this.#random.below(this.#scenario.valueBytesMax), '.')
   }
 
+  #options(via: string, consistency: Consistency): OperationOptions {
+    return { consistency, deadlineMs: this.#cluster.process(via).clock.monotonicMs() + operationMs }
+  }
+
+  /** Undefined: it failed. A node that dies never answers. */
+  async #get(
+    via: string,
+    key: string,
+    consistency: Consistency,
+  ): Promise<{ record: StoredRecord | undefined } | undefined> {
+    this.#attempts.greet(via)
+    this.#watch.key(key)
+    try {
+      const record = await this.#cluster.node(via).get(text.encode(key), this.#options(via, consistency))
+      this.#watch.key(key)
+      this.#attempts.heard(via)
+      this.#ledger.returned(key, nameOfValue(record))
+      return { record }
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      return undefined
+    }
+  }
+
+  /** Whether the write was acknowledged. */
+  async #put(via: string, wanted: Wanted, call?: Call): Promise<boolean> {
+    const { key, value, consistency } = wanted
+    const note = this.#ledger.write(key, value === undefined ? undefined : nameOfText(value), consistency !== 'one')
+    this.#watch.key(key)
+    const repeated = this.#random.chance(this.#scenario.repeated)
+    const attempt = repeated ? await this.#attempts.repeatedly(via, wanted) : await this.#attempts.once(via, wanted)
+    this.#watch.key(key)
+    if (attempt.kind !== 'done') {
+      call?.failed(attempt.kind)
+      this.#ledger.failed(note, attempt.kind)
+      return false
+    }
+    call?.returned()
+    const { version, existed, previous } = attempt.result
+    this.#ledger.acknowledged(note, version, attempt.via, attempt.stamped)
+    if (wanted.returnPrevious === true && previous === undefined && existed) {
+      this.#ledger.violation(`${key}: a write replaced something, and was not told what although it had asked`)
+    }
+    if (consistency !== 'one' && wanted.ttlMs === undefined) {
+      const told = previous === undefined ? undefined : { value: nameOfValue(previous)!, version: previous }
+      this.#ledger.replaced(note, { existed, previous: told })
+    }
+    return true
+  }
+
+  #registerLevel(): Consistency {
+    return this.#random.chance(0.05) ? 'all' : 'quorum'
+  }
+
   async #read(via: string): Promise<boolean> {
-    const key = this.#key()
+    const key = this.#key('k')
     const call = this.#ledger.history.call(key, 'read')
-    const record = await settled(this.#cluster.node(via).get(text.encode(key), this.#options(via)), call.failed)
-    if (record === failed) return false
-    call.returned(nameOf(record))
-    return true
+    const found = await this.#get(via, key, this.#registerLevel())
+    if (found === undefined) call.failed('not-applied')
+    else call.returned(nameOfValue(found.record))
+    return found !== undefined
   }
 
-  async #write(via: string): Promise<boolean> {
-    const key = this.#key()
-    const value = this.#value()
-    const call = this.#ledger.history.call(key, 'write', nameOfText(value))
-    const node = this.#cluster.node(via)
-    const result = await settled(node.put(text.encode(key), text.encode(value), this.#options(via)), call.failed)
-    return this.#acknowledged(key, result, call)
-  }
-
-  async #delete(via: string): Promise<boolean> {
-    const key = this.#key()
-    const call = this.#ledger.history.call(key, 'write', undefined)
-    const node = this.#cluster.node(via)
-    const result = await settled(node.delete(text.encode(key), this.#options(via)), call.failed)
-    return this.#acknowledged(key, result, call)
-  }
-
-  #acknowledged(key: string, result: WriteResult | typeof failed, call: { returned(): void }): boolean {
-    if (result === failed) return false
-    call.returned()
-    this.#ledger.acknowledged(key, result.version)
-    return true
+  #write(via: string, value: string | undefined): Promise<boolean> {
+    const key = this.#key('k')
+    const call = this.#ledger.history.call(key, 'write', value === undefined ? undefined : nameOfText(value))
+    const returnPrevious = value !== undefined && this.#random.chance(0.3)
+    return this.#put(via, { key, value, consistency: this.#registerLevel(), returnPrevious }, call)
   }
 
   /** A scan reads every key once, at some moment while it runs. */
   async #scan(via: string): Promise<boolean> {
-    const { keys } = this.#scenario
-    const calls = new Map(
-      Array.from({ length: keys }, (_, i) => [keyOf('k', i), this.#ledger.history.call(keyOf('k', i), 'read')]),
-    )
+    const calls = new Map<string, Call>()
+    for (let i = 0; i < this.#scenario.keys; i++) calls.set(`k${i}`, this.#ledger.history.call(`k${i}`, 'read'))
     const node = this.#cluster.node(via)
+    const options = this.#options(via, 'quorum')
     let cursor: Uint8Array = new Uint8Array(0)
-    const options = this.#options(via)
-    const fail = (): void => {
-      for (const call of calls.values()) call.failed('not-applied')
-    }
     do {
-      const page = await settled<ScanPage>(this.#page(node, cursor, options), fail)
-      if (page === failed) return false
+      const page = await this.#page(node, cursor, options)
+      if (page === undefined) {
+        for (const call of calls.values()) call.failed('not-applied')
+        return false
+      }
       for (const record of page.records) {
         const key = Buffer.from(record.key).toString()
         const call = calls.get(key)
-        if (call === undefined) this.#ledger.violation(`a scan returned ${key} twice, or it was never written`)
-        call?.returned(nameOf(record))
+        if (call === undefined) this.#ledger.falsehood(`a scan returned ${key} twice, or it was never written`)
+        this.#ledger.returned(key, nameOfValue(record))
+        call?.returned(nameOfValue(record))
         calls.delete(key)
       }
       cursor = page.cursor
@@ -163,56 +224,56 @@ export class Clients {
     return true
   }
 
-  #page(node: Node, cursor: Uint8Array, options: OperationOptions): Promise<ScanPage> {
-    return node.scan({ ...options, prefix: text.encode('k'), pageSize: 1 + this.#random.below(8), cursor })
+  async #page(node: Node, cursor: Uint8Array, options: OperationOptions): Promise<ScanPage | undefined> {
+    try {
+      const pageSize = 1 + this.#random.below(8)
+      return await node.scan({ ...options, prefix: text.encode('k'), pageSize, cursor })
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      return undefined
+    }
   }
 
-  /** Puts an entry that expires, or reads one and checks that it was not due. */
+  /** Puts an entry that expires, or reads one and checks that it was not due. Wrong clocks excuse who reads by them. */
   async #expiring(via: string): Promise<boolean> {
-    const key = keyOf('t', this.#random.below(this.#scenario.keys))
-    const node = this.#cluster.node(via)
+    const key = this.#key('t')
+    const { world } = this.#cluster
     if (this.#random.chance(0.5)) {
       const value = this.#value()
       const ttlMs = Math.ceil(this.#random.between(1, 20_000))
-      this.#ledger.expires(nameOfText(value), this.#cluster.world.nowMs + operationMs + ttlMs)
-      const result = await settled(
-        node.put(text.encode(key), text.encode(value), { ...this.#options(via), ttlMs }),
-        ignore,
-      )
-      if (result !== failed) this.#ledger.acknowledged(key, result.version)
-      return result !== failed
+      // Until the last attempt has arrived and looked at its clock.
+      const calledMs = world.nowMs
+      const dueMs = calledMs + arrivalMsMax + ttlMs
+      this.#dueMs.set(nameOfText(value), dueMs)
+      const done = await this.#put(via, { key, value, consistency: 'quorum', ttlMs })
+      if (this.#watch.clockWasOff(calledMs)) this.#dueMs.set(nameOfText(value), Number.POSITIVE_INFINITY)
+      return done
     }
-    const calledMs = this.#cluster.world.nowMs
-    const record = await settled(node.get(text.encode(key), this.#options(via)), ignore)
-    if (record !== failed && record !== undefined) this.#ledger.shown(key, nameOf(record)!, calledMs)
-    return record !== failed
+    const calledMs = world.nowMs
+    const found = await this.#get(via, key, 'quorum')
+    const value = nameOfValue(found?.record)
+    const lateMs = value === undefined ? 0 : calledMs - (this.#dueMs.get(value) ?? 0)
+    if (lateMs > this.#scenario.maxClockDriftMs && !this.#watch.clockWasOff(calledMs)) {
+      this.#ledger.violation(`${key}: ${value} was still shown ${lateMs.toFixed(0)} ms after it expired`)
+    }
+    return found !== undefined
   }
-}
 
-const failed: unique symbol = Symbol('failed')
-
-/** What the promise gives; `failed` when it rejects with a KvError, of which `fail` is told. */
-async function settled<T>(
-  promise: Promise<T>,
-  fail: (outcome: 'not-applied' | 'unknown') => void,
-): Promise<T | typeof failed> {
-  try {
-    return await promise
-  } catch (error) {
-    if (!(error instanceof KvError)) throw error
-    fail(error.outcome === 'not-applied' ? 'not-applied' : 'unknown')
-    return failed
+  /** Level `one` promises that what is read was written, and that what was acknowledged is on one disk. */
+  async #one(via: string): Promise<boolean> {
+    const key = this.#key('o')
+    const level = this.#random.chance(0.8) ? 'one' : 'quorum'
+    if (this.#random.chance(0.5)) return await this.#put(via, { key, value: this.#value(), consistency: 'one' })
+    return (await this.#get(via, key, level)) !== undefined
   }
-}
 
-function ignore(): void {}
-
-/** Values are a unique name, padded with dots. */
-function nameOfText(value: string): string {
-  const end = value.indexOf('.')
-  return end < 0 ? value : value.slice(0, end)
-}
-
-function nameOf(record: StoredRecord | undefined): string | undefined {
-  return record === undefined ? undefined : nameOfText(Buffer.from(record.value).toString())
+  /** What every owner has acknowledged, each of them returns: written at `all`, read at `one`. */
+  async #all(via: string): Promise<boolean> {
+    const key = this.#key('a')
+    if (this.#random.chance(0.4)) return await this.#put(via, { key, value: this.#value(), consistency: 'all' })
+    const acknowledged = this.#ledger.highest(key)
+    const found = await this.#get(via, key, 'one')
+    if (found !== undefined && acknowledged !== undefined) this.#ledger.notBefore(key, acknowledged, found.record)
+    return found !== undefined
+  }
 }

@@ -1,44 +1,136 @@
-import { compareVersions } from '@quorumkv/internal/hlc'
+import { compareVersions, type Version } from '@quorumkv/internal/hlc'
+import type { StoredRecord } from '@quorumkv/internal/record'
+import type { Consistency } from '@quorumkv/internal/replication'
+import { slotOf } from '@quorumkv/internal/slots'
 import type { SimCluster } from '../sim-cluster.js'
+import { nameOfValue } from './clients.js'
 import type { Ledger } from './ledger.js'
 import type { Scenario } from './scenario.js'
 
 const text = new TextEncoder()
 
+/** An operation on a cluster of which nothing is wrong ends within this. */
+const progressMs = 10_000
+
+/**
+ * Whether replicas become equal by themselves within this time. Undefined: nothing in the cluster does that yet, and a
+ * read of each key at level `all` brings them together before they are compared.
+ */
+const convergenceMs: number | undefined = undefined
+
 /** What must be true when all faults are over and the clients have gone. */
-export async function checkEnd(cluster: SimCluster, scenario: Scenario, ledger: Ledger): Promise<void> {
-  await everyKeyIsRead(cluster, scenario, ledger)
-  nothingAcknowledgedIsLost(cluster, scenario, ledger)
+export async function checkEnd(
+  cluster: SimCluster,
+  scenario: Scenario,
+  ledger: Ledger,
+  losesSingleCopies: boolean,
+): Promise<void> {
+  for (let i = 0; i < scenario.keys; i++) await everyNodeServes(cluster, ledger, `k${i}`)
+  if (convergenceMs === undefined) {
+    for (const key of ledger.keys()) await read(cluster, ledger, cluster.names[0]!, key, 'all')
+    await cluster.world.advance(1_000)
+  } else {
+    await cluster.world
+      .runUntil(() => [...ledger.keys()].every((key) => differing(cluster, key) === undefined), convergenceMs)
+      .catch(() => undefined)
+  }
+  for (const key of ledger.keys()) checkCopies(cluster, ledger, key, losesSingleCopies)
+  checkBounds(cluster, scenario, ledger)
 }
 
 /** Every key can be read and written through every node: the histories get their last word. */
-async function everyKeyIsRead(cluster: SimCluster, scenario: Scenario, ledger: Ledger): Promise<void> {
+async function everyNodeServes(cluster: SimCluster, ledger: Ledger, key: string): Promise<void> {
   for (const name of cluster.names) {
-    for (let i = 0; i < scenario.keys; i++) {
-      const key = `k${i}`
-      const call = ledger.history.call(key, 'read')
-      try {
-        const value = await cluster.settle(cluster.get(name, key, 'quorum', 10_000))
-        call.returned(value === undefined ? undefined : value.split('.', 1)[0])
-      } catch (error) {
-        call.failed('not-applied')
-        ledger.violation(`${name} cannot read ${key} although nothing is wrong any more: ${String(error)}`)
-      }
+    await read(cluster, ledger, name, key, 'quorum')
+    const value = `end-${name}`
+    const call = ledger.history.call(key, 'write', value)
+    const note = ledger.write(key, value)
+    const stamped = ledger.stampedBy(name)
+    try {
+      const { version } = await cluster.settle(cluster.put(name, key, value, 'quorum', progressMs))
+      call.returned()
+      ledger.acknowledged(note, version, name, stamped)
+    } catch (error) {
+      call.failed('unknown')
+      ledger.violation(`${name} cannot write ${key} although nothing is wrong any more: ${String(error)}`)
     }
   }
 }
 
-/** What was acknowledged is on a write quorum of its owners, or something newer is. */
-function nothingAcknowledgedIsLost(cluster: SimCluster, scenario: Scenario, ledger: Ledger): void {
-  for (const [key, acknowledged] of ledger.highest) {
-    let holders = 0
-    for (const name of cluster.names) {
-      const version = cluster.node(name).localStore?.getVersion(text.encode(key))
-      if (version !== undefined && compareVersions(version, acknowledged) >= 0) holders++
+async function read(
+  cluster: SimCluster,
+  ledger: Ledger,
+  name: string,
+  key: string,
+  consistency: Consistency,
+): Promise<void> {
+  const call = key.startsWith('k') ? ledger.history.call(key, 'read') : undefined
+  const deadlineMs = cluster.process(name).clock.monotonicMs() + progressMs
+  try {
+    const record = await cluster.settle(cluster.node(name).get(text.encode(key), { consistency, deadlineMs }))
+    ledger.returned(key, nameOfValue(record))
+    call?.returned(nameOfValue(record))
+  } catch (error) {
+    call?.failed('not-applied')
+    ledger.violation(`${name} cannot read ${key} although nothing is wrong any more: ${String(error)}`)
+  }
+}
+
+function ownersOf(cluster: SimCluster, key: string): string[] {
+  const { slotTable, topology } = cluster.node(cluster.names[0]!)
+  const owners = slotTable!.owners(slotOf(text.encode(key)))
+  return Array.from(owners, (member) => topology!.members[member]!.id)
+}
+
+/** What a copy is, as far as two of them must agree: an expired value may be gone from one of them already. */
+function essence(record: StoredRecord | undefined, nowMs: number): string {
+  if (record === undefined) return 'nothing'
+  const { hi, lo, node, tombstone, expiresAtMs, value } = record
+  const gone = tombstone || (expiresAtMs !== 0 && expiresAtMs <= nowMs)
+  return `${hi}.${lo}.${node} ${expiresAtMs} ${gone ? 'gone' : Buffer.from(value).toString('latin1')}`
+}
+
+/** Undefined: all owners of the key hold the same, and their digests of its slot say so. */
+function differing(cluster: SimCluster, key: string): string | undefined {
+  const bytes = text.encode(key)
+  const slot = slotOf(bytes)
+  const copies = ownersOf(cluster, key).map((name) => {
+    const store = cluster.node(name).localStore!
+    const { hi, lo } = store.digest(slot)
+    return { name, copy: essence(store.get(bytes), cluster.trueWallMs), digest: `${hi}.${lo}` }
+  })
+  const first = copies[0]!
+  const other = copies.find(({ copy, digest }) => copy !== first.copy || digest !== first.digest)
+  if (other === undefined) return undefined
+  const [a, b] = [first, other].map(({ name, copy, digest }) => `${name}: ${copy.slice(0, 80)}, digest ${digest}`)
+  return `${a}; ${b}`
+}
+
+/** What was acknowledged, or something newer, is on every owner, and they agree. */
+function checkCopies(cluster: SimCluster, ledger: Ledger, key: string, losesSingleCopies: boolean): void {
+  const difference = differing(cluster, key)
+  if (difference !== undefined) ledger.violation(`${key}: owners differ: ${difference}`)
+  const acknowledged = ledger.highest(key)
+  if (acknowledged === undefined || (losesSingleCopies && key.startsWith('o'))) return
+  for (const name of ownersOf(cluster, key)) {
+    const version: Version | undefined = cluster.node(name).localStore!.getVersion(text.encode(key))
+    if (version === undefined || compareVersions(version, acknowledged.version) < 0) {
+      ledger.violation(`${key}: what was acknowledged is not on ${name}`)
     }
-    const { writeQuorum } = scenario.replication
-    if (holders < writeQuorum) {
-      ledger.violation(`${key}: what was acknowledged is on ${holders} nodes, ${writeQuorum} had acknowledged it`)
+  }
+}
+
+/** What a cluster at rest keeps is bounded by what it is for, not by what has happened to it. */
+function checkBounds(cluster: SimCluster, scenario: Scenario, ledger: Ledger): void {
+  const { linkEnds } = cluster.world.network
+  // Each node calls each other one, and a link has two ends.
+  const linkEndsMax = 2 * scenario.nodes * (scenario.nodes - 1)
+  if (linkEnds > linkEndsMax) ledger.violation(`at rest there are ${linkEnds} ends of links, not ${linkEndsMax}`)
+  for (const name of cluster.names) {
+    const { store } = cluster.node(name).status()
+    const keys = [...ledger.keys()].length
+    if (store === undefined || store.entries + store.tombstones > keys) {
+      ledger.violation(`${name} holds ${(store?.entries ?? 0) + (store?.tombstones ?? 0)} records of ${keys} keys`)
     }
   }
 }

@@ -2,62 +2,179 @@ import { compareVersions, type Version } from '@quorumkv/internal/hlc'
 import { checkRegister } from '../check/linearizability.js'
 import { History } from './history.js'
 
+/** How a write ended that was not acknowledged. */
+export type Failure = 'not-applied' | 'unknown'
+
+/** One write as the ledger follows it. */
+export interface WriteNote {
+  readonly key: string
+  /** Undefined: a delete. */
+  readonly value: string | undefined
+  /** The highest version of the key that had been acknowledged when it was called, and whether that was a value. */
+  readonly floor: Acknowledged | undefined
+  state: 'open' | 'acknowledged' | Failure
+  version: Version | undefined
+}
+
+export interface Acknowledged {
+  readonly version: Version
+  readonly tombstone: boolean
+}
+
+/** What a write was told about what it replaced. */
+export interface Replaced {
+  readonly existed: boolean
+  readonly previous: { readonly value: string; readonly version: Version } | undefined
+}
+
+interface KeyNotes {
+  readonly writes: WriteNote[]
+  readonly values: Map<string, WriteNote>
+  readonly read: Set<string>
+  highest: Acknowledged | undefined
+}
+
+function show({ hi, lo, node }: Version): string {
+  return `${hi}.${lo}.${node}`
+}
+
 /** What the clients of one run were told, and what was found wrong with it. */
 export class Ledger {
   readonly history: History = new History()
   readonly violations: string[] = []
-  readonly #highest = new Map<string, Version>()
+  readonly #keys = new Map<string, KeyNotes>()
   readonly #stamps = new Map<string, string>()
-  readonly #expiries = new Map<string, number>()
+  /** The highest version that each node has given to an acknowledged write, by the name of the node. */
+  readonly #stampedBy = new Map<string, Version>()
   readonly #nowMs: () => number
-  /** How far wall clocks may have been from the true time at most. */
-  readonly #clockErrorMs: number
+  /** Only what holds whatever happens to disks is checked. */
+  readonly #safetyOnly: boolean
 
-  constructor(nowMs: () => number, clockErrorMs: number) {
+  constructor(nowMs: () => number, safetyOnly = false) {
     this.#nowMs = nowMs
-    this.#clockErrorMs = clockErrorMs
+    this.#safetyOnly = safetyOnly
   }
 
+  /** A promise that holds as long as damage stays below what the cluster is made for. */
   violation(what: string): void {
-    this.violations.push(`at ${this.#nowMs().toFixed(3)} ms: ${what}`)
+    if (!this.#safetyOnly) this.falsehood(what)
   }
 
-  /** A write was acknowledged under this version. No version is given twice. */
-  acknowledged(key: string, { hi, lo, node }: Version): void {
-    const stamp = `${hi}.${lo}.${node}`
-    const other = this.#stamps.get(stamp)
-    if (other !== undefined) this.violation(`${key} and ${other} were acknowledged under one version, ${stamp}`)
-    this.#stamps.set(stamp, key)
-    const highest = this.#highest.get(key)
-    const version = { hi, lo, node }
-    if (highest === undefined || compareVersions(version, highest) > 0) this.#highest.set(key, version)
+  /** What must never be, however much is damaged: something that nobody wrote, a bug. */
+  falsehood(what: string): void {
+    this.violations.push(`at ${this.#nowMs().toFixed(3)} ms: ${what}`)
   }
 
   get acknowledgements(): number {
     return this.#stamps.size
   }
 
-  /** The highest acknowledged version of each key. */
-  get highest(): ReadonlyMap<string, Version> {
-    return this.#highest
+  /** Keys that were written. */
+  keys(): IterableIterator<string> {
+    return this.#keys.keys()
   }
 
-  /** The value is due at this true time at the latest, were all clocks right. */
-  expires(value: string, dueMs: number): void {
-    this.#expiries.set(value, dueMs)
+  /** The highest acknowledged version of a key. */
+  highest(key: string): Acknowledged | undefined {
+    return this.#keys.get(key)?.highest
   }
 
-  /** A read that was called at `calledMs` found this value under a key whose entries expire. */
-  shown(key: string, value: string, calledMs: number): void {
-    const dueMs = this.#expiries.get(value)
-    if (dueMs === undefined) this.violation(`${key}: nobody wrote ${value}`)
-    else if (calledMs > dueMs + 2 * this.#clockErrorMs) {
-      this.violation(`${key}: ${value} was still shown ${(calledMs - dueMs).toFixed(0)} ms after it expired`)
+  /**
+   * A write is called; `value` is unique, undefined for a delete. `ordered`: it is above everything that has been
+   * acknowledged, which one at level `one` need not be.
+   */
+  write(key: string, value: string | undefined, ordered = true): WriteNote {
+    const notes = this.#notes(key)
+    const floor = ordered ? notes.highest : undefined
+    const note: WriteNote = { key, value, floor, state: 'open', version: undefined }
+    notes.writes.push(note)
+    if (value !== undefined) notes.values.set(value, note)
+    return note
+  }
+
+  /** What this node has stamped so far, for `acknowledged`. */
+  stampedBy(node: string): Version | undefined {
+    return this.#stampedBy.get(node)
+  }
+
+  /**
+   * A write was acknowledged under this version. No version is given twice, a later write gets the higher one, and so
+   * do all that one node stamps: `stampedBefore` is what `stampedBy` said when the write was called.
+   */
+  acknowledged(note: WriteNote, version: Version, via: string, stampedBefore: Version | undefined): void {
+    const { key, floor } = note
+    const stamp = show(version)
+    const other = this.#stamps.get(stamp)
+    if (other !== undefined) this.violation(`${key} and ${other} were acknowledged under one version, ${stamp}`)
+    this.#stamps.set(stamp, key)
+    note.state = 'acknowledged'
+    note.version = { hi: version.hi, lo: version.lo, node: version.node }
+    if (floor !== undefined && compareVersions(version, floor.version) <= 0) {
+      this.violation(`${key}: a write got ${stamp} after ${show(floor.version)} had been acknowledged`)
     }
+    if (stampedBefore !== undefined && compareVersions(version, stampedBefore) <= 0) {
+      this.violation(`${via} stamped ${stamp} for ${key} after ${show(stampedBefore)}`)
+    }
+    const stamped = this.#stampedBy.get(via)
+    if (stamped === undefined || compareVersions(version, stamped) > 0) this.#stampedBy.set(via, note.version)
+    const notes = this.#notes(key)
+    if (notes.highest === undefined || compareVersions(version, notes.highest.version) > 0) {
+      notes.highest = { version: note.version, tombstone: note.value === undefined }
+    }
+  }
+
+  failed(note: WriteNote, failure: Failure): void {
+    if (note.state !== 'open') return
+    note.state = failure
+    const { key, value } = note
+    if (failure === 'not-applied' && value !== undefined && this.#notes(key).read.has(value)) {
+      this.violation(`${key}: ${value} was read, and told to be not applied`)
+    }
+  }
+
+  /** A read returned this value. */
+  returned(key: string, value: string | undefined): void {
+    if (value === undefined) return
+    const notes = this.#notes(key)
+    const note = notes.values.get(value)
+    notes.read.add(value)
+    if (note === undefined) this.falsehood(`${key}: nobody wrote ${value}`)
+    else if (note.state === 'not-applied') this.violation(`${key}: ${value} is read, and was told to be not applied`)
+  }
+
+  /**
+   * What an acknowledged write says of what it replaced: write quorums overlap, so it has met the highest version that
+   * was acknowledged when it was called, or a newer one.
+   */
+  replaced(note: WriteNote, { existed, previous }: Replaced): void {
+    const { key, floor, version } = note
+    if (previous !== undefined) {
+      this.returned(key, previous.value)
+      if (floor !== undefined && compareVersions(previous.version, floor.version) < 0) {
+        this.violation(`${key}: replaced ${previous.value}, though a newer write had been acknowledged before`)
+      }
+      if (version !== undefined && compareVersions(previous.version, version) >= 0) {
+        this.violation(`${key}: replaced ${previous.value}, which is newer than what replaced it`)
+      }
+    }
+    if (existed || floor === undefined || floor.tombstone) return
+    const mayBeDeleted = this.#notes(key).writes.some(
+      ({ value, state, version: at }) =>
+        value === undefined && state !== 'not-applied' && (at === undefined || compareVersions(at, floor.version) > 0),
+    )
+    if (!mayBeDeleted) this.violation(`${key}: a write replaced nothing, though the key was there`)
+  }
+
+  /** A read finds what had been acknowledged when it was called, or something newer; there are no deletes. */
+  notBefore(key: string, { version }: Acknowledged, found: Version | undefined): void {
+    if (found !== undefined && compareVersions(found, version) >= 0) return
+    const what = found === undefined ? 'nothing' : show(found)
+    this.violation(`${key}: ${what} was read, though every owner had acknowledged ${show(version)}`)
   }
 
   /** Checks the history of every key. Returns the operations checked. */
   checkHistories(): number {
+    if (this.#safetyOnly) return 0
     let checked = 0
     for (const key of this.history.keys()) {
       const operations = this.history.operations(key)
@@ -71,5 +188,13 @@ export class Ledger {
       } else if (verdict.kind === 'undecided') this.violation(`${key}: no verdict after ${verdict.steps} steps`)
     }
     return checked
+  }
+
+  #notes(key: string): KeyNotes {
+    const known = this.#keys.get(key)
+    if (known !== undefined) return known
+    const notes: KeyNotes = { writes: [], values: new Map(), read: new Set(), highest: undefined }
+    this.#keys.set(key, notes)
+    return notes
   }
 }

@@ -1,78 +1,166 @@
 import { FatalError } from '@quorumkv/internal/base'
+import { DiskError } from '@quorumkv/internal/env'
 import type { SimNetwork, SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
+import { hlcOf } from '@quorumkv/internal/hlc'
 import type { SimCluster } from '../sim-cluster.js'
 import type { Ledger } from './ledger.js'
+import { Rot } from './rot.js'
 import { type FaultKind, faultKinds, type Scenario } from './scenario.js'
+import type { Watch } from './watch.js'
 
-/** A node that went down comes back after at most so long. */
-const downMsMax = 15_000
 const pausedMsMax = 8_000
+/** A victim of rot is looked at after at most so long. */
+const rotLookMsMax = 20_000
+/** What was lost is back after so long when nothing is wrong any more. */
+const refillMs = 60_000
+
+interface CrashManner {
+  readonly disk: 'keep' | 'random' | 'lose'
+  readonly links: 'reset' | 'silent'
+}
+
+type Deeds<Kind extends FaultKind> = Readonly<Record<Kind, (node: SimProcess, other: SimProcess) => void>>
 
 /** Does harm, notes what it did, and mends everything at the end. */
 export class Nemesis {
-  readonly done: Partial<Record<FaultKind | 'fatal', number>> = {}
+  readonly done: Partial<Record<FaultKind | 'fatal' | 'repair', number>> = {}
+  readonly rot: Rot
   readonly #cluster: SimCluster
   readonly #scenario: Scenario
   readonly #ledger: Ledger
+  readonly #watch: Watch
   readonly #random: SimRandom
   /** Nodes that are being started. */
   readonly #starting = new Map<string, Promise<void>>()
   #over = false
   readonly #tell: (what: string) => void
   /** What each fault does to a node and, where two are needed, to another one. */
-  readonly #deeds: Readonly<Record<FaultKind, (node: SimProcess, other: SimProcess) => void>> = {
-    crash: (node) => this.#crash(node, { disk: 'keep', links: 'reset' }),
-    powerCut: (node) => this.#crash(node, { disk: this.#random.pick(['random', 'lose']), links: 'silent' }),
-    pause: (node) => this.#pause(node),
-    partition: () => this.#partition(),
-    cutOneWay: (node, other) => {
-      this.#network.cut(node.name, other.name)
-      this.#later(15_000, () => this.#network.heal())
-    },
-    breakLinks: (node, other) => this.#network.cutLinks(node.name, other.name),
-    halfOpenLink: (node, other) => this.#network.cutLinks(node.name, other.name, 'first'),
-    slowPath: (node, other) => {
-      this.#network.setExtraDelayMs(node.name, other.name, this.#random.pick([5, 100, 1_000, 4_000]))
-      this.#later(15_000, () => this.#network.setExtraDelayMs(node.name, other.name, 0))
-    },
-    lossyNetwork: () => {
-      this.#network.setBreakProbability(this.#random.between(0.0005, 0.02))
-      this.#later(10_000, () => this.#network.setBreakProbability(0))
-    },
-    // Half of the bound, so that any two nodes are within it.
-    skew: ({ time }) => time.setSkewMs(this.#random.between(-0.5, 0.5) * this.#scenario.maxClockDriftMs),
-    // One and the same node each time: where most of the clocks are wrong, nobody can say which.
-    clockFarOff: () => {
-      const { processes } = this.#cluster.world
-      const { time } = processes[this.#scenario.seed % processes.length]!
-      if (processes.length < 3) return
-      time.setSkewMs(this.#random.between(-86_400_000, 86_400_000))
-      this.#later(20_000, () => time.setSkewMs(0))
-    },
-    drift: ({ time }) => time.setDriftPpm(this.#random.between(-500, 500)),
-    slowDisk: ({ drive }) => {
-      drive.faults.setExtraDelayMs(this.#random.pick([1, 20, 400]))
-      this.#later(10_000, () => drive.faults.setExtraDelayMs(0))
-    },
-    shortTransfers: ({ drive }) => {
-      drive.faults.setShortTransfers(this.#random.between(0.01, 0.5))
-      this.#later(20_000, () => drive.faults.setShortTransfers(0))
-    },
-    fullDisk: ({ drive }) => {
-      drive.faults.setFreeBytes(this.#random.pick([0, 100, 5_000]))
-      this.#later(10_000, () => drive.faults.setFreeBytes(Number.POSITIVE_INFINITY))
-    },
-    syncFails: ({ drive }) => drive.faults.failNext(this.#random.pick(['sync', 'sync', 'syncDirectory', 'write'])),
-    snapshot: (node) => this.#snapshot(node),
-  }
+  readonly #deeds: Readonly<Record<FaultKind, (node: SimProcess, other: SimProcess) => void>>
 
-  constructor(cluster: SimCluster, scenario: Scenario, ledger: Ledger, tell: (what: string) => void = () => undefined) {
+  constructor(
+    cluster: SimCluster,
+    scenario: Scenario,
+    ledger: Ledger,
+    watch: Watch,
+    tell: (what: string) => void = () => undefined,
+  ) {
     this.#tell = tell
     this.#cluster = cluster
     this.#scenario = scenario
     this.#ledger = ledger
+    this.#watch = watch
     this.#random = cluster.world.random.fork('nemesis')
+    this.rot = new Rot(cluster, scenario)
+    this.#deeds = { ...this.#processDeeds(), ...this.#networkDeeds(), ...this.#clockDeeds(), ...this.#diskDeeds() }
     cluster.onFatal = (name, error) => this.#died(name, error)
+  }
+
+  #processDeeds(): Deeds<'crash' | 'powerCut' | 'crashAll' | 'stop' | 'pause' | 'slowReader' | 'snapshot'> {
+    return {
+      crash: (node) => this.#crash(node, { disk: 'keep', links: 'reset' }),
+      powerCut: (node) => this.#powerCut(node),
+      crashAll: () => {
+        for (const process of this.#cluster.world.processes) this.#powerCut(process)
+      },
+      stop: (node) => this.#stop(node),
+      pause: (node) => this.#pause(node, this.#random.between(0, pausedMsMax)),
+      slowReader: (node) => {
+        for (let i = 0; i < 20; i++) {
+          this.#cluster.world.after(i * 200, () => this.#pause(node, this.#random.between(50, 190)))
+        }
+      },
+      snapshot: (node) => this.#snapshot(node),
+    }
+  }
+
+  #networkDeeds(): Deeds<
+    'partition' | 'cutOneWay' | 'breakLinks' | 'halfOpenLink' | 'slowPath' | 'jitter' | 'lossyNetwork'
+  > {
+    return {
+      partition: () => this.#partition(),
+      cutOneWay: (node, other) => {
+        this.#network.cut(node.name, other.name)
+        this.#later(15_000, () => this.#network.heal())
+      },
+      breakLinks: (node, other) => this.#network.cutLinks(node.name, other.name),
+      halfOpenLink: (node, other) => this.#network.cutLinks(node.name, other.name, 'first'),
+      slowPath: (node, other) => {
+        this.#network.setExtraDelayMs(node.name, other.name, this.#random.pick([5, 100, 1_000, 4_000]))
+        this.#later(15_000, () => this.#network.setExtraDelayMs(node.name, other.name, 0))
+      },
+      // Each link keeps its order; what goes over different ones overtakes.
+      jitter: () => {
+        const { processes } = this.#cluster.world
+        const delayMsMax = this.#random.pick([2, 50, 500])
+        for (const from of processes) {
+          for (const to of processes) {
+            if (from === to) continue
+            this.#network.setExtraDelayMs(from.name, to.name, this.#random.between(0, delayMsMax))
+            this.#later(10_000, () => this.#network.setExtraDelayMs(from.name, to.name, 0))
+          }
+        }
+      },
+      lossyNetwork: () => {
+        this.#network.setBreakProbability(this.#random.between(0.0005, 0.02))
+        this.#later(10_000, () => this.#network.setBreakProbability(0))
+      },
+    }
+  }
+
+  #clockDeeds(): Deeds<'skew' | 'clockFarOff' | 'drift' | 'farClient'> {
+    const { maxClockDriftMs, seed } = this.#scenario
+    return {
+      // Half of the bound, so that any two nodes are within it.
+      skew: ({ time }) => {
+        const part = this.#random.pick([-1, 1, this.#random.between(-1, 1)])
+        time.setSkewMs(0.5 * part * maxClockDriftMs)
+      },
+      // One and the same node each time: where most of the clocks are wrong, nobody can say which.
+      clockFarOff: () => {
+        const { processes } = this.#cluster.world
+        const { name, time } = processes[seed % processes.length]!
+        if (processes.length < 3) return
+        this.#watch.farOff(name)
+        time.setSkewMs(this.#random.between(-86_400_000, 86_400_000))
+        this.#later(20_000, () => this.#rightClock(name))
+      },
+      drift: ({ time }) => time.setDriftPpm(this.#random.between(-500, 500)),
+      // A client whose clock is wrong, or that lies: it must not move the node's.
+      farClient: ({ name }) => {
+        if (!this.#cluster.runningNames.includes(name)) return
+        const farMs = this.#cluster.trueWallMs + 3 * maxClockDriftMs + this.#random.between(20_000, 86_400_000)
+        this.#cluster.node(name).observe(hlcOf(Math.floor(farMs), 0))
+      },
+    }
+  }
+
+  #diskDeeds(): Deeds<'slowDisk' | 'shortTransfers' | 'fullDisk' | 'syncFails' | 'rot' | 'misdirectedWrite'> {
+    return {
+      slowDisk: ({ drive }) => {
+        drive.faults.setExtraDelayMs(this.#random.pick([1, 20, 400]))
+        this.#later(10_000, () => drive.faults.setExtraDelayMs(0))
+      },
+      shortTransfers: ({ drive }) => {
+        drive.faults.setShortTransfers(this.#random.between(0.01, 0.5))
+        this.#later(20_000, () => drive.faults.setShortTransfers(0))
+      },
+      fullDisk: ({ drive }) => {
+        drive.faults.setFreeBytes(this.#random.pick([0, 100, 5_000]))
+        this.#later(10_000, () => drive.faults.setFreeBytes(Number.POSITIVE_INFINITY))
+      },
+      syncFails: ({ drive }) => {
+        drive.faults.failNext(this.#random.pick(['sync', 'sync', 'syncDirectory', 'write', 'read', 'rename']))
+      },
+      rot: (node) => {
+        const where = this.rot.strike(node)
+        if (where === undefined) return
+        this.#tell(`rot ${node.name}: ${where}`)
+        this.#later(rotLookMsMax, () => this.#look(node))
+      },
+      misdirectedWrite: (node) => {
+        if (this.rot.misdirect(node)) this.#later(rotLookMsMax, () => this.#look(node))
+      },
+    }
   }
 
   /** Does one thing now, and the next one after a while, until `mend`. */
@@ -85,18 +173,32 @@ export class Nemesis {
   /** Ends all faults, and starts what is down. Afterwards nothing is wrong any more. */
   async mend(): Promise<void> {
     this.#over = true
+    this.rot.thorough = true
     const { world } = this.#cluster
     world.network.heal()
     world.network.setBreakProbability(0)
     for (const process of world.processes) {
       for (const other of world.processes) world.network.setExtraDelayMs(process.name, other.name, 0)
-      process.time.setSkewMs(0)
+      this.#rightClock(process.name)
       process.time.setDriftPpm(0)
       const { faults } = process.drive
       faults.clear()
       if (process.paused) process.resume()
     }
-    for (let round = 0; round < 5; round++) {
+    await this.#startAll()
+    for (let round = 0; round < 4 && this.#scenario.atlas && this.rot.victim !== undefined; round++) {
+      this.#look(this.#cluster.process(this.rot.victim))
+      await this.#startAll()
+      await world.runUntil(() => this.rot.release(), refillMs).catch(() => undefined)
+    }
+    if (this.#scenario.atlas && this.rot.victim !== undefined) {
+      this.#ledger.violation(`${this.rot.victim} is not whole again although nothing is wrong any more`)
+    }
+  }
+
+  async #startAll(): Promise<void> {
+    const { world } = this.#cluster
+    for (let round = 0; round < 8; round++) {
       for (const { name } of world.processes) this.#start(name)
       await world.settle(Promise.all(this.#starting.values()))
       if (world.processes.every(({ running }) => running)) return
@@ -124,7 +226,7 @@ export class Nemesis {
     }
   }
 
-  #note(kind: FaultKind | 'fatal'): void {
+  #note(kind: FaultKind | 'fatal' | 'repair'): void {
     this.done[kind] = (this.done[kind] ?? 0) + 1
   }
 
@@ -138,18 +240,49 @@ export class Nemesis {
     })
   }
 
-  #crash(process: SimProcess, options: { disk: 'keep' | 'random' | 'lose'; links: 'reset' | 'silent' }): void {
+  #rightClock(name: string): void {
+    this.#cluster.process(name).time.setSkewMs(0)
+    this.#watch.farOff(undefined)
+  }
+
+  #crash(process: SimProcess, options: CrashManner): void {
     if (!process.running) return
     this.#cluster.crash(process.name, options)
     this.#starting.delete(process.name) // it never ends
-    this.#later(downMsMax, () => this.#start(process.name))
+    this.#startLater(process.name)
   }
 
-  #pause(process: SimProcess): void {
-    if (!process.running || process.paused) return
+  #powerCut(process: SimProcess): void {
+    this.#crash(process, { disk: this.#random.pick(['random', 'lose']), links: 'silent' })
+  }
+
+  /** As on SIGTERM; whatever else happens to it meanwhile. */
+  #stop(process: SimProcess): void {
+    const { name, life } = process
+    if (!this.#cluster.runningNames.includes(name) || process.paused) return
+    this.#cluster
+      .node(name)
+      .stop(this.#random.pick([0, 100, 2_000]))
+      .then(() => {
+        if (process.running && process.life === life) this.#crash(process, { disk: 'keep', links: 'reset' })
+      })
+      .catch((error: unknown) => this.#ledger.falsehood(`${name} could not be stopped: ${String(error)}`))
+  }
+
+  /** Starts a node anew, so that whatever has happened to its files shows. */
+  #look(process: SimProcess): void {
+    if (!process.running) return
+    if (process.paused) process.resume()
+    this.#crash(process, { disk: 'keep', links: 'reset' })
+    this.#start(process.name)
+  }
+
+  #pause(process: SimProcess, forMs: number): void {
+    if (!process.running || process.paused || this.#over) return
+    const { life } = process
     process.pause()
-    this.#later(pausedMsMax, () => {
-      if (process.paused) process.resume()
+    this.#cluster.world.after(forMs, () => {
+      if (process.life === life && process.running && process.paused) process.resume()
     })
   }
 
@@ -171,28 +304,42 @@ export class Nemesis {
   }
 
   /** A node that cannot go on ends its process, and is started again as an operator's supervisor would. */
-  #died(name: string, error: Error): void {
+  #died(name: string, error: Error, starting = false): void {
     this.#note('fatal')
-    if (!(error instanceof FatalError)) this.#ledger.violation(`${name} died of a bug: ${error.stack ?? error.message}`)
-    else if (error.reason === 'corrupt')
+    this.#tell(`${name} ends: ${error.message}`)
+    // A start may fail with the disk's own error; a node that runs says what it makes of it.
+    const expected = error instanceof FatalError || (starting && error instanceof DiskError)
+    if (!expected) this.#ledger.falsehood(`${name} died of a bug: ${error.stack ?? error.message}`)
+    else if (error instanceof FatalError && error.reason === 'corrupt' && !this.rot.isBroken(name)) {
       this.#ledger.violation(`${name} says that its data is corrupt: ${error.message}`)
+    }
     const process = this.#cluster.process(name)
     if (!process.running) return
     // A kernel that could not write drops what it could not write.
     this.#cluster.crash(name, { disk: 'lose', links: 'reset' })
     this.#starting.delete(name)
-    this.#later(downMsMax, () => this.#start(name))
+    this.#startLater(name)
+  }
+
+  #startLater(name: string): void {
+    const downMsMax = this.#over ? 0 : this.#scenario.downMsMax
+    this.#cluster.world.after(this.#random.between(0, downMsMax), () => this.#start(name))
   }
 
   #start(name: string): void {
     const process = this.#cluster.process(name)
     if (process.running || this.#starting.has(name)) return
-    process.restart()
-    const starting: Promise<void> = this.#cluster.launch(name).then(
+    const { disk } = process.restart()
+    const { repairs } = this.rot
+    const launched = this.rot.beforeStart(name, disk).then(() => {
+      if (this.rot.repairs > repairs) this.#note('repair')
+      return this.#cluster.launch(name)
+    })
+    const starting: Promise<void> = launched.then(
       () => this.#started(name, starting),
       (error: unknown) => {
         this.#started(name, starting)
-        this.#died(name, error instanceof Error ? error : new Error(String(error)))
+        this.#died(name, error instanceof Error ? error : new Error(String(error)), true)
       },
     )
     this.#starting.set(name, starting)

@@ -5,23 +5,44 @@ import type { ReplicationSettings } from '@quorumkv/internal/slots'
 export const faultKinds = [
   'crash',
   'powerCut',
+  'crashAll',
+  'stop',
   'pause',
+  'slowReader',
   'partition',
   'cutOneWay',
   'breakLinks',
   'halfOpenLink',
   'slowPath',
+  'jitter',
   'lossyNetwork',
   'skew',
   'clockFarOff',
   'drift',
+  'farClient',
   'slowDisk',
   'shortTransfers',
   'fullDisk',
   'syncFails',
+  'rot',
+  'misdirectedWrite',
   'snapshot',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
+
+/** Relative weights of what clients do. */
+export interface Mix {
+  readonly read: number
+  readonly write: number
+  readonly delete: number
+  readonly scan: number
+  /** Entries that expire. */
+  readonly expiring: number
+  /** Keys that are written and read at consistency `one`. */
+  readonly one: number
+  /** Keys that are written at `all` and read at `one`. */
+  readonly all: number
+}
 
 /** Everything that a seed decides about a run before it starts. */
 export interface Scenario {
@@ -30,14 +51,9 @@ export interface Scenario {
   readonly replication: ReplicationSettings
   readonly clients: number
   readonly keys: number
-  /** Relative weights. */
-  readonly mix: {
-    readonly read: number
-    readonly write: number
-    readonly delete: number
-    readonly scan: number
-    readonly expiring: number
-  }
+  readonly mix: Mix
+  /** Which part of the writes is repeated on another node as the SDK does it, until one is acknowledged. */
+  readonly repeated: number
   readonly valueBytesMax: number
   /** A client waits up to so long between two operations, sometimes not at all. */
   readonly thinkMsMax: number
@@ -46,10 +62,18 @@ export interface Scenario {
   readonly faultEveryMs: number
   /** How long faults go on; then they stop, and the cluster must recover. */
   readonly faultsMs: number
+  /** A node that went down comes back after at most so long. */
+  readonly downMsMax: number
   readonly logSegmentBytes: number
   readonly snapshotWalBytes: number
   readonly snapshotIntervalMs: number
   readonly maxClockDriftMs: number
+  /**
+   * Damage to disks leaves one good copy and a quorum: one node at a time has any, until it has been mended (the
+   * "fault atlas" of TigerBeetle's VOPR). false: anything may be damaged, and the run only checks that nothing is
+   * told which nobody wrote, and that no node dies of a bug.
+   */
+  readonly atlas: boolean
 }
 
 /** N, R, W with R + W > N and 2 W > N. */
@@ -66,11 +90,24 @@ const settings: readonly (readonly [number, number, number, number])[] = [
   [1, 1, 1, 1],
 ]
 
+function drawMix(random: SimRandom): Mix {
+  return {
+    read: random.between(0.2, 1),
+    write: random.between(0.2, 1),
+    delete: random.chance(0.7) ? random.between(0.02, 0.3) : 0,
+    // A scan asks for 4,096 slots, and costs as much as some hundred reads.
+    scan: random.chance(0.2) ? random.between(0.002, 0.008) : 0,
+    expiring: random.chance(0.5) ? random.between(0.05, 0.3) : 0,
+    one: random.chance(0.3) ? random.between(0.05, 0.3) : 0,
+    all: random.chance(0.3) ? random.between(0.05, 0.3) : 0,
+  }
+}
+
 /**
  * Draws a scenario. Each seed leaves out about half of the faults and turns the others up or down ("swarm testing",
  * Groce and others, 2012): a run in which everything goes wrong all the time seldom gets deep into any one corner.
  */
-export function drawScenario(seed: number): Scenario {
+export function drawScenario(seed: number, atlas = true): Scenario {
   const random = new SimRandom(seed).fork('scenario')
   const [nodes, replicationFactor, readQuorum, writeQuorum] = random.pick(settings)
   const faults = Object.fromEntries(
@@ -78,31 +115,27 @@ export function drawScenario(seed: number): Scenario {
   ) as Record<FaultKind, number>
   const low = random.pick([0.05, 0.05, 0.5, 5])
   const clients = 2 + random.below(7)
-  const faultsMs = random.between(20_000, 90_000)
+  const faultsMs = random.between(20_000, 160_000)
   const operations = random.pick([300, 1_000, 3_000])
   return {
     seed,
     nodes,
     replication: { replicationFactor, readQuorum, writeQuorum },
     clients,
-    keys: 1 + random.below(10),
-    mix: {
-      read: random.between(0.2, 1),
-      write: random.between(0.2, 1),
-      delete: random.chance(0.7) ? random.between(0.02, 0.3) : 0,
-      // A scan asks for 4,096 slots, and costs as much as some hundred reads.
-      scan: random.chance(0.3) ? random.between(0.002, 0.01) : 0,
-      expiring: random.chance(0.5) ? random.between(0.05, 0.3) : 0,
-    },
-    valueBytesMax: random.pick([16, 16, 200, 5_000]),
+    keys: random.pick([1, 2, 3, 1 + random.below(10)]),
+    mix: drawMix(random),
+    repeated: random.pick([0, 0.5, 1]),
+    valueBytesMax: random.pick([16, 16, 200, 5_000, operations > 300 ? 2_000 : 60_000]),
     thinkMsMax: (3 * clients * faultsMs) / operations,
     latencyMs: [low, low * random.between(2, 20)],
     faults,
     faultEveryMs: random.pick([150, 500, 2_000]),
     faultsMs,
-    logSegmentBytes: random.pick([4_096, 16_384, 67_108_864]),
+    downMsMax: random.pick([200, 5_000, 15_000]),
+    logSegmentBytes: random.pick([1_024, 4_096, 16_384, 67_108_864]),
     snapshotWalBytes: random.pick([0, 8_192, 65_536]),
     snapshotIntervalMs: random.pick([0, 5_000, 60_000]),
     maxClockDriftMs: random.pick([500, 2_000, 10_000]),
+    atlas,
   }
 }

@@ -1,0 +1,206 @@
+import { type Incarnation, parseIncarnation } from '@quorumkv/internal/base'
+import { decodeTopology } from '@quorumkv/internal/cluster'
+import type { Disk } from '@quorumkv/internal/env'
+import type { SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
+import { carryOutRepair, type DocumentCheck, planRepair, surveyDirectory } from '@quorumkv/internal/store'
+import type { SimCluster } from '../sim-cluster.js'
+import type { Scenario } from './scenario.js'
+
+/** Where the frames of a segment begin (FORMAT.md, "Segment header"), and what they begin with. */
+const framesAt = 512
+const frameMagic = [0xf1, 0x4b, 0x56, 0x0a] as const
+const segmentTagAt = 16
+const frameHeaderBytes = 40
+
+const checks: Readonly<Record<string, DocumentCheck>> = {
+  topology: (payload) => void decodeTopology(payload),
+  clock: (payload) => {
+    if (payload.length !== 8) throw new Error(`${payload.length} bytes where a ceiling has 8`)
+  },
+}
+
+/** Of documents more than one wrong byte cannot be mended, so each gets one only while its node is damaged. */
+const documents: ReadonlySet<string> = new Set(['identity', 'topology', 'clock', 'store', 'lost'])
+
+/**
+ * What disks lose or spoil, and what is left. With the atlas one node at a time is damaged: it stays the victim until a
+ * look at its files has found nothing and its lost slots have been refilled.
+ */
+export class Rot {
+  readonly #cluster: SimCluster
+  readonly #scenario: Scenario
+  readonly #random: SimRandom
+  readonly #spoiltDocuments = new Set<string>()
+  /** Nodes that have said that their data is corrupt, and have not been repaired. */
+  readonly #broken = new Set<string>()
+  #victim: string | undefined
+  /** The victim's files were sound when it started last. */
+  #sound = false
+  #repairs = 0
+  /** Whatever is found is repaired, also what a node starts with: damage to what it keeps of an older generation. */
+  thorough = false
+
+  constructor(cluster: SimCluster, scenario: Scenario) {
+    this.#cluster = cluster
+    this.#scenario = scenario
+    this.#random = cluster.world.random.fork('rot')
+  }
+
+  /** The node whose disk is damaged, or may be. */
+  get victim(): string | undefined {
+    return this.#victim
+  }
+
+  /** How often a node has been repaired; what a repair could not read is gone from that node. */
+  get repairs(): number {
+    return this.#repairs
+  }
+
+  /** Turns over bits of a file, if the atlas allows it. Returns what was done. */
+  strike({ name, drive }: SimProcess): string | undefined {
+    if (!this.#claim(name)) return undefined
+    const path = this.#pickFile(drive.paths())
+    const bytes = path === undefined ? undefined : drive.peek(path)
+    if (path === undefined || bytes === undefined) return undefined
+    const end = this.#scenario.atlas
+      ? provenEnd(path, bytes, drive.paths(), (other) => drive.peek(other))
+      : bytes.length
+    if (end === 0) return undefined
+    const isDocument = !path.includes('/')
+    const count = isDocument || this.#random.chance(0.5) ? 1 : 1 + this.#random.below(20)
+    if (isDocument && this.#scenario.atlas) this.#spoiltDocuments.add(path)
+    // Near each other, as a bad spot of the medium is.
+    const first = this.#random.below(end)
+    for (let i = 0; i < count; i++) {
+      drive.corrupt(
+        path,
+        i === 0 ? first : Math.min(end - 1, first + this.#random.below(600)),
+        1 << this.#random.below(8),
+      )
+    }
+    this.#sound = false
+    return `${path} from byte ${first}, ${count} times`
+  }
+
+  /**
+   * Sends one of the next writes to a wrong place of its file. What a log acknowledged last cannot be told from a torn
+   * write when it is gone, so the atlas leaves logs out.
+   */
+  misdirect({ name, drive }: SimProcess): boolean {
+    if (!this.#claim(name)) return false
+    const path = this.#scenario.atlas ? (each: string) => each.startsWith('snapshots/') : () => true
+    drive.faults.misdirectNext({ path, skip: this.#random.below(6) })
+    this.#sound = false
+    return true
+  }
+
+  /** The node has said that its data is corrupt. Whether it may have been damaged. */
+  isBroken(name: string): boolean {
+    this.#broken.add(name)
+    return !this.#scenario.atlas || name === this.#victim
+  }
+
+  /** What an operator does before the node is started: repairs it if it would not start, or looks at its files. */
+  async beforeStart(name: string, disk: Disk): Promise<void> {
+    if (!this.#broken.has(name) && name !== this.#victim) return
+    const survey = await surveyDirectory(disk, checks)
+    if (name === this.#victim) this.#sound = survey.findings.length === 0
+    if (survey.identity?.clusterId === undefined && survey.documents.length === 0) return
+    const mended = this.#broken.has(name) || (survey.findings.length > 0 && (this.thorough || this.#random.chance(0.3)))
+    if (!mended) return
+    this.#repairs++
+    const plan = await planRepair({
+      disk,
+      checks,
+      members: (topology) => decodeTopology(topology).members,
+      newIncarnation: this.#newIncarnation(),
+      name: `r${this.#repairs}`,
+      acceptLoss: false,
+    })
+    await carryOutRepair(disk, plan)
+    this.#broken.delete(name)
+  }
+
+  /** Lets the atlas forget the victim when nothing of its damage is left. Whether there is none now. */
+  release(): boolean {
+    if (this.#victim === undefined) return true
+    const running = this.#cluster.runningNames.includes(this.#victim)
+    if (!this.#sound || !running || this.#broken.has(this.#victim)) return false
+    if (!this.#isRefilled(this.#victim)) return false
+    this.#victim = undefined
+    this.#spoiltDocuments.clear()
+    return true
+  }
+
+  /** What it has lost and does not own stays lost: nobody asks it. */
+  #isRefilled(name: string): boolean {
+    const { localStore, slotTable, topology } = this.#cluster.node(name)
+    const member = topology?.members.findIndex(({ id }) => id === name)
+    if (localStore === undefined || slotTable === undefined || member === undefined) return false
+    return localStore.lostSlots().every((slot) => !slotTable.ownsSlot(member, slot))
+  }
+
+  #claim(name: string): boolean {
+    if (!this.#scenario.atlas) return true
+    // Of one node nobody has another copy.
+    if (this.#scenario.nodes === 1) return false
+    this.release()
+    if (this.#victim !== undefined && this.#victim !== name) return false
+    this.#victim = name
+    return true
+  }
+
+  #newIncarnation(): Incarnation {
+    return parseIncarnation(this.#random.u32().toString(16).padStart(8, '0').repeat(4))
+  }
+
+  #pickFile(paths: readonly string[]): string | undefined {
+    const { atlas } = this.#scenario
+    const allowed = paths.filter((path) => {
+      if (path.startsWith('damaged/')) return false
+      if (path.includes('/')) return true
+      return !atlas || (documents.has(path) && !this.#spoiltDocuments.has(path))
+    })
+    const files = allowed.filter((path) => path.includes('/'))
+    const choice = files.length > 0 && this.#random.chance(0.85) ? files : allowed
+    return choice.length === 0 ? undefined : this.#random.pick(choice)
+  }
+}
+
+/**
+ * Up to where damage to a file can be told from a write that a crash has torn: of the log, whatever lies before a frame
+ * that could only be written when all before it was durable. Behind that an acknowledged write can vanish without a
+ * trace, on this disk, and no one could tell.
+ */
+function provenEnd(
+  path: string,
+  bytes: Uint8Array,
+  paths: readonly string[],
+  peek: (path: string) => Uint8Array | undefined,
+): number {
+  if (!/^log\/\d+\.log$/.test(path)) return path.startsWith('log/') ? 0 : bytes.length
+  const segments = paths.filter((each) => /^log\/\d+\.log$/.test(each)).sort()
+  for (const segment of segments.reverse()) {
+    const end = lastFrameButOne(segment === path ? bytes : (peek(segment) ?? new Uint8Array(0)))
+    if (segment === path) return end
+    if (end > 0) return bytes.length
+  }
+  return 0
+}
+
+/** Where the last frame but one of a segment begins; 0: there are not so many. */
+function lastFrameButOne(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  if (bytes.length < framesAt + frameHeaderBytes) return 0
+  const tag = view.getUint32(framesAt + segmentTagAt, true)
+  let last = 0
+  let before = 0
+  for (let at = bytes.indexOf(frameMagic[0], framesAt); at !== -1; at = bytes.indexOf(frameMagic[0], at + 1)) {
+    if (at + frameHeaderBytes > bytes.length) break
+    if (frameMagic.some((byte, i) => bytes[at + i] !== byte) || view.getUint32(at + segmentTagAt, true) !== tag)
+      continue
+    before = last
+    last = at
+  }
+  return before
+}

@@ -1,0 +1,96 @@
+import { compareVersions, hlcMs, type Version } from '@quorumkv/internal/hlc'
+import { slotOf } from '@quorumkv/internal/slots'
+import type { SimCluster } from '../sim-cluster.js'
+import type { Ledger } from './ledger.js'
+import type { Scenario } from './scenario.js'
+
+const text = new TextEncoder()
+
+const checkEveryMs = 500
+/** How far a node raises its stored ceiling ahead (docs/adr/0006), and what restarts add. */
+const ceilingLeadMs = 5_000
+/** Where a clock stood wrong, its effects are excused for so long: what was read or sent by it is still under way. */
+const clockGraceMs = 15_000
+/** Ends of links to one other node: one link each way, and the same again that has died and does not know it yet. */
+const linkEndsPerPair = 12
+
+/** Looks into the nodes while the play runs, and checks what must be true at every moment. */
+export class Watch {
+  readonly #cluster: SimCluster
+  readonly #scenario: Scenario
+  readonly #ledger: Ledger
+  /** What each node's own copy was seen to hold of each key, by node and key. */
+  readonly #held = new Map<string, Version>()
+  #clockRightSinceMs = Number.NEGATIVE_INFINITY
+  #farOff: string | undefined
+  #over = false
+
+  constructor(cluster: SimCluster, scenario: Scenario, ledger: Ledger) {
+    this.#cluster = cluster
+    this.#scenario = scenario
+    this.#ledger = ledger
+  }
+
+  start(): void {
+    if (this.#over) return
+    this.#checkAll()
+    this.#cluster.world.after(checkEveryMs, () => this.start())
+  }
+
+  stop(): void {
+    this.#over = true
+  }
+
+  /** The clock of this node is, or (undefined) none is any more, further off than allowed. */
+  farOff(name: string | undefined): void {
+    this.#farOff = name
+    this.#clockRightSinceMs = this.#cluster.world.nowMs
+  }
+
+  /** Whether some clock was further off than allowed at `sinceMs` (true time) or has been since. */
+  clockWasOff(sinceMs: number): boolean {
+    return this.#farOff !== undefined || this.#clockRightSinceMs + clockGraceMs > sinceMs
+  }
+
+  /** The node has lost what its disk held, and knows it: what it holds may begin again below what it held. */
+  mayForget(name: string): void {
+    for (const place of [...this.#held.keys()]) if (place.startsWith(`${name}/`)) this.#held.delete(place)
+  }
+
+  /** What a node holds of a key never falls, also over restarts: it has told others of it. */
+  key(key: string): void {
+    const bytes = text.encode(key)
+    for (const name of this.#cluster.runningNames) {
+      const store = this.#cluster.node(name).localStore
+      if (store === undefined) continue
+      const place = `${name}/${key}`
+      if (store.isLost(slotOf(bytes))) {
+        this.#held.delete(place)
+        continue
+      }
+      const version = store.getVersion(bytes)
+      const before = this.#held.get(place)
+      if (before !== undefined && (version === undefined || compareVersions(version, before) < 0)) {
+        const now = version === undefined ? 'nothing' : `${version.hi}.${version.lo}.${version.node}`
+        this.#ledger.violation(`${name} holds ${now} of ${key} after ${before.hi}.${before.lo}.${before.node}`)
+      }
+      if (version !== undefined) this.#held.set(place, version)
+    }
+  }
+
+  #checkAll(): void {
+    for (const key of this.#ledger.keys()) this.key(key)
+    for (const name of this.#cluster.runningNames) this.#checkClock(name)
+    const pairs = this.#scenario.nodes * Math.max(1, this.#scenario.nodes - 1)
+    const { linkEnds } = this.#cluster.world.network
+    if (linkEnds > linkEndsPerPair * pairs) this.#ledger.violation(`there are ${linkEnds} ends of links`)
+  }
+
+  /** No clock is further ahead than the drift between two right ones, whatever a wrong one has said. */
+  #checkClock(name: string): void {
+    if (name === this.#farOff || !this.#cluster.process(name).running) return
+    const aheadMs = hlcMs(this.#cluster.node(name).clockReading()) - this.#cluster.trueWallMs
+    const aheadMsMax = 2 * this.#scenario.maxClockDriftMs + ceilingLeadMs
+    if (aheadMs > aheadMsMax) this.#ledger.violation(`the clock of ${name} is ${aheadMs.toFixed(0)} ms ahead`)
+  }
+}
