@@ -85,7 +85,7 @@ export async function writeFully(file: DiskFile, from: Uint8Array, position: num
 }
 
 /** Reads until `into` is full or the file ends; returns how many bytes were read. */
-export async function readFully(file: DiskFile, into: Uint8Array, position: number): Promise<number> {
+export async function readFully(file: Pick<DiskFile, 'read'>, into: Uint8Array, position: number): Promise<number> {
   let done = 0
   while (done < into.length) {
     const got = await file.read(done === 0 ? into : into.subarray(done), position + done)

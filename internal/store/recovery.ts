@@ -17,6 +17,7 @@ import {
 import { Highest } from './highest.js'
 import { LostSlots, lostSlotsContents, normalizeSlots, readLostSlots, writeLostSlots } from './lost-slots.js'
 import { readManifest } from './manifest.js'
+import { readingAhead } from './read-ahead.js'
 import { RecoveryProgress } from './recovery-progress.js'
 import { salvage } from './salvage.js'
 import { listSnapshots, setAsideSnapshot, snapshotBytes, snapshotDirectory, snapshotPath } from './snapshot-files.js'
@@ -62,7 +63,7 @@ interface Loaded {
  * is passed over for the older one and the longer log that is kept with it. Where no snapshot is whole and the log
  * does not reach back to its beginning, every slot that is whole in one of them is brought back, and the others are
  * lost: that is durable before the store opens for anybody. A damaged log stops it with FatalError `corrupt`, because
- * nobody can tell of which slots a lost frame was. Memory beyond the table's is bounded by one chunk and one frame.
+ * nobody can tell of which slots a lost frame was. Memory beyond the table's is bounded by three chunks and one frame.
  */
 export async function recover(options: StoreOptions, walOptions: WalOptions): Promise<Recovered> {
   const { disk } = options
@@ -192,7 +193,7 @@ class Loader {
     progress.expect((await snapshotBytes(disk, sequence)) + behind)
     try {
       const origin = { clusterId, incarnation, sequence }
-      const snapshot = await readSnapshot(disk, snapshotPath(sequence), origin, (payload, records) => {
+      const snapshot = await readSnapshot(readingAhead(disk), snapshotPath(sequence), origin, (payload, records) => {
         mergeAll(table, payload, records, this.#highest)
         progress.advance(payload.length, 'snapshot', sequence, table.entries + table.tombstones)
       })

@@ -1,9 +1,9 @@
 import type { ClusterId, FatalError, Incarnation } from '../base/index.js'
-import type { Disk } from '../env/index.js'
 import { crc32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
 import { RecordFormatError } from '../record/index.js'
 import { ChunkReader, corruption } from '../wal/index.js'
+import type { ReadableFile } from './read-ahead.js'
 import {
   blockHeaderBytes,
   chainCrc,
@@ -26,6 +26,11 @@ export interface ReadSnapshot extends SnapshotInfo {
   readonly highest: Version
 }
 
+/** Where snapshots are read from: a disk, or one that reads ahead. */
+export interface SnapshotSource {
+  open(path: string, mode: 'read'): Promise<ReadableFile>
+}
+
 /** Takes one block's records, encoded; `payload` holds only during the call. May throw RecordFormatError. */
 export type BlockVisitor = (payload: Uint8Array, records: number) => void
 
@@ -34,7 +39,7 @@ export type BlockVisitor = (payload: Uint8Array, records: number) => void
  * must be thrown away if this throws: FatalError `corrupt`, or DiskErrors.
  */
 export async function readSnapshot(
-  disk: Pick<Disk, 'open'>,
+  disk: SnapshotSource,
   path: string,
   origin: SnapshotOrigin,
   visit: BlockVisitor,

@@ -5,17 +5,17 @@ import { type DiskFile, readFully } from '../env/index.js'
 export class ChunkReader {
   /** Of the file, when the reader was made. */
   readonly size: number
-  readonly #file: DiskFile
+  readonly #file: Pick<DiskFile, 'read'>
   #buffer = new Uint8Array(0)
   #start = 0
   #end = 0
 
-  private constructor(file: DiskFile, size: number) {
+  private constructor(file: Pick<DiskFile, 'read'>, size: number) {
     this.#file = file
     this.size = size
   }
 
-  static async over(file: DiskFile): Promise<ChunkReader> {
+  static async over(file: Pick<DiskFile, 'size' | 'read'>): Promise<ChunkReader> {
     return new ChunkReader(file, await file.size())
   }
 
