@@ -27,11 +27,11 @@ const noChunk = 0
  * log-structured file system's segments (Rosenblum and Ousterhout, 1992), with greedy cleaning.
  */
 export class Arena {
-  /** By chunk number; two views of the same memory. A freed number holds an empty array. */
-  readonly bytes: Uint8Array<ArrayBuffer>[] = [new Uint8Array(0)]
-  readonly words: Uint32Array<ArrayBuffer>[] = [new Uint32Array(0)]
+  /** By chunk number; two views of the same memory. A number without a chunk has one word, for whoever reads ahead. */
+  readonly bytes: Uint8Array<ArrayBuffer>[] = [new Uint8Array(wordBytes)]
+  readonly words: Uint32Array<ArrayBuffer>[] = [new Uint32Array(1)]
   /** By chunk number: the word behind the last span. */
-  readonly #used: number[] = [0]
+  readonly #used: number[] = [firstWord]
   readonly #deadWords: number[] = [0]
   readonly #freeNumbers: number[] = []
   /** The last chunk freed, kept for the next use so that steady overwriting does not churn the allocator. */

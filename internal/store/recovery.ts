@@ -193,10 +193,17 @@ class Loader {
     progress.expect((await snapshotBytes(disk, sequence)) + behind)
     try {
       const origin = { clusterId, incarnation, sequence }
-      const snapshot = await readSnapshot(readingAhead(disk), snapshotPath(sequence), origin, (payload, records) => {
-        mergeAll(table, payload, records, this.#highest)
-        progress.advance(payload.length, 'snapshot', sequence, table.entries + table.tombstones)
-      })
+      const snapshot = await readSnapshot(
+        readingAhead(disk),
+        snapshotPath(sequence),
+        origin,
+        (payload, records, slot) => {
+          // Every record takes more than 16 bytes: the block's own count need not be believed.
+          table.expect(slot, Math.min(records, payload.length >>> 4))
+          mergeAll(table, payload, records, this.#highest)
+          progress.advance(payload.length, 'snapshot', sequence, table.entries + table.tombstones)
+        },
+      )
       this.#highest.raise(snapshot.highest)
       return snapshot
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { ClusterId, FatalError, Incarnation } from '../base/index.js'
+import type { ClusterId, FatalError, Incarnation, Slot } from '../base/index.js'
 import { crc32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
 import { RecordFormatError } from '../record/index.js'
@@ -32,7 +32,7 @@ export interface SnapshotSource {
 }
 
 /** Takes one block's records, encoded; `payload` holds only during the call. May throw RecordFormatError. */
-export type BlockVisitor = (payload: Uint8Array, records: number) => void
+export type BlockVisitor = (payload: Uint8Array, records: number, slot: Slot) => void
 
 /**
  * Reads a whole snapshot and checks everything in it; blocks are handed on as they come, so what they were used for
@@ -100,7 +100,7 @@ class SnapshotReader {
     if (block.length < blockHeaderBytes + header.payloadBytes) throw this.#damage(expected, 'the end of the file in it')
     if (crc32(block, blockHeaderBytes) !== header.payloadCrc) throw this.#damage(expected, 'a wrong checksum')
     try {
-      visit(block.subarray(blockHeaderBytes), header.records)
+      visit(block.subarray(blockHeaderBytes), header.records, header.slot as Slot)
     } catch (error) {
       if (error instanceof RecordFormatError) throw this.#damage(expected, error.message, error)
       throw error

@@ -98,19 +98,27 @@ export function clearCell(index: SlotIndex, cell: number): void {
   index[2 * hole + 1] = 0
 }
 
-/** The index to use for `count` records: the same one, or a larger or smaller copy. It touches no record. */
-export function resizedFor(index: SlotIndex, count: number): SlotIndex {
-  const cells = index.length >>> 1
-  if (index === emptyIndex ? count === 0 : count <= cells * fullShareMax && count >= cells * fullShareMin) return index
+/** An index with room for `count` records: the same one, or a larger copy. It touches no record. */
+export function grownFor(index: SlotIndex, count: number): SlotIndex {
+  return count <= (index.length >>> 1) * fullShareMax ? index : copiedFor(index, count)
+}
+
+/** The index to use when `count` records are left: the same one, or a smaller copy. It touches no record. */
+export function shrunkFor(index: SlotIndex, count: number): SlotIndex {
   if (count === 0) return emptyIndex
-  if (count < cells && cells === cellsMin) return index
+  const cells = index.length >>> 1
+  return cells === cellsMin || count >= cells * fullShareMin ? index : copiedFor(index, count)
+}
+
+function copiedFor(index: SlotIndex, count: number): SlotIndex {
+  const cells = index.length >>> 1
   const wanted = Math.max(cellsMin, Math.ceil((count / fullShareMax) * growth))
-  const resized = new Uint32Array(2 * wanted)
+  const copy = new Uint32Array(2 * wanted)
   for (let cell = 0; cell < cells; cell++) {
     if (isFree(index, cell)) continue
-    const to = freeCellFor(resized, tagAt(index, cell))
-    resized[2 * to] = index[2 * cell]!
-    resized[2 * to + 1] = index[2 * cell + 1]!
+    const to = freeCellFor(copy, tagAt(index, cell))
+    copy[2 * to] = index[2 * cell]!
+    copy[2 * to + 1] = index[2 * cell + 1]!
   }
-  return resized
+  return copy
 }

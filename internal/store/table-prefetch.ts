@@ -78,7 +78,7 @@ export class Prefetch {
     }
   }
 
-  /** A word from each of the first three cache lines, as much as a record of 100 B has. Chunk 0 has no words. */
+  /** A word from each of the first three cache lines, as much as a record of 100 B has. Chunk 0 has one word. */
   #readRecords(count: number): void {
     let sum = this.sum
     for (let i = 0; i < count; i++) {

@@ -157,6 +157,7 @@ type Step =
   | { do: 'merge'; record: StoredRecord; wantPrevious: boolean }
   | { do: 'remove'; record: StoredRecord; stored: boolean }
   | { do: 'compact'; budget: number }
+  | { do: 'expect'; key: Uint8Array; records: number }
 
 const arbitraryStep: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -170,6 +171,10 @@ const arbitraryStep: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.record({ do: fc.constant('compact' as const), budget: fc.integer({ min: 1, max: 4000 }) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('expect' as const), key: arbitraryKey, records: fc.nat(200) }),
   },
 )
 
@@ -193,6 +198,10 @@ function mergeInto(table: Table, model: Model, given: StoredRecord, wantPrevious
 function run(step: Step, table: Table, model: Model): void {
   if (step.do === 'compact') {
     table.compactStep(step.budget)
+    return
+  }
+  if (step.do === 'expect') {
+    table.expect(slotOfKey(step.key), step.records)
     return
   }
   const { key } = step.record
@@ -244,6 +253,22 @@ describe('Table', () => {
       if (next(20) === 0) table.compactStep(2000)
     }
     model.check(table)
+  })
+
+  it('grows the index of a slot once for all records that it was told to expect, and shrinks it when they go', () => {
+    const table = new Table()
+    const slot = slotOfKey(crowded[0]!)
+    table.merge(record(scattered[0]!))
+    const empty = table.bytes
+    table.expect(slot, crowded.length)
+    const expecting = table.bytes
+    expect(expecting).toBeGreaterThan(empty)
+    for (const key of crowded) {
+      table.merge(record(key))
+      expect(table.bytes).toBe(expecting)
+    }
+    for (const key of crowded) expect(table.remove(key, record(key))).toBe(true)
+    expect(table.bytes).toBe(empty)
   })
 
   it('tells the same record, a lower and a higher one apart, at every step of the order', () => {

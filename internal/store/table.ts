@@ -14,11 +14,12 @@ import {
   emptyIndex,
   findLocation,
   freeCellFor,
+  grownFor,
   homeOf,
   indexBytes,
-  resizedFor,
   type SlotIndex,
   setCell,
+  shrunkFor,
   tagAt,
   tagMask,
   wordAt,
@@ -131,6 +132,11 @@ export class Table {
     this.#prefetch.keysOf(records, from, to)
   }
 
+  /** Makes room in a slot's index for so many more records that are about to come, rather than step by step. A hint. */
+  expect(slot: Slot, records: number): void {
+    this.#setIndex(slot, grownFor(this.#indexes[slot]!, this.#counts[slot]! + records))
+  }
+
   /** The version of a key's record, tombstones and expired ones included. */
   getVersion(key: Uint8Array): Version | undefined {
     const hash = murmur3_32(key)
@@ -226,7 +232,7 @@ export class Table {
     if (isTombstoneAt(words, at)) this.#tombstones--
     const beforeMs = valueExpiryAt(words, at)
     clearCell(index, cell)
-    this.#resize(slot, --this.#counts[slot]!)
+    this.#setIndex(slot, shrunkFor(index, --this.#counts[slot]!))
     buryRecord(this.#arena, chunk, at)
     if (beforeMs !== 0) this.#expiries.changed(slot, hash & tagMask, beforeMs, 0)
     return true
@@ -273,7 +279,7 @@ export class Table {
   }
 
   #insert(slot: Slot, tag: number, record: StoredRecord): void {
-    const index = this.#resize(slot, ++this.#counts[slot]!)
+    const index = this.#setIndex(slot, grownFor(this.#indexes[slot]!, ++this.#counts[slot]!))
     this.#append(index, freeCellFor(index, tag), tag, record)
     this.#toggleDigest(slot, record.key, record.hi, record.lo, record.node)
     this.#records++
@@ -309,14 +315,13 @@ export class Table {
     setCell(index, cell, tag, chunk, at)
   }
 
-  #resize(slot: Slot, count: number): SlotIndex {
-    const index = this.#indexes[slot]!
-    const resized = resizedFor(index, count)
-    if (resized !== index) {
-      this.#indexes[slot] = resized
-      this.#indexBytes += indexBytes(resized) - indexBytes(index)
+  #setIndex(slot: Slot, index: SlotIndex): SlotIndex {
+    const before = this.#indexes[slot]!
+    if (index !== before) {
+      this.#indexes[slot] = index
+      this.#indexBytes += indexBytes(index) - indexBytes(before)
     }
-    return resized
+    return index
   }
 
   /** Adds a record to the slot's digest or takes it away: with XOR they are the same. */
