@@ -27,6 +27,11 @@ class KeyHistory {
   /** Of the contents; undefined where nothing was acknowledged yet, or an unacknowledged deletion was read. */
   version: Version | undefined = undefined
   /**
+   * The contents were read, and nobody acknowledged them: the client repeated the write and then gave it up. Another of
+   * its attempts, with a higher stamp, may be on a node that was not asked (docs/adr/0012).
+   */
+  #maybeRepeated = false
+  /**
    * Attempts since then of which nobody knows what became. One operation at a time touches a key and an
    * acknowledgement empties it; `Load` leaves a key alone that has too many.
    */
@@ -40,6 +45,7 @@ class KeyHistory {
     const before = this.version
     this.contents = contents
     this.version = version
+    this.#maybeRepeated = false
     this.doubtful.length = 0
     if (before === undefined || Version.compare(version, before) > 0) return undefined
     return `${this.key}: a write was acknowledged with version ${version}, behind ${before} of the one before`
@@ -50,7 +56,13 @@ class KeyHistory {
     if (contents === this.contents) {
       if (contents === undefined || this.version === undefined || version === undefined) return undefined
       const order = Version.compare(version, this.version)
-      return order === 0 ? undefined : `${this.key}: has version ${version}, was acknowledged as ${this.version}`
+      if (order === 0) return undefined
+      if (order > 0 && this.#maybeRepeated) {
+        this.version = version
+        return undefined
+      }
+      const how = this.#maybeRepeated ? 'was read' : 'was acknowledged'
+      return `${this.key}: has version ${version}, ${how} as ${this.version}`
     }
     const doubt = this.doubtful.indexOf(contents)
     if (doubt === -1) {
@@ -63,6 +75,7 @@ class KeyHistory {
     // What was read once must not go back to what it replaced.
     this.contents = contents
     this.version = version
+    this.#maybeRepeated = true
     this.doubtful.splice(doubt, 1)
     return undefined
   }
