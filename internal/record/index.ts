@@ -7,4 +7,19 @@ export {
   RecordFormatError,
   recordLengthAt,
 } from './codec.js'
+export {
+  decodeEntries,
+  decodeFloor,
+  type Entry,
+  encodedFloorBytes,
+  encodeFloor,
+  entryLengthAt,
+  type Floor,
+  floorTombstone,
+  floorVersion,
+  isDeadAtFloor,
+  isFloor,
+  isFloorAt,
+  isFloorVersion,
+} from './floor.js'
 export { compareRecords, isLive, type StoredRecord } from './record.js'

@@ -1,6 +1,6 @@
 import { invalidArgument, type KvError, limits } from '../base/index.js'
 import type { Clock } from '../env/index.js'
-import { isLive, type StoredRecord } from '../record/index.js'
+import { type Floor, isLive, type StoredRecord } from '../record/index.js'
 import type { Appended } from '../wal/index.js'
 import type { Highest } from './highest.js'
 import { type MergeOutcome, Met } from './met.js'
@@ -112,6 +112,32 @@ export class PendingCommit implements Appended {
     applier.sequence = sequence
     applier.onApplied()
     this.#resolve(results as readonly CommitResult[])
+  }
+
+  failed(error: KvError): void {
+    this.#reject(error)
+  }
+}
+
+/** One call of `raiseFloors`, from the log's point of view. */
+export class PendingFloors implements Appended {
+  readonly #applier: Applier
+  readonly #floors: readonly Floor[]
+  readonly #resolve: () => void
+  readonly #reject: (error: KvError) => void
+
+  constructor(applier: Applier, floors: readonly Floor[], resolve: () => void, reject: (error: KvError) => void) {
+    this.#applier = applier
+    this.#floors = floors
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  durable(sequence: number): void {
+    for (const { slot, floorMs } of this.#floors) this.#applier.table.setFloor(slot, floorMs)
+    this.#applier.sequence = sequence
+    this.#applier.onApplied()
+    this.#resolve()
   }
 
   failed(error: KvError): void {

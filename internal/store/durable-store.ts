@@ -1,19 +1,21 @@
-import { KvError, limits, type Slot } from '../base/index.js'
+import { assert, KvError, limits, type Slot } from '../base/index.js'
 import type { Timer } from '../env/index.js'
 import type { Version } from '../hlc/index.js'
-import { encodedRecordBytes, type StoredRecord } from '../record/index.js'
+import { encodedFloorBytes, encodedRecordBytes, type Floor, type StoredRecord } from '../record/index.js'
 import type { WriteAheadLog } from '../wal/index.js'
-import { Applier, checkRecord, PendingCommit } from './commit.js'
+import { Applier, checkRecord, PendingCommit, PendingFloors } from './commit.js'
 import { diskFailure } from './disk-failure.js'
 import type { LostSlots } from './lost-slots.js'
 import { writeManifest } from './manifest.js'
 import type { Recovered } from './recovery.js'
 import { Scrub } from './scrub.js'
+import { digestUpTo } from './slot-digests.js'
 import { Snapshots } from './snapshots.js'
 import type {
   CommitOptions,
   CommitResult,
   Digest,
+  PastDigest,
   SnapshotInfo,
   Store,
   StoreOptions,
@@ -36,6 +38,11 @@ export class DurableStore implements Store {
   /** There may be more expired values than the last slice has purged. */
   #purging = false
   #commits = 0
+  /** What joined the log last: groups are settled in their order, so this one after all others. */
+  #lastJoined: Promise<unknown> = Promise.resolve()
+  /** Slots of which the log must still say that they have no floor. */
+  #cleared: readonly Slot[]
+  #clearing: Promise<void> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   constructor(options: StoreOptions, log: WriteAheadLog, recovered: Recovered) {
@@ -44,6 +51,7 @@ export class DurableStore implements Store {
     this.#table = table
     this.#log = log
     this.#lost = recovered.lost
+    this.#cleared = recovered.cleared
     const applier = new Applier(table, highest, options.clock, sequence, () => this.#scheduleUpkeep())
     this.#applier = applier
     const load = { commits: () => this.#commits, waiting: () => log.busy }
@@ -51,6 +59,7 @@ export class DurableStore implements Store {
     this.#snapshots = new Snapshots(options, source, recovered, () => this.#scrub.filesHaveChanged())
     this.#scrub = new Scrub(options, { log, snapshots: this.#snapshots })
     this.#armExpiry()
+    if (this.#lost.accepted.length > 0) this.#forgetAccepted()
   }
 
   get highestVersion(): Version {
@@ -60,7 +69,9 @@ export class DurableStore implements Store {
   commit(records: readonly StoredRecord[], options: CommitOptions = {}): Promise<readonly CommitResult[]> {
     const { wantPrevious } = options
     this.#commits++
-    return new Promise((resolve, reject) => {
+    if (this.#cleared.length > 0) void this.#clearFloors()
+    let joined = false
+    const committed = new Promise<readonly CommitResult[]>((resolve, reject) => {
       const results: (CommitResult | undefined)[] = []
       let bytes = 0
       for (let i = 0; i < records.length; i++) {
@@ -79,7 +90,75 @@ export class DurableStore implements Store {
       const group = this.#log.groupFor(bytes)
       for (let i = 0; i < records.length; i++) if (results[i] === undefined) group.add(records[i]!)
       group.join(new PendingCommit(this.#applier, { records, wantPrevious, results }, resolve, reject))
+      joined = true
     })
+    if (joined) this.#lastJoined = committed
+    return committed
+  }
+
+  async raiseFloors(floors: readonly Floor[]): Promise<void> {
+    const raised = floors.filter(({ slot, floorMs }) => floorMs > this.#table.floorMs(slot))
+    if (raised.length === 0) return
+    void this.#clearFloors()
+    await this.#setFloors(raised)
+  }
+
+  /** Rejects with KvError. */
+  async #setFloors(floors: readonly Floor[]): Promise<void> {
+    assert(
+      floors.every(({ floorMs }) => Number.isSafeInteger(floorMs) && floorMs >= 0 && floorMs < 2 ** 48),
+      'a floor is a moment',
+    )
+    const group = this.#log.groupFor(floors.length * encodedFloorBytes)
+    const set = new Promise<void>((resolve, reject) => {
+      for (const floor of floors) group.addFloor(floor)
+      group.join(new PendingFloors(this.#applier, floors, resolve, reject))
+    })
+    this.#lastJoined = set
+    await set
+  }
+
+  /**
+   * Has the log say which floors recovery has taken away, before anything else is added: replayed, it would raise them
+   * again over what fills the slots anew. If that cannot be written, nothing that comes behind it can, and the
+   * next call tries again.
+   */
+  #clearFloors(): Promise<void> {
+    if (this.#cleared.length === 0) return this.#clearing
+    const cleared = this.#cleared
+    this.#cleared = []
+    this.#clearing = this.#setFloors(cleared.map((slot) => ({ slot, floorMs: 0 }))).catch((error: unknown) => {
+      this.#cleared = cleared
+      this.#clearing = Promise.resolve()
+      throw error
+    })
+    // Whoever waits for it is told; the others find their own commits refused.
+    this.#clearing.catch(() => undefined)
+    return this.#clearing
+  }
+
+  /** The document need not name slots whose loss was accepted once the log says that they have no floor. */
+  #forgetAccepted(): void {
+    this.#clearFloors()
+      .then(() => this.#lost.forgetAccepted())
+      .catch((error: unknown) => {
+        // It is said again at the next start, and the log's own failure has been told.
+        if (!(error instanceof KvError)) diskFailure(error, this.#log, 'the list of lost slots')
+      })
+  }
+
+  settled(): Promise<void> {
+    const done = (): void => undefined
+    // Whoever committed it is told of its failure.
+    return this.#lastJoined.then(done, done)
+  }
+
+  floorMs(slot: Slot): number {
+    return this.#table.floorMs(slot)
+  }
+
+  digestUpTo(slot: Slot, upToMs: number): PastDigest {
+    return digestUpTo(this.#table, slot, upToMs)
   }
 
   get(key: Uint8Array): StoredRecord | undefined {
@@ -116,6 +195,7 @@ export class DurableStore implements Store {
 
   async refilled(slots: readonly Slot[]): Promise<void> {
     if (this.#closing !== undefined) throw new KvError('closed', 'the store is closed')
+    await this.#clearFloors()
     try {
       await this.#lost.refilled(slots, () => this.#log.sync())
     } catch (error) {

@@ -98,7 +98,7 @@ test('a snapshot carries the highest version even where no record does any more'
   const written = (async () => {
     const file = await disk.open('snapshot', 'create')
     const writer = new SnapshotWriter(file, header)
-    writer.addSlot(3 as Slot, (_, visit) => visit(put('a', 1)))
+    writer.addSlot(3 as Slot, 0, (_, visit) => visit(put('a', 1)))
     await writer.finish(footer.highest)
     await file.close()
     return readSnapshot(disk, 'snapshot', header, () => {})

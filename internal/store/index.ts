@@ -18,6 +18,7 @@ export type {
   CommitResult,
   Digest,
   FsyncPolicy,
+  PastDigest,
   SnapshotInfo,
   Store,
   StoreOptions,

@@ -19,7 +19,10 @@ export function normalizeSlots(slots: Iterable<number>): Slot[] {
 
 /** The slots that the document `lost` names. Throws an Error that tells why it names none. */
 export function parseLostSlots(contents: Readonly<Record<string, unknown>>): Slot[] {
-  const ranges = contents['slots']
+  return parseRanges(contents['slots'])
+}
+
+function parseRanges(ranges: unknown): Slot[] {
   if (!Array.isArray(ranges)) throw new Error('no list of slots')
   const slots: Slot[] = []
   let next = 0
@@ -36,26 +39,48 @@ export function parseLostSlots(contents: Readonly<Record<string, unknown>>): Slo
 }
 
 /** What the document says for these slots, which are in order. */
-export function lostSlotsContents(slots: readonly Slot[]): Readonly<Record<string, unknown>> {
+export function lostSlotsContents(
+  lost: readonly Slot[],
+  accepted: readonly Slot[] = [],
+): Readonly<Record<string, unknown>> {
+  const contents = { format: formatVersion, slots: rangesOf(lost) }
+  return accepted.length === 0 ? contents : { ...contents, accepted: rangesOf(accepted) }
+}
+
+function rangesOf(slots: readonly Slot[]): [number, number][] {
   const ranges: [number, number][] = []
   for (const slot of slots) {
     const open = ranges.at(-1)
     if (open !== undefined && open[1] === slot - 1) open[1] = slot
     else ranges.push([slot, slot])
   }
-  return { format: formatVersion, slots: ranges }
+  return ranges
+}
+
+/** What the document `lost` says, in order. */
+export interface LostDocument {
+  /** Slots of which something may be missing. */
+  readonly lost: readonly Slot[]
+  /** Slots whose loss was accepted since the last start: they are whole from now on, but their floors promise too much. */
+  readonly accepted: readonly Slot[]
 }
 
 /**
  * The slots that a data directory has lost, in order; empty: none. Throws FatalError `corrupt` where the document is
  * damaged, and DiskErrors.
  */
-export async function readLostSlots(disk: Disk): Promise<Slot[]> {
+export async function readLostSlots(disk: Disk): Promise<readonly Slot[]> {
+  return (await readLostDocument(disk)).lost
+}
+
+/** Throws like `readLostSlots`. */
+export async function readLostDocument(disk: Disk): Promise<LostDocument> {
   const contents = await readJsonDocument(disk, lostSlotsName)
-  if (contents === undefined) return []
+  if (contents === undefined) return { lost: [], accepted: [] }
   checkDocumentFormat(lostSlotsName, contents)
   try {
-    return parseLostSlots(contents)
+    const { accepted } = contents
+    return { lost: parseLostSlots(contents), accepted: accepted === undefined ? [] : parseRanges(accepted) }
   } catch (error) {
     const found = error instanceof Error ? error.message : String(error)
     throw corruption({ path: lostSlotsName, offset: contentsOffset, expected: 'lost slots', found }, error)
@@ -66,14 +91,24 @@ export async function readLostSlots(disk: Disk): Promise<Slot[]> {
  * Says durably that these slots, and no others, are lost. For a directory that no store has open. Throws FatalError
  * `disk-failed` where a sync fails, and DiskErrors.
  */
-export async function writeLostSlots(disk: Disk, slots: Iterable<Slot>): Promise<void> {
+export async function writeLostSlots(disk: Disk, slots: Iterable<Slot>, accepted: readonly Slot[] = []): Promise<void> {
   const lost = normalizeSlots(slots)
   assert(
     lost.every((slot) => Number.isInteger(slot) && slot >= 0 && slot < slotCount),
     'a lost slot is a slot',
   )
-  if (lost.length > 0) await writeJsonDocument(disk, lostSlotsName, lostSlotsContents(lost))
+  const contents = lostSlotsContents(lost, accepted)
+  if (lost.length + accepted.length > 0) await writeJsonDocument(disk, lostSlotsName, contents)
   else if (await removeIfThere(disk, lostSlotsName)) await syncDirectory(disk, '.')
+}
+
+/**
+ * Says durably that no slot counts as lost any more, though what they lack does not come back. For a directory that no
+ * store has open. Throws like `writeLostSlots` and `readLostSlots`.
+ */
+export async function acceptLostSlots(disk: Disk): Promise<void> {
+  const { lost, accepted } = await readLostDocument(disk)
+  await writeLostSlots(disk, [], normalizeSlots([...lost, ...accepted]))
 }
 
 /** The lost slots of an open store: asked on every operation, written when some have been refilled. */
@@ -81,6 +116,7 @@ export class LostSlots {
   readonly #disk: Disk
   readonly #lost = new Uint8Array(slotCount)
   #count = 0
+  #accepted: readonly Slot[]
   /** Refilled slots that no document says yet. */
   readonly #pending = new Set<Slot>()
   /** The write under way; it never rejects. */
@@ -88,11 +124,12 @@ export class LostSlots {
   /** The write behind that one, which takes everything that comes until it begins. */
   #queued: Promise<void> | undefined
 
-  /** `slots` are in the document already. */
-  constructor(disk: Disk, slots: readonly Slot[]) {
+  /** These are in the document already. */
+  constructor(disk: Disk, { lost, accepted }: LostDocument) {
     this.#disk = disk
-    for (const slot of slots) this.#lost[slot] = 1
-    this.#count = slots.length
+    for (const slot of lost) this.#lost[slot] = 1
+    this.#count = lost.length
+    this.#accepted = accepted
   }
 
   get count(): number {
@@ -122,6 +159,18 @@ export class LostSlots {
     return this.#queued
   }
 
+  /** Slots whose loss was accepted before this start. */
+  get accepted(): readonly Slot[] {
+    return this.#accepted
+  }
+
+  /** Their floors are cleared in the log: the document need not name them any more. Throws like `refilled`. */
+  async forgetAccepted(): Promise<void> {
+    this.#accepted = []
+    this.#queued ??= this.#afterRunning()
+    await this.#queued
+  }
+
   /** Waits for what is being written. */
   async idle(): Promise<void> {
     while (this.#queued !== undefined) await Promise.allSettled([this.#queued])
@@ -142,10 +191,8 @@ export class LostSlots {
   async #write(done: readonly Slot[], syncData: () => Promise<void>): Promise<void> {
     await syncData()
     const whole = new Set(done)
-    await writeLostSlots(
-      this.#disk,
-      this.list().filter((slot) => !whole.has(slot)),
-    )
+    const lost = this.list().filter((slot) => !whole.has(slot))
+    await writeLostSlots(this.#disk, lost, this.#accepted)
     for (const slot of done) {
       this.#count -= this.#lost[slot]!
       this.#lost[slot] = 0

@@ -1,5 +1,5 @@
-import { FatalError } from '../base/index.js'
-import { decodeRecord, RecordFormatError, recordLengthAt } from '../record/index.js'
+import { FatalError, type Slot } from '../base/index.js'
+import { decodeFloor, decodeRecord, entryLengthAt, isFloorAt, RecordFormatError } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
 import {
   corruption,
@@ -15,7 +15,7 @@ import {
   type WalOptions,
 } from '../wal/index.js'
 import { Highest } from './highest.js'
-import { LostSlots, lostSlotsContents, normalizeSlots, readLostSlots, writeLostSlots } from './lost-slots.js'
+import { LostSlots, lostSlotsContents, normalizeSlots, readLostDocument, writeLostSlots } from './lost-slots.js'
 import { readManifest } from './manifest.js'
 import { readingAhead } from './read-ahead.js'
 import { RecoveryProgress } from './recovery-progress.js'
@@ -43,6 +43,11 @@ export interface Recovered {
   /** The document that says that data must be here exists. */
   readonly hasManifest: boolean
   readonly lost: LostSlots
+  /**
+   * Slots whose floor has been taken away in the table, because what is here is less than it promises; the log does not
+   * say so yet.
+   */
+  readonly cleared: readonly Slot[]
 }
 
 interface Loaded {
@@ -72,7 +77,7 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   await syncDirectory(disk, '.')
   const manifest = await readManifest(disk, options)
   const hasManifest = manifest !== undefined
-  const lostBefore = await readLostSlots(disk)
+  const { lost: lostBefore, accepted } = await readLostDocument(disk)
   const directory = await readLogDirectory(walOptions)
   const sequences = await listSnapshots(disk)
   checkPresent(hasManifest, directory.segments, sequences)
@@ -84,7 +89,7 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   checkReached(tail, sequences, manifest?.reached ?? 0)
   if (!hasManifest && tail.lastSequence > 0) throw missing('store', 'the document that belongs to a log')
   const lost = normalizeSlots([...lostBefore, ...loaded.lost])
-  if (lost.length > lostBefore.length) await writeLostSlots(disk, lost)
+  if (lost.length > lostBefore.length) await writeLostSlots(disk, lost, accepted)
   if (loaded.lost.length > 0) {
     const { slots } = lostSlotsContents(normalizeSlots(loaded.lost))
     options.log.error('slots are damaged in every snapshot: they are lost here', {
@@ -92,6 +97,8 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
       damaged: damaged.map(snapshotPath),
     })
   }
+  const cleared = [...lost, ...accepted].filter((slot) => table.floorMs(slot) > 0)
+  for (const slot of cleared) table.setFloor(slot, 0)
   // Only now: had the older generation not been enough, the next start should find what this one found.
   const needed = loaded.wholeSince !== undefined
   if (!needed) for (const sequence of damaged) await setAsideSnapshot(disk, sequence)
@@ -105,7 +112,8 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
     sequence: applied,
     replayedBytes: bytes,
     hasManifest,
-    lost: new LostSlots(disk, lost),
+    lost: new LostSlots(disk, { lost, accepted }),
+    cleared,
   }
 }
 
@@ -253,8 +261,14 @@ function mergeAll(
 ): void {
   let records = 0
   for (let at = 0; at < payload.length; records++) {
+    if (isFloorAt(payload, at)) {
+      const { slot, floorMs } = decodeFloor(payload, at)
+      if (wholeSince === undefined || sequence > wholeSince[slot]!) table.setFloor(slot, floorMs)
+      at += entryLengthAt(payload, at)
+      continue
+    }
     const record = decodeRecord(payload, at)
-    at += recordLengthAt(payload, at)
+    at += entryLengthAt(payload, at)
     highest.raise(record)
     if (wholeSince === undefined || sequence > wholeSince[slotOf(record.key)]!) table.merge(record)
   }

@@ -1,6 +1,6 @@
 import { limits, type Slot } from '../base/index.js'
 import { type Disk, writeFully } from '../env/index.js'
-import { decodeRecords, type StoredRecord } from '../record/index.js'
+import { decodeEntries, type Entry, type Floor, isFloor, type StoredRecord } from '../record/index.js'
 import { slotCount, slotOf } from '../slots/index.js'
 import {
   createDurably,
@@ -28,6 +28,8 @@ export interface RebuildSources {
   readonly salvaged: readonly number[]
   /** By slot: what a snapshot of this sequence does not hold was dropped for good; -1: none has all of the slot. */
   readonly wholeSince: Float64Array
+  /** Slots that are lost afterwards. */
+  readonly lost: readonly Slot[]
 }
 
 export interface RebuildTarget {
@@ -67,7 +69,7 @@ export async function rebuild(disk: Disk, sources: RebuildSources, target: Rebui
     const writer = new SnapshotWriter(file, { clusterId, incarnation, sequence })
     const scan = (slot: Slot, visit: (record: StoredRecord) => void): void => table.scanSlot(slot, visit)
     for (let slot = 0; slot < slotCount; slot++) {
-      writer.addSlot(slot as Slot, scan)
+      writer.addSlot(slot as Slot, table.floorMs(slot as Slot), scan)
       if (writer.bufferedBytes >= limits.snapshotSliceBytes) await writer.flush()
     }
     await writer.finish(highest.version)
@@ -86,25 +88,36 @@ export async function rebuild(disk: Disk, sources: RebuildSources, target: Rebui
 
 async function load(disk: Disk, sources: RebuildSources, table: Table, highest: Highest): Promise<void> {
   const { origin, base, salvaged, wholeSince } = sources
-  /** Takes records that no snapshot above sequence `upTo` has dropped. */
-  const merge = (records: readonly StoredRecord[], upTo: number): void => {
-    for (const record of records) {
-      if (upTo >= wholeSince[slotOf(record.key)]!) table.merge(record)
-      highest.raise(record)
+  /** Takes records that no snapshot above sequence `upTo` has dropped, and floors as `applies` says. */
+  const merge = (entries: readonly Entry[], upTo: number, applies: (floor: Floor) => boolean): void => {
+    for (const entry of entries) {
+      if (isFloor(entry)) {
+        if (applies(entry)) table.setFloor(entry.slot, entry.floorMs)
+        continue
+      }
+      if (upTo >= wholeSince[slotOf(entry.key)]!) table.merge(entry)
+      highest.raise(entry)
     }
   }
+  // A floor that was raised later than this generation of the slot comes with the log, behind what went before it.
+  const from = (sequence: number) => (floor: Floor) => wholeSince[floor.slot] === sequence
   if (base !== undefined) {
-    const decode = (payload: Uint8Array, count: number): void => merge(decodeRecords(payload, count), base)
+    const decode = (payload: Uint8Array, count: number): void => merge(decodeEntries(payload, count), base, from(base))
     const { highest: seen } = await readSnapshot(disk, snapshotPath(base), { ...origin, sequence: base }, decode)
     highest.raise(seen)
   }
   for (const sequence of salvaged) {
-    const { highest: seen } = await surveySnapshot(disk, sequence, origin, (records) => merge(records, sequence))
+    const take = (entries: readonly Entry[]): void => merge(entries, sequence, from(sequence))
+    const { highest: seen } = await surveySnapshot(disk, sequence, origin, take)
     if (seen !== undefined) highest.raise(seen)
   }
-  await surveyLog(disk, origin, (records, sequence) => {
+  await surveyLog(disk, origin, (entries, sequence) => {
     // What a snapshot contains is older than it, and may since have been dropped for good.
-    if (base === undefined || sequence > base) merge(records, sequence - 1)
+    if (base === undefined || sequence > base) {
+      merge(entries, sequence - 1, ({ slot }) => wholeSince[slot] !== -1 && sequence > wholeSince[slot]!)
+    }
     table.compactStep(limits.compactionSliceBytes)
   })
+  // They hold less than their floors promise, and what fills them again would be refused.
+  for (const slot of sources.lost) table.setFloor(slot, 0)
 }

@@ -2,7 +2,7 @@ import type { Incarnation, NodeId, Slot } from '../base/index.js'
 import { type Disk, writeFully } from '../env/index.js'
 import { createDurably, directoryOf, type FileOrigin, type SequenceRange, syncDirectory } from '../wal/index.js'
 import { writeDocument } from './durable-file.js'
-import { lostSlotsName, normalizeSlots, writeLostSlots } from './lost-slots.js'
+import { acceptLostSlots, lostSlotsName, normalizeSlots, writeLostSlots } from './lost-slots.js'
 import { type DocumentRepair, planDocuments } from './repair-documents.js'
 import {
   followJournal,
@@ -108,7 +108,7 @@ export async function planRepair(options: RepairOptions): Promise<RepairPlan> {
   // It has a segment's name, and would stand before the new one.
   if (survey.log.unbegun !== undefined) aside.push(survey.log.unbegun)
   const next: MemberIdentity = { ...identity, incarnation: reborn ? options.newIncarnation : identity.incarnation }
-  return { ...common, aside, rebuild: planRebuild(survey, identity, next) }
+  return { ...common, aside, rebuild: planRebuild(survey, identity, next, lost) }
 }
 
 function ownSnapshots({ snapshots }: DirectorySurvey): DirectorySurvey['snapshots'] {
@@ -142,6 +142,7 @@ function planRebuild(
   survey: DirectorySurvey,
   origin: FileOrigin,
   identity: MemberIdentity,
+  lost: readonly Slot[],
 ): { sources: RebuildSources; target: RebuildTarget } {
   const { log, snapshots } = survey
   const base = baseOf(survey)
@@ -150,7 +151,7 @@ function planRebuild(
   const sequence = knownSequence(survey) + 1
   const { clusterId, incarnation } = origin
   return {
-    sources: { origin: { clusterId, incarnation }, base, salvaged, wholeSince: wholeSince(ownSnapshots(survey)) },
+    sources: { origin: { clusterId, incarnation }, base, salvaged, wholeSince: wholeSince(ownSnapshots(survey)), lost },
     target: { identity, sequence, segment: log.lastNumber + 1 },
   }
 }
@@ -188,15 +189,15 @@ export async function carryOutRepair(disk: Disk, plan: RepairPlan): Promise<Repa
     case 'nothing':
       return { records: undefined }
     case 'accept':
-      await writeLostSlots(disk, [])
+      await acceptLostSlots(disk)
       return { records: undefined }
     case 'resume':
       await followJournal(disk, plan.journal)
-      if (plan.acceptLoss) await writeLostSlots(disk, [])
+      if (plan.acceptLoss) await acceptLostSlots(disk)
       return { records: undefined }
     case 'repair': {
       const outcome = await repair(disk, plan)
-      if (plan.acceptLoss) await writeLostSlots(disk, [])
+      if (plan.acceptLoss) await acceptLostSlots(disk)
       return outcome
     }
     default:

@@ -178,7 +178,7 @@ test('a slot that the newest snapshot has whole gets nothing back that it has dr
   await sim.settle(
     createDurably(sim.process.disk, 'snapshots/next.tmp', newer!, async (file) => {
       const writer = new SnapshotWriter(file, { clusterId, incarnation, sequence })
-      writer.addSlot(slotOf(keyOf(5)), (_slot, visit) => visit(put('key-5', 3)))
+      writer.addSlot(slotOf(keyOf(5)), 0, (_slot, visit) => visit(put('key-5', 3)))
       await writer.finish({ hi: 1, lo: 3, node: 1 })
     }),
   )

@@ -1,5 +1,5 @@
 import { FatalError, type Slot } from '../base/index.js'
-import type { StoredRecord } from '../record/index.js'
+import { type Entry, type Floor, isFloor } from '../record/index.js'
 import { slotCount } from '../slots/index.js'
 import type { Highest } from './highest.js'
 import type { StoreOptions } from './store.js'
@@ -66,12 +66,17 @@ export async function salvage(
   const used: SnapshotReport[] = []
   for (const sequence of sequences) {
     const since = wholeSince(used)
-    const take = (records: readonly StoredRecord[], slot: Slot): void => {
+    const floors: Floor[] = []
+    const take = (entries: readonly Entry[], slot: Slot): void => {
       // A newer generation that has all of the slot has dropped for good what it does not have.
       if (since[slot] !== -1) return
-      for (const record of records) {
-        table.merge(record)
-        highest.raise(record)
+      for (const entry of entries) {
+        if (isFloor(entry)) {
+          floors.push(entry)
+        } else {
+          table.merge(entry)
+          highest.raise(entry)
+        }
       }
     }
     const report = await surveySnapshot(disk, sequence, { clusterId, incarnation }, take)
@@ -79,6 +84,8 @@ export async function salvage(
       log.error('a snapshot is damaged', { path, offset, expected, found })
     }
     if (isForeign(report)) continue
+    // Of a slot that is not whole here an older generation and the log behind it say how its floor rose.
+    for (const { slot, floorMs } of floors) if (!report.damagedSlots.has(slot)) table.setFloor(slot, floorMs)
     if (report.highest !== undefined) highest.raise(report.highest)
     used.push(report)
   }

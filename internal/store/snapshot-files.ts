@@ -145,7 +145,7 @@ async function writeSlots(task: SnapshotTask, writer: SnapshotWriter, pace: Snap
   const { table } = task
   const scan = (slot: Slot, visit: Parameters<Table['scanSlot']>[1]): void => table.scanSlot(slot, visit)
   for (let slot = 0; slot < slotCount; slot++) {
-    writer.addSlot(slot as Slot, scan)
+    writer.addSlot(slot as Slot, table.floorMs(slot as Slot), scan)
     const isFull = writer.bufferedBytes >= limits.snapshotSliceBytes
     if (!isFull && !pace.isOver) continue
     await pace.rest()

@@ -2,7 +2,7 @@ import { limits, type Slot } from '../base/index.js'
 import { type DiskFile, writeFully } from '../env/index.js'
 import { crc32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
-import { encodedRecordBytes, encodeRecord, type StoredRecord } from '../record/index.js'
+import { encodedFloorBytes, encodedRecordBytes, encodeFloor, encodeRecord, type StoredRecord } from '../record/index.js'
 import { syncFile } from '../wal/index.js'
 import {
   blockHeaderBytes,
@@ -46,10 +46,22 @@ export class SnapshotWriter {
     return this.#length
   }
 
-  /** Takes all records that `scan` visits. Slots must come in order. */
-  addSlot(slot: Slot, scan: (slot: Slot, visit: (record: StoredRecord) => void) => void): void {
+  /**
+   * Takes all records that `scan` visits, and then the floor, as it is at this moment (0: none). Slots must come in
+   * order.
+   *
+   * Of this very moment: with a higher one the log that is replayed over the slot would be refused what it accepted
+   * before the floor rose that far, and with a lower one it would bring back what the floor has dropped. Behind the
+   * records, because what is live at a floor may be older than it, and could not be merged any more.
+   */
+  addSlot(slot: Slot, floorMs: number, scan: (slot: Slot, visit: (record: StoredRecord) => void) => void): void {
     this.#slot = slot
     scan(slot, this.#add)
+    if (floorMs > 0) {
+      this.#openBlock(encodedFloorBytes)
+      this.#length = encodeFloor({ slot, floorMs }, this.#buffer, this.#length)
+      this.#blockRecords++
+    }
     this.#closeBlock()
   }
 
@@ -80,15 +92,20 @@ export class SnapshotWriter {
   }
 
   #addRecord(record: StoredRecord): void {
+    this.#openBlock(encodedRecordBytes(record))
+    this.#length = encodeRecord(record, this.#buffer, this.#length)
+    this.#blockRecords++
+    if (this.#length - this.#blockAt >= limits.snapshotBlockBytes) this.#closeBlock()
+  }
+
+  /** Makes room for so much more in the open block, or in a new one. */
+  #openBlock(bytes: number): void {
     if (this.#blockAt === -1) {
       this.#makeRoom(blockHeaderBytes)
       this.#blockAt = this.#length
       this.#length += blockHeaderBytes
     }
-    this.#makeRoom(encodedRecordBytes(record))
-    this.#length = encodeRecord(record, this.#buffer, this.#length)
-    this.#blockRecords++
-    if (this.#length - this.#blockAt >= limits.snapshotBlockBytes) this.#closeBlock()
+    this.#makeRoom(bytes)
   }
 
   #closeBlock(): void {

@@ -1,7 +1,7 @@
 import type { ClusterId, Incarnation, Slot } from '../base/index.js'
 import type { Clock, Disk, Log } from '../env/index.js'
 import type { Version } from '../hlc/index.js'
-import type { StoredRecord } from '../record/index.js'
+import type { Floor, StoredRecord } from '../record/index.js'
 import type { FsyncPolicy } from '../wal/index.js'
 
 export type { FsyncPolicy } from '../wal/index.js'
@@ -29,9 +29,16 @@ export interface Digest {
   readonly lo: number
 }
 
+/** The digest of a slot as far as a moment in the past. */
+export interface PastDigest extends Digest {
+  /** How many of the records are dead at that moment (`isDeadAtFloor`). */
+  readonly dead: number
+}
+
 export interface SnapshotInfo {
   /** Everything up to this group of the log is in the snapshot. */
   readonly sequence: number
+  /** Floors included. */
   readonly records: number
   readonly bytes: number
 }
@@ -103,11 +110,12 @@ export interface Store {
    */
   commit(records: readonly StoredRecord[], options?: CommitOptions): Promise<readonly CommitResult[]>
   /**
-   * The record of a key, tombstones and expired ones included. Its key is the array that was given, its value a copy
-   * that is the caller's: whoever keeps the record for long keeps what the key is a view of, and a slab of 8 KiB.
+   * The record of a key, tombstones and expired ones included; of an absent key under a floor a tombstone of the floor's
+   * version. Its key is the array that was given, its value a copy that is the caller's: whoever keeps the record for
+   * long keeps what the key is a view of, and a slab of 8 KiB.
    */
   get(key: Uint8Array): StoredRecord | undefined
-  /** The version of a key without copying its value. */
+  /** The version of what `get` returns, without copying a value. */
   getVersion(key: Uint8Array): Version | undefined
   /**
    * A hint, without any effect on results: `keys[from, to)` will be asked for next. Called for each `prefetchKeysMax`
@@ -118,6 +126,21 @@ export interface Store {
   scanSlot(slot: Slot, visit: (record: StoredRecord) => void): void
   /** XOR of 64-bit record hashes over key and version: equal for equal contents, whatever the order of writes. */
   digest(slot: Slot): Digest
+  /** The same over what was stamped at `upToMs` (Unix milliseconds) or before, by a scan of the slot. */
+  digestUpTo(slot: Slot, upToMs: number): PastDigest
+  /**
+   * The slot's floor in Unix milliseconds; 0: it has none. A key that is absent was deleted at its floor: `get` says
+   * so, and what was stamped at the floor or before is refused as stale for it, from wherever it comes.
+   */
+  floorMs(slot: Slot): number
+  /**
+   * Raises floors, and drops what is dead at them (`isDeadAtFloor`), one scan of each slot in one turn: give a few at a
+   * time. A lower one than there is changes nothing. Resolves when that is durable. The caller knows that every record
+   * of the slot up to the floor that any owner holds is held here. Rejects with KvError like `commit`.
+   */
+  raiseFloors(floors: readonly Floor[]): Promise<void>
+  /** Resolves when everything that was committed before is visible, or has failed. */
+  settled(): Promise<void>
   /**
    * Whether records of this slot that were once acknowledged here may be missing, because the disk has lost them.
    * Reads and commits work as in any other slot; but what is absent here, or old, says nothing: who asks this store as

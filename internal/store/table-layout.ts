@@ -64,6 +64,13 @@ export function valueExpiryOf(record: StoredRecord): number {
   return record.tombstone ? 0 : record.expiresAtMs
 }
 
+/** `isDeadAtFloor` for the record at `at`, without making it. */
+export function isDeadRecordAt(words: Uint32Array, at: number, floorMs: number): boolean {
+  if (words[at + 2]! * 65_536 + (words[at + 3]! >>> 16) > floorMs) return false
+  const expiresAtMs = expiryAt(words, at)
+  return expiresAtMs === 0 ? isTombstoneAt(words, at) : expiresAtMs <= floorMs
+}
+
 /** The words that are left of the record at `at` without its value. */
 export function tombstoneWordsAt(words: Uint32Array, at: number): number {
   return keyWordAt(words, at) - at + ((keyLengthAt(words, at) + 3) >>> 2)

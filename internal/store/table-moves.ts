@@ -1,7 +1,26 @@
+import { assert } from '../base/index.js'
+import { murmur3_32 } from '../hash/index.js'
+import { slotOfHash } from '../slots/index.js'
 import type { Arena } from './arena.js'
 import { expiryTick } from './expiry-queue.js'
-import { chunkAt, homeOf, type SlotIndex, setCell, tagAt, wordAt } from './table-index.js'
-import { makeTombstone, markDead, recordWordsAt, tombstoneWordsAt, valueExpiryAt } from './table-layout.js'
+import { chunkAt, findLocation, homeOf, type SlotIndex, setCell, tagAt, tagMask, wordAt } from './table-index.js'
+import {
+  headerWords,
+  isDeadAt,
+  keyLengthAt,
+  keyWordAt,
+  makeTombstone,
+  markDead,
+  recordWordsAt,
+  tombstoneWordsAt,
+  valueExpiryAt,
+} from './table-layout.js'
+
+/**
+ * What finding a record's cell adds to the cost of moving it, in bytes that could have been copied meanwhile: without
+ * it, a step of compaction over records of a few bytes took three times as long as one over records of a hundred.
+ */
+const moveOverheadBytes = 32
 
 /** Declares the record at (chunk, at) dead: its words are for compaction to win back. */
 export function buryRecord(arena: Arena, chunk: number, at: number): void {
@@ -20,6 +39,23 @@ export function moveRecord(arena: Arena, index: SlotIndex, cell: number, span: n
   arena.words[arena.allocatedChunk]!.set(words.subarray(at, at + span), to)
   setCell(index, cell, tagAt(index, cell), arena.allocatedChunk, to)
   buryRecord(arena, chunk, at)
+}
+
+/** Moves the next record of the sparse chunk, or steps over it if it is dead. Returns the bytes this took. */
+export function compactNext(arena: Arena, indexes: readonly SlotIndex[]): number {
+  const chunk = arena.sparse
+  const at = arena.sparseAt
+  const words = arena.words[chunk]!
+  const span = recordWordsAt(words, at)
+  arena.sparseAt = at + span
+  if (isDeadAt(words, at)) return headerWords * 4
+  const keyByte = keyWordAt(words, at) * 4
+  const hash = murmur3_32(arena.bytes[chunk]!, 0, keyByte, keyByte + keyLengthAt(words, at))
+  const index = indexes[slotOfHash(hash)]!
+  const cell = findLocation(index, hash & tagMask, chunk, at)
+  assert(cell >= 0, 'a record that is alive has a cell')
+  moveRecord(arena, index, cell, span)
+  return span * 4 + moveOverheadBytes
 }
 
 /** A cell with this tag whose record has a value that expires at this tick (`expiryTick`), or -1. */

@@ -1,18 +1,19 @@
 import { assert, limits, type Slot } from '../base/index.js'
-import { type Hash64, hash64, murmur3_32 } from '../hash/index.js'
+import { murmur3_32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
-import { compareRecords, type StoredRecord } from '../record/index.js'
+import { compareRecords, isDeadAtFloor, type StoredRecord } from '../record/index.js'
 import { slotCount, slotOfHash } from '../slots/index.js'
 import { Arena } from './arena.js'
 import { CopySlab } from './arena-slab.js'
 import { ExpiryQueue } from './expiry-queue.js'
 import { type MergeOutcome, Met } from './met.js'
+import { SlotDigests } from './slot-digests.js'
 import type { Digest } from './store.js'
+import { Floors } from './table-floors.js'
 import {
   chunkAt,
   clearCell,
   emptyIndex,
-  findLocation,
   freeCellFor,
   grownFor,
   homeOf,
@@ -28,11 +29,8 @@ import {
   copyRecord,
   expiryAt,
   hasKey,
-  headerWords,
-  isDeadAt,
+  isDeadRecordAt,
   isTombstoneAt,
-  keyLengthAt,
-  keyWordAt,
   recordWords,
   recordWordsAt,
   valueExpiryAt,
@@ -40,14 +38,8 @@ import {
   viewRecord,
   writeRecord,
 } from './table-layout.js'
-import { buryRecord, findPerishable, moveRecord, purgePerishable } from './table-moves.js'
+import { buryRecord, compactNext, findPerishable, purgePerishable } from './table-moves.js'
 import { Prefetch } from './table-prefetch.js'
-
-/**
- * What finding a record's cell adds to the cost of moving it, in bytes that could have been copied meanwhile: without
- * it, a step of compaction over records of a few bytes took three times as long as one over records of a hundred.
- */
-const moveOverheadBytes = 32
 
 /**
  * All records of a node, in memory. Each slot has a hash index in one typed array (`table-index.ts`); the records lie
@@ -65,9 +57,8 @@ export class Table {
   readonly #prefetch: Prefetch
   readonly #indexes: SlotIndex[] = []
   readonly #counts: Uint32Array = new Uint32Array(slotCount)
-  readonly #digestHi: Uint32Array = new Uint32Array(slotCount)
-  readonly #digestLo: Uint32Array = new Uint32Array(slotCount)
-  readonly #hash: Hash64 = { hi: 0, lo: 0 }
+  readonly #digests: SlotDigests = new SlotDigests()
+  readonly #floors: Floors = new Floors()
   readonly #expiries: ExpiryQueue
   /** For callers who do not ask what was met. */
   readonly #met: Met = new Met()
@@ -107,15 +98,19 @@ export class Table {
 
   /** Memory held, in bytes: chunks (with what is dead, spare or not yet used in them), indexes and expiries. */
   get bytes(): number {
-    return this.#arena.heldBytes + this.#indexBytes + 3 * this.#counts.byteLength + this.#expiries.bytes
+    return this.#arena.heldBytes + this.#indexBytes + this.#expiries.bytes + this.#fixedBytes
   }
 
-  /** The record of a key, tombstones and expired ones included. Its key is the one given, its value the caller's copy. */
+  /**
+   * The record of a key, tombstones and expired ones included; of an absent key under a floor the tombstone that this
+   * stands for. Its key is the one given, its value the caller's copy.
+   */
   get(key: Uint8Array): StoredRecord | undefined {
     const hash = murmur3_32(key)
-    const index = this.#indexes[slotOfHash(hash)]!
+    const slot = slotOfHash(hash)
+    const index = this.#indexes[slot]!
     const cell = this.#find(index, hash & tagMask, key, true)
-    if (cell < 0) return undefined
+    if (cell < 0) return this.#floors.absent(slot, key)
     return this.#copy(chunkAt(index, cell), wordAt(index, cell), key)
   }
 
@@ -137,12 +132,13 @@ export class Table {
     this.#setIndex(slot, grownFor(this.#indexes[slot]!, this.#counts[slot]! + records))
   }
 
-  /** The version of a key's record, tombstones and expired ones included. */
+  /** The version of what `get` returns. */
   getVersion(key: Uint8Array): Version | undefined {
     const hash = murmur3_32(key)
-    const index = this.#indexes[slotOfHash(hash)]!
+    const slot = slotOfHash(hash)
+    const index = this.#indexes[slot]!
     const cell = this.#find(index, hash & tagMask, key)
-    if (cell < 0) return undefined
+    if (cell < 0) return this.#floors.absentVersion(slot)
     const words = this.#arena.words[chunkAt(index, cell)]!
     const at = wordAt(index, cell)
     return { hi: words[at + 2]!, lo: words[at + 3]!, node: words[at + 4]! }
@@ -150,8 +146,9 @@ export class Table {
 
   /**
    * Stores a copy of the record unless the stored one is at least as high by `compareRecords`: `same` when they are
-   * equal in version, tombstone, expiry and value, `stale` when the stored one is higher. In the one lookup that this
-   * takes, `met` is told what was there; `wantPrevious` also copies what is replaced.
+   * equal in version, tombstone, expiry and value, `stale` when the stored one is higher, or when there is none and the
+   * record is not above the slot's floor. In the one lookup that this takes, `met` is told what was there;
+   * `wantPrevious` also copies what is replaced.
    */
   merge(record: StoredRecord, met: Met = this.#met, wantPrevious = false): MergeOutcome {
     const { key, value } = record
@@ -163,8 +160,7 @@ export class Table {
     const index = this.#indexes[slot]!
     const cell = this.#find(index, hash & tagMask, key)
     if (cell < 0) {
-      met.found = false
-      met.previous = undefined
+      if (this.#floors.refuses(slot, record, met)) return 'stale'
       this.#insert(slot, hash & tagMask, record)
       return 'applied'
     }
@@ -173,20 +169,23 @@ export class Table {
     const order = this.#compareWithStored(record, chunk, at, met)
     if (order <= 0) return order === 0 ? 'same' : 'stale'
     if (wantPrevious) met.previous = this.#copy(chunk, at, key)
-    this.#replace(slot, cell, record, chunk, at)
+    if (isDeadAtFloor(record, this.#floors.of(slot))) {
+      // Its absence says the same, and is what the other replicas have.
+      this.#removeCell(slot, index, cell)
+      this.#setIndex(slot, shrunkFor(this.#indexes[slot]!, this.#counts[slot]!))
+    } else {
+      this.#replace(slot, cell, record, chunk, at)
+    }
     return 'applied'
   }
 
   /** What `merge` would do and meet now. Changes nothing, copies nothing. */
   wouldMerge(record: StoredRecord, met: Met = this.#met): MergeOutcome {
     const hash = murmur3_32(record.key)
-    const index = this.#indexes[slotOfHash(hash)]!
+    const slot = slotOfHash(hash)
+    const index = this.#indexes[slot]!
     const cell = this.#find(index, hash & tagMask, record.key)
-    if (cell < 0) {
-      met.found = false
-      met.previous = undefined
-      return 'applied'
-    }
+    if (cell < 0) return this.#floors.refuses(slot, record, met) ? 'stale' : 'applied'
     const order = this.#compareWithStored(record, chunkAt(index, cell), wordAt(index, cell), met)
     return order > 0 ? 'applied' : order === 0 ? 'same' : 'stale'
   }
@@ -212,7 +211,38 @@ export class Table {
 
   /** XOR of `hash64` of key and version over all records of the slot. Kept with every change; costs no scan. */
   digest(slot: Slot): Digest {
-    return { hi: this.#digestHi[slot]!, lo: this.#digestLo[slot]! }
+    return this.#digests.of(slot)
+  }
+
+  /** The slot's floor in Unix milliseconds; 0: it has none. */
+  floorMs(slot: Slot): number {
+    return this.#floors.of(slot)
+  }
+
+  /**
+   * Raises the floor of a slot and drops what is dead at it, in one scan of the slot; a lower one than there is changes
+   * nothing. 0 takes the floor away, where the slot may lack records that lie below it. Returns how many it dropped.
+   */
+  setFloor(slot: Slot, floorMs: number): number {
+    assert(this.#scans === 0, 'a table must not change while it is scanned')
+    if (floorMs !== 0 && floorMs <= this.#floors.of(slot)) return 0
+    this.#floors.set(slot, floorMs)
+    if (floorMs === 0) return 0
+    const before = this.#counts[slot]!
+    const index = this.#indexes[slot]!
+    const cells = index.length >>> 1
+    for (let cell = 0; cell < cells; ) {
+      const chunk = chunkAt(index, cell)
+      // What probed past a cleared cell moves up into it, so the same cell is looked at again.
+      if (chunk !== 0 && isDeadRecordAt(this.#arena.words[chunk]!, wordAt(index, cell), floorMs)) {
+        this.#removeCell(slot, index, cell)
+      } else {
+        cell++
+      }
+    }
+    const dropped = before - this.#counts[slot]!
+    if (dropped > 0) this.#setIndex(slot, shrunkFor(this.#indexes[slot]!, this.#counts[slot]!))
+    return dropped
   }
 
   /** Drops the record of a key if it has exactly this version, and says whether it did. */
@@ -227,14 +257,8 @@ export class Table {
     const at = wordAt(index, cell)
     const words = this.#arena.words[chunk]!
     if (words[at + 2] !== version.hi || words[at + 3] !== version.lo || words[at + 4] !== version.node) return false
-    this.#toggleDigest(slot, key, version.hi, version.lo, version.node)
-    this.#records--
-    if (isTombstoneAt(words, at)) this.#tombstones--
-    const beforeMs = valueExpiryAt(words, at)
-    clearCell(index, cell)
-    this.#setIndex(slot, shrunkFor(index, --this.#counts[slot]!))
-    buryRecord(this.#arena, chunk, at)
-    if (beforeMs !== 0) this.#expiries.changed(slot, hash & tagMask, beforeMs, 0)
+    this.#removeCell(slot, index, cell)
+    this.#setIndex(slot, shrunkFor(this.#indexes[slot]!, this.#counts[slot]!))
     return true
   }
 
@@ -249,7 +273,7 @@ export class Table {
     assert(budgetBytes > 0, 'a step without a budget never ends')
     for (let left = budgetBytes; this.#arena.pickSparse(); ) {
       if (left <= 0) return true
-      left -= this.#compactNext()
+      left -= compactNext(this.#arena, this.#indexes)
     }
     return false
   }
@@ -278,10 +302,30 @@ export class Table {
     return -1
   }
 
+  /** Drops the record of a cell; the index is not made smaller. */
+  #removeCell(slot: Slot, index: SlotIndex, cell: number): void {
+    const chunk = chunkAt(index, cell)
+    const at = wordAt(index, cell)
+    const tag = tagAt(index, cell)
+    const words = this.#arena.words[chunk]!
+    this.#digests.toggleAt(slot, words, this.#arena.bytes[chunk]!, at)
+    this.#records--
+    this.#counts[slot]!--
+    if (isTombstoneAt(words, at)) this.#tombstones--
+    const beforeMs = valueExpiryAt(words, at)
+    clearCell(index, cell)
+    buryRecord(this.#arena, chunk, at)
+    if (beforeMs !== 0) this.#expiries.changed(slot, tag, beforeMs, 0)
+  }
+
+  get #fixedBytes(): number {
+    return this.#counts.byteLength + this.#digests.bytes + this.#floors.bytes
+  }
+
   #insert(slot: Slot, tag: number, record: StoredRecord): void {
     const index = this.#setIndex(slot, grownFor(this.#indexes[slot]!, ++this.#counts[slot]!))
     this.#append(index, freeCellFor(index, tag), tag, record)
-    this.#toggleDigest(slot, record.key, record.hi, record.lo, record.node)
+    this.#digests.toggle(slot, record.key, record.hi, record.lo, record.node)
     this.#records++
     if (record.tombstone) this.#tombstones++
     if (record.expiresAtMs !== 0) this.#expiries.changed(slot, tag, 0, valueExpiryOf(record))
@@ -289,8 +333,8 @@ export class Table {
 
   #replace(slot: Slot, cell: number, record: StoredRecord, chunk: number, at: number): void {
     const words = this.#arena.words[chunk]!
-    this.#toggleDigest(slot, record.key, words[at + 2]!, words[at + 3]!, words[at + 4]!)
-    this.#toggleDigest(slot, record.key, record.hi, record.lo, record.node)
+    this.#digests.toggleAt(slot, words, this.#arena.bytes[chunk]!, at)
+    this.#digests.toggle(slot, record.key, record.hi, record.lo, record.node)
     if (isTombstoneAt(words, at)) this.#tombstones--
     if (record.tombstone) this.#tombstones++
     const beforeMs = valueExpiryAt(words, at)
@@ -324,14 +368,6 @@ export class Table {
     return index
   }
 
-  /** Adds a record to the slot's digest or takes it away: with XOR they are the same. */
-  #toggleDigest(slot: Slot, key: Uint8Array, hi: number, lo: number, node: number): void {
-    const hash = this.#hash
-    hash64(key, hi, lo, node, hash)
-    this.#digestHi[slot]! ^= hash.hi
-    this.#digestLo[slot]! ^= hash.lo
-  }
-
   #copy(chunk: number, at: number, key: Uint8Array): StoredRecord {
     return copyRecord(this.#arena.words[chunk]!, at, key, this.#slab)
   }
@@ -348,23 +384,5 @@ export class Table {
     met.previous = undefined
     const byVersion = record.hi - met.hi || record.lo - met.lo || record.node - met.node
     return byVersion !== 0 ? byVersion : compareRecords(record, viewRecord(words, this.#arena.bytes[chunk]!, at))
-  }
-
-  /** Moves the next record of the sparse chunk, or steps over it if it is dead. Returns the bytes this took. */
-  #compactNext(): number {
-    const arena = this.#arena
-    const chunk = arena.sparse
-    const at = arena.sparseAt
-    const words = arena.words[chunk]!
-    const span = recordWordsAt(words, at)
-    arena.sparseAt = at + span
-    if (isDeadAt(words, at)) return headerWords * 4
-    const keyByte = keyWordAt(words, at) * 4
-    const hash = murmur3_32(arena.bytes[chunk]!, 0, keyByte, keyByte + keyLengthAt(words, at))
-    const index = this.#indexes[slotOfHash(hash)]!
-    const cell = findLocation(index, hash & tagMask, chunk, at)
-    assert(cell >= 0, 'a record that is alive has a cell')
-    moveRecord(arena, index, cell, span)
-    return span * 4 + moveOverheadBytes
   }
 }

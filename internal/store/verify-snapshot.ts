@@ -2,7 +2,7 @@ import type { Slot } from '../base/index.js'
 import type { Disk } from '../env/index.js'
 import { crc32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
-import { decodeRecords, RecordFormatError, type StoredRecord } from '../record/index.js'
+import { decodeEntries, type Entry, RecordFormatError } from '../record/index.js'
 import { slotCount } from '../slots/index.js'
 import { ChunkReader, type Fault, type FaultKind, type FileOrigin } from '../wal/index.js'
 import { snapshotPath } from './snapshot-files.js'
@@ -38,8 +38,8 @@ export interface SnapshotReport {
   readonly damagedSlots: ReadonlySet<Slot>
 }
 
-/** Takes the records of one block, all of this slot. Keys and values hold only during the call. */
-export type BlockTaker = (records: readonly StoredRecord[], slot: Slot) => void
+/** Takes the contents of one block, all of this slot. Keys and values hold only during the call. */
+export type BlockTaker = (entries: readonly Entry[], slot: Slot) => void
 
 /** It is whole, and belongs to another store or under another name: nothing in it counts. */
 export function isForeign({ faults }: SnapshotReport): boolean {
@@ -165,16 +165,16 @@ class SnapshotSurvey {
       this.#damage(header.slot, header.slot)
       return
     }
-    let records: readonly StoredRecord[]
+    let entries: readonly Entry[]
     try {
-      records = decodeRecords(block.subarray(blockHeaderBytes), header.records)
+      entries = decodeEntries(block.subarray(blockHeaderBytes), header.records)
     } catch (error) {
       if (!(error instanceof RecordFormatError)) throw error
       this.#fault(this.#position, expected, error.message)
       this.#damage(header.slot, header.slot)
       return
     }
-    this.#take(records, header.slot as Slot)
+    this.#take(entries, header.slot as Slot)
     this.#blocks++
     this.#records += header.records
   }

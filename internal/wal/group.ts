@@ -1,7 +1,14 @@
 import type { KvError } from '../base/index.js'
 import { limits } from '../base/index.js'
 import { crc32 } from '../hash/index.js'
-import { encodedRecordBytes, encodeRecord, type StoredRecord } from '../record/index.js'
+import {
+  encodedFloorBytes,
+  encodedRecordBytes,
+  encodeFloor,
+  encodeRecord,
+  type Floor,
+  type StoredRecord,
+} from '../record/index.js'
 import { encodeFrameHeader, type FrameKind, frameHeaderBytes } from './frame.js'
 
 /** Told, in the order of the log, what became of what it had added to a group. Exactly one of the two is called. */
@@ -53,14 +60,15 @@ export class Group {
 
   /** `fits` has been asked for it. */
   add(record: StoredRecord): void {
-    const needed = this.#length + encodedRecordBytes(record)
-    if (needed > this.#buffer.length) {
-      const most = limits.logFrameBytesMax + frameHeaderBytes
-      const bigger = new Uint8Array(Math.min(most, Math.max(needed, this.#buffer.length * 2)))
-      bigger.set(this.#buffer.subarray(0, this.#length))
-      this.#buffer = bigger
-    }
+    this.#makeRoom(encodedRecordBytes(record))
     this.#length = encodeRecord(record, this.#buffer, this.#length)
+    this.#records++
+  }
+
+  /** `fits` has been asked for it. A floor counts as a record. */
+  addFloor(floor: Floor): void {
+    this.#makeRoom(encodedFloorBytes)
+    this.#length = encodeFloor(floor, this.#buffer, this.#length)
     this.#records++
   }
 
@@ -92,6 +100,15 @@ export class Group {
   failed(error: KvError): void {
     for (const waiter of this.#waiters) waiter.failed(error)
     this.#reset()
+  }
+
+  #makeRoom(bytes: number): void {
+    const needed = this.#length + bytes
+    if (needed <= this.#buffer.length) return
+    const most = limits.logFrameBytesMax + frameHeaderBytes
+    const bigger = new Uint8Array(Math.min(most, Math.max(needed, this.#buffer.length * 2)))
+    bigger.set(this.#buffer.subarray(0, this.#length))
+    this.#buffer = bigger
   }
 
   #reset(): void {

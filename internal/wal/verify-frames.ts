@@ -1,6 +1,6 @@
 import { assert, limits } from '../base/index.js'
 import { crc32 } from '../hash/index.js'
-import { RecordFormatError, recordLengthAt } from '../record/index.js'
+import { entryLengthAt, RecordFormatError } from '../record/index.js'
 import type { ChunkReader } from './chunk-reader.js'
 import {
   type DecodedFrameHeader,
@@ -113,7 +113,7 @@ export class FrameFinder {
     const region = await this.#reader.view(start, limits.logFrameBytesMax + frameHeaderBytes)
     let at = 0
     try {
-      while (at < region.length) at += recordLengthAt(region, at)
+      while (at < region.length) at += entryLengthAt(region, at)
     } catch (error) {
       if (!(error instanceof RecordFormatError)) throw error
     }

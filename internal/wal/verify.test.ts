@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { SimWorld } from '../env-sim/index.js'
 import { crc32 } from '../hash/index.js'
-import { encodeRecords, type StoredRecord } from '../record/index.js'
+import { encodeRecords, isFloor, type StoredRecord } from '../record/index.js'
 import { clusterId, incarnation, names, put } from './fixture.conformance.js'
 import { encodeFrameHeader, type FrameKind, frameHeaderBytes } from './frame.js'
 import { encodeSegmentHeader, type LogSurvey, segmentPath, surveyLog } from './index.js'
@@ -36,7 +36,9 @@ async function surveyed(...segments: readonly Uint8Array[]): Promise<{ survey: L
         await file.write(bytes, 0)
         await file.close()
       }
-      return await surveyLog(disk, { clusterId, incarnation }, (records) => keys.push(...names(records)))
+      return await surveyLog(disk, { clusterId, incarnation }, (entries) =>
+        keys.push(...names(entries.filter((entry): entry is StoredRecord => !isFloor(entry)))),
+      )
     })(),
   )
   return { survey, keys }

@@ -1,6 +1,6 @@
 import type { ClusterId, Incarnation } from '../base/index.js'
 import { type Disk, DiskError, type DiskFile, readFully } from '../env/index.js'
-import { decodeRecords, RecordFormatError, type StoredRecord } from '../record/index.js'
+import { decodeEntries, type Entry, RecordFormatError } from '../record/index.js'
 import { ChunkReader } from './chunk-reader.js'
 import type { Damage } from './corruption.js'
 import { type DecodedFrameHeader, decodeFrameHeader, frameHeaderBytes } from './frame.js'
@@ -61,7 +61,7 @@ export interface LogSurvey {
 }
 
 /** Takes one group, in the order of the log. Keys and values hold only during the call. */
-export type GroupTaker = (records: readonly StoredRecord[], sequence: number) => void
+export type GroupTaker = (entries: readonly Entry[], sequence: number) => void
 
 /** A segment as far as its name, its header and its first frame tell. */
 interface Start {
@@ -322,9 +322,9 @@ class Survey {
   ): void {
     const { kind, sequence, records } = frame.header
     if (kind === 'group') {
-      let decoded: readonly StoredRecord[]
+      let decoded: readonly Entry[]
       try {
-        decoded = decodeRecords(frame.payload, records)
+        decoded = decodeEntries(frame.payload, records)
       } catch (error) {
         if (!(error instanceof RecordFormatError)) throw error
         const expected = `the records of frame ${sequence}`
