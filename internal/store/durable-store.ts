@@ -140,7 +140,7 @@ export class DurableStore implements Store {
   /** The document need not name slots whose loss was accepted once the log says that they have no floor. */
   #forgetAccepted(): void {
     this.#clearFloors()
-      .then(() => this.#lost.forgetAccepted())
+      .then(() => this.#lost.forgetAccepted(() => this.#log.sync()))
       .catch((error: unknown) => {
         // It is said again at the next start, and the log's own failure has been told.
         if (!(error instanceof KvError)) diskFailure(error, this.#log, 'the list of lost slots')

@@ -165,9 +165,9 @@ export class LostSlots {
   }
 
   /** Their floors are cleared in the log: the document need not name them any more. Throws like `refilled`. */
-  async forgetAccepted(): Promise<void> {
+  async forgetAccepted(syncData: () => Promise<void>): Promise<void> {
     this.#accepted = []
-    this.#queued ??= this.#afterRunning()
+    this.#queued ??= this.#afterRunning(syncData)
     await this.#queued
   }
 
