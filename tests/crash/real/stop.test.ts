@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { credentials, Metadata, status } from '@grpc/grpc-js'
 import { SimRandom } from '@quorumkv/internal/env-sim'
@@ -7,20 +6,12 @@ import { expect, it } from 'vitest'
 import { eventually, makeClient, startServer, startServers, type TestServer } from '../../fixtures.js'
 import { longForm, Report, seed } from '../report.js'
 import { Load } from './load.js'
+import { standStill } from './nemesis.js'
 
 const report = new Report('nodes stopped and continued')
 const random = new SimRandom(seed)
 /** Longer than a write may be under way (2 s) and than a client waits for a silent node (about a second) together. */
 const stopMs = longForm ? 30_000 : 4_500
-
-/** SIGSTOP: the process and its timers stand still, its sockets take what comes, and the clocks of the machine go on. */
-async function stop(server: TestServer): Promise<void> {
-  server.signal('SIGSTOP')
-  await eventually('it stands still', () => {
-    const stat = readFileSync(`/proc/${server.pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T')
-  })
-}
 
 function makeLoad(label: string): Load {
   return new Load({ random: random.fork(label), writers: 16, keysPerWriter: 16, valueCharsMax: 4_000 })
@@ -32,7 +23,7 @@ it('a node stopped under load and continued: nothing is lost, and what came too 
   const load = makeLoad('one')
   load.run(client)
   await load.progress(300)
-  await stop(server)
+  await standStill(server)
   const stoppedMs = performance.now()
   const late = Array.from({ length: 64 }, (_, i) => `late-${i}`)
   const puts = await Promise.allSettled(late.map((key) => client.put(key, 'too late', { timeoutMs: 500 })))
@@ -73,7 +64,7 @@ it('one of three stopped: the others go on without an error, and it serves nothi
   await load.progress(300)
   await client.put('zombie', 'old')
   const { epoch } = await observer.status(first!.address)
-  await stop(victim!)
+  await standStill(victim!)
   const stoppedMs = performance.now()
   await client.put('zombie', 'new')
   const answer = ask(victim!, 'zombie')

@@ -18,7 +18,10 @@ interface Entry {
 
 const never = Number.POSITIVE_INFINITY
 
-/** What clients called and what they were told, per key, in the one order of events that a simulation has. */
+/**
+ * What clients called and what they were told, per key, in the one order in which all of it happened: in the events of a
+ * simulation, or in those of the one process that all clients are in.
+ */
 export class History {
   readonly #keys = new Map<string, Entry[]>()
   #events = 0
@@ -33,6 +36,11 @@ export class History {
     let count = 0
     for (const entries of this.#keys.values()) for (const { state } of entries) if (state === 'returned') count++
     return count
+  }
+
+  /** Whether anybody has ever asked to write this value there. */
+  hasWritten(key: string, value: string): boolean {
+    return this.#keys.get(key)?.some((entry) => entry.kind === 'write' && entry.value === value) === true
   }
 
   keys(): string[] {
