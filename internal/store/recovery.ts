@@ -36,8 +36,10 @@ export interface Recovered {
   readonly generations: readonly number[]
   /** Damaged snapshots, to be replaced by a fresh one soon; they are set aside already where nothing of them is needed. */
   readonly rotten: readonly number[]
-  /** The last group that is in the table. */
+  /** Everything in the log up to this frame is in the table: up to its end, whatever marks stand there. */
   readonly sequence: number
+  /** The table is as `snapshot` left it: no group stands behind that. */
+  readonly unchanged: boolean
   /** Bytes of groups that had to be replayed behind the snapshot. */
   readonly replayedBytes: number
   /** The document that says that data must be here exists. */
@@ -109,7 +111,8 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
     snapshot,
     generations,
     rotten: damaged,
-    sequence: applied,
+    sequence: tail.lastSequence,
+    unchanged: snapshot !== undefined && applied === snapshot.sequence,
     replayedBytes: bytes,
     hasManifest,
     lost: new LostSlots(disk, { lost, accepted }),

@@ -147,3 +147,52 @@ test('it reads no faster than it may, and a store that is closed does not wait f
   expect(sim.store.statistics().scrubbedBytes).toBe(scrubbedBytes)
   expect(sim.said).toEqual([])
 })
+
+/** Killed when the second segment had its header and no frame yet; the first ends with the mark of a pause. */
+async function killedBehindAHeader(): Promise<SimStore> {
+  const sim = new SimStore('header')
+  const store = await sim.open()
+  for (let i = 1; ; i++) {
+    await sim.world.advance(2 * limits.logSealIdleMs)
+    let done = false
+    void store.commit([put(`key-${i}`, i, 'x'.repeat(300))]).then(() => {
+      done = true
+    })
+    while (!done) {
+      const from = sim.world.eventsRun
+      await sim.world.runUntil(() => done || sim.world.eventsRun > from)
+      const second = sim.drive.peek('log/0000000002.log')
+      if (second !== undefined && second[0] !== 0 && second[512] === 0) return sim.clone('keep')
+    }
+  }
+}
+
+test('a segment that rots and ends with a mark, where nothing is written any more, is dropped behind one fresh snapshot', async () => {
+  const sim = await killedBehindAHeader()
+  await sim.open()
+  const all = contents(sim.store)
+  await sim.settle(sim.store.snapshot())
+  sim.drive.corrupt(segmentsOf(sim)[0]!, 700)
+  const before = sim.world.eventsRun
+  await pass(sim)
+  expect(sim.world.eventsRun - before).toBeLessThan(1_000)
+  expect(sim.said).toEqual([rotMessage])
+  await sim.reopen('lose')
+  expect(contents(sim.store)).toEqual(all)
+  expect(sim.store.lostSlots()).toEqual([])
+})
+
+test('a store that is opened and closed again and again takes no snapshot of what has not changed', async () => {
+  const sim = new SimStore('unchanged', { snapshotIntervalMs: 1_000 })
+  await sim.open()
+  await fill(sim, 1, 3)
+  await sim.settle(sim.store.snapshot())
+  const kept = snapshotsOf(sim)
+  for (let life = 0; life < 3; life++) {
+    await sim.settle(sim.store.close())
+    await sim.reopen('lose')
+    await sim.world.advance(3_000)
+    expect(await sim.settle(sim.store.snapshot())).toMatchObject({ records: 3 })
+    expect(snapshotsOf(sim)).toEqual(kept)
+  }
+})

@@ -20,7 +20,7 @@ const retryMs = 10_000
 export interface SnapshotSource {
   readonly table: Table
   readonly log: WriteAheadLog
-  /** The last group of the log that is in the table. */
+  /** Everything in the log up to this frame is in the table. */
   readonly sequence: () => number
   readonly highest: () => Version
   readonly load: ForegroundLoad
@@ -46,6 +46,8 @@ export class Snapshots {
   #rottenSegment: number | undefined
   readonly #taken: () => void
   #newest: SnapshotInfo | undefined
+  /** What `sequence()` says as long as the table is as the newest one has it. It may be higher, by marks of the log. */
+  #newestCovers: number
   #running: Promise<SnapshotInfo> | undefined
   #stopped = false
   #timer: Timer | undefined
@@ -59,6 +61,7 @@ export class Snapshots {
     this.#taken = taken
     this.#source = source
     this.#newest = recovered.snapshot
+    this.#newestCovers = recovered.unchanged ? recovered.sequence : this.newestSequence
     this.#generations = recovered.generations
     this.#bytesAtNewest = -recovered.replayedBytes
     this.#rotten = recovered.rotten
@@ -81,7 +84,10 @@ export class Snapshots {
     if (!this.#generations.includes(sequence)) return
     this.#generations = this.#generations.filter((kept) => kept !== sequence)
     this.#rotten = [...this.#rotten, sequence]
-    if (this.#newest?.sequence === sequence) this.#newest = undefined
+    if (this.#newest?.sequence === sequence) {
+      this.#newest = undefined
+      this.#newestCovers = 0
+    }
     this.#replaceAfter(0)
   }
 
@@ -111,8 +117,7 @@ export class Snapshots {
     if (this.#stopped) return Promise.reject(new KvError('closed', 'the store is closed'))
     if (this.#running !== undefined) return this.#running
     const newest = this.#newest
-    const isCurrent = newest !== undefined && newest.sequence === this.#source.sequence()
-    if (isCurrent && !this.#hasRot) return Promise.resolve(newest)
+    if (newest !== undefined && this.#isUnchanged && !this.#hasRot) return Promise.resolve(newest)
     this.#running = this.#take().finally(() => {
       this.#running = undefined
     })
@@ -137,11 +142,15 @@ export class Snapshots {
   }
 
   #takeUnasked(): void {
-    if (this.#source.sequence() === this.newestSequence) return
+    if (this.#isUnchanged) return
     this.snapshot().catch((error: unknown) => {
       // What ends the process has been told by #take; the rest may succeed next time, and nothing depends on it.
       if (!this.#stopped) this.#options.log.warn('no snapshot was taken', { cause: String(error) })
     })
+  }
+
+  get #isUnchanged(): boolean {
+    return this.#source.sequence() === this.#newestCovers
   }
 
   get #hasRot(): boolean {
@@ -153,9 +162,12 @@ export class Snapshots {
     if (this.#stopped || this.#replacing !== undefined) return
     this.#replacing = this.#options.clock.setTimer(delayMs, () => {
       this.#replacing = undefined
+      const segment = this.#rottenSegment
       this.snapshot().then(
-        // The one that was running when the next damage was found had begun without knowing of it.
-        () => this.#hasRot && this.#replaceAfter(0),
+        // The one that was running when the next damage was found had begun without knowing of it. A segment that is
+        // still needed behind one that knew of it is not to be tried again without a pause.
+        () =>
+          this.#hasRot && this.#replaceAfter(segment !== undefined && segment === this.#rottenSegment ? retryMs : 0),
         (error: unknown) => {
           if (this.#stopped) return
           this.#options.log.warn('no snapshot was taken in place of a damaged one', { cause: String(error) })
@@ -177,6 +189,7 @@ export class Snapshots {
       const info = isCurrent ? newest : await this.#write(sequence)
       this.#bytesAtNewest = bytesAtStart
       this.#newest = info
+      this.#newestCovers = sequence
       this.#generations = [sequence, ...this.#generations.filter((older) => older < sequence)].slice(0, generationsKept)
       await this.#dropSuperfluous()
       this.#taken()
