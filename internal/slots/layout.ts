@@ -14,8 +14,36 @@ import type { Member, Topology } from './topology.js'
  * the owners becomes the first, evenly as well, because clients go to the first. docs/adr/0003 has the measurements.
  */
 export function slotTable(topology: Topology): SlotTable {
-  const { members, virtualNodes } = topology
-  const picks = Math.min(topology.replication.replicationFactor, members.length)
+  const { owners, fairShares, picks } = layoutOf(topology)
+  return new SlotTable(topology.members, picks, owners, fairShares)
+}
+
+/** Who owns what, by the members' indexes. Never changed once it is made. */
+interface Layout {
+  readonly picks: number
+  readonly owners: Uint16Array
+  readonly fairShares: Float64Array
+}
+
+const recentLayoutsMax = 8
+const recentLayouts = new Map<string, Layout>()
+
+/**
+ * A layout takes some 15 ms, and most epochs decide nothing that it depends on. So the last few are kept, by all that
+ * they depend on; the nodes of a simulated cluster, which start in one process again and again, find theirs there too.
+ */
+function layoutOf({ members, virtualNodes, replication: { replicationFactor } }: Topology): Layout {
+  const deciding = members.map(({ id, zone, weight }) => [id, zone, weight])
+  const name = JSON.stringify([virtualNodes, replicationFactor, deciding])
+  const layout = recentLayouts.get(name) ?? layOut(members, virtualNodes, replicationFactor)
+  recentLayouts.delete(name)
+  recentLayouts.set(name, layout)
+  if (recentLayouts.size > recentLayoutsMax) recentLayouts.delete(recentLayouts.keys().next().value!)
+  return layout
+}
+
+function layOut(members: readonly Member[], virtualNodes: number, replicationFactor: number): Layout {
+  const picks = Math.min(replicationFactor, members.length)
   // From here on members are counted in the order of their ids, whatever the document's order.
   const toIndex = [...members.keys()].sort((a, b) => (members[a]!.id < members[b]!.id ? -1 : 1))
   const ordered = toIndex.map((index) => members[index]!)
@@ -31,12 +59,7 @@ export function slotTable(topology: Topology): SlotTable {
   toIndex.forEach((index, member) => {
     fairShares[index] = shares.fair[member]!
   })
-  return new SlotTable(
-    members,
-    picks,
-    owners.map((owner) => toIndex[owner]!),
-    fairShares,
-  )
+  return { picks, owners: owners.map((owner) => toIndex[owner]!), fairShares }
 }
 
 /**

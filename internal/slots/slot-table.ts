@@ -12,7 +12,7 @@ export class SlotTable {
   readonly #fairShares: Float64Array
   readonly #loads: Uint32Array
 
-  /** `flat`: the owners of slot 0, of slot 1, and so on, `ownersPerSlot` each. It is given away. */
+  /** `flat`: the owners of slot 0, of slot 1, and so on, `ownersPerSlot` each. Nobody changes it any more. */
   constructor(members: readonly Member[], ownersPerSlot: number, flat: Uint16Array, fairShares: Float64Array) {
     this.members = members
     this.ownersPerSlot = ownersPerSlot

@@ -96,6 +96,9 @@ interface Played {
   readonly error?: string
 }
 
+/** A run makes much that dies soon: with room for it, its collection takes 4 % of the time instead of 16 %. */
+const youngGenerationMb = 96
+
 const totals = new Totals()
 const started = performance.now()
 const endMs =
@@ -132,7 +135,10 @@ function tell({ seed, report, again, error }: Played): void {
 function work(): Promise<void> {
   return new Promise((resolve, reject) => {
     const { mutant, trace, twice } = flags
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: { mutant, trace, twice } })
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData: { mutant, trace, twice },
+      resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
+    })
     const next = (): void => {
       const found = mutant !== undefined && totals.failed > 0
       const { value: seed, done } = performance.now() < endMs && !found ? queue.next() : { value: 0, done: true }

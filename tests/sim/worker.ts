@@ -13,6 +13,9 @@ if (name !== undefined) {
 // Only now: what it imports may be mutated.
 const { runSeed } = await import('./play/run.js')
 
+// Errors are values here, made by the thousand, and nobody looks at where: that is what --trace is for.
+if (!trace) Error.stackTraceLimit = 0
+
 function write(line: string): void {
   process.stdout.write(`${line}\n`)
 }

@@ -3,6 +3,7 @@ import type { SimRandom } from '@quorumkv/internal/env-sim'
 import { compareVersions, type Hlc, hlcMs, type Version } from '@quorumkv/internal/hlc'
 import type { Consistency, PutOptions, WriteResult } from '@quorumkv/internal/replication'
 import type { SimCluster } from '../sim-cluster.js'
+import { keyBytes } from './keys.js'
 import type { Failure, Ledger } from './ledger.js'
 
 const text = new TextEncoder()
@@ -143,7 +144,7 @@ export class Attempts {
     const node = this.#cluster.node(via)
     const deadlineMs = this.#cluster.process(via).clock.monotonicMs() + operationMs
     const options = { consistency, deadlineMs, ...bounds }
-    if (value === undefined) return node.delete(text.encode(key), options)
-    return node.put(text.encode(key), text.encode(value), { ...options, ttlMs, returnPrevious })
+    if (value === undefined) return node.delete(keyBytes(key), options)
+    return node.put(keyBytes(key), text.encode(value), { ...options, ttlMs, returnPrevious })
   }
 }

@@ -6,6 +6,7 @@ import type { Consistency, OperationOptions, ScanPage } from '@quorumkv/internal
 import type { SimCluster } from '../sim-cluster.js'
 import { Attempts, operationMs, patienceMs, type Wanted } from './attempts.js'
 import type { Call } from './history.js'
+import { keyBytes } from './keys.js'
 import type { Ledger } from './ledger.js'
 import type { Mix, Scenario } from './scenario.js'
 import type { Watch } from './watch.js'
@@ -140,7 +141,7 @@ export class Clients {
     this.#attempts.greet(via)
     this.#watch.key(key)
     try {
-      const record = await this.#cluster.node(via).get(text.encode(key), this.#options(via, consistency))
+      const record = await this.#cluster.node(via).get(keyBytes(key), this.#options(via, consistency))
       this.#watch.key(key)
       this.#attempts.heard(via)
       this.#ledger.returned(key, nameOfValue(record))

@@ -189,7 +189,7 @@ export class Nemesis {
     for (let round = 0; round < 4 && this.#scenario.atlas && this.rot.victim !== undefined; round++) {
       this.#look(this.#cluster.process(this.rot.victim))
       await this.#startAll()
-      await world.runUntil(() => this.rot.release(), refillMs).catch(() => undefined)
+      for (let waitedMs = 0; waitedMs < refillMs && !this.rot.release(); waitedMs += 250) await world.advance(250)
     }
     if (this.#scenario.atlas && this.rot.victim !== undefined) {
       this.#ledger.violation(`${this.rot.victim} is not whole again although nothing is wrong any more`)

@@ -1,10 +1,8 @@
 import { compareVersions, hlcMs, type Version } from '@quorumkv/internal/hlc'
-import { slotOf } from '@quorumkv/internal/slots'
 import type { SimCluster } from '../sim-cluster.js'
+import { keyBytes, keySlot } from './keys.js'
 import type { Ledger } from './ledger.js'
 import type { Scenario } from './scenario.js'
-
-const text = new TextEncoder()
 
 const checkEveryMs = 500
 /** How far a node raises its stored ceiling ahead (docs/adr/0006), and what restarts add. */
@@ -59,12 +57,13 @@ export class Watch {
 
   /** What a node holds of a key never falls, also over restarts: it has told others of it. */
   key(key: string): void {
-    const bytes = text.encode(key)
+    const bytes = keyBytes(key)
+    const slot = keySlot(key)
     for (const name of this.#cluster.runningNames) {
       const store = this.#cluster.node(name).localStore
       if (store === undefined) continue
       const place = `${name}/${key}`
-      if (store.isLost(slotOf(bytes))) {
+      if (store.isLost(slot)) {
         this.#held.delete(place)
         continue
       }
