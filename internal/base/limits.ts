@@ -128,8 +128,10 @@ export const limits = {
   antiEntropyYieldMs: 20,
   /** What one node moves in a second, in both directions and for all members, to make replicas equal. */
   antiEntropyBytesPerSecond: 8_388_608,
+  /** Going through slots gives way after so long. */
+  antiEntropySliceMs: 5,
   /** Slots that are made equal side by side; the keys and versions of one page of one of them. */
-  antiEntropySlotsMax: 8,
+  antiEntropySlotsMax: 32,
   antiEntropyPageEntriesMax: 4096,
   antiEntropyPageBytesMax: 262_144,
   /** Records that travel together, and their bytes unless one alone has more. */

@@ -17,6 +17,7 @@ import {
   type Replica,
   ReplicaServer,
   type Routing,
+  ScanSlices,
   SharedSlots,
 } from '../replication/index.js'
 import { effectiveQuorums, type SlotTable, slotTable, type Topology } from '../slots/index.js'
@@ -117,13 +118,15 @@ export class Serving {
       forget: (member, slots, waiter) => this.#haveForgotten(member, slots, waiter),
     })
     const shared = new SharedSlots()
+    const slices = new ScanSlices(options.clock)
     const routing = (): Routing => this.coordinator.routing
-    this.#digestServer = new DigestServer(store, shared, routing)
+    this.#digestServer = new DigestServer(store, shared, slices, routing)
     this.antiEntropy = new AntiEntropy({
       clock: options.clock,
       log: options.log,
       store,
       shared,
+      slices,
       routing,
       peer: (member) => this.#remoteOf(member),
     })

@@ -9,6 +9,7 @@ import { type ComparedReplica, type EntryAnswer, failedDigests, failedEntries } 
 import type { Pauses } from './pauses.js'
 import type { ReadReply, WriteReply } from './replica.js'
 import type { Routing } from './routing.js'
+import type { ScanSlices } from './scan-slices.js'
 import type { SharedSlots } from './shared-slots.js'
 import { bucketDigests, entriesBetween } from './slot-entries.js'
 
@@ -36,6 +37,7 @@ export interface ExchangeOptions {
   readonly rate: ByteRate
   readonly store: Store
   readonly shared: SharedSlots
+  readonly slices: ScanSlices
   /** The one in force now. */
   routing(): Routing
   /** With whom, by its index in the routing. */
@@ -166,7 +168,7 @@ export class Exchange {
   async #differing(
     level: DigestLevel,
     places: readonly number[],
-    mine: () => Uint8Array,
+    mine: () => Uint8Array | Promise<Uint8Array>,
     lost?: Set<number>,
   ): Promise<number[]> {
     if (!(await this.#turn())) return []
@@ -181,7 +183,7 @@ export class Exchange {
       return []
     }
     for (const slot of answer.lost) lost?.add(slot)
-    const positions = differingPositions(mine(), answer.digests)
+    const positions = differingPositions(await mine(), answer.digests)
     if (positions === undefined) this.#obstacle = `${this.#name} compares other slots`
     return positions ?? []
   }
@@ -190,8 +192,8 @@ export class Exchange {
 
   /** Makes one slot equal on both sides; whether that has been done, as far as both knew what they held. */
   async #repairSlot(slot: Slot): Promise<boolean> {
-    const { store } = this.#options
-    const mine = (): Uint8Array => bucketDigests(store, slot)
+    const { store, slices } = this.#options
+    const mine = (): Promise<Uint8Array> => slices.result(() => bucketDigests(store, slot))
     const buckets = await this.#differing(DigestLevel.BUCKETS, [slot], mine)
     let after: Uint8Array = emptyBytes
     while (this.#goesOn) {
@@ -203,7 +205,8 @@ export class Exchange {
         this.#obstacle ||= this.#refusal(page.kind)
         return false
       }
-      const here = entriesBetween(store, slot, buckets, after, page.more ? last : undefined)
+      const [from, through] = [after, page.more ? last : undefined]
+      const here = await slices.result(() => entriesBetween(store, slot, buckets, from, through))
       const { lacking, ahead } = compareEntries(here, page.entries)
       for (const batch of batches(lacking)) if (!(await this.#pull(batch))) return false
       for (const batch of batches(ahead)) if (!(await this.#push(batch))) return false
@@ -223,7 +226,7 @@ export class Exchange {
   }
 
   async #pull(batch: readonly Entry[]): Promise<boolean> {
-    if (!(await this.#turn())) return false
+    if (!(await this.#paid(batch))) return false
     const { pauses, peer, store, tally } = this.#options
     const replies = await pauses.answer<readonly ReadReply[]>(limits.antiEntropyReplyMs, [], (resolve) => {
       const gathered = new Gathered(batch.length, resolve)
@@ -239,14 +242,14 @@ export class Exchange {
       this.#obstacle = `nothing can be stored here: ${error.message}`
       return false
     }
-    await this.#pay(records)
+    this.#count(records)
     const failed = replies.find(({ kind }) => kind !== 'held')
     if (replies.length === 0 || failed !== undefined) this.#obstacle ||= this.#refusal(failed?.kind ?? 'failed')
     return this.#goesOn
   }
 
   async #push(batch: readonly Entry[]): Promise<boolean> {
-    if (!(await this.#turn())) return false
+    if (!(await this.#paid(batch))) return false
     const { pauses, peer, store, tally } = this.#options
     const found = batch.map(({ key }) => store.get(key))
     const records = found.filter((record) => record !== undefined)
@@ -257,18 +260,24 @@ export class Exchange {
       for (const [i, record] of records.entries()) peer.write(record, false, waiter, i)
     })
     for (const { kind } of replies) if (kind === 'applied') tally.pushed++
-    await this.#pay(records)
+    this.#count(records)
     const failed = replies.find(({ kind }) => kind !== 'applied' && kind !== 'stale')
     if (failed?.code === 'read-only') this.#obstacle ||= `the disk of ${this.#name} is full`
     else if (failed !== undefined || replies.length === 0) this.#obstacle ||= this.#refusal(failed?.kind ?? 'failed')
     return this.#goesOn
   }
 
-  async #pay(records: readonly StoredRecord[]): Promise<void> {
-    const { rate, tally } = this.#options
-    const bytes = records.reduce((sum, record) => sum + encodedRecordBytes(record), 0)
-    tally.bytes += bytes
-    await rate.pay(bytes)
+  /**
+   * Waits for the time in which records of this size may travel, and for the link. They are not in memory before that:
+   * what many slots move at once is bounded by the rate.
+   */
+  async #paid(batch: readonly Entry[]): Promise<boolean> {
+    await this.#options.rate.pay(batch.reduce((sum, { bytes }) => sum + bytes, 0))
+    return await this.#turn()
+  }
+
+  #count(records: readonly StoredRecord[]): void {
+    for (const record of records) this.#options.tally.bytes += encodedRecordBytes(record)
   }
 
   /** Waits while the link is busy with what clients want; false: it does not get free, or there is no going on. */

@@ -7,6 +7,7 @@ import type { ComparedReplica } from './compared-replica.js'
 import { Pauses } from './pauses.js'
 import { addTally, Repair, type RepairProgress, type RepairRequest } from './repair.js'
 import type { Routing } from './routing.js'
+import type { ScanSlices } from './scan-slices.js'
 import type { SharedSlots } from './shared-slots.js'
 
 export interface AntiEntropyOptions {
@@ -14,6 +15,8 @@ export interface AntiEntropyOptions {
   readonly log: Log
   readonly store: Store
   readonly shared: SharedSlots
+  /** Shared with those who answer other nodes: one slice at a time. */
+  readonly slices: ScanSlices
   /** The one in force now. */
   routing(): Routing
   /** The way to another member, by its index in the routing. */
@@ -199,7 +202,7 @@ export class AntiEntropy {
 
   /** One exchange with one member; why it did not get to its end, or nothing. */
   async #exchange(node: NodeId, slot: Slot | undefined, tally: ExchangeTally): Promise<string> {
-    const { clock, log, store, shared, routing, peer } = this.#options
+    const { clock, log, store, shared, slices, routing, peer } = this.#options
     const state = this.#stateOf(node)
     const member = routing().table.members.findIndex(({ id }) => id === node)
     if (member < 0) return 'it is no longer a member'
@@ -208,7 +211,7 @@ export class AntiEntropy {
     if (slot === undefined) state.dueMs = Number.POSITIVE_INFINITY
     const own = { pauses: this.#pauses, rate: this.#rate, member, peer: peer(member), slot, tally }
     this.#running = { node, tally }
-    const obstacle = await new Exchange({ clock, store, shared, routing, ...own }).run()
+    const obstacle = await new Exchange({ clock, store, shared, slices, routing, ...own }).run()
     this.#running = undefined
     addTally(this.#total, tally)
     if (slot === undefined) this.#settle(state, tally, obstacle)

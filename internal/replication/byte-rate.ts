@@ -1,7 +1,7 @@
 import type { Clock } from '../env/index.js'
 import type { Pauses } from './pauses.js'
 
-/** Keeps what one service moves to so many bytes in a second: whoever has moved some waits until they are paid for. */
+/** Keeps what one service moves to so many bytes in a second: whoever has moved some, or is about to, waits until they are paid for. */
 export class ByteRate {
   readonly #clock: Clock
   readonly #pauses: Pauses

@@ -13,6 +13,7 @@ import { RemoteReplica } from './remote-replica.js'
 import { ReplicaServer } from './replica-server.js'
 import { ManualClock, nameOf, Wire } from './replication.test-support.js'
 import type { Routing } from './routing.js'
+import { ScanSlices } from './scan-slices.js'
 import { SharedSlots } from './shared-slots.js'
 
 /** A store in a Map with digests, of which slots can be lost and whose commits can fail. */
@@ -111,13 +112,15 @@ export class ComparingNode {
     this.routing = { epoch: 1 as Epoch, table, self, replicas, readQuorum: 1, writeQuorum: 1 }
     const store = this.store as unknown as Store
     const shared = new SharedSlots()
+    const slices = new ScanSlices(clock)
     this.#server = new ReplicaServer(store)
-    this.#digests = new DigestServer(store, shared, () => this.routing)
+    this.#digests = new DigestServer(store, shared, slices, () => this.routing)
     this.antiEntropy = new AntiEntropy({
       clock,
       log: silentLog,
       store,
       shared,
+      slices,
       routing: () => this.routing,
       peer: (member) => this.remotes[member]!,
     })

@@ -13,6 +13,7 @@ import type { Store } from '../store/index.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
 import type { Routing } from './routing.js'
+import type { ScanSlices } from './scan-slices.js'
 import type { SharedSlots } from './shared-slots.js'
 import { bucketDigests, entryPage } from './slot-entries.js'
 
@@ -22,11 +23,13 @@ const noBytes = Buffer.alloc(0)
 export class DigestServer {
   readonly #store: Store
   readonly #shared: SharedSlots
+  readonly #slices: ScanSlices
   readonly #routing: () => Routing
 
-  constructor(store: Store, shared: SharedSlots, routing: () => Routing) {
+  constructor(store: Store, shared: SharedSlots, slices: ScanSlices, routing: () => Routing) {
     this.#store = store
     this.#shared = shared
+    this.#slices = slices
     this.#routing = routing
   }
 
@@ -38,12 +41,13 @@ export class DigestServer {
     for (const request of message.digestRequests) {
       this.#check(request)
       if (link.overloaded) refuseDigests(request.id, ReadStatus.OVERLOADED, link)
+      else if (request.level === DigestLevel.BUCKETS) this.#slices.add(() => this.#buckets(request, link))
       else this.#digests(request, link)
     }
     for (const request of message.entryRequests) {
       checkEntryRequest(request)
       if (link.overloaded) refuseEntries(request.id, ReadStatus.OVERLOADED, link)
-      else this.#entries(request, link)
+      else this.#slices.add(() => this.#entries(request, link))
     }
   }
 
@@ -54,27 +58,22 @@ export class DigestServer {
   }
 
   #digests({ id, level, member, places }: DigestRequest, link: PeerLink): void {
+    const tree = this.#shared.tree(member, this.#routing(), this.#store)
     let digests: Uint8Array
     let lost: number[] = []
-    if (level === DigestLevel.BUCKETS) {
-      const slot = places[0]! as Slot
-      if (this.#store.isLost(slot)) {
-        refuseDigests(id, ReadStatus.REFILLING, link)
-        return
-      }
-      digests = bucketDigests(this.#store, slot)
-    } else {
-      const tree = this.#shared.tree(member, this.#routing(), this.#store)
-      if (level === DigestLevel.ROOT) digests = tree.root()
-      else if (level === DigestLevel.GROUPS) digests = tree.groups()
-      else {
-        digests = tree.leaves(places)
-        if (this.#store.lostCount > 0) lost = tree.slotsIn(places).filter((slot) => this.#store.isLost(slot))
-      }
+    if (level === DigestLevel.ROOT) digests = tree.root()
+    else if (level === DigestLevel.GROUPS) digests = tree.groups()
+    else {
+      digests = tree.leaves(places)
+      if (this.#store.lostCount > 0) lost = tree.slotsIn(places).filter((slot) => this.#store.isLost(slot))
     }
-    link
-      .outbox(digests.length)
-      .addDigestReply({ id, status: ReadStatus.RECORD, digests: asBuffer(digests), lost: lost })
+    replyDigests(id, digests, lost, link)
+  }
+
+  #buckets({ id, places }: DigestRequest, link: PeerLink): void {
+    const slot = places[0]! as Slot
+    if (this.#store.isLost(slot)) refuseDigests(id, ReadStatus.REFILLING, link)
+    else replyDigests(id, bucketDigests(this.#store, slot), [], link)
   }
 
   #entries(request: EntryRequest, link: PeerLink): void {
@@ -133,6 +132,10 @@ function ascendingBelow(places: readonly number[], bound: number): boolean {
 
 function senseless(what: string): RecordFormatError {
   return new RecordFormatError(0, `it asks for ${what}`)
+}
+
+function replyDigests(id: number, digests: Uint8Array, lost: number[], link: PeerLink): void {
+  link.outbox(digests.length).addDigestReply({ id, status: ReadStatus.RECORD, digests: asBuffer(digests), lost })
 }
 
 function refuseDigests(id: number, status: ReadStatus, link: PeerLink): void {
