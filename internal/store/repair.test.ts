@@ -371,6 +371,35 @@ test('a repair that dies anywhere leaves what does not start, and the next one f
   expect([...kinds].sort()).toEqual(['nothing', 'repair', 'resume'])
 })
 
+test('a repair that dies never leaves a member that starts as before without what it had promised', async () => {
+  const sim = await stoppedNode(everything)
+  await sim.settle(writeDocument(sim.process.disk, 'clock', new Uint8Array(8).fill(7)))
+  for (const at of [30, 31]) sim.drive.corrupt('clock', at)
+  let done = false
+  for (let events = 0; !done; events += 3) {
+    for (const policy of ['keep', 'lose'] as const) {
+      const copy = copyOf(sim)
+      const plan = await copy.settle(planRepair(optionsOf(copy, 3)))
+      const from = copy.world.eventsRun
+      let finished = false
+      void carryOutRepair(copy.process.disk, plan).then(() => {
+        finished = true
+      })
+      await copy.world.runUntil(() => finished || copy.world.eventsRun - from >= events)
+      done ||= finished
+      copy.crash(policy)
+      const identity = await copy.settle(readIdentity(copy.process.disk))
+      if (identity !== undefined && identity.incarnation !== reborn) {
+        expect(copy.drive.paths(), `${events} events, ${policy}`).toContain('clock')
+      }
+      await copy.settle(carryOutRepair(copy.process.disk, await copy.settle(planRepair(optionsOf(copy, 3, 'second')))))
+      expect(await copy.settle(readIdentity(copy.process.disk)), policy).toMatchObject({ incarnation: reborn })
+      expect(copy.drive.paths()).not.toContain('clock')
+      expect(await isSound(copy), `${events} events, ${policy}`).toBe(true)
+    }
+  }
+})
+
 test('spares and the segment made ahead are no findings, and a repair of the log goes round them', async () => {
   const sim = await stoppedNode(async (fresh) => {
     await everything(fresh)

@@ -210,7 +210,7 @@ async function repair(disk: Disk, plan: DirectoryRepair): Promise<RepairOutcome>
   await removeJournal(disk)
   for (const name of ['', '/log', '/snapshots']) await disk.makeDirectory(directory + name)
   for (const path of ['.', asideDirectory, directory]) await syncDirectory(disk, path)
-  for (const change of documents) await repairDocument(disk, directory, change)
+  for (const change of documents) await repairDocument(disk, directory, change, plan.reborn)
   // Before anything is moved: a repair that is cut short may be followed by a start, and that must not answer for these.
   if (plan.loss !== undefined || documents.some(({ name }) => name === lostSlotsName)) {
     await writeLostSlots(disk, plan.lost)
@@ -226,13 +226,16 @@ async function repair(disk: Disk, plan: DirectoryRepair): Promise<RepairOutcome>
   if (!documents.some(({ name, present }) => name === 'identity' && present)) {
     await copyDocument(disk, 'identity', directory)
   }
+  for (const { name, action } of documents) {
+    if (plan.reborn && action === 'forget') moves.push({ from: name, to: `${directory}/${name}` })
+  }
   const journal = { directory, identity: target.identity, moves: [...moves, ...rebuilt.moves] }
   await writeJournal(disk, journal)
   await followJournal(disk, journal)
   return { records: rebuilt.records }
 }
 
-async function repairDocument(disk: Disk, directory: string, change: DocumentRepair): Promise<void> {
+async function repairDocument(disk: Disk, directory: string, change: DocumentRepair, reborn: boolean): Promise<void> {
   const { name } = change
   if (change.present) await copyDocument(disk, name, directory)
   switch (change.action) {
@@ -240,6 +243,8 @@ async function repairDocument(disk: Disk, directory: string, change: DocumentRep
     case 'rewrite':
       return await writeDocument(disk, name, change.payload)
     case 'forget':
+      // A member keeps it, damaged, until the journal is followed: without it a start would not know what it has forgotten.
+      if (reborn) return
       await disk.remove(name)
       return await syncDirectory(disk, directoryOf(name))
     default:
