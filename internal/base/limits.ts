@@ -142,6 +142,17 @@ export const limits = {
   repairsKeptMax: 64,
   /** A node founded alone waits so long for its own answer at an address that `--peers` names. */
   ownAddressAnswerMs: 5_000,
+  /** Requests about the next topology that wait for the disk; who is not answered asks again. */
+  registerRequestsMax: 64,
+  /** One round of the agreement on a topology, and the pause before the next. */
+  registerRoundMs: 2_000,
+  registerBackoffMsMin: 20,
+  registerBackoffMsMax: 1_000,
+  /** How long a returning node's change of the topology is tried before it is told that there is no majority. */
+  returnChangeMs: 10_000,
+  /** Whether the former life of a returning node is linked to others: so long they have to answer, and so often they are asked. */
+  returnAnswerMs: 1_000,
+  returnAskIntervalMs: 250,
   /** What a stopping node gives running requests to finish, and then its connections to close. */
   shutdownGraceMs: 10_000,
   /** Nodes in a cluster. */

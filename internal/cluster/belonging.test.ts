@@ -11,9 +11,17 @@ function topologyOf(size: number): Topology {
     zone: '',
     weight: 1,
     number: i + 1,
+    since: 1 as Epoch,
   }))
   const replication = { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 }
-  return { clusterId: 'c'.repeat(32) as ClusterId, epoch: 1 as Epoch, replication, virtualNodes: 150, members }
+  return {
+    clusterId: 'c'.repeat(32) as ClusterId,
+    epoch: 1 as Epoch,
+    replication,
+    virtualNodes: 150,
+    members,
+    nextNumber: size + 1,
+  }
 }
 
 function address(number: number): Address {
@@ -60,7 +68,7 @@ test('only members count, and only another cluster', () => {
 
 test('a node without a cluster ends with the first that will not have it, but waits where that may change', () => {
   const belonging = new Belonging('n1' as NodeId)
-  for (const code of ['settings', 'clock']) {
+  for (const code of ['settings', 'clock', 'wait']) {
     expect(belonging.refused(address(2), { code, message: '' }, undefined)).toBeUndefined()
   }
   expect(belonging.refused(address(2), { code: 'not-a-member', message: 'no' }, undefined)).toMatchObject({

@@ -28,7 +28,7 @@ export class Belonging {
   refused(address: Address, { code, message }: Refusal, topology: Topology | undefined): FatalError | undefined {
     if (topology === undefined) {
       // These may be other once it asks again; in every other case it cannot become a member here.
-      if (code === 'settings' || code === 'clock') return undefined
+      if (code === 'settings' || code === 'clock' || code === 'wait') return undefined
       return new FatalError('refused', `refused by the node at ${address}: ${message}`)
     }
     const others = topology.members.filter(({ id }) => id !== this.#self).map((member) => member.address)

@@ -1,4 +1,4 @@
-import type { Hello, PeerMessage, Refusal } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { Hello, PeerMessage, Refusal, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
 import type { Address } from '../base/index.js'
 import type { Clock, Link, Log, Network, Random } from '../env/index.js'
 import { type Envelope, PeerLink } from '../replication/index.js'
@@ -27,8 +27,8 @@ export interface DialerHandlers {
   greeted(hello: Hello, link: PeerLink): string | undefined
   /** Everything after that; later hellos included. Returns why the link must end, or undefined. */
   message(message: PeerMessage, link: PeerLink): string | undefined
-  /** The other side will not talk to us. */
-  refused(refusal: Refusal): void
+  /** The other side will not talk to us; it may hand over the topology that it goes by. */
+  refused(refusal: Refusal, topology: Topology | undefined): void
   /** A welcomed link is gone. */
   lost(link: PeerLink, reason: string): void
 }
@@ -120,7 +120,7 @@ export class Dialer {
       message: (message) => {
         heartbeat?.heard()
         const { refusal, hello } = message
-        if (refusal !== undefined) handlers.refused(refusal)
+        if (refusal !== undefined) handlers.refused(refusal, message.topology)
         let objection = refusal === undefined ? undefined : `refused: ${refusal.message}`
         if (objection === undefined && !welcomed) {
           objection = hello === undefined ? 'the first message is no greeting' : greeted(hello)

@@ -1,4 +1,4 @@
-import type { Address, NodeId } from '../base/index.js'
+import type { Address, Epoch, NodeId } from '../base/index.js'
 import type { Member } from '../slots/index.js'
 import type { FormationView, Founder } from './handshake.js'
 
@@ -75,7 +75,7 @@ export class Formation {
 
   /** The founding members, numbered from 1 in the order of their ids. */
   members(): Member[] {
-    return this.view().met.map((founder, index) => ({ ...founder, number: index + 1 }))
+    return this.view().met.map((founder, index) => ({ ...founder, number: index + 1, since: 1 as Epoch }))
   }
 
   /** Its own list, and what others said last: of whom they met, and who is missing from theirs. */

@@ -12,6 +12,8 @@ export interface FoundingOptions {
   /** Tells everyone on a link whom this node has met. */
   readonly announce: () => void
   readonly log: Log
+  /** Where the data directory has belonged to a cluster this node looks for that one, and founds none. */
+  readonly mayFound: boolean
   /** This node is the one to found the cluster, with these members. Called at most once. */
   readonly found: (members: Member[]) => void
 }
@@ -28,6 +30,8 @@ export class Founding {
   #timer: Timer | undefined
   #complainAtMs = 0
   #ended = false
+  /** What a cluster says that may take this node back. */
+  #told = ''
 
   constructor(options: FoundingOptions) {
     this.#options = options
@@ -61,6 +65,12 @@ export class Founding {
     this.#follow()
   }
 
+  /** Another node belongs to a cluster that may take this one back, and says how far that has come. */
+  waits(at: Address, message: string): void {
+    if (this.#told !== message) this.#options.log.info('waiting to be taken back by the cluster', { at, message })
+    this.#told = message
+  }
+
   /** The node belongs to a cluster now, or stops. */
   end(): void {
     this.#ended = true
@@ -80,6 +90,10 @@ export class Founding {
     const { clock, log } = this.#options
     if (clock.monotonicMs() < this.#complainAtMs) return
     this.#complainAtMs = clock.monotonicMs() + complainIntervalMs
+    if (this.#told !== '') {
+      log.warn('still waiting to be taken back by the cluster', { message: this.#told })
+      return
+    }
     const met = this.view().met.map(({ id, address }) => `${id}@${address}`)
     log.warn('still forming: every node that was named must answer, and all must have met the same ones', {
       met,
@@ -90,7 +104,7 @@ export class Founding {
   #follow(): void {
     if (this.#ended) return
     for (const address of this.#formation.addresses) this.#options.dial(address)
-    if (this.#formation.verdict() !== 'found') return
+    if (!this.#options.mayFound || this.#formation.verdict() !== 'found') return
     this.end()
     this.#options.found(this.#formation.members())
   }

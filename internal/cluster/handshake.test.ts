@@ -26,8 +26,9 @@ function cluster(digit: string, ...members: LocalNode[]): Topology {
     replication: members[0]!.replication,
     virtualNodes: 150,
     members: members.map(({ id, incarnation, address, zone, weight }, i) => {
-      return { id, incarnation, address, zone, weight, number: i + 1 }
+      return { id, incarnation, address, zone, weight, number: i + 1, since: 1 as Epoch }
     }),
+    nextNumber: members.length + 1,
   }
 }
 
@@ -46,16 +47,27 @@ test('a node recognises itself, and a copy of its data directory is refused', ()
   expect(judgeHello(a, undefined, helloOf(copy, undefined, nothingMet))).toMatchObject({ kind: 'refused', code: 'id' })
 })
 
-test('a member is welcome; a stranger, another cluster and a wiped directory are refused by name', () => {
+test('a member is welcome; a stranger, another cluster and a former life are refused by name', () => {
   const ours = cluster('1', a, b)
   expect(judgeHello(a, ours, helloOf(b, ours, nothingMet)).kind).toBe('welcome')
   expect(judgeHello(a, ours, helloOf(b, undefined, nothingMet)).kind).toBe('welcome')
   const cases = [
     ['not-a-member', helloOf(node('c', 'c'), undefined, nothingMet)],
     ['cluster', helloOf(b, cluster('2', a, b), nothingMet)],
-    ['incarnation', helloOf({ ...b, incarnation: 'd'.repeat(32) as Incarnation }, undefined, nothingMet)],
+    ['incarnation', helloOf({ ...b, incarnation: 'd'.repeat(32) as Incarnation }, ours, nothingMet)],
   ] as const
   for (const [code, hello] of cases) expect(judgeHello(a, ours, hello)).toMatchObject({ kind: 'refused', code })
+})
+
+test('a member with an empty data directory may come back, but not in the place of another', () => {
+  const ours = cluster('1', a, b)
+  const wiped = { ...b, incarnation: 'd'.repeat(32) as Incarnation }
+  expect(judgeHello(a, ours, helloOf(wiped, undefined, nothingMet))).toMatchObject({
+    kind: 'returning',
+    remote: { id: 'b', incarnation: wiped.incarnation },
+  })
+  const elsewhere = helloOf({ ...wiped, address: a.address }, undefined, nothingMet)
+  expect(judgeHello(a, ours, elsewhere)).toMatchObject({ kind: 'refused', code: 'id' })
 })
 
 test('forming nodes with different replication settings do not meet; a running cluster goes by its topology', () => {

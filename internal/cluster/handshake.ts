@@ -38,12 +38,20 @@ export interface LocalNode extends Founder {
 }
 
 /** Why a node will not talk to another. */
-export type RefusalCode = 'protocol' | 'id' | 'cluster' | 'settings' | 'not-a-member' | 'incarnation' | 'clock'
+export type RefusalCode = 'protocol' | 'id' | 'cluster' | 'settings' | 'not-a-member' | 'incarnation' | 'clock' | 'wait'
+
+export interface RefusedHello {
+  readonly kind: 'refused'
+  readonly code: RefusalCode
+  readonly message: string
+}
 
 export type HelloVerdict =
   | { readonly kind: 'welcome'; readonly remote: Founder; readonly view: FormationView }
   | { readonly kind: 'self' }
-  | { readonly kind: 'refused'; readonly code: RefusalCode; readonly message: string }
+  /** A member's name with an empty data directory: it may be taken back as a new incarnation. */
+  | { readonly kind: 'returning'; readonly remote: Founder }
+  | RefusedHello
 
 export function helloOf(local: LocalNode, topology: Topology | undefined, view: FormationView): Hello {
   return {
@@ -111,13 +119,19 @@ function judgeAsMember(topology: Topology, remote: Founder, hello: Hello): Hello
   if (member === undefined) {
     return refused('not-a-member', `${remote.id} is not a member of cluster ${topology.clusterId}`)
   }
-  if (member.incarnation !== remote.incarnation) {
+  if (member.incarnation === remote.incarnation) return undefined
+  // Whoever belongs to the cluster already has a data directory of some life of the member, but not of this one.
+  if (hello.clusterId !== '') {
     return refused(
       'incarnation',
-      `${remote.id} comes with a new data directory; the member of that name had incarnation ${member.incarnation}`,
+      `${remote.id} goes by incarnation ${member.incarnation} here, not ${remote.incarnation}`,
     )
   }
-  return undefined
+  const other = topology.members.find(({ id, address }) => id !== remote.id && address === remote.address)
+  if (other !== undefined) {
+    return refused('id', `${remote.id} comes back with the address of ${other.id}, ${other.address}`)
+  }
+  return { kind: 'returning', remote }
 }
 
 function refused(code: RefusalCode, message: string): HelloVerdict {

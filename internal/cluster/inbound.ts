@@ -1,4 +1,4 @@
-import type { Hello, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { Hello, PeerMessage, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
 import type { Clock, Link, Log, Timer } from '../env/index.js'
 import { type Envelope, PeerLink } from '../replication/index.js'
 import type { RefusalCode } from './handshake.js'
@@ -15,6 +15,8 @@ export interface InboundOptions {
 export interface InboundRefusal {
   readonly code: RefusalCode
   readonly message: string
+  /** The topology that it goes by, where the other may not know it. */
+  readonly topology?: Topology
 }
 
 export interface InboundHandlers {
@@ -91,9 +93,12 @@ export class Inbound {
     return true
   }
 
-  #refuse(link: PeerLink, refusal: InboundRefusal): void {
-    this.#options.log.warn('a node was refused', { remote: link.remote, ...refusal })
-    link.sendNow({ refusal })
-    link.close(`refused: ${refusal.message}`)
+  #refuse(link: PeerLink, { code, message, topology }: InboundRefusal): void {
+    const { log } = this.#options
+    // Who waits asks again and again.
+    if (code === 'wait') log.debug('a node was told to wait', { remote: link.remote, message })
+    else log.warn('a node was refused', { remote: link.remote, code, message })
+    link.sendNow({ refusal: { code, message }, topology })
+    link.close(`refused: ${message}`)
   }
 }

@@ -1,4 +1,4 @@
-import type { Hello, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import {
   type Address,
   assert,
@@ -15,36 +15,33 @@ import type { StoredRecord } from '../record/index.js'
 import type {
   Coordinator,
   OperationOptions,
-  PeerLink,
   PutOptions,
   ScanOptions,
   ScanPage,
   WriteResult,
 } from '../replication/index.js'
-import { type Member, type SlotTable, type Topology, validateTopology } from '../slots/index.js'
-import { type SnapshotInfo, type Store, writeIdentity } from '../store/index.js'
+import { allSlots, type Member, type SlotTable, slotTable, type Topology, validateTopology } from '../slots/index.js'
+import { type Identity, type SnapshotInfo, type Store, writeIdentity, writeLostSlots } from '../store/index.js'
 import { Background } from './background.js'
-import { Belonging } from './belonging.js'
-import type { DialerHandlers, LinkOptions } from './dialer.js'
-import { Dialers } from './dialers.js'
+import type { LinkOptions } from './dialer.js'
 import { warnOfDifferingSettings } from './differing-settings.js'
 import { Founding } from './founding.js'
-import { helloOf, judgeHello, type LocalNode } from './handshake.js'
+import type { Founder, LocalNode } from './handshake.js'
 import { hex, localIdentity } from './identity.js'
-import { Inbound, type InboundRefusal } from './inbound.js'
 import { LoneMember } from './lone-member.js'
 import type { Liveness, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
+import { Peers, type PeersHost } from './peers.js'
 import { Readiness } from './readiness.js'
+import { Returns } from './returns.js'
 import { Serving } from './serving.js'
-import { topologyFromMessage } from './topology-codec.js'
 import { readTopology, writeTopology } from './topology-document.js'
-import { TopologyNews } from './topology-news.js'
+import { TopologyRegister } from './topology-register.js'
 
 /** Starts a node. Resolves when it listens; `ready()` tells when it serves. Throws KvError, DiskError, FatalError. */
 export async function startCoreNode(options: NodeOptions): Promise<Node> {
   const identity = await localIdentity(options)
   const topology = await readTopology(options.disk)
-  const node = new CoreNode(options, identity.nodeId, identity.incarnation)
+  const node = new CoreNode(options, identity)
   await node.start(topology)
   return node
 }
@@ -56,47 +53,33 @@ class CoreNode implements Node {
   readonly #incarnation: Incarnation
   readonly #life: string
   readonly #startedMs: number
-  readonly #inbound: Inbound
   readonly #links: LinkOptions
-  readonly #dialers: Dialers
-  readonly #belonging: Belonging
+  readonly #peers: Peers
   readonly #ready = new Readiness()
   readonly #background = new Background((error, isFirst) => this.#cannotGoOn(error, isFirst))
-  readonly #news = new TopologyNews()
   #phase: NodePhase = 'forming'
   #founding: Founding | undefined
   #lone: LoneMember | undefined
   #joining = false
+  /** Where a new incarnation has found its directory: the cluster that it may be taken back by. */
+  #former: ClusterId | undefined
   #serving: Serving | undefined
+  #register: TopologyRegister | undefined
+  #returns: Returns | undefined
   #listener: Listener | undefined
   #local: LocalNode | undefined
   #stopping: Promise<void> | undefined
 
-  constructor(options: NodeOptions, id: NodeId, incarnation: Incarnation) {
-    this.id = id
+  constructor(options: NodeOptions, { nodeId, incarnation }: Identity) {
+    this.id = nodeId
     this.#options = options
     this.#incarnation = incarnation
     this.#life = hex(options.random.bytes(8))
     this.#startedMs = options.clock.monotonicMs()
-    const { clock, random, network, log, probeIntervalMs, probeTimeoutMs } = options
+    const { clock, random, network, log, probeIntervalMs, probeTimeoutMs, peers: named } = options
     const envelope = { hlc: () => this.#serving?.clockReading() ?? zeroVersion, epoch: () => this.topology?.epoch ?? 0 }
-    this.#inbound = new Inbound({
-      clock,
-      log,
-      envelope,
-      silenceMaxMs: 3 * (probeIntervalMs + probeTimeoutMs),
-      handlers: {
-        hello: (hello) => this.#greetedBy(hello),
-        message: (message, link) => this.#requested(message, link),
-      },
-    })
     this.#links = { clock, random, network, log, probeIntervalMs, probeTimeoutMs, envelope }
-    this.#belonging = new Belonging(id)
-    this.#dialers = new Dialers(
-      this.#links,
-      (address) => this.#dialerHandlers(address),
-      (run) => this.#background.guard(run),
-    )
+    this.#peers = new Peers({ ...this.#links, id: nodeId, named }, this.#asHost())
   }
 
   get phase(): NodePhase {
@@ -122,10 +105,13 @@ class CoreNode implements Node {
   async start(topology: Topology | undefined): Promise<void> {
     const { network, listenAddress, log } = this.#options
     const named = this.#options.peers.map((peer) => peer.address)
+    const member = topology?.members.find(({ id }) => id === this.id)
+    // The directory of a member that has forgotten what it promised, and knows: it has to be taken back.
+    const reborn = member !== undefined && member.incarnation !== this.#incarnation
     // A store that is still being recovered must not be taken for a replica: it is opened before anyone can call.
-    if (topology !== undefined) await this.#serve(topology)
+    if (topology !== undefined && !reborn) await this.#serve(topology)
     try {
-      this.#listener = await network.listen(listenAddress, (link) => this.#inbound.accept(link))
+      this.#listener = await network.listen(listenAddress, (link) => this.#peers.accept(link))
     } catch (error) {
       await this.#serving?.close()
       throw error
@@ -134,7 +120,7 @@ class CoreNode implements Node {
     const { replication, virtualNodes, zone, weight } = this.#options
     const founder = { id: this.id, incarnation: this.#incarnation, address, zone, weight }
     this.#local = { ...founder, life: this.#life, replication, virtualNodes }
-    if (topology !== undefined) {
+    if (topology !== undefined && !reborn) {
       warnOfDifferingSettings(log, this.#local, topology)
       const own = [address, listenAddress, this.#listener.address as Address]
       this.#lone = new LoneMember({ ...this.#links, local: this.#local, topology, named, own })
@@ -142,14 +128,18 @@ class CoreNode implements Node {
       else this.#background.guard(this.#lone.check().then(() => this.#startServing()))
       return
     }
-    if (named.length > 0) log.info('forming a cluster', { peers: named })
+    this.#former = topology?.clusterId
+    const members = topology?.members.filter(({ id }) => id !== this.id).map((each) => each.address) ?? []
+    if (reborn) log.info('a new incarnation looks for its cluster', { clusterId: this.#former })
+    else if (named.length > 0) log.info('forming a cluster', { peers: named })
     this.#founding = new Founding({
       clock: this.#options.clock,
       log,
       local: founder,
-      named,
-      dial: (address) => this.#dialers.dial(address),
-      announce: () => this.#announce(),
+      named: [...named, ...members],
+      mayFound: !reborn,
+      dial: (address) => this.#peers.dial(address),
+      announce: () => this.#peers.announce(),
       found: (members) => this.#background.guard(this.#found(members)),
     })
     this.#founding.start()
@@ -221,9 +211,11 @@ class CoreNode implements Node {
     this.#founding?.end()
     this.#lone?.stop()
     this.#ready.fail(new KvError('closed', 'the node was stopped'))
+    this.#register?.stop()
+    this.#returns?.stop()
     await this.#serving?.drain(graceMs)
-    this.#dialers.stop()
-    this.#inbound.close('the node stops')
+    this.#peers.stopCalling()
+    this.#peers.close('the node stops')
     await this.#listener?.close()
     await this.#background.idle()
     await this.#serving?.close()
@@ -248,27 +240,40 @@ class CoreNode implements Node {
     this.#options.log.error('the node cannot go on', { cause: String(error) })
     if (!isFirst) return
     this.#ready.fail(error)
-    this.#dialers.stop()
+    this.#peers.stopCalling()
     this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
-  #announce(): void {
-    const hello = this.#hello()
-    for (const links of [this.#dialers.links(), this.#inbound.links()]) {
-      for (const link of links) link.outbox(0).addControl({ hello })
+  #asHost(): PeersHost {
+    const node = this
+    return {
+      get local() {
+        return node.#localNode
+      },
+      get topology() {
+        return node.topology
+      },
+      get serving() {
+        return node.#serving
+      },
+      get founding() {
+        return node.#founding
+      },
+      learned: (topology) => this.#background.guard(this.#learned(topology)),
+      knocked: (founder) => this.#knocked(founder),
+      agreeing: (from, message, link) => this.#agreeing(from, message, link),
+      end: (error) => this.#background.guard(Promise.reject(error)),
+      guard: (work) => this.#background.guard(work),
     }
-  }
-
-  #hello(): Hello {
-    const view = this.#founding?.view() ?? { met: [], unmet: [] }
-    return helloOf(this.#localNode, this.topology, view)
   }
 
   async #found(members: Member[]): Promise<void> {
     const { replication, virtualNodes, random, log } = this.#options
     const clusterId = hex(random.bytes(16)) as ClusterId
     log.info('founding a cluster', { clusterId, members: members.map(({ id }) => id) })
-    await this.#join(validateTopology({ clusterId, epoch: 1 as Epoch, replication, virtualNodes, members }))
+    const nextNumber = members.length + 1
+    const epoch = 1 as Epoch
+    await this.#join(validateTopology({ clusterId, epoch, replication, virtualNodes, members, nextNumber }))
   }
 
   /** Becomes a member of a topology that names this node. It is on disk before anyone hears of it from here. */
@@ -276,19 +281,55 @@ class CoreNode implements Node {
     if (this.#joining) return
     this.#joining = true
     this.#founding?.end()
-    const { disk } = this.#options
+    const { disk, log } = this.#options
+    const { since } = this.#member(topology)
+    if (since > 1) {
+      log.info('taken in as a new incarnation: its slots have to be refilled', { epoch: topology.epoch, since })
+      // Before anything says that this directory belongs to a member: it holds nothing of what the name stands for. What
+      // it does not own nobody asks it for; whoever becomes an owner later gets the slot's contents then.
+      const table = slotTable(topology)
+      const self = table.members.findIndex(({ id }) => id === this.id)
+      await writeLostSlots(
+        disk,
+        allSlots().filter((slot) => table.ownsSlot(self, slot)),
+      )
+    }
     await writeIdentity(disk, { nodeId: this.id, incarnation: this.#incarnation, clusterId: topology.clusterId })
     await writeTopology(disk, topology)
     await this.#serve(topology)
     this.#startServing()
   }
 
+  #member(topology: Topology): Member {
+    const member = topology.members.find(({ id }) => id === this.id)
+    if (member?.incarnation === this.#incarnation) return member
+    throw new FatalError('refused', `${this.id} (${this.#incarnation}) is not a member of ${topology.clusterId}`)
+  }
+
   async #serve(topology: Topology): Promise<void> {
-    const self = topology.members.find(({ id }) => id === this.id)
-    if (self?.incarnation !== this.#incarnation) {
-      throw new FatalError('refused', `${this.id} (${this.#incarnation}) is not a member of ${topology.clusterId}`)
+    const { clock, random, disk, log, probeIntervalMs, probeTimeoutMs } = this.#options
+    this.#member(topology)
+    const serving = await Serving.open(this.#options, { id: this.id, life: this.#life }, topology)
+    const self = { id: this.id, incarnation: this.#incarnation }
+    const send = (to: NodeId, part: Partial<PeerMessage>): void => serving.remote(to)?.tell(part)
+    const guard = (work: Promise<void>): void => this.#background.guard(work)
+    const adopted = (newer: Topology, before: Topology): void => {
+      serving.adopt(newer)
+      if (this.#phase === 'serving') this.#peers.follow(newer, before)
     }
-    this.#serving = await Serving.open(this.#options, { id: this.id, life: this.#life }, topology)
+    const register = await TopologyRegister.open({ clock, random, disk, log, self, send, adopted, guard }, topology)
+    this.#returns = new Returns({
+      clock,
+      log,
+      self: this.id,
+      register,
+      silenceMs: 2 * (probeIntervalMs + probeTimeoutMs),
+      linked: (id) => serving.remote(id)?.up === true,
+      send,
+      guard,
+    })
+    this.#register = register
+    this.#serving = serving
   }
 
   #startServing(): void {
@@ -296,105 +337,36 @@ class CoreNode implements Node {
     if (this.#phase !== 'forming') return
     this.#phase = 'serving'
     this.#background.guard(this.#serving.run())
-    this.#dialMembers(this.#serving.topology)
+    this.#peers.callMembers(this.#serving.topology)
     // Whoever greeted this node while it formed learns that it has a topology now.
-    this.#announce()
+    this.#peers.announce()
     this.#ready.reach()
   }
 
-  #dialMembers(topology: Topology): void {
-    const others = topology.members.filter(({ id }) => id !== this.id)
-    this.#dialers.keep(new Set(others.map(({ address }) => address)))
-  }
-
   async #learned(topology: Topology): Promise<void> {
-    if (this.#serving === undefined) {
-      const named = topology.members.some(({ id, incarnation }) => id === this.id && incarnation === this.#incarnation)
-      if (named) await this.#join(topology)
+    if (this.#register !== undefined) {
+      await this.#register.adopt(topology)
       return
     }
-    if (topology.clusterId !== this.#serving.topology.clusterId) return
-    if (topology.epoch <= this.#serving.topology.epoch) return
-    await writeTopology(this.#options.disk, topology)
-    if (this.#serving.adopt(topology)) this.#dialMembers(topology)
-  }
-
-  #dialerHandlers(address: Address): DialerHandlers {
-    let remote: NodeId | undefined
-    let life = ''
-    return {
-      hello: () => this.#hello(),
-      greeted: (hello) => {
-        const verdict = judgeHello(this.#localNode, this.topology, hello)
-        if (verdict.kind === 'refused') return `refused here: ${verdict.message}`
-        if (verdict.kind === 'self') {
-          this.#founding?.isSelf(address)
-          this.#dialers.hangUp(address)
-          return 'this is the node itself'
-        }
-        remote = verdict.remote.id
-        life = hello.life
-        const expected = this.#options.peers.find((peer) => peer.address === address)?.id
-        if (expected === undefined || expected === remote) return undefined
-        this.#options.log.warn('another node than the named one answers', { address, expected, answered: remote })
-        return `${remote} answers where ${expected} was named`
-      },
-      message: (message, link) => {
-        assert(remote !== undefined, 'a message before the greeting')
-        if (message.hello !== undefined) {
-          const verdict = judgeHello(this.#localNode, this.topology, message.hello)
-          if (verdict.kind === 'refused') return `refused here: ${verdict.message}`
-          this.#heard(message.hello, address)
-        }
-        const objection = this.#serving?.objectionToClock(message) ?? this.#heeded(message, link)
-        if (objection !== undefined) return objection
-        return this.#serving?.replied({ id: remote, life }, message, link)
-      },
-      refused: (refusal) => {
-        this.#options.log.warn('refused by another node', { address, code: refusal.code, message: refusal.message })
-        const end = this.#belonging.refused(address, refusal, this.topology)
-        if (end !== undefined) this.#background.guard(Promise.reject(end))
-      },
-      lost: (link, reason) => {
-        if (remote === undefined) return
-        this.#options.log.info('lost a node', { node: remote, address, reason })
-        this.#serving?.remote(remote)?.detach(link)
-      },
+    if (!topology.members.some(({ id, incarnation }) => id === this.id && incarnation === this.#incarnation)) return
+    if (this.#former !== undefined && this.#former !== topology.clusterId) {
+      const [own, other] = [this.#former, topology.clusterId]
+      throw new FatalError('refused', `the data directory belongs to cluster ${own}, and cluster ${other} takes it in`)
     }
+    await this.#join(topology)
   }
 
-  #greetedBy(hello: Hello): Hello | InboundRefusal {
-    const verdict = judgeHello(this.#localNode, this.topology, hello)
-    if (verdict.kind === 'refused') return { code: verdict.code, message: verdict.message }
-    if (verdict.kind === 'welcome') this.#heard(hello)
-    return this.#hello()
+  #knocked(founder: Founder): ReturnType<PeersHost['knocked']> {
+    const waiting = { code: 'wait', message: 'this node is only starting' } as const
+    return this.#phase === 'serving' ? (this.#returns?.knock(founder) ?? waiting) : waiting
   }
 
-  /** What a forming node learns from a hello; `dialled` is where it answered if this node had called. */
-  #heard(hello: Hello, dialled?: Address): void {
-    this.#belonging.welcomed()
-    if (this.#serving !== undefined || hello.clusterId !== '') return
-    const verdict = judgeHello(this.#localNode, undefined, hello)
-    if (verdict.kind === 'welcome') this.#founding?.heard(verdict.remote, verdict.view, dialled)
-  }
-
-  #requested(message: PeerMessage, link: PeerLink): string | InboundRefusal | undefined {
-    const drifted = this.#serving?.objectionToClock(message)
-    if (drifted !== undefined) return { code: 'clock', message: drifted }
-    return this.#heeded(message, link) ?? this.#serving?.requested(message, link)
-  }
-
-  /** A newer topology that a message brings, or the need for one that it shows. */
-  #heeded(message: PeerMessage, link: PeerLink): string | undefined {
-    if (message.topology !== undefined) {
-      try {
-        this.#background.guard(this.#learned(topologyFromMessage(message.topology)))
-      } catch (error) {
-        if (error instanceof KvError) return `malformed topology: ${error.message}`
-        throw error
-      }
-    }
-    this.#news.heard(message, this.topology, link)
-    return undefined
+  #agreeing(...[from, message, link]: Parameters<PeersHost['agreeing']>): string | undefined {
+    const [register, returns] = [this.#register, this.#returns]
+    if (register === undefined || returns === undefined) return undefined
+    const { linkQuestion, linkAnswer } = message
+    if (linkQuestion !== undefined) link.sendNow({ linkAnswer: returns.asked(linkQuestion, register.topology) })
+    if (linkAnswer !== undefined && from !== undefined) returns.answered(from, linkAnswer)
+    return register.received(from, message, link)
   }
 }

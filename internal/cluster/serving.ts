@@ -99,7 +99,7 @@ export class Serving {
     this.#server = new ReplicaServer(store)
     this.#local = new LocalReplica(store)
     this.active = new ActiveOperations(options.clock)
-    const nodeNumber = topology.members.find(({ id }) => id === self.id)!.number
+    const { number: nodeNumber, since } = topology.members.find(({ id }) => id === self.id)!
     const context: OperationContext = {
       clock: options.clock,
       active: this.active,
@@ -114,6 +114,7 @@ export class Serving {
       clock: options.clock,
       log: options.log,
       store,
+      replacesAnother: since > 1,
       routing: () => this.coordinator.routing,
       forget: (member, slots, waiter) => this.#haveForgotten(member, slots, waiter),
     })

@@ -10,9 +10,10 @@ export function topologyToMessage(topology: Topology): TopologyMessage {
     readQuorum: topology.replication.readQuorum,
     writeQuorum: topology.replication.writeQuorum,
     virtualNodes: topology.virtualNodes,
-    members: topology.members.map(({ id, incarnation, number, address, zone, weight }) => {
-      return { id, incarnation, number, address, zone, weight }
+    members: topology.members.map(({ id, incarnation, number, address, zone, weight, since }) => {
+      return { id, incarnation, number, address, zone, weight, since: BigInt(since) }
     }),
+    nextNumber: topology.nextNumber,
   }
 }
 
@@ -31,7 +32,9 @@ export function topologyFromMessage(message: TopologyMessage): Topology {
       address: parseAddress(member.address, 'members.address'),
       zone: member.zone,
       weight: member.weight,
+      since: parseEpoch(member.since, 'members.since'),
     })),
+    nextNumber: message.nextNumber,
   })
 }
 

@@ -9,6 +9,15 @@ export class TopologyNews {
   /** The epoch that each peer was handed over, so that it gets a newer topology once. */
   readonly #handedOver = new WeakMap<PeerLink, Epoch>()
 
+  /** A topology that has just come into force here, to everybody who is linked. */
+  spread(topology: Topology, links: Iterable<PeerLink>): void {
+    const message = topologyToMessage(topology)
+    for (const link of links) {
+      this.#handedOver.set(link, topology.epoch)
+      link.sendNow({ topology: message })
+    }
+  }
+
   /** What a message shows of its sender's topology: where that is older, `current` goes back. */
   heard(message: PeerMessage, current: Topology | undefined, link: PeerLink): void {
     if (current === undefined || Number(message.epoch) >= current.epoch) return

@@ -33,6 +33,10 @@ export function emptyPeerMessage(): PeerMessage {
     wallMs: 0,
     forget: undefined,
     forgotten: 0,
+    registerRequest: undefined,
+    registerReply: undefined,
+    linkQuestion: undefined,
+    linkAnswer: undefined,
     ...emptyComparison(),
   }
 }

@@ -78,6 +78,7 @@ class Play {
       clock: s.clock,
       log: silentLog,
       store: store as unknown as Store,
+      replacesAnother: false,
       routing: () => this.routing,
       forget: (member, slots, waiter) => {
         this.forgets.push({ member, slots, waiter })

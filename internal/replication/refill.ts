@@ -6,12 +6,18 @@ import { ByteRate } from './byte-rate.js'
 import { Pauses } from './pauses.js'
 import type { ForgetWaiter } from './remote-replica.js'
 import type { PageReply, PageRequest, Replica } from './replica.js'
-import type { Routing } from './routing.js'
+import { type Routing, settledCount } from './routing.js'
 
 export interface RefillerOptions {
   readonly clock: Clock
   readonly log: Log
   readonly store: Store
+  /**
+   * This node is a later incarnation of a member, and the former one may still run somewhere, cut off, with members that
+   * do not know of it. It makes no read quorum (R) with them when N - R + 1 others have answered under the epoch of the
+   * newcomer, and no write quorum when R have: with it they are at most N - R, fewer than W.
+   */
+  readonly replacesAnother: boolean
   /** The one in force now. */
   routing(): Routing
   /** Has another member, by its index in the routing, forget what earlier lives of this node said of the slots. */
@@ -157,13 +163,15 @@ export class Refiller {
 
   /** Merges a slot from enough of its other owners; whether that has been done now. */
   async #refill(slot: Slot): Promise<boolean> {
-    const { replicas, self, readQuorum, table } = this.#options.routing()
+    const routing = this.#options.routing()
+    const { replicas, self, readQuorum, table } = routing
     const others = Array.from(table.owners(slot)).filter((member) => member !== self)
     if (others.length === 0) {
       this.#found = `slot ${slot} has no other owner: without another copy \`kv-server repair --accept-loss\` is left`
       return false
     }
-    const needed = Math.min(readQuorum, others.length)
+    const least = this.#options.replacesAnother ? Math.max(readQuorum, settledCount(routing)) : readQuorum
+    const needed = Math.min(least, others.length)
     const merged = this.#merged.get(slot) ?? new Set<Replica>()
     this.#merged.set(slot, merged)
     const reachable = others.filter((member) => replicas[member]!.up || merged.has(replicas[member]!))

@@ -191,6 +191,11 @@ export class RemoteReplica implements ComparedReplica {
     link.sendNow({ forget: { id, nodeId, life, slots: [...slots] } })
   }
 
+  /** Says something that no waiter here waits for; nothing happens while there is no link. */
+  tell(part: Partial<PeerMessage>): void {
+    this.#usable()?.sendNow(part)
+  }
+
   /** Settles what the message answers. Throws RecordFormatError when it is malformed. */
   received(message: PeerMessage): void {
     if (message.writeReplies !== undefined) this.#writeReplies(message.writeReplies)

@@ -1,5 +1,5 @@
 export { slotTable } from './layout.js'
-export { slotCount, slotOf, slotOfHash } from './slot.js'
+export { allSlots, slotCount, slotOf, slotOfHash } from './slot.js'
 export { SlotTable } from './slot-table.js'
 export type { Member, ReplicationSettings, Topology } from './topology.js'
 export {

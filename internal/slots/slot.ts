@@ -4,6 +4,11 @@ import { murmur3_32 } from '../hash/index.js'
 /** How many slots the keys fall into. Do not change: it is in every file, digest and client. */
 export const slotCount = 4096
 
+/** In order. */
+export function allSlots(): Slot[] {
+  return Array.from({ length: slotCount }, (_, slot) => slot as Slot)
+}
+
 /** The slot of a key whose `murmur3_32` is at hand already. Its lower 20 bits are free for other uses. */
 export function slotOfHash(hash: number): Slot {
   return (hash >>> 20) as Slot

@@ -28,6 +28,7 @@ export function topologyOf(
         address: `${id}:50051` as Address,
         zone,
         weight,
+        since: 1 as Epoch,
       }),
     )
     .sort((a, b) => (a.id < b.id ? -1 : 1))
@@ -37,5 +38,6 @@ export function topologyOf(
     replication: { replicationFactor, readQuorum: replicationFactor - quorum + 1, writeQuorum: quorum },
     virtualNodes,
     members,
+    nextNumber: members.length + 1,
   }
 }

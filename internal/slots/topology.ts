@@ -16,6 +16,8 @@ export interface Member {
   readonly zone: string
   /** A whole number, 1 to 1,000: how many shares of the ring. */
   readonly weight: number
+  /** The epoch from which on this incarnation is a member; 1: it is a founder. */
+  readonly since: Epoch
 }
 
 /** Who belongs to the cluster and how it replicates: one small document, changed as a whole, one epoch at a time. */
@@ -26,4 +28,6 @@ export interface Topology {
   readonly virtualNodes: number
   /** Ordered by id. */
   readonly members: readonly Member[]
+  /** What the next incarnation that becomes a member gets as its number: above all that were ever given. */
+  readonly nextNumber: number
 }

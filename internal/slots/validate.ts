@@ -52,16 +52,19 @@ export function effectiveQuorums(settings: ReplicationSettings, memberCount: num
  * taken as parsed. Throws `invalid-argument` naming the field.
  */
 export function validateTopology(topology: Topology): Topology {
-  const { epoch, replication, virtualNodes, members } = topology
+  const { epoch, replication, virtualNodes, members, nextNumber } = topology
   checkWhole(epoch, 'epoch', 1, Number.MAX_SAFE_INTEGER)
   parseReplicationSettings(replication)
   checkWhole(virtualNodes, 'virtualNodes', 1, limits.virtualNodesMax)
   checkWhole(members.length, 'members.length', 1, limits.membersMax)
+  checkWhole(nextNumber, 'nextNumber', 2, 0xffffffff)
   const numbers = new Set<number>()
   const incarnations = new Set<string>()
   let last: Member | undefined
   for (const member of members) {
     checkMember(member)
+    checkWhole(member.number, 'members.number', 1, nextNumber - 1)
+    checkWhole(member.since, 'members.since', 1, epoch)
     if (last !== undefined && member.id <= last.id) {
       throw invalidArgument('members', `must have distinct ids in ascending order, got ${member.id} behind ${last.id}`)
     }
@@ -90,8 +93,7 @@ export function parseZone(zone: string, field = 'zone'): string {
   return zone
 }
 
-function checkMember({ number, weight, zone }: Member): void {
-  checkWhole(number, 'members.number', 1, 0xffffffff)
+function checkMember({ weight, zone }: Member): void {
   parseWeight(weight, 'members.weight')
   parseZone(zone, 'members.zone')
 }

@@ -161,7 +161,9 @@ export function fakeTopology(epoch: number): Topology {
         address: '127.0.0.1:1' as Address,
         zone: 'z',
         weight: 1,
+        since: 1 as Epoch,
       },
     ],
+    nextNumber: 2,
   }
 }

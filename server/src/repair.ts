@@ -88,7 +88,8 @@ function describeFuture({ loss, lost, acceptLoss, documents, alone, reborn }: Di
   if (reborn) {
     lines.push(
       'this node has lost what it had promised, and it is not the only member of its cluster. It becomes a NEW ' +
-        'INCARNATION, which the other members refuse: it will NOT serve again by itself after this repair',
+        'INCARNATION: when it is started, the other members take it in as such, as long as a majority of all members ' +
+        'runs, and every slot is refilled from them before it counts again',
     )
   }
   return lines
@@ -127,7 +128,9 @@ function describeOutcome(plan: Exclude<RepairPlan, { kind: 'nothing' }>, records
   const directory = plan.kind === 'resume' ? plan.journal.directory : plan.directory
   const rebuilt = records === undefined ? '' : ` The store holds ${records} records, tombstones included.`
   const reborn =
-    plan.kind === 'repair' && plan.reborn ? ' It is a new incarnation: the other members of the cluster refuse it.' : ''
+    plan.kind === 'repair' && plan.reborn
+      ? ' It is a new incarnation, which the other members take in when it is started.'
+      : ''
   return `repaired.${rebuilt}${reborn} What was set aside is in ${directory}; remove it when nobody needs it any more\n`
 }
 

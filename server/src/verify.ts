@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { exitStatus, FatalError } from '@quorumkv/internal/base'
-import { decodeTopology } from '@quorumkv/internal/cluster'
+import { decodeTopology, decodeVotes } from '@quorumkv/internal/cluster'
 import type { Disk } from '@quorumkv/internal/env'
 import { NodeDisk } from '@quorumkv/internal/env-node'
 import { type DirectorySurvey, type DocumentCheck, type Finding, surveyDirectory } from '@quorumkv/internal/store'
@@ -23,6 +23,9 @@ export const documentChecks: Readonly<Record<string, DocumentCheck>> = {
     if (identity?.clusterId !== undefined && identity.clusterId !== clusterId) {
       throw new Error(`cluster ${clusterId}, where "identity" says ${identity.clusterId}`)
     }
+  },
+  votes: (payload) => {
+    decodeVotes(payload)
   },
   clock: (payload) => {
     if (payload.length !== clockBytes) throw new Error(`${payload.length} bytes where a ceiling has ${clockBytes}`)

@@ -71,19 +71,6 @@ describe('formation', () => {
     const clusters = ['n1', 'n2', 'n3'].map((name) => cluster.node(name).topology!.clusterId)
     expect(new Set(clusters).size).toBe(1)
   })
-
-  test('a member that comes back with an empty disk is refused, not taken for what it was', async () => {
-    const cluster = await SimCluster.start({ seed: 'wiped' })
-    await cluster.settle(cluster.put('n1', 'a', '1'))
-    cluster.crash('n3')
-    cluster.process('n3').restart()
-    await cluster.wipe('n3')
-    await cluster.startNode('n3')
-    await cluster.world.runUntil(() => cluster.fatal.has('n3'), 10_000)
-    expect(cluster.fatal.get('n3')).toMatchObject({ reason: 'refused' })
-    expect(cluster.fatal.get('n3')!.message).toContain('new data directory')
-    expect(await cluster.settle(cluster.get('n2', 'a'))).toBe('1')
-  })
 })
 
 describe('with one of three nodes gone', () => {

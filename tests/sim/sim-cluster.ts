@@ -72,7 +72,7 @@ export class SimCluster {
   }
 
   /** The same for callers who drive the world themselves. */
-  async launch(name: string, peers: readonly string[] = this.names): Promise<Node> {
+  async launch(name: string, peers: readonly string[] = this.names, id: string = name): Promise<Node> {
     const process = this.process(name)
     const { clock, random, disk, network } = process.life
     const starting = startCoreNode({
@@ -81,7 +81,7 @@ export class SimCluster {
       disk,
       network: this.#options.networkOf?.(name, network) ?? network,
       log: this.#options.logOf?.(name) ?? silentLog,
-      id: parseNodeId(name),
+      id: parseNodeId(id),
       listenAddress: this.address(name),
       advertiseAddress: undefined,
       peers: peers.map((peer) => ({ address: this.address(peer), id: undefined })),
@@ -127,7 +127,10 @@ export class SimCluster {
     return node
   }
 
-  /** Empties the disk of a node that does not run. */
+  /**
+   * Empties the disk of a node that does not run: when it is started again it comes back as a new incarnation, which the
+   * others take in by themselves as long as a majority of all members runs.
+   */
   wipe(name: string): Promise<void> {
     return this.#empty(name, '')
   }

@@ -1,0 +1,231 @@
+import type { Hello, PeerMessage, Topology as TopologyMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import { type Address, assert, type FatalError, KvError, type NodeId } from '../base/index.js'
+import type { Link } from '../env/index.js'
+import type { PeerLink } from '../replication/index.js'
+import type { Topology } from '../slots/index.js'
+import { Belonging } from './belonging.js'
+import type { DialerHandlers, LinkOptions } from './dialer.js'
+import { Dialers } from './dialers.js'
+import type { Founding } from './founding.js'
+import { type Founder, helloOf, judgeHello, type LocalNode, type RefusedHello } from './handshake.js'
+import { Inbound, type InboundRefusal } from './inbound.js'
+import type { PeerName } from './node-face.js'
+import type { Serving } from './serving.js'
+import { topologyFromMessage, topologyToMessage } from './topology-codec.js'
+import { TopologyNews } from './topology-news.js'
+
+/** The node on whose behalf peers are talked to. What it is may change with every message. */
+export interface PeersHost {
+  readonly local: LocalNode
+  readonly topology: Topology | undefined
+  /** Undefined while it belongs to no cluster. */
+  readonly serving: Serving | undefined
+  /** Undefined when it did not have to form one. */
+  readonly founding: Founding | undefined
+  /** Another node has handed over a topology. */
+  learned(topology: Topology): void
+  /** A member comes back with nothing. Returns what to tell it. */
+  knocked(founder: Founder): InboundRefusal
+  /** What a message says about topologies to come; `from` answers on the link to it. Returns why the link must end. */
+  agreeing(from: NodeId | undefined, message: PeerMessage, link: PeerLink): string | undefined
+  /** This node cannot go on among these peers. */
+  end(error: FatalError): void
+  /** Takes charge of work in the background. */
+  guard(work: Promise<void>): void
+}
+
+export interface PeersOptions extends LinkOptions {
+  readonly id: NodeId
+  readonly named: readonly PeerName[]
+}
+
+/** The conversations of a node: whom it greets and calls, who may talk to it, and where each message goes. */
+export class Peers {
+  readonly #options: PeersOptions
+  readonly #host: PeersHost
+  readonly #inbound: Inbound
+  readonly #dialers: Dialers
+  readonly #belonging: Belonging
+  readonly #news = new TopologyNews()
+
+  constructor(options: PeersOptions, host: PeersHost) {
+    this.#options = options
+    this.#host = host
+    this.#belonging = new Belonging(options.id)
+    const { clock, log, envelope, probeIntervalMs, probeTimeoutMs } = options
+    this.#inbound = new Inbound({
+      clock,
+      log,
+      envelope,
+      silenceMaxMs: 3 * (probeIntervalMs + probeTimeoutMs),
+      handlers: {
+        hello: (hello) => this.#greetedBy(hello),
+        message: (message, link) => this.#requested(message, link),
+      },
+    })
+    this.#dialers = new Dialers(
+      options,
+      (address) => this.#dialerHandlers(address),
+      (run) => host.guard(run),
+    )
+  }
+
+  accept(link: Link): void {
+    this.#inbound.accept(link)
+  }
+
+  dial(address: Address): void {
+    this.#dialers.dial(address)
+  }
+
+  /** Calls all other members, and nobody else. */
+  callMembers({ members }: Topology): void {
+    const others = members.filter(({ id }) => id !== this.#options.id)
+    this.#dialers.keep(new Set(others.map(({ address }) => address)))
+  }
+
+  /** A newer topology is in force: those who have changed are greeted anew, and everybody hears of it. */
+  follow(topology: Topology, before: Topology): void {
+    for (const { id, incarnation, address } of before.members) {
+      const now = topology.members.find((member) => member.id === id)
+      if (now?.incarnation !== incarnation) this.#dialers.hangUp(address)
+    }
+    this.callMembers(topology)
+    this.#news.spread(topology, this.#links())
+  }
+
+  /** Tells everybody on a link who this node is. */
+  announce(): void {
+    const hello = this.#hello()
+    for (const link of this.#links()) link.outbox(0).addControl({ hello })
+  }
+
+  stopCalling(): void {
+    this.#dialers.stop()
+  }
+
+  close(reason: string): void {
+    this.#inbound.close(reason)
+  }
+
+  *#links(): Iterable<PeerLink> {
+    yield* this.#dialers.links()
+    yield* this.#inbound.links()
+  }
+
+  #hello(): Hello {
+    const { local, topology, founding } = this.#host
+    return helloOf(local, topology, founding?.view() ?? { met: [], unmet: [] })
+  }
+
+  #dialerHandlers(address: Address): DialerHandlers {
+    const host = this.#host
+    let remote: NodeId | undefined
+    let life = ''
+    return {
+      hello: () => this.#hello(),
+      greeted: (hello, link) => {
+        const verdict = judgeHello(host.local, host.topology, hello)
+        if (verdict.kind === 'refused') {
+          // The other side finds nothing wrong, and is to learn what it does not know.
+          const { topology } = this.#refusal(verdict)
+          if (topology !== undefined) link.sendNow({ topology })
+          return `refused here: ${verdict.message}`
+        }
+        if (verdict.kind === 'returning') return `refused here: ${host.knocked(verdict.remote).message}`
+        if (verdict.kind === 'self') {
+          host.founding?.isSelf(address)
+          this.#dialers.hangUp(address)
+          return 'this is the node itself'
+        }
+        remote = verdict.remote.id
+        life = hello.life
+        return this.#objectionToName(address, remote)
+      },
+      message: (message, link) => {
+        assert(remote !== undefined, 'a message before the greeting')
+        if (message.hello !== undefined) {
+          const verdict = judgeHello(host.local, host.topology, message.hello)
+          if (verdict.kind === 'refused') return `refused here: ${verdict.message}`
+          this.#heard(message.hello, address)
+        }
+        const objection =
+          host.serving?.objectionToClock(message) ?? this.#heeded(message, link) ?? host.agreeing(remote, message, link)
+        if (objection !== undefined) return objection
+        return host.serving?.replied({ id: remote, life }, message, link)
+      },
+      refused: (refusal, topology) => {
+        if (refusal.code === 'wait' && host.serving === undefined) {
+          host.founding?.waits(address, refusal.message)
+          return
+        }
+        this.#options.log.warn('refused by another node', { address, code: refusal.code, message: refusal.message })
+        const malformed = topology === undefined ? undefined : this.#learned(topology)
+        if (malformed !== undefined) this.#options.log.warn('a node hands over nonsense', { address, malformed })
+        const end = this.#belonging.refused(address, refusal, host.topology)
+        if (end !== undefined) host.end(end)
+      },
+      lost: (link, reason) => {
+        if (remote === undefined) return
+        this.#options.log.info('lost a node', { node: remote, address, reason })
+        host.serving?.remote(remote)?.detach(link)
+      },
+    }
+  }
+
+  #objectionToName(address: Address, answered: NodeId): string | undefined {
+    const expected = this.#options.named.find((peer) => peer.address === address)?.id
+    if (expected === undefined || expected === answered) return undefined
+    this.#options.log.warn('another node than the named one answers', { address, expected, answered })
+    return `${answered} answers where ${expected} was named`
+  }
+
+  #greetedBy(hello: Hello): Hello | InboundRefusal {
+    const verdict = judgeHello(this.#host.local, this.#host.topology, hello)
+    if (verdict.kind === 'refused') return this.#refusal(verdict)
+    if (verdict.kind === 'returning') return this.#host.knocked(verdict.remote)
+    if (verdict.kind === 'welcome') this.#heard(hello)
+    return this.#hello()
+  }
+
+  /** Who goes by another incarnation of a member may be behind: then the topology tells it. */
+  #refusal({ code, message }: RefusedHello): InboundRefusal {
+    const { topology } = this.#host
+    if (code !== 'incarnation' || topology === undefined) return { code, message }
+    return { code, message, topology: topologyToMessage(topology) }
+  }
+
+  /** What a forming node learns from a hello; `dialled` is where it answered if this node had called. */
+  #heard(hello: Hello, dialled?: Address): void {
+    const host = this.#host
+    this.#belonging.welcomed()
+    if (host.serving !== undefined || hello.clusterId !== '') return
+    const verdict = judgeHello(host.local, undefined, hello)
+    if (verdict.kind === 'welcome') host.founding?.heard(verdict.remote, verdict.view, dialled)
+  }
+
+  #requested(message: PeerMessage, link: PeerLink): string | InboundRefusal | undefined {
+    const { serving } = this.#host
+    const drifted = serving?.objectionToClock(message)
+    if (drifted !== undefined) return { code: 'clock', message: drifted }
+    const objection = this.#heeded(message, link) ?? this.#host.agreeing(undefined, message, link)
+    return objection ?? serving?.requested(message, link)
+  }
+
+  /** A newer topology that a message brings, or the need for one that it shows. */
+  #heeded(message: PeerMessage, link: PeerLink): string | undefined {
+    const objection = message.topology === undefined ? undefined : this.#learned(message.topology)
+    if (objection === undefined) this.#news.heard(message, this.#host.topology, link)
+    return objection
+  }
+
+  #learned(message: TopologyMessage): string | undefined {
+    try {
+      this.#host.learned(topologyFromMessage(message))
+      return undefined
+    } catch (error) {
+      if (error instanceof KvError) return `malformed topology: ${error.message}`
+      throw error
+    }
+  }
+}
