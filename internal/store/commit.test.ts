@@ -101,3 +101,20 @@ test.each(['always', 'never'] as const)('nothing is acknowledged by a disk that 
   expect(await refused(1), 'a stale one').toMatchObject({ code: 'unavailable' })
   expect(sim.fatal).toHaveLength(1)
 })
+
+test('what the log left dead in the table is won back after a start, without waiting for a write', async () => {
+  const sim = new SimStore('dead at the start', { tuning: { logSegmentBytes: 1e7, logPreallocateBytes: 2_048 } })
+  await sim.open()
+  const write = (i: number, lo: number, size: number): StoredRecord => {
+    const value = new Uint8Array(size)
+    return { hi: 1, lo, node: 1, key: text.encode(`k${i}`), tombstone: false, expiresAtMs: 0, value }
+  }
+  for (let i = 0; i < 300; i++) await sim.settle(sim.store.commit([write(i, 1, 20_000)]))
+  const full = sim.store.statistics().tableBytes
+  const emptied = Array.from({ length: 300 }, (_, i) => write(i, 2, 0)).filter((_, i) => i % 10 > 0)
+  await sim.settle(sim.store.commit(emptied))
+  await sim.reopen()
+  await sim.world.advance(100)
+  expect(sim.store.statistics()).toMatchObject({ entries: 300 })
+  expect(sim.store.statistics().tableBytes).toBeLessThan(full / 2)
+})

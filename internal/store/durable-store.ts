@@ -58,7 +58,8 @@ export class DurableStore implements Store {
     const source = { table, log, sequence: () => applier.sequence, highest: () => highest.version, load }
     this.#snapshots = new Snapshots(options, source, recovered, () => this.#scrub.filesHaveChanged())
     this.#scrub = new Scrub(options, { log, snapshots: this.#snapshots })
-    this.#armExpiry()
+    // Replaying the log may have left more dead than it compacted.
+    this.#scheduleUpkeep()
     if (this.#lost.accepted.length > 0) this.#forgetAccepted()
   }
 

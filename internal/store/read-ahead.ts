@@ -10,7 +10,8 @@ type Outcome = { readonly bytes: Uint8Array } | { readonly error: unknown }
 /**
  * A file that is read ahead: while its reader works on a piece, the next one is on its way from the disk. Without it a
  * start that reads a snapshot waited for the disk, or for the thread that copies from the system's memory, for a
- * seventh to a quarter of its time on a busy machine. Two buffers of `limits.readChunkBytes`; a reader that jumps loses what was read ahead.
+ * seventh to a quarter of its time on a busy machine. Two buffers of `limits.readChunkBytes`; a reader that jumps loses
+ * what was read ahead.
  */
 export class ReadAheadFile implements ReadableFile {
   readonly #file: ReadableFile
