@@ -40,7 +40,8 @@ export function checkNow(check: Check, cluster: SimCluster, evidence: Evidence):
       return said.some((line) => line.includes(check.text)) ? undefined : `only: ${said.join('; ')}`
     }
     case 'lost-slots': {
-      const lost = cluster.node(check.node).status().store?.lostSlots ?? 0
+      const lost = cluster.node(check.node).status().store?.lostSlots
+      if (lost === undefined) return 'it has no store yet'
       return lost === (check.count === 'all' ? slotCount : check.count) ? undefined : `${lost} are lost`
     }
     case 'order': {
