@@ -21,7 +21,8 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   record: ['base', 'hlc'],
   wal: ['base', 'env', 'hash', 'hlc', 'record'],
   store: ['base', 'env', 'hash', 'hlc', 'record', 'wal', 'slots'],
-  replication: ['base', 'env', 'hash', 'hlc', 'slots', 'quorum', 'merkle', 'record', 'wal', 'store', 'proto'],
+  hints: ['base', 'env', 'hash', 'hlc', 'record', 'wal'],
+  replication: ['base', 'env', 'hash', 'hlc', 'slots', 'quorum', 'merkle', 'record', 'wal', 'store', 'hints', 'proto'],
   cluster: [
     'base',
     'env',
@@ -33,6 +34,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     'record',
     'wal',
     'store',
+    'hints',
     'replication',
     'proto',
   ],

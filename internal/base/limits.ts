@@ -153,6 +153,28 @@ export const limits = {
   /** Whether the former life of a returning node is linked to others: so long they have to answer, and so often they are asked. */
   returnAnswerMs: 1_000,
   returnAskIntervalMs: 250,
+  /** What waits in memory to be written into files of hints, for all members together, and the frame it becomes. */
+  hintBufferBytesMax: 8_388_608,
+  hintFrameBytes: 262_144,
+  /** So often hints are written and synced, old ones dropped, and members looked at that may have come back. */
+  hintIntervalMs: 1_000,
+  /** A file of hints is closed when it has passed this size, or has been open for so long. */
+  hintFileBytes: 8_388_608,
+  hintFileMsMax: 60_000,
+  /** Files of hints for one member, and for all. */
+  hintOwnerBytesMax: 268_435_456,
+  hintBytesMax: 1_073_741_824,
+  /** Hints that have waited for so long are left to anti-entropy, which moves the newest of each key only. */
+  hintAgeMsMax: 600_000,
+  /** Where the disk has less room than this, hints give theirs back; it is looked at again after so long. */
+  hintReserveBytes: 268_435_456,
+  hintRetryMs: 10_000,
+  /** What one node hands over in a second, and how long a member may take for one frame. */
+  hintBytesPerSecond: 16_777_216,
+  hintReplyMs: 5_000,
+  /** A member that does not take its hints is tried again after the first, then after ever longer, up to the second. */
+  hintBackoffMsMin: 500,
+  hintBackoffMsMax: 30_000,
   /** What a stopping node gives running requests to finish, and then its connections to close. */
   shutdownGraceMs: 10_000,
   /** Nodes in a cluster. */

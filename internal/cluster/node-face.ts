@@ -1,5 +1,6 @@
 import type { Address, ClusterId, Incarnation, NodeId } from '../base/index.js'
 import type { Clock, Disk, Log, Network, Random } from '../env/index.js'
+import type { HintStatus } from '../hints/index.js'
 import type { Hlc } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import type {
@@ -57,18 +58,24 @@ export interface NodeOptions {
 /** `forming`: waits for the nodes named in `--peers`; serves nothing yet. */
 export type NodePhase = 'forming' | 'serving' | 'stopping' | 'stopped'
 
-export interface NodeStatus {
+/** What a node says of its copy; before it belongs to a cluster it has none. */
+export interface CopyStatus {
+  readonly store: StoreStatistics | undefined
+  /** Why the slots that `store` counts as lost are not being refilled just now; empty: they are, or none is lost. */
+  readonly refillObstacle: string
+  /** How this node's copy compares with those of the other members; undefined: it belongs to no cluster yet. */
+  readonly convergence: ConvergenceStatus | undefined
+  /** What this node keeps for members that have missed writes. */
+  readonly hints: readonly HintStatus[]
+}
+
+export interface NodeStatus extends CopyStatus {
   readonly id: NodeId
   readonly incarnation: Incarnation
   readonly clusterId: ClusterId | undefined
   readonly phase: NodePhase
   readonly address: Address
   readonly topology: Topology | undefined
-  readonly store: StoreStatistics | undefined
-  /** Why the slots that `store` counts as lost are not being refilled just now; empty: they are, or none is lost. */
-  readonly refillObstacle: string
-  /** How this node's copy compares with those of the other members; undefined: it belongs to no cluster yet. */
-  readonly convergence: ConvergenceStatus | undefined
   readonly uptimeMs: number
 }
 

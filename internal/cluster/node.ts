@@ -33,7 +33,7 @@ import type { Liveness, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from
 import { Peers, type PeersHost } from './peers.js'
 import { Readiness } from './readiness.js'
 import { Returns } from './returns.js'
-import { Serving } from './serving.js'
+import { nothingServed, Serving } from './serving.js'
 import { readTopology, writeTopology } from './topology-document.js'
 import { TopologyRegister } from './topology-register.js'
 
@@ -172,9 +172,7 @@ class CoreNode implements Node {
       phase: this.#phase,
       address: this.#localNode.address,
       topology: this.topology,
-      store: this.#serving?.statistics(),
-      refillObstacle: this.#serving?.refiller.obstacle ?? '',
-      convergence: this.#serving?.antiEntropy.status(),
+      ...(this.#serving?.status() ?? nothingServed),
       uptimeMs: this.#options.clock.monotonicMs() - this.#startedMs,
     }
   }

@@ -1,6 +1,7 @@
 import type { Forget, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { assert, FatalError, KvError, type NodeId, type Slot } from '../base/index.js'
 import type { Log } from '../env/index.js'
+import { HintStore } from '../hints/index.js'
 import { ClockDriftError, type Hlc, hlcFromBigint } from '../hlc/index.js'
 import { RecordFormatError } from '../record/index.js'
 import {
@@ -9,6 +10,7 @@ import {
   Coordinator,
   DigestServer,
   type ForgetWaiter,
+  HintedHandoff,
   LocalReplica,
   type OperationContext,
   type PeerLink,
@@ -23,7 +25,7 @@ import {
 import { effectiveQuorums, type SlotTable, slotTable, type Topology } from '../slots/index.js'
 import { openStore, type Store, type StoreStatistics } from '../store/index.js'
 import { ClockWitnesses } from './clock-witnesses.js'
-import type { NodeOptions } from './node-face.js'
+import type { CopyStatus, NodeOptions } from './node-face.js'
 import { StampingClock } from './stamping-clock.js'
 
 /** This node, in this life of its process. */
@@ -32,6 +34,8 @@ interface Self {
   readonly life: string
 }
 
+export const nothingServed: CopyStatus = { store: undefined, refillObstacle: '', convergence: undefined, hints: [] }
+
 /** What a node has from the moment on which it belongs to a cluster: its store, its clock, its way to the replicas. */
 export class Serving {
   readonly store: Store
@@ -39,6 +43,7 @@ export class Serving {
   readonly active: ActiveOperations
   readonly refiller: Refiller
   readonly antiEntropy: AntiEntropy
+  readonly hints: HintedHandoff
   readonly #clock: StampingClock
   readonly #witnesses: ClockWitnesses
   readonly #server: ReplicaServer
@@ -75,7 +80,8 @@ export class Serving {
       const { highestVersion: startAbove } = store
       const { onFatal, maxClockDriftMs: maxDriftMs } = options
       const stamping = await StampingClock.open({ clock, disk, log, maxDriftMs, startAbove, witnesses, onFatal })
-      return new Serving(options, self, topology, store, stamping, witnesses)
+      const hints = await HintStore.open({ disk, clock, log, clusterId: topology.clusterId })
+      return new Serving(options, self, topology, store, stamping, witnesses, hints)
     } catch (error) {
       await store.close()
       throw error
@@ -89,6 +95,7 @@ export class Serving {
     store: Store,
     stamping: StampingClock,
     witnesses: ClockWitnesses,
+    hints: HintStore,
   ) {
     this.#witnesses = witnesses
     this.store = store
@@ -107,6 +114,7 @@ export class Serving {
       stamp: () => stamping.stamp(),
       whenStampable: (retry) => stamping.whenRaised(retry),
       raiseClock: (above) => this.#raiseClock(above),
+      missed: (member, record) => this.hints.keep(member, record),
     }
     const entries = (): number => store.statistics().entries
     this.coordinator = new Coordinator({ context, entries }, this.#route(topology))
@@ -131,6 +139,14 @@ export class Serving {
       routing,
       peer: (member) => this.#remoteOf(member),
     })
+    const handoff = {
+      clock: options.clock,
+      log: options.log,
+      routing,
+      peer: (member: number) => this.#remoteOf(member),
+      leaveToAntiEntropy: (node: NodeId) => this.antiEntropy.hasten(node),
+    }
+    this.hints = new HintedHandoff(handoff, hints)
   }
 
   get topology(): Topology {
@@ -141,8 +157,17 @@ export class Serving {
     return this.coordinator.routing.table
   }
 
+  status(): CopyStatus {
+    return {
+      store: this.#statistics(),
+      refillObstacle: this.refiller.obstacle,
+      convergence: this.antiEntropy.status(),
+      hints: this.hints.status(),
+    }
+  }
+
   /** Read-only also where only the clock's ceiling finds no room: then the node takes writes from its peers alone. */
-  statistics(): StoreStatistics {
+  #statistics(): StoreStatistics {
     const statistics = this.store.statistics()
     return this.#clock.readOnly ? { ...statistics, readOnly: true } : statistics
   }
@@ -178,6 +203,7 @@ export class Serving {
     this.coordinator.routing = this.#route(topology)
     this.refiller.wake()
     this.antiEntropy.wake()
+    this.hints.wake()
     return true
   }
 
@@ -211,6 +237,7 @@ export class Serving {
       this.#log.info('reached a node', { node: from.id, address: link.remote })
       replica.attach(link, from.life)
       this.antiEntropy.hasten(from.id)
+      this.hints.returned(from.id)
     }
     return guarded(() => replica?.received(message))
   }
@@ -223,7 +250,7 @@ export class Serving {
 
   /** The work that goes on by itself. Resolves after `drain`; throws only bugs. */
   async run(): Promise<void> {
-    await Promise.all([this.refiller.run(), this.antiEntropy.run()])
+    await Promise.all([this.refiller.run(), this.antiEntropy.run(), this.hints.run()])
   }
 
   /** Admits nothing new and waits for what runs, at most `graceMs`. */
@@ -231,11 +258,14 @@ export class Serving {
     this.coordinator.stop()
     this.refiller.stop()
     this.antiEntropy.stop()
+    this.hints.stop()
     await this.active.idle(graceMs)
   }
 
   async close(): Promise<void> {
     for (const remote of this.#remotes.values()) remote.detach()
+    // What was on its way has just been lost, and some of it was acknowledged.
+    await this.hints.close()
     await this.store.close()
     await this.#clock.close()
   }

@@ -2,7 +2,7 @@ import { type Epoch, KvError, type Slot } from '../base/index.js'
 import type { Clock, Link, LinkHandlers, Timer } from '../env/index.js'
 import { type Hlc, hlcMs, hlcOf, type Version, zeroVersion } from '../hlc/index.js'
 import { compareRecords, type StoredRecord } from '../record/index.js'
-import type { SlotTable } from '../slots/index.js'
+import type { Member, SlotTable } from '../slots/index.js'
 import { ActiveOperations } from './active-operations.js'
 import type { PageRequest, PageWaiter, ReadReply, ReadWaiter, Replica, WriteReply, WriteWaiter } from './replica.js'
 import type { OperationContext, Routing } from './routing.js'
@@ -179,6 +179,7 @@ export interface Scene {
     stampMs: number
     stuck: (() => void)[] | undefined
     refusal: KvError | undefined
+    hints: [string, StoredRecord][]
   }
   readonly routing: Routing
   readonly replicas: ScriptedReplica[]
@@ -210,6 +211,11 @@ export function scene(
     refusal: undefined as KvError | undefined,
     whenStampable(retry: () => void): void {
       this.stuck?.push(retry)
+    },
+    /** By the member's id. */
+    hints: [] as [string, StoredRecord][],
+    missed(member: Member, record: StoredRecord): void {
+      this.hints.push([member.id, record])
     },
     stamp(): Hlc | undefined {
       if (this.refusal !== undefined) throw this.refusal

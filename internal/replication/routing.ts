@@ -1,7 +1,8 @@
 import type { Epoch } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 import type { Hlc } from '../hlc/index.js'
-import type { SlotTable } from '../slots/index.js'
+import type { StoredRecord } from '../record/index.js'
+import type { Member, SlotTable } from '../slots/index.js'
 import type { ActiveOperations } from './active-operations.js'
 import type { Replica } from './replica.js'
 
@@ -31,6 +32,8 @@ export interface OperationContext {
   whenStampable(retry: () => void): void
   /** Moves the clock above a stamp that was seen. Throws KvError `unavailable` when that is too far ahead. */
   raiseClock(above: Hlc): void
+  /** A member other than this node has missed a write that was acknowledged. Must not throw. */
+  missed(member: Member, record: StoredRecord): void
   /** The number that this node's versions carry. */
   readonly nodeNumber: number
 }

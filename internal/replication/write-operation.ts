@@ -44,6 +44,8 @@ export class WriteOperation extends ActiveOperation {
   /** An earlier attempt may have been applied somewhere. */
   #mayBeApplied = false
   #settled = false
+  /** The attempt that the caller was told of: its other owners' answers may still come. */
+  #acknowledged: Attempt | undefined
   /** The newest version of others that the write replaced, and what it was. */
   #replaced: { version: Version; existed: boolean; record: StoredRecord | undefined } | undefined
 
@@ -85,9 +87,10 @@ export class WriteOperation extends ActiveOperation {
     }
   }
 
-  /** @internal From the attempt that runs now. */
+  /** @internal From any attempt, at any time. */
   replied(attempt: Attempt, reply: WriteReply): void {
     if (reply.kind === 'applied') this.#noteReplaced(attempt, reply)
+    if (attempt === this.#acknowledged) this.#leaveHints(attempt)
     if (this.#settled || attempt !== this.#attempt || attempt.sending) return
     this.#judge(attempt)
   }
@@ -223,6 +226,8 @@ export class WriteOperation extends ActiveOperation {
       return
     }
     this.#settle()
+    this.#acknowledged = attempt
+    this.#leaveHints(attempt)
     const replaced = this.#replaced
     const existed = replaced?.existed === true
     const { record } = replaced ?? {}
@@ -230,6 +235,20 @@ export class WriteOperation extends ActiveOperation {
       existed && record !== undefined && isLive(record, this.#context.clock.wallMs()) ? record : undefined
     const { hi, lo, node } = attempt.record
     this.#settler.resolve({ version: { hi, lo, node }, acks: attempt.tally.succeeded, existed, previous })
+  }
+
+  /**
+   * For the owners that have missed what was acknowledged; nothing else is worth a hint: a write that failed may have
+   * been told to be nowhere.
+   */
+  #leaveHints(attempt: Attempt): void {
+    if (attempt.missed === 0) return
+    for (let i = 0; i < this.#owners.length; i++) {
+      const member = this.#owners[i]!
+      if ((attempt.missed & (1 << i)) === 0 || member === this.#routing.self) continue
+      this.#context.missed(this.#routing.table.members[member]!, attempt.record)
+    }
+    attempt.missed = 0
   }
 
   #fail(code: ErrorCode, message: string): void {
@@ -260,6 +279,8 @@ class Attempt implements WriteWaiter {
   refusal: ErrorCode | undefined
   /** Replicas that have it, or what beat it there, and have no say in its slot. */
   refilling = 0
+  /** A bit for each position whose owner certainly or perhaps has not got it, as long as nobody has seen to it. */
+  missed = 0
   #lost = 0
   readonly #operation: WriteOperation
 
@@ -292,6 +313,7 @@ class Attempt implements WriteWaiter {
         break
       case 'refused':
         this.refusal ??= reply.code
+        this.missed |= 1 << position
         this.tally.fail(position)
         break
       case 'refilling':
@@ -300,6 +322,7 @@ class Attempt implements WriteWaiter {
         break
       case 'lost':
         this.#lost++
+        this.missed |= 1 << position
         this.tally.fail(position)
         break
       default:

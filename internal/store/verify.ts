@@ -27,6 +27,7 @@ export type FileKind =
   | 'snapshot'
   | 'spare' // kept for its blocks, to become a segment of the log; what it holds is read by nobody
   | 'leftover' // of a process that died; the node removes or replaces it
+  | 'hints' // writes kept for other members, which nothing rests on: not read
   | 'set-aside' // damaged, kept for whoever wants to know why
   | 'unknown' // not the store's; nobody touches it
 
@@ -79,6 +80,8 @@ export interface DirectorySurvey {
 export const journalName = 'repair'
 /** Below it, one directory for each repair. */
 export const asideDirectory = 'damaged'
+/** Of `internal/hints`. Whatever is in it may be missing or damaged: the node drops what does not check. */
+const hintsDirectory = 'hints'
 /** The lock of the process that uses the directory is the server's. */
 const ignoredNames = new Set(['LOCK', 'lost+found'])
 const documentPattern = /^[a-z0-9-]{1,64}$/
@@ -131,7 +134,8 @@ class Surveyor {
     const reached = Math.max(snapshots[0]?.sequence ?? 0, this.#manifest()?.reached ?? 0)
     this.#checkWhole(snapshots, log, reached)
     for (const name of names) {
-      if (!documentPattern.test(name) || name === asideDirectory) await this.#other(name, name)
+      if (!documentPattern.test(name) || name === asideDirectory || name === hintsDirectory)
+        await this.#other(name, name)
     }
     const repairing = names.includes(journalName)
     const lostPayload = this.#payloadOf(lostSlotsName)
@@ -312,6 +316,13 @@ class Surveyor {
       }
       return
     }
+    if (name === hintsDirectory) {
+      for (const member of await this.#disk.list(name)) {
+        const holds = 'writes that another member has missed; it gets them from anti-entropy where this is removed'
+        this.#file({ path: `${name}/${member}`, kind: 'hints', bytes: 0, state: 'unchecked', holds })
+      }
+      return
+    }
     const directory = await isDirectory(this.#disk, path)
     const bytes = directory ? 0 : await sizeOf(this.#disk, path)
     if (name.endsWith('.tmp')) {
@@ -341,7 +352,7 @@ class Surveyor {
 }
 
 function isDirectoryOfOurs(name: string): boolean {
-  return name === logDirectory || name === snapshotDirectory || name === asideDirectory
+  return [logDirectory, snapshotDirectory, asideDirectory, hintsDirectory].includes(name)
 }
 
 async function isDirectory(disk: Disk, path: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 export { ChunkReader } from './chunk-reader.js'
 export { corruption, type Damage } from './corruption.js'
 export { createDurably, directoryOf, removeIfThere, syncDirectory, syncFile } from './durable.js'
+export { type DecodedFrameHeader, decodeFrameHeader, encodeFrameHeader, frameHeaderBytes } from './frame.js'
 export type { Appended, Group } from './group.js'
 export { WriteAheadLog } from './log.js'
 export { type LogDirectory, logDirectory, readLogDirectory, segmentPath } from './log-directory.js'
@@ -18,6 +19,7 @@ export {
   encodeSegmentHeader,
   formatVersion,
   readHex16,
+  segmentTag,
   writeHex16,
 } from './segment-header.js'
 export {

@@ -38,6 +38,7 @@ export class FakeNode implements Node {
   store: StoreStatistics | undefined
   refillObstacle = ''
   convergence: ConvergenceStatus | undefined
+  hints: NodeStatus['hints'] = []
   repairs: Repairs | undefined
   readonly localStore: undefined
   readonly records = new Map<string, StoredRecord>()
@@ -77,6 +78,7 @@ export class FakeNode implements Node {
       store: this.store,
       refillObstacle: this.refillObstacle,
       convergence: this.convergence,
+      hints: this.hints,
       uptimeMs: 1234.5,
     }
   }
