@@ -144,7 +144,7 @@ test('the former life that was only cut off ends when it meets the others again,
 test('crashes of the newcomer and of those who take it in, at any moment: it comes back all the same', async () => {
   for (let seed = 1; seed <= 12; seed++) {
     const cluster = await SimCluster.start({ seed: `crash ${seed}` })
-    const random = cluster.world.random
+    const random = cluster.world.random.fork('crashes')
     for (let i = 0; i < 10; i++) await cluster.settle(cluster.put('n1', `k${i}`, `v${i}`))
     await crashAndWipe(cluster, 'n2')
     await cluster.startNode('n2')
