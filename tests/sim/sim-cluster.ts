@@ -154,6 +154,8 @@ export class SimCluster {
       )
       if (!isFile) await this.#empty(name, path)
     }
+    // Or else a crash would bring some of it back.
+    await this.settle(disk.syncDirectory(directory === '' ? '.' : directory))
   }
 
   async allReady(): Promise<void> {
