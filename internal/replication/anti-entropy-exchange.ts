@@ -1,8 +1,15 @@
 import { DigestLevel } from '@quorumkv/proto/kv/peer/v1/messages'
 import { compareBytes, emptyBytes, KvError, limits, type Slot } from '../base/index.js'
 import type { Clock } from '../env/index.js'
+import { hlcMs } from '../hlc/index.js'
 import { compareEntries, differingPositions, type Entry, groupOf } from '../merkle/index.js'
-import { encodedRecordBytes, type StoredRecord } from '../record/index.js'
+import {
+  encodedRecordBytes,
+  floorTombstone,
+  isDeadAtFloor,
+  isFloorVersion,
+  type StoredRecord,
+} from '../record/index.js'
 import type { Store } from '../store/index.js'
 import type { ByteRate } from './byte-rate.js'
 import { type ComparedReplica, type EntryAnswer, failedDigests, failedEntries } from './compared-replica.js'
@@ -46,6 +53,12 @@ export interface ExchangeOptions {
   /** Only this slot, which both own; undefined: all that they share. */
   readonly slot: Slot | undefined
   readonly tally: ExchangeTally
+}
+
+/** What comes with digests. */
+class Told {
+  readonly lost: Set<number> = new Set()
+  floorMs = 0
 }
 
 /** A batch of replies, each in the place of its request. */
@@ -146,14 +159,14 @@ export class Exchange {
     const { store, slot: only, tally } = this.#options
     const tree = this.#tree()
     const slots = tree.slotsIn(groups)
-    const lost = new Set<number>()
-    const positions = await this.#differing(DigestLevel.LEAVES, groups, () => this.#tree().leaves(groups), lost)
+    const told = new Told()
+    const positions = await this.#differing(DigestLevel.LEAVES, groups, () => this.#tree().leaves(groups), told)
     tally.skipped = 0
     return positions
       .map((position) => slots[position]!)
       .filter((slot) => {
         if (only !== undefined && slot !== only) return false
-        if (!lost.has(slot) && !store.isLost(slot)) return true
+        if (!told.lost.has(slot) && !store.isLost(slot)) return true
         tally.skipped++
         return false
       })
@@ -164,12 +177,12 @@ export class Exchange {
     return shared.tree(member, this.#routing, store)
   }
 
-  /** Where the other's digests differ from `mine`, which are taken when the answer is there. Fills `lost`. */
+  /** Where the other's digests differ from `mine`, which are taken when the answer is there. Fills `told`. */
   async #differing(
     level: DigestLevel,
     places: readonly number[],
     mine: () => Uint8Array | Promise<Uint8Array>,
-    lost?: Set<number>,
+    told?: Told,
   ): Promise<number[]> {
     if (!(await this.#turn())) return []
     const { pauses, peer } = this.#options
@@ -182,7 +195,8 @@ export class Exchange {
       this.#obstacle = this.#refusal(answer.kind)
       return []
     }
-    for (const slot of answer.lost) lost?.add(slot)
+    for (const slot of answer.lost) told?.lost.add(slot)
+    if (told !== undefined) told.floorMs = answer.floorMs
     const positions = differingPositions(await mine(), answer.digests)
     if (positions === undefined) this.#obstacle = `${this.#name} compares other slots`
     return positions ?? []
@@ -194,10 +208,12 @@ export class Exchange {
   async #repairSlot(slot: Slot): Promise<boolean> {
     const { store, slices } = this.#options
     const mine = (): Promise<Uint8Array> => slices.result(() => bucketDigests(store, slot))
-    const buckets = await this.#differing(DigestLevel.BUCKETS, [slot], mine)
+    const told = new Told()
+    const buckets = await this.#differing(DigestLevel.BUCKETS, [slot], mine, told)
+    const tracks = { clean: true }
     let after: Uint8Array = emptyBytes
     while (this.#goesOn) {
-      if (buckets.length === 0) return true
+      if (buckets.length === 0) return this.#adopt(slot, told.floorMs)
       const page = await this.#entries(slot, buckets, after)
       const last = page.entries.at(-1)?.key
       const getsOn = !page.more || (last !== undefined && compareBytes(last, after) > 0)
@@ -209,8 +225,8 @@ export class Exchange {
       const here = await slices.result(() => entriesBetween(store, slot, buckets, from, through))
       const { lacking, ahead } = compareEntries(here, page.entries)
       for (const batch of batches(lacking)) if (!(await this.#pull(batch))) return false
-      for (const batch of batches(ahead)) if (!(await this.#push(batch))) return false
-      if (!page.more) return true
+      for (const batch of batches(ahead)) if (!(await this.#push(batch, tracks))) return false
+      if (!page.more) return tracks.clean ? this.#adopt(slot, told.floorMs) : true
       if (last !== undefined) after = last
     }
     return false
@@ -234,21 +250,39 @@ export class Exchange {
       for (const [i, { key }] of batch.entries()) peer.read(key, true, waiter, i)
     })
     const records = replies.flatMap(({ record }) => (record === undefined ? [] : [record]))
-    try {
+    const merge = async (): Promise<void> => {
       const results = records.length === 0 ? [] : await store.commit(records)
       for (const { applied } of results) if (applied) tally.pulled++
-    } catch (error) {
-      if (!(error instanceof KvError)) throw error
-      this.#obstacle = `nothing can be stored here: ${error.message}`
-      return false
     }
+    if (!(await this.#store(merge))) return false
     this.#count(records)
     const failed = replies.find(({ kind }) => kind !== 'held')
     if (replies.length === 0 || failed !== undefined) this.#obstacle ||= this.#refusal(failed?.kind ?? 'failed')
     return this.#goesOn
   }
 
-  async #push(batch: readonly Entry[]): Promise<boolean> {
+  /**
+   * Everything up to the other's floor is the same here and there now, what was deleted included: takes it over where it
+   * is the higher one. It was there before the entries were compared.
+   */
+  async #adopt(slot: Slot, floorMs: number): Promise<boolean> {
+    return floorMs === 0 || (await this.#store(() => this.#options.store.raiseFloors([{ slot, floorMs }])))
+  }
+
+  /** Whether this node's store took it. */
+  async #store(act: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await act()
+      return true
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      this.#obstacle = `nothing can be stored here: ${error.message}`
+      return false
+    }
+  }
+
+  /** `tracks.clean` becomes false where the other has something else by now than what was compared. */
+  async #push(batch: readonly Entry[], tracks: { clean: boolean }): Promise<boolean> {
     if (!(await this.#paid(batch))) return false
     const { pauses, peer, store, tally } = this.#options
     const found = batch.map(({ key }) => store.get(key))
@@ -257,9 +291,20 @@ export class Exchange {
     const replies = await pauses.answer<readonly WriteReply[]>(limits.antiEntropyReplyMs, [], (resolve) => {
       const gathered = new Gathered(records.length, resolve)
       const waiter = { writeReplied: (position: number, reply: WriteReply) => gathered.add(position, reply) }
-      for (const [i, record] of records.entries()) peer.write(record, false, waiter, i)
+      for (const [i, record] of records.entries()) peer.write(record, false, waiter, i, true)
     })
-    for (const { kind } of replies) if (kind === 'applied') tally.pushed++
+    const buried: StoredRecord[] = []
+    for (const [i, { kind, seen }] of replies.entries()) {
+      if (kind === 'applied') tally.pushed++
+      // The other has nothing under a floor: it was deleted there, and what is here is an old copy.
+      else if (kind === 'stale' && seen !== undefined && isFloorVersion(seen)) {
+        const floorMs = hlcMs(seen)
+        if (!isDeadAtFloor(records[i]!, floorMs)) buried.push(floorTombstone(records[i]!.key, floorMs))
+      } else {
+        tracks.clean = false
+      }
+    }
+    if (buried.length > 0 && !(await this.#store(() => store.commit(buried)))) return false
     this.#count(records)
     const failed = replies.find(({ kind }) => kind !== 'applied' && kind !== 'stale')
     if (failed?.code === 'read-only') this.#obstacle ||= `the disk of ${this.#name} is full`

@@ -18,6 +18,8 @@ export interface DigestAnswer {
   readonly digests: Uint8Array
   /** Of the slots asked about, those that are lost there: their digests say nothing. */
   readonly lost: readonly number[]
+  /** At the buckets, the slot's floor there (`Store.floorMs`), of the same moment. */
+  readonly floorMs: number
 }
 
 export interface EntryAsk {
@@ -47,7 +49,7 @@ export interface ComparedReplica extends Replica {
   entries(ask: EntryAsk, answered: (answer: EntryAnswer) => void): void
 }
 
-export const failedDigests: DigestAnswer = { kind: 'failed', digests: emptyBytes, lost: [] }
-export const refillingDigests: DigestAnswer = { kind: 'refilling', digests: emptyBytes, lost: [] }
+export const failedDigests: DigestAnswer = { kind: 'failed', digests: emptyBytes, lost: [], floorMs: 0 }
+export const refillingDigests: DigestAnswer = { kind: 'refilling', digests: emptyBytes, lost: [], floorMs: 0 }
 export const failedEntries: EntryAnswer = { kind: 'failed', entries: [], more: false }
 export const refillingEntries: EntryAnswer = { kind: 'refilling', entries: [], more: false }

@@ -2,8 +2,15 @@ import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { type Epoch, type KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { type Hash64, hash64 } from '../hash/index.js'
-import { zeroVersion } from '../hlc/index.js'
-import { compareRecords, type StoredRecord } from '../record/index.js'
+import { hlcMs, zeroVersion } from '../hlc/index.js'
+import {
+  compareRecords,
+  type Floor,
+  floorTombstone,
+  floorVersion,
+  isDeadAtFloor,
+  type StoredRecord,
+} from '../record/index.js'
 import { type SlotTable, slotOf } from '../slots/index.js'
 import type { CommitResult, Store } from '../store/index.js'
 import { AntiEntropy } from './anti-entropy.js'
@@ -20,6 +27,7 @@ import { SharedSlots } from './shared-slots.js'
 export class ComparableStore {
   readonly held = new Map<string, StoredRecord>()
   readonly lost = new Set<Slot>()
+  readonly floors = new Map<Slot, number>()
   readonly #digests = new Map<Slot, Hash64>()
   failure: KvError | undefined
   /** Slots that were looked through from end to end. */
@@ -46,11 +54,28 @@ export class ComparableStore {
   }
 
   get(key: Uint8Array): StoredRecord | undefined {
-    return this.held.get(nameOf(key))
+    const floorMs = this.floorMs(slotOf(key))
+    return this.held.get(nameOf(key)) ?? (floorMs > 0 ? floorTombstone(key, floorMs) : undefined)
+  }
+
+  floorMs(slot: Slot): number {
+    return this.floors.get(slot) ?? 0
+  }
+
+  async raiseFloors(floors: readonly Floor[]): Promise<void> {
+    for (const { slot, floorMs } of floors) {
+      if (floorMs <= this.floorMs(slot)) continue
+      this.floors.set(slot, floorMs)
+      for (const [name, record] of this.held) {
+        if (slotOf(record.key) !== slot || !isDeadAtFloor(record, floorMs)) continue
+        this.#toggle(record)
+        this.held.delete(name)
+      }
+    }
   }
 
   getVersion(key: Uint8Array): StoredRecord | undefined {
-    return this.held.get(nameOf(key))
+    return this.get(key)
   }
 
   prefetch(): void {}
@@ -76,11 +101,18 @@ export class ComparableStore {
 
   #merge(record: StoredRecord): CommitResult {
     const known = this.held.get(nameOf(record.key))
+    const floorMs = this.floorMs(slotOf(record.key))
+    if (known === undefined && floorMs > 0 && hlcMs(record) <= floorMs) {
+      return { applied: false, seen: floorVersion(floorMs), existed: false, previous: undefined }
+    }
     const applied = known === undefined || compareRecords(known, record) <= 0
     if (applied) {
       if (known !== undefined) this.#toggle(known)
-      this.#toggle(record)
-      this.held.set(nameOf(record.key), record)
+      if (isDeadAtFloor(record, floorMs)) this.held.delete(nameOf(record.key))
+      else {
+        this.#toggle(record)
+        this.held.set(nameOf(record.key), record)
+      }
     }
     return { applied, seen: known, existed: known !== undefined && !known.tombstone, previous: undefined }
   }

@@ -67,13 +67,13 @@ export class DigestServer {
       digests = tree.leaves(places)
       if (this.#store.lostCount > 0) lost = tree.slotsIn(places).filter((slot) => this.#store.isLost(slot))
     }
-    replyDigests(id, digests, lost, link)
+    replyDigests(id, digests, { lost, floorMs: 0 }, link)
   }
 
   #buckets({ id, places }: DigestRequest, link: PeerLink): void {
     const slot = places[0]! as Slot
     if (this.#store.isLost(slot)) refuseDigests(id, ReadStatus.REFILLING, link)
-    else replyDigests(id, bucketDigests(this.#store, slot), [], link)
+    else replyDigests(id, bucketDigests(this.#store, slot), { lost: [], floorMs: this.#store.floorMs(slot) }, link)
   }
 
   #entries(request: EntryRequest, link: PeerLink): void {
@@ -134,12 +134,17 @@ function senseless(what: string): RecordFormatError {
   return new RecordFormatError(0, `it asks for ${what}`)
 }
 
-function replyDigests(id: number, digests: Uint8Array, lost: number[], link: PeerLink): void {
-  link.outbox(digests.length).addDigestReply({ id, status: ReadStatus.RECORD, digests: asBuffer(digests), lost })
+function replyDigests(
+  id: number,
+  digests: Uint8Array,
+  told: { lost: number[]; floorMs: number },
+  link: PeerLink,
+): void {
+  link.outbox(digests.length).addDigestReply({ id, status: ReadStatus.RECORD, digests: asBuffer(digests), ...told })
 }
 
 function refuseDigests(id: number, status: ReadStatus, link: PeerLink): void {
-  link.outbox(0).addDigestReply({ id, status, digests: noBytes, lost: [] })
+  link.outbox(0).addDigestReply({ id, status, digests: noBytes, lost: [], floorMs: 0 })
 }
 
 function refuseEntries(id: number, status: ReadStatus, link: PeerLink): void {

@@ -43,6 +43,9 @@ export function emptyPeerMessage(): PeerMessage {
 
 const itemBytes = 24
 
+/** Bits of `WriteBatch.flags`. */
+export const writeFlags = { wantPrevious: 1, isRepair: 2 } as const
+
 /** Collects what is to be said to one peer until it leaves as one message. */
 export class Outbox {
   /** An upper estimate of the encoded size. */
@@ -74,9 +77,9 @@ export class Outbox {
     this.bytes += 4096
   }
 
-  addWrite(id: number, record: StoredRecord, wantPrevious: boolean): void {
+  addWrite(id: number, record: StoredRecord, wantPrevious: boolean, isRepair: boolean): void {
     this.#writeIds.push(id)
-    this.#writeFlags.push(wantPrevious ? 1 : 0)
+    this.#writeFlags.push((wantPrevious ? writeFlags.wantPrevious : 0) | (isRepair ? writeFlags.isRepair : 0))
     this.#writeRecords.push(record)
     this.bytes += itemBytes + encodedRecordBytes(record)
   }

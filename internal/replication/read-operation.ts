@@ -1,6 +1,6 @@
 import { type ErrorCode, KvError, limits, type Slot } from '../base/index.js'
-import { compareVersions, type Version, zeroVersion } from '../hlc/index.js'
-import { isLive, type StoredRecord } from '../record/index.js'
+import { compareVersions, hlcMs, type Version, zeroVersion } from '../hlc/index.js'
+import { floorTombstone, isFloorVersion, isLive, type StoredRecord } from '../record/index.js'
 import { ActiveOperation } from './active-operations.js'
 import type { OperationOptions } from './operations.js'
 import { refillingNote } from './refilling.js'
@@ -130,6 +130,11 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       const holds = reply.kind === 'applied' ? written : (reply.seen ?? written)
       owner.state = 'held'
       if (compareVersions(holds, owner.version) > 0) owner.version = holds
+      // Not a write that came meanwhile, but one that was deleted long ago: what was found is from an old disk.
+      if (isFloorVersion(holds) && compareVersions(holds, this.#highest) > 0) {
+        this.#highest = holds
+        this.#newest = undefined
+      }
     } else {
       owner.state = 'failed'
       owner.refilling = reply.kind === 'refilling'
@@ -161,6 +166,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       if (held < this.#needed || (asked > 0 && !this.#hedged)) return false
     }
     if (compareVersions(this.#highest, zeroVersion) === 0) return this.#succeed(undefined)
+    if (isFloorVersion(this.#highest)) this.#newest ??= floorTombstone(this.#key, hlcMs(this.#highest))
     if (this.#newest === undefined) return this.#fetch()
     if (this.#agreeing() >= this.#settled) return this.#succeed(this.#newest)
     return this.#writeBack(this.#newest)
@@ -212,13 +218,17 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   }
 
   #writeBack(record: StoredRecord): boolean {
+    // A repair must be over when its request is: the owners' floors rely on it. A process may have been stopped meanwhile.
+    if (this.#context.clock.monotonicMs() >= this.#options.deadlineMs) {
+      this.#fail('timeout', 'the newest version was found after the deadline')
+      return false
+    }
     for (const [position, owner] of this.#owners.entries()) {
-      if (owner.repairing !== undefined || owner.state === 'failed') continue
-      if (compareVersions(owner.version, this.#highest) >= 0) continue
+      if (owner.repairing !== undefined || owner.state === 'failed' || this.#agrees(owner)) continue
       const replica = this.#routing.replicas[owner.member]!
       if (!replica.up) continue
       owner.repairing = record
-      replica.write(record, false, this, position)
+      replica.write(record, false, this, position, true)
     }
     const agreeing = this.#agreeing()
     if (agreeing >= this.#settled) return true
@@ -245,8 +255,17 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   /** Owners that hold the newest version; what one has said to hold is on its disk, even if it has fallen silent. */
   #agreeing(): number {
     let count = 0
-    for (const owner of this.#owners) if (compareVersions(owner.version, this.#highest) >= 0) count++
+    for (const owner of this.#owners) if (this.#agrees(owner)) count++
     return count
+  }
+
+  /**
+   * Whether an owner need not be told of the newest version. Two that have nothing under floors of different height agree
+   * as well: when the higher one rose, both held the same up to it, and so neither will ever take anything below it.
+   */
+  #agrees({ version }: Owner): boolean {
+    if (compareVersions(version, this.#highest) >= 0) return true
+    return isFloorVersion(version) && isFloorVersion(this.#highest)
   }
 
   #count(state: Owner['state']): number {
@@ -275,9 +294,8 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   /** Brings the newest record to those that are known to lack it; nobody waits for that. */
   #repairStale(record: StoredRecord): void {
     for (const [position, owner] of this.#owners.entries()) {
-      if (owner.state !== 'held' || owner.repairing !== undefined) continue
-      if (compareVersions(owner.version, this.#highest) >= 0) continue
-      this.#routing.replicas[owner.member]!.write(record, false, nobody, position)
+      if (owner.state !== 'held' || owner.repairing !== undefined || this.#agrees(owner)) continue
+      this.#routing.replicas[owner.member]!.write(record, false, nobody, position, true)
     }
   }
 

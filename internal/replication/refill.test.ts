@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Epoch, KvError, limits, type Slot } from '../base/index.js'
 import { silentLog } from '../env/index.js'
-import { compareRecords, encodedRecordBytes, type StoredRecord } from '../record/index.js'
+import { compareRecords, encodedRecordBytes, type Floor, floorVersion, type StoredRecord } from '../record/index.js'
 import type { Store } from '../store/index.js'
 import { Refiller } from './refill.js'
 import type { ForgetWaiter } from './remote-replica.js'
@@ -15,6 +15,7 @@ class LossyStore {
   readonly lost: Set<Slot>
   readonly done: string[] = []
   failure: KvError | undefined
+  floor = 0
 
   constructor(...lost: number[]) {
     this.lost = new Set(lost as Slot[])
@@ -36,6 +37,20 @@ class LossyStore {
       this.done.push(Buffer.from(each.key).toString())
     }
     return []
+  }
+
+  floorMs(): number {
+    return this.floor
+  }
+
+  /** All of it, as if it were of this slot. */
+  scanSlot(_: Slot, visit: (record: StoredRecord) => void): void {
+    for (const each of this.held.values()) visit(each)
+  }
+
+  async raiseFloors([floor]: readonly Floor[]): Promise<void> {
+    this.floor = floor!.floorMs
+    this.done.push(`floor ${this.floor}`)
   }
 
   async refilled(slots: readonly Slot[]): Promise<void> {
@@ -298,4 +313,22 @@ test('whatever was acknowledged with it is back when a slot is whole, whoever el
     }),
     { numRuns: 150 },
   )
+})
+
+test('a refilled slot has the floor of whom it was refilled from, behind what came from there and before it votes', async () => {
+  const s = scene()
+  const store = new LossyStore(7)
+  for (const replica of s.replicas.slice(1)) {
+    replica.automatic = true
+    replica.hold(record('live', 'old', version(10)))
+    replica.floorMs = 20
+  }
+  // What the disk had kept, and the others have collected since.
+  await store.commit([record('deleted', 'since', version(9)), record('fresh', 'later', version(30))])
+  store.done.length = 0
+  const play = new Play(s, store).start()
+  expect(await play.until(() => play.ended)).toBe(true)
+  expect(store.done).toEqual(['live', 'deleted', 'floor 20', 'live', 'slot 7'])
+  expect(store.held.get(nameOf(Buffer.from('deleted')))).toMatchObject({ ...floorVersion(20), tombstone: true })
+  expect(store.value('fresh')).toBe('later')
 })

@@ -2,10 +2,11 @@ import { compareBytes, emptyBytes, KvError, limits, type Slot } from '../base/in
 import type { Clock, Log } from '../env/index.js'
 import { encodedRecordBytes } from '../record/index.js'
 import type { Store } from '../store/index.js'
+import { adoptFloor, keyName } from './adopt-floor.js'
 import { ByteRate } from './byte-rate.js'
 import { Pauses } from './pauses.js'
 import type { ForgetWaiter } from './remote-replica.js'
-import type { PageReply, PageRequest, Replica } from './replica.js'
+import { failedPage, type PageReply, type PageRequest, type Replica } from './replica.js'
 import { type Routing, settledCount } from './routing.js'
 
 export interface RefillerOptions {
@@ -193,6 +194,8 @@ export class Refiller {
   /** Merges what one other owner holds of a slot, page by page; whether that was all of it. */
   async #merge(slot: Slot, replica: Replica, name: string): Promise<boolean> {
     const { store } = this.#options
+    const names = new Set<string>()
+    let floorMs: number | undefined
     let after: Uint8Array = emptyBytes
     while (!this.#pauses.stopped) {
       const page = await this.#page(replica, {
@@ -210,11 +213,14 @@ export class Refiller {
         return false
       }
       if (!(await this.#stored(() => store.commit(page.records)))) return false
+      // Of the first page: what an earlier page lacks was not dropped by a floor that rose behind it.
+      floorMs ??= page.floorMs
+      for (const { key } of page.records) names.add(keyName(key))
       const bytes = page.records.reduce((sum, record) => sum + encodedRecordBytes(record), 0)
       this.#bytes += bytes
       this.#report()
       await this.#rate.pay(bytes)
-      if (!page.more) return true
+      if (!page.more) return await this.#stored(() => adoptFloor(store, slot, floorMs ?? 0, names))
       if (last !== undefined) after = last
     }
     return false
@@ -241,8 +247,7 @@ export class Refiller {
   }
 
   #page(replica: Replica, request: PageRequest): Promise<PageReply> {
-    const silence: PageReply = { kind: 'failed', records: [], more: false }
-    return this.#answer(silence, (resolve) => {
+    return this.#answer(failedPage, (resolve) => {
       replica.page(request, { pageReplied: (_, reply) => resolve(reply) }, 0)
     })
   }

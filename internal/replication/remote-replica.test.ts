@@ -2,9 +2,10 @@ import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { expect, test } from 'vitest'
 import { type KvError, KvError as KvFailure, limits, type NodeId, type Slot } from '../base/index.js'
 import { zeroVersion } from '../hlc/index.js'
-import { compareRecords, RecordFormatError, type StoredRecord } from '../record/index.js'
+import { compareRecords, floorVersion, RecordFormatError, type StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
 import type { CommitResult, Store } from '../store/index.js'
+import { Horizon, noHorizon } from './horizon.js'
 import { LocalReplica } from './local-replica.js'
 import { emptyPeerMessage } from './outbox.js'
 import { PeerLink } from './peer-link.js'
@@ -34,6 +35,7 @@ function mapStore(failure?: () => KvError | Error | undefined): Store & { held: 
     },
     lostCount: 0,
     isLost: () => false,
+    floorMs: () => 0,
     get: (key: Uint8Array) => held.get(nameOf(key)),
     getVersion: (key: Uint8Array) => held.get(nameOf(key)),
     prefetch: () => undefined,
@@ -43,13 +45,13 @@ function mapStore(failure?: () => KvError | Error | undefined): Store & { held: 
   } as unknown as Store & { held: Map<string, StoredRecord> }
 }
 
-function pair(failure?: () => KvError | Error | undefined) {
+function pair(failure?: () => KvError | Error | undefined, horizon: Horizon = noHorizon) {
   const clock = new ManualClock()
   const [near, far] = [new Wire(), new Wire()]
   near.other = far
   far.other = near
   const store = mapStore(failure)
-  const server = new ReplicaServer(store)
+  const server = new ReplicaServer(store, horizon)
   const replica = new RemoteReplica()
   const envelope = { hlc: () => zeroVersion, epoch: () => 1 }
   const farLink: PeerLink = new PeerLink(far, clock, envelope, {
@@ -82,6 +84,28 @@ function readWaiter(): { replies: ReadReply[]; readReplied(at: number, reply: Re
   const replies: ReadReply[] = []
   return { replies, readReplied: (_, reply) => replies.push(reply) }
 }
+
+test('a late fresh write is refused as stale at the horizon, a late repair is not, and the rest of the batch goes on', async () => {
+  const { replica, exchange, store } = pair(undefined, new Horizon(() => 1_000, 100))
+  const waiters = Array.from({ length: 4 }, writeWaiter)
+  replica.write(record('a', 'in time', version(901)), false, waiters[0]!, 0)
+  replica.write(record('b', 'late', version(900)), true, waiters[1]!, 0)
+  replica.write(record('c', 'repair', version(5)), false, waiters[2]!, 0, true)
+  replica.write(record('d', undefined, version(902)), false, waiters[3]!, 0)
+  await exchange()
+  expect(waiters.map(({ replies }) => replies.map(({ kind }) => kind))).toEqual([
+    ['applied'],
+    ['stale'],
+    ['applied'],
+    ['applied'],
+  ])
+  expect(waiters[1]!.replies[0]!.seen).toEqual(floorVersion(900))
+  expect(store.get(Buffer.from('b'))).toBeUndefined()
+  replica.write(record('b', 'late alone', version(899)), false, waiters[1]!, 0)
+  await exchange()
+  expect(waiters[1]!.replies.map(({ kind }) => kind)).toEqual(['stale', 'stale'])
+  expect(replica.pending).toBe(0)
+})
 
 test('what one turn asks leaves as one message, and every answer finds its question', async () => {
   const { near, replica, exchange, clock } = pair()

@@ -121,14 +121,14 @@ export class RemoteReplica implements ComparedReplica {
     this.#entries.takeAll((answered) => answered(failedEntries))
   }
 
-  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
+  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number, isRepair = false): void {
     const link = this.#usable()
     if (link === undefined) {
       waiter.writeReplied(position, refusedWrite(this.up ? 'overloaded' : 'unavailable'))
       return
     }
     const id = this.#writes.add(waiter, position)
-    link.outbox(encodedRecordBytes(record)).addWrite(id, record, wantPrevious)
+    link.outbox(encodedRecordBytes(record)).addWrite(id, record, wantPrevious, isRepair)
   }
 
   read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void {
@@ -258,16 +258,16 @@ export class RemoteReplica implements ComparedReplica {
   #pageReply(page: SlotPage): void {
     let reply = page.status === ReadStatus.REFILLING ? refillingPage : failedPage
     if (page.status === ReadStatus.RECORD) {
-      reply = { kind: 'held', records: decodeRecords(page.records, page.count), more: page.more }
+      reply = { kind: 'held', records: decodeRecords(page.records, page.count), more: page.more, floorMs: page.floorMs }
     }
     const waiter = this.#pages.take(page.id)
     waiter?.pageReplied(this.#pages.takenPosition, reply)
   }
 }
 
-function digestAnswer({ status, digests, lost }: DigestReply): DigestAnswer {
+function digestAnswer({ status, digests, lost, floorMs }: DigestReply): DigestAnswer {
   if (status === ReadStatus.REFILLING) return refillingDigests
-  return status === ReadStatus.RECORD ? { kind: 'held', digests, lost } : failedDigests
+  return status === ReadStatus.RECORD ? { kind: 'held', digests, lost, floorMs } : failedDigests
 }
 
 function entryAnswer({ status, keys, versionHi, versionLo, versionNode, recordBytes, more }: EntryPage): EntryAnswer {

@@ -1,21 +1,38 @@
 import { type PeerMessage, ReadMode, ReadStatus, WriteVerdict } from '@quorumkv/proto/kv/peer/v1/messages'
 import { type ErrorCode, limits } from '../base/index.js'
-import { zeroVersion } from '../hlc/index.js'
-import { decodeRecords, encodedRecordBytes, encodeRecords, RecordFormatError } from '../record/index.js'
+import { hlcMs, zeroVersion } from '../hlc/index.js'
+import {
+  decodeRecords,
+  encodedRecordBytes,
+  encodeRecords,
+  floorVersion,
+  RecordFormatError,
+  type StoredRecord,
+} from '../record/index.js'
 import { slotCount } from '../slots/index.js'
 import { type CommitResult, prefetchKeysMax, type Store } from '../store/index.js'
+import { type Horizon, noHorizon } from './horizon.js'
 import { writeReplyOfFailure } from './local-replica.js'
-import { asBuffer } from './outbox.js'
+import { asBuffer, writeFlags } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
 import { isRefilling } from './refilling.js'
 import { readSlotPage } from './slot-page.js'
 
+/** What a batch of writes consists of, side by side. */
+interface Writes {
+  readonly ids: readonly number[]
+  readonly flags: readonly number[]
+  readonly records: readonly StoredRecord[]
+}
+
 /** Answers other nodes' requests from the store. */
 export class ReplicaServer {
   readonly #store: Store
+  readonly #horizon: Horizon
 
-  constructor(store: Store) {
+  constructor(store: Store, horizon: Horizon = noHorizon) {
     this.#store = store
+    this.#horizon = horizon
   }
 
   /**
@@ -49,6 +66,7 @@ export class ReplicaServer {
         records,
         count: page.records.length,
         more: page.more,
+        floorMs: page.floorMs,
       })
     }
   }
@@ -65,13 +83,35 @@ export class ReplicaServer {
   }
 
   #writes(batch: NonNullable<PeerMessage['writes']>, link: PeerLink): void {
-    const records = decodeRecords(batch.records, batch.ids.length)
-    const wantPrevious = batch.flags.map((flags) => (flags & 1) !== 0)
+    const all = decodeRecords(batch.records, batch.ids.length)
+    const { ids, flags, records } = this.#admitted(batch.ids, batch.flags, all, link)
+    if (ids.length === 0) return
+    const wantPrevious = flags.map((flag) => (flag & writeFlags.wantPrevious) !== 0)
     const refilling = this.#store.lostCount === 0 ? undefined : records.map(({ key }) => isRefilling(this.#store, key))
     this.#store.commit(records, { wantPrevious }).then(
-      (results) => replyToWrites(batch.ids, results, refilling, link),
-      (error: unknown) => refuseWrites(batch.ids, error, link),
+      (results) => replyToWrites(ids, results, refilling, link),
+      (error: unknown) => refuseWrites(ids, error, link),
     )
+  }
+
+  /** Without the fresh writes that are late, to which it replies. Mostly there is none, and nothing is copied. */
+  #admitted(
+    ids: readonly number[],
+    flags: readonly number[],
+    records: readonly StoredRecord[],
+    link: PeerLink,
+  ): Writes {
+    const horizonMs = this.#horizon.ms()
+    const isLate = (i: number): boolean => hlcMs(records[i]!) <= horizonMs && (flags[i]! & writeFlags.isRepair) === 0
+    let late = 0
+    for (let i = 0; i < ids.length; i++) {
+      if (!isLate(i)) continue
+      late++
+      link.outbox(0).addWriteReply(ids[i]!, WriteVerdict.STALE, floorVersion(horizonMs), false, undefined)
+    }
+    if (late === 0) return { ids, flags, records }
+    const inTime = (_: unknown, i: number): boolean => !isLate(i)
+    return { ids: ids.filter(inTime), flags: flags.filter(inTime), records: records.filter(inTime) }
   }
 
   #reads(batch: NonNullable<PeerMessage['reads']>, link: PeerLink): void {
@@ -114,7 +154,7 @@ function checkParallel(ids: readonly unknown[], other: readonly unknown[]): void
 }
 
 function refuseScan(id: number, status: ReadStatus, link: PeerLink): void {
-  link.outbox(0).addPage({ id, status, records: Buffer.alloc(0), count: 0, more: false })
+  link.outbox(0).addPage({ id, status, records: Buffer.alloc(0), count: 0, more: false, floorMs: 0 })
 }
 
 /** `refilling`, where given: of which of them the slot was lost here when they came. */

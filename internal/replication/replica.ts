@@ -41,6 +41,8 @@ export interface PageReply {
   readonly records: readonly StoredRecord[]
   /** There are more records behind the last one. */
   readonly more: boolean
+  /** The slot's floor there when the page was read: what the page lacks was deleted at it (`Store.floorMs`). */
+  readonly floorMs: number
 }
 
 export interface PageRequest {
@@ -76,7 +78,11 @@ export interface Replica {
   lacks(slot: Slot): boolean
   /** Whether a write of so many bytes would be sent: its queue has room. */
   accepts(bytes: number): boolean
-  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void
+  /**
+   * `isRepair`: some owner of the key holds this record, or held it when the repair began. Otherwise it is fresh, and
+   * refused as stale when it is late (`Horizon`).
+   */
+  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number, isRepair?: boolean): void
   /** `full` asks for the record, otherwise its version is enough. */
   read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void
   page(request: PageRequest, waiter: PageWaiter, position: number): void
@@ -95,8 +101,8 @@ export const failedRead: ReadReply = { kind: 'failed', version: zeroVersion, rec
 export const refillingRead: ReadReply = { kind: 'refilling', version: zeroVersion, record: undefined }
 export const absentRead: ReadReply = { kind: 'held', version: zeroVersion, record: undefined }
 
-export const failedPage: PageReply = { kind: 'failed', records: [], more: false }
-export const refillingPage: PageReply = { kind: 'refilling', records: [], more: false }
+export const failedPage: PageReply = { kind: 'failed', records: [], more: false, floorMs: 0 }
+export const refillingPage: PageReply = { kind: 'refilling', records: [], more: false, floorMs: 0 }
 
 /** For repairs that nobody waits for: a repair that fails is made again by the next read that sees the difference. */
 export const nobody: WriteWaiter = { writeReplied() {} }

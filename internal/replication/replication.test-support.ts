@@ -1,7 +1,7 @@
 import { type Epoch, KvError, type Slot } from '../base/index.js'
 import type { Clock, Link, LinkHandlers, Timer } from '../env/index.js'
 import { type Hlc, hlcMs, hlcOf, type Version, zeroVersion } from '../hlc/index.js'
-import { compareRecords, type StoredRecord } from '../record/index.js'
+import { compareRecords, floorTombstone, floorVersion, type StoredRecord } from '../record/index.js'
 import type { Member, SlotTable } from '../slots/index.js'
 import { ActiveOperations } from './active-operations.js'
 import type { PageRequest, PageWaiter, ReadReply, ReadWaiter, Replica, WriteReply, WriteWaiter } from './replica.js'
@@ -97,6 +97,7 @@ export function stale(seen: Version): WriteReply {
 
 interface SentWrite {
   readonly record: StoredRecord
+  readonly isRepair: boolean
   reply(reply: WriteReply): void
 }
 
@@ -119,6 +120,8 @@ export class ScriptedReplica implements Replica {
   readonly writes: SentWrite[] = []
   readonly reads: SentRead[] = []
   readonly held = new Map<string, StoredRecord>()
+  /** Of all slots. */
+  floorMs = 0
 
   hold(...records: StoredRecord[]): void {
     for (const each of records) this.held.set(nameOf(each.key), each)
@@ -132,8 +135,8 @@ export class ScriptedReplica implements Replica {
     return this.lost
   }
 
-  write(record: StoredRecord, _wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
-    const sent = { record, reply: (reply: WriteReply) => waiter.writeReplied(position, reply) }
+  write(record: StoredRecord, _wantPrevious: boolean, waiter: WriteWaiter, position: number, isRepair = false): void {
+    const sent = { record, isRepair, reply: (reply: WriteReply) => waiter.writeReplied(position, reply) }
     this.writes.push(sent)
     if (this.automatic) this.applyWrite(sent)
   }
@@ -143,7 +146,9 @@ export class ScriptedReplica implements Replica {
     const { record } = sent
     const known = this.held.get(nameOf(record.key))
     if (known !== undefined && compareRecords(known, record) > 0) sent.reply(stale(known))
-    else {
+    else if (known === undefined && this.floorMs > 0 && hlcMs(record) <= this.floorMs) {
+      sent.reply(stale(floorVersion(this.floorMs)))
+    } else {
       this.hold(record)
       sent.reply(applied(known, known !== undefined && !known.tombstone, known))
     }
@@ -152,7 +157,8 @@ export class ScriptedReplica implements Replica {
   read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void {
     const reply = (reply: ReadReply): void => waiter.readReplied(position, reply)
     const answer = (): void => {
-      const held = this.held.get(nameOf(key))
+      const absent = this.floorMs > 0 ? floorTombstone(key, this.floorMs) : undefined
+      const held = this.held.get(nameOf(key)) ?? absent
       reply({ kind: 'held', version: held ?? zeroVersion, record: full ? held : undefined })
     }
     this.reads.push({ key, full, reply, answer })
@@ -165,7 +171,12 @@ export class ScriptedReplica implements Replica {
       .filter(({ key }) => request.after.length === 0 || Buffer.compare(key, request.after) > 0)
       .sort((a, b) => Buffer.compare(a.key, b.key))
     const records = behind.slice(0, request.recordsMax)
-    waiter.pageReplied(position, { kind: 'held', records, more: records.length < behind.length })
+    waiter.pageReplied(position, {
+      kind: 'held',
+      records,
+      more: records.length < behind.length,
+      floorMs: this.floorMs,
+    })
   }
 }
 

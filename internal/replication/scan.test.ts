@@ -20,7 +20,12 @@ function onlyOwnSlot(s: Scene): void {
           pageReplied: (at, reply) => {
             const own = reply.records.filter(({ key }) => slotOf(key) === request.slot)
             const records = own.slice(0, request.recordsMax)
-            waiter.pageReplied(at, { kind: 'held', records, more: records.length < own.length })
+            waiter.pageReplied(at, {
+              kind: 'held',
+              records,
+              more: records.length < own.length,
+              floorMs: replica.floorMs,
+            })
           },
         },
         position,

@@ -10,6 +10,7 @@ import { type PageReply, type PageRequest, refillingPage } from './replica.js'
 export function readSlotPage(store: Store, request: PageRequest): PageReply {
   const { prefix, after } = request
   if (store.isLost(request.slot as Slot)) return refillingPage
+  const floorMs = store.floorMs(request.slot as Slot)
   const keys: Uint8Array[] = []
   store.scanSlot(request.slot as Slot, (record) => {
     if (!startsWith(record.key, prefix)) return
@@ -21,12 +22,12 @@ export function readSlotPage(store: Store, request: PageRequest): PageReply {
   let bytes = 0
   for (const key of keys) {
     if (records.length >= request.recordsMax || (bytes >= request.bytesMax && records.length > 0)) {
-      return { kind: 'held', records, more: true }
+      return { kind: 'held', records, more: true, floorMs }
     }
     const record = store.get(key)
     if (record === undefined) continue
     records.push(record)
     bytes += encodedRecordBytes(record)
   }
-  return { kind: 'held', records, more: false }
+  return { kind: 'held', records, more: false, floorMs }
 }

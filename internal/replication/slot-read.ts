@@ -1,7 +1,8 @@
-import { compareBytes, KvError, limits, type Slot } from '../base/index.js'
-import { compareVersions } from '../hlc/index.js'
-import { compareRecords, type StoredRecord } from '../record/index.js'
+import { compareBytes, equalBytes, KvError, limits, type Slot } from '../base/index.js'
+import { compareVersions, hlcMs } from '../hlc/index.js'
+import { compareRecords, floorTombstone, isFloorVersion, type StoredRecord } from '../record/index.js'
 import { ActiveOperation } from './active-operations.js'
+import { keyName } from './adopt-floor.js'
 import type { OperationOptions } from './operations.js'
 import { refillingNote } from './refilling.js'
 import {
@@ -115,6 +116,11 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     const repair = this.#repairsNeeded.get(record)
     if (repair === undefined) return
     repair.pending--
+    if (reply.kind === 'stale' && !record.tombstone && reply.seen !== undefined && isFloorVersion(reply.seen)) {
+      // The newest copy came from an old disk, and where it is now known to be deleted it was not known before.
+      this.#fail(new KvError('unavailable', `slot ${this.#request.slot} was compared with others meanwhile`))
+      return
+    }
     if (reply.kind === 'applied' || reply.kind === 'stale') repair.needed--
     if (repair.needed <= 0) this.#repairsNeeded.delete(record)
     if (!this.#asking) this.#finishIfRepaired()
@@ -142,13 +148,18 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
   }
 
   #merge(): void {
+    // As in a read: repairs do not outlive their request.
+    if (this.#context.clock.monotonicMs() >= this.#options.deadlineMs) {
+      this.#fail(new KvError('timeout', `slot ${this.#request.slot} was read after the deadline`))
+      return
+    }
     const pages = this.#pages.filter((page) => page !== undefined)
     const bound = stretchEnd(pages)
     const newest = new Map<string, { record: StoredRecord; holders: number }>()
     for (const page of pages) {
       for (const record of page.records) {
         if (bound !== undefined && compareBytes(record.key, bound) > 0) break
-        const name = Buffer.from(record.key.buffer, record.key.byteOffset, record.key.length).toString('latin1')
+        const name = keyName(record.key)
         const known = newest.get(name)
         const order = known === undefined ? 1 : compareVersions(record, known.record)
         if (order > 0) newest.set(name, { record, holders: 1 })
@@ -159,6 +170,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
         }
       }
     }
+    for (const item of newest.values()) if (item.holders < pages.length) buryUnderFloors(item, pages)
     const merged = [...newest.values()].sort((a, b) => compareBytes(a.record.key, b.record.key))
     this.#stretch = { records: merged.map(({ record }) => record), more: bound !== undefined }
     this.#asking = true
@@ -178,7 +190,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     })
     if (needed <= 0) {
       for (const member of lacking) {
-        if (this.#routing.replicas[member]!.up) this.#routing.replicas[member]!.write(record, false, nobody, 0)
+        if (this.#routing.replicas[member]!.up) this.#routing.replicas[member]!.write(record, false, nobody, 0, true)
       }
       return
     }
@@ -186,7 +198,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     this.#repairsNeeded.set(record, { needed, pending: up.length })
     for (const member of up) {
       this.#repairs.push(record)
-      this.#routing.replicas[member]!.write(record, false, this, this.#repairs.length - 1)
+      this.#routing.replicas[member]!.write(record, false, this, this.#repairs.length - 1, true)
     }
   }
 
@@ -218,6 +230,21 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     this.#done = true
     this.#context.active.remove(this)
   }
+}
+
+/**
+ * Those that lack a key under a floor that covers its newest record hold a tombstone of it, and that is newer. A floor
+ * covers all of a page: what was cut off is behind the stretch.
+ */
+function buryUnderFloors(item: { record: StoredRecord; holders: number }, pages: readonly PageReply[]): void {
+  const { key } = item.record
+  const over = pages.filter(
+    ({ floorMs, records }) =>
+      floorMs > 0 && hlcMs(item.record) <= floorMs && !records.some((held) => equalBytes(held.key, key)),
+  )
+  if (over.length === 0) return
+  item.record = floorTombstone(key, Math.max(...over.map(({ floorMs }) => floorMs)))
+  item.holders = over.length
 }
 
 /** Pages that were cut short are known only up to their last key: the stretch ends at the lowest of those. */
