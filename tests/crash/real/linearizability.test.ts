@@ -1,3 +1,4 @@
+import { KvError } from '@quorumkv/client'
 import { SimRandom } from '@quorumkv/internal/env-sim'
 import { expect, it } from 'vitest'
 import { makeClient, startServers } from '../../fixtures.js'
@@ -13,14 +14,23 @@ const roundMs = longForm ? 15_000 : 4_500
 /** The smallest: several snapshots, each with its trim of the log, in the life of one process. */
 const flags = ['--snapshot-wal-bytes', '1MiB']
 
-it('nodes killed and stopped at random: every key stays one register, and nothing acknowledged is lost', async () => {
+it('nodes killed, stopped and wiped at random: every key stays one register, and nothing acknowledged is lost', async () => {
   await using cluster = await startServers(3, { flags })
   const { servers, addresses } = cluster
   const clients = Array.from({ length: 4 }, () => makeClient(addresses))
   const ofOne = addresses.map((address) => makeClient([address]))
   const draw = random.fork('clients')
   const registers = new Registers({ random: draw, clients, lanesPerClient: 4, hotKeys: 4, coldKeys: 60 })
-  const nemesis = new Nemesis(servers, random.fork('nemesis'))
+  const nemesis = new Nemesis(servers, random.fork('nemesis'), async ({ address }) => {
+    try {
+      const { storage, forming } = await ofOne[addresses.indexOf(address)]!.status(address, { timeoutMs: 2_000 })
+      return !forming && storage.lostSlots === 0
+    } catch (error) {
+      // Nobody knows while it cannot be asked.
+      if (!(error instanceof KvError)) throw error
+      return false
+    }
+  })
   try {
     const endMs = performance.now() + durationMs
     nemesis.run()
@@ -33,7 +43,7 @@ it('nodes killed and stopped at random: every key stays one register, and nothin
     await Promise.all([...clients, ...ofOne].map((client) => client.close()))
   }
 
-  const { kills, stops, allAtOnce } = nemesis.harm
+  const { kills, stops, wipes, allAtOnce } = nemesis.harm
   report.count('operations returned', registers.returned)
   report.count('writes acknowledged', registers.acknowledged)
   for (const [kind, times] of [...registers.failures].sort()) report.count(`failed as ${kind}`, times)
@@ -41,6 +51,7 @@ it('nodes killed and stopped at random: every key stays one register, and nothin
   report.count('keys', registers.keys)
   report.count('kills', kills)
   report.count('stops', stops)
+  report.count('wipes', wipes)
   report.count('times all at once', allAtOnce)
   report.count('violations', registers.violations.length)
   expect(registers.violations, `KV_SEED=${seed}`).toEqual([])

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SimRandom } from '@quorumkv/internal/env-sim'
 import { eventually, type TestServer } from '../../fixtures.js'
@@ -18,9 +19,14 @@ export interface Harm {
   readonly kills: number
   /** SIGSTOP of a process, each process counted. */
   readonly stops: number
+  /** How often a node lost its whole data directory. */
+  readonly wipes: number
   /** How often all nodes were killed, or stopped, at once. */
   readonly allAtOnce: number
 }
+
+/** Whether a node that lost its data directory holds everything again. */
+export type Refilled = (server: TestServer) => Promise<boolean>
 
 /** Pauses between two faults, and how long the faults last, in milliseconds. */
 const calmMs = [200, 1_500] as const
@@ -28,26 +34,34 @@ const deadMsMax = 1_500
 const stoppedMsMax = 4_000
 const allStoppedMsMax = 1_500
 
+/** How long a node may take to be refilled, beside everything else that befalls it. */
+const refillMsMax = 120_000
+
 /**
- * Kills and stops processes of a cluster, one after the other: at any time at most one of them is away, and now and then
- * all are. A process that is away comes back before the next one goes, but nobody waits until the others have noticed.
+ * Kills, stops and wipes processes of a cluster, one after the other: at any time at most one of them is away, and now
+ * and then all are. A process that is away comes back before the next one goes, but nobody waits until the others have
+ * noticed. Only the next node to be wiped is spared until the last one has been refilled: two at once is data lost.
  */
 export class Nemesis {
   readonly #servers: readonly TestServer[]
   readonly #random: SimRandom
+  readonly #refilled: Refilled
+  #wiped: TestServer | undefined
+  #wipes = 0
   #kills = 0
   #stops = 0
   #allAtOnce = 0
   #ending = new AbortController()
   #running: Promise<unknown> | undefined
 
-  constructor(servers: readonly TestServer[], random: SimRandom) {
+  constructor(servers: readonly TestServer[], random: SimRandom, refilled: Refilled) {
     this.#servers = servers
     this.#random = random
+    this.#refilled = refilled
   }
 
   get harm(): Harm {
-    return { kills: this.#kills, stops: this.#stops, allAtOnce: this.#allAtOnce }
+    return { kills: this.#kills, stops: this.#stops, wipes: this.#wipes, allAtOnce: this.#allAtOnce }
   }
 
   /** Begins. Whatever goes wrong, a process that does not come back for instance, is told by `end`. */
@@ -59,11 +73,12 @@ export class Nemesis {
     )
   }
 
-  /** Ends; all processes run and are ready when this resolves. Throws what went wrong meanwhile. */
+  /** Ends; all processes run and hold everything when this resolves. Throws what went wrong meanwhile. */
   async end(): Promise<void> {
     this.#ending.abort()
     const error = await this.#running
     if (error !== undefined) throw error
+    await eventually('the node that was wiped is refilled', () => this.#whole(), refillMsMax)
   }
 
   async #run(): Promise<void> {
@@ -74,6 +89,7 @@ export class Nemesis {
       const one = [this.#random.pick(this.#servers)]
       if (draw < 0.08) await this.#all(() => this.#kill(this.#servers))
       else if (draw < 0.15) await this.#all(() => this.#pause(this.#servers, allStoppedMsMax))
+      else if (draw < 0.22 && (await this.#whole())) await this.#wipe(one[0]!)
       else if (draw < 0.6) await this.#kill(one)
       else if (draw < 0.85) await this.#pause(one, stoppedMsMax)
       else await this.#killStopped(one[0]!)
@@ -91,6 +107,22 @@ export class Nemesis {
     await sleep(this.#random.below(deadMsMax))
     for (const server of victims) server.start()
     await Promise.all(victims.map((server) => server.ready()))
+  }
+
+  /** A new and empty machine under the old name. */
+  async #wipe(victim: TestServer): Promise<void> {
+    this.#wipes++
+    await victim.kill()
+    for (const name of readdirSync(victim.dataDir)) rmSync(join(victim.dataDir, name), { recursive: true })
+    this.#wiped = victim
+    victim.start()
+    await victim.ready()
+  }
+
+  /** Whether nobody lacks anything that a wipe has taken. */
+  async #whole(): Promise<boolean> {
+    if (this.#wiped !== undefined && (await this.#refilled(this.#wiped))) this.#wiped = undefined
+    return this.#wiped === undefined
   }
 
   async #pause(victims: readonly TestServer[], msMax: number): Promise<void> {
