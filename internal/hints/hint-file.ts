@@ -150,7 +150,7 @@ export class HintFileWriter {
 
 /** One frame of hints. */
 export interface HintPage {
-  /** Their bytes are good until the next page is read. */
+  /** Their bytes are the reader's, and good until it reads the next page. */
   readonly records: readonly StoredRecord[]
   readonly bytes: number
 }

@@ -258,6 +258,7 @@ test('a disk that fails costs the hints and nothing else, whatever it fails at',
       await holder.write()
       const { hints, dropped } = holder.store.status()[0]!
       expect(hints + dropped, `${operation} ${code}`).toBe(1)
+      if (hints === 0) expect(holder.store.status()[0]!.bytes).toBe(0)
       expect(holder.said.join('\n')).toContain(`${operation}`)
       // And it goes on.
       await holder.settle(holder.hints().dropBefore(0))

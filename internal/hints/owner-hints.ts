@@ -1,6 +1,7 @@
 import { limits } from '../base/index.js'
 import { hlcMs } from '../hlc/index.js'
 import { encodedRecordBytes, type StoredRecord } from '../record/index.js'
+import { frameHeaderBytes } from '../wal/index.js'
 import { HintBuffer, type HintFrame } from './hint-buffer.js'
 import { type HintFileReader, type HintFileWriter, type HintPage, hintHeaderBytes } from './hint-file.js'
 import { type HintGround, type HintOwner, type HintUsage, OwnerFiles } from './owner-files.js'
@@ -47,6 +48,7 @@ export class OwnerHints {
   readonly #closed: ClosedFile[] = []
   #nextNumber = 1
   #bytes = 0
+  #count = 0
   #dropped = 0
   #condemned: Condemned = 'no'
 
@@ -59,7 +61,7 @@ export class OwnerHints {
 
   /** Hints that wait, as far as they have not been handed over; those of a file that is half done all count. */
   get count(): number {
-    return this.#closed.reduce((sum, { hints }) => sum + hints, this.#buffer.count + (this.#open?.hints ?? 0))
+    return this.#count
   }
 
   /** In files and in memory. */
@@ -74,7 +76,7 @@ export class OwnerHints {
   /** The wall clock at the oldest hint; undefined: there is none. */
   get oldestMs(): number | undefined {
     const oldest = this.#closed[0]?.oldestMs ?? this.#open?.oldestMs
-    return oldest ?? (this.#buffer.count === 0 ? undefined : this.#bufferedSinceMs)
+    return oldest ?? (this.#count === 0 ? undefined : this.#bufferedSinceMs)
   }
 
   /** Since this node started. */
@@ -83,7 +85,7 @@ export class OwnerHints {
   }
 
   get empty(): boolean {
-    return this.#closed.length === 0 && this.#open === undefined && this.#buffer.count === 0
+    return this.#count === 0 && this.#open === undefined
   }
 
   get hasFront(): boolean {
@@ -99,7 +101,7 @@ export class OwnerHints {
       if (survey === undefined || survey.hints === 0) await this.#files.remove(number)
       else {
         this.#closed.push({ ...survey, position: hintHeaderBytes })
-        this.#account(survey.bytes)
+        this.#account(survey.bytes, survey.hints)
       }
     }
   }
@@ -115,7 +117,7 @@ export class OwnerHints {
     }
     if (this.#buffer.count === 0) this.#bufferedSinceMs = hlcMs(record)
     this.#buffer.add(record)
-    this.#account(bytes)
+    this.#account(bytes, 1)
     this.#usage.buffered += bytes
   }
 
@@ -148,8 +150,7 @@ export class OwnerHints {
 
   /** Gives up what no file holds, and closes the one that is being written. For those that are condemned. */
   async discard(): Promise<void> {
-    const count = this.#take().reduce((sum, { records }) => sum + records, 0)
-    if (count > 0 && this.#condemned !== 'for good') this.#drop(count, noRoom)
+    for (const frame of this.#take()) this.#dropFrame(frame, this.#condemned === 'for room' ? noRoom : '')
     await this.#close()
   }
 
@@ -205,12 +206,13 @@ export class OwnerHints {
   async #removeFront(): Promise<void> {
     const front = this.#closed.shift()
     if (front === undefined) return
-    this.#account(-front.bytes)
+    this.#account(-front.bytes, -front.hints)
     await this.#files.remove(front.number)
   }
 
-  #account(bytes: number): void {
+  #account(bytes: number, hints: number): void {
     this.#bytes += bytes
+    this.#count += hints
     this.#usage.bytes += bytes
   }
 
@@ -233,8 +235,14 @@ export class OwnerHints {
     this.#ground.log.warn('hints are dropped: anti-entropy will bring what they say', { node: this.owner.id, reason })
   }
 
+  /** Takes account of a frame that no file will hold; `reason` empty: in silence. */
+  #dropFrame({ bytes, records }: HintFrame, reason: string): void {
+    this.#account(frameHeaderBytes - bytes.length, -records)
+    if (reason !== '') this.#drop(records, reason)
+  }
+
+  /** What is taken counts until it has been written or dropped. */
   #take(): readonly HintFrame[] {
-    this.#account(-this.#buffer.bytes)
     this.#usage.buffered -= this.#buffer.bytes
     return this.#buffer.take()
   }
@@ -242,27 +250,26 @@ export class OwnerHints {
   async #append(frame: HintFrame, oldestMs: number): Promise<void> {
     const open = this.#open ?? (await this.#begin(oldestMs))
     if (open === undefined) {
-      this.#drop(frame.records, 'no file can be written')
+      this.#dropFrame(frame, 'no file can be written')
       return
     }
-    const before = open.writer.bytes
     const done = await this.#files.attempt(open.writer.path, async () => {
       await open.writer.append(frame.bytes, frame.records)
       return true
     })
     if (done === true) {
       open.hints += frame.records
-      this.#account(open.writer.bytes - before)
+      this.#account(frameHeaderBytes, 0)
       return
     }
-    this.#drop(frame.records, 'they cannot be written')
+    this.#dropFrame(frame, 'they cannot be written')
     await this.#close()
   }
 
   async #begin(oldestMs: number): Promise<OpenFile | undefined> {
     const writer = await this.#files.create(this.#nextNumber++)
     if (writer === undefined) return undefined
-    this.#account(writer.bytes)
+    this.#account(writer.bytes, 0)
     this.#open = { writer, sinceMs: this.#nowMs(), oldestMs, hints: 0 }
     return this.#open
   }
@@ -275,6 +282,7 @@ export class OwnerHints {
     // After a failed sync nobody knows what is there (see `syncFile` of the log): none of it is counted on.
     if (done !== true && this.#open === open) {
       this.#drop(open.hints, 'they cannot be made durable')
+      this.#account(0, -open.hints)
       open.hints = 0
       await this.#close()
     }
@@ -290,7 +298,7 @@ export class OwnerHints {
       this.#closed.push({ number: writer.number, bytes: writer.bytes, hints, oldestMs, position: hintHeaderBytes })
       return
     }
-    this.#account(-writer.bytes)
+    this.#account(-writer.bytes, 0)
     await this.#files.remove(writer.number)
   }
 }

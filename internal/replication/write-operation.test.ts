@@ -3,7 +3,7 @@ import { Cancellation, KvError, limits } from '../base/index.js'
 import { compareVersions } from '../hlc/index.js'
 import { slotOf } from '../slots/index.js'
 import type { Consistency, WriteResult } from './operations.js'
-import { lostWrite, refusedWrite } from './replica.js'
+import { lostWrite, refillingWrite, refusedWrite } from './replica.js'
 import { applied, record, type Scene, scene, stale, version } from './replication.test-support.js'
 import { WriteOperation } from './write-operation.js'
 
@@ -266,4 +266,75 @@ test('what a write replaced is the newest that any owner of the quorum had', () 
   const { existed, previous } = success(end())
   expect(existed).toBe(true)
   expect(Buffer.from(previous!.value).toString()).toBe('newer')
+})
+
+describe('hints', () => {
+  const hinted = (s: Scene): string[] => s.context.hints.map(([id, { value }]) => `${id} ${Buffer.from(value)}`)
+
+  test('an owner that refused an acknowledged write, or whose answer was lost, gets one, before or after it was', () => {
+    for (const missed of [
+      refusedWrite('unavailable'),
+      refusedWrite('overloaded'),
+      refusedWrite('read-only'),
+      lostWrite,
+    ]) {
+      for (const order of [
+        [0, 1, 2],
+        [2, 0, 1],
+      ]) {
+        const s = scene()
+        const { end } = write(s)
+        for (const i of order) s.replicas[i]!.writes[0]!.reply(i === 2 ? missed : applied())
+        expect(success(end()).acks).toBe(2)
+        expect(hinted(s)).toEqual(['n2 new'])
+        expect(compareVersions(s.context.hints[0]![1], success(end()).version)).toBe(0)
+      }
+    }
+  })
+
+  test('an owner that has it, has something newer, or is being refilled, gets none, and neither does this node', () => {
+    for (const reply of [applied(), stale(version(900)), refillingWrite]) {
+      const s = scene()
+      const { end } = write(s)
+      for (const [i, { writes }] of s.replicas.entries()) writes[0]!.reply(i === 2 ? reply : applied())
+      success(end())
+      expect(hinted(s)).toEqual([])
+    }
+    const s = scene({ self: 2 })
+    const { end } = write(s)
+    for (const [i, { writes }] of s.replicas.entries())
+      writes[0]!.reply(i === 2 ? refusedWrite('read-only') : applied())
+    success(end())
+    expect(hinted(s)).toEqual([])
+  })
+
+  test('a write that failed is hinted to nobody, whatever is answered later: it may have been told to be nowhere', () => {
+    const refused = scene()
+    const first = write(refused)
+    refused.replicas[0]!.writes[0]!.reply(refusedWrite('read-only'))
+    refused.replicas[1]!.writes[0]!.reply(refusedWrite('read-only'))
+    failure(first.end())
+    refused.replicas[2]!.writes[0]!.reply(lostWrite)
+    expect(hinted(refused)).toEqual([])
+
+    const late = scene()
+    const second = write(late, { deadlineMs: 2_000 })
+    late.replicas[0]!.writes[0]!.reply(applied())
+    late.clock.advance(2_000)
+    expect(failure(second.end())).toEqual({ code: 'timeout', outcome: 'unknown' })
+    late.replicas[1]!.writes[0]!.reply(applied())
+    late.replicas[2]!.writes[0]!.reply(lostWrite)
+    expect(hinted(late)).toEqual([])
+  })
+
+  test('of a write that was stamped again only the attempt that was acknowledged is hinted', () => {
+    const s = scene()
+    const { end } = write(s)
+    s.replicas[2]!.writes[0]!.reply(lostWrite)
+    s.replicas[1]!.writes[0]!.reply(stale(version(500)))
+    s.replicas[0]!.writes[0]!.reply(applied())
+    for (const [i, { writes }] of s.replicas.entries()) writes[1]!.reply(i === 2 ? lostWrite : applied())
+    const { version: stamp } = success(end())
+    expect(s.context.hints.map(([id, { hi, lo, node }]) => [id, { hi, lo, node }])).toEqual([['n2', stamp]])
+  })
 })
