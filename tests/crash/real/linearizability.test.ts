@@ -1,7 +1,7 @@
 import { KvError } from '@quorumkv/client'
 import { SimRandom } from '@quorumkv/internal/env-sim'
 import { expect, it } from 'vitest'
-import { makeClient, startServers } from '../../fixtures.js'
+import { makeClient, startServers, type TestServer } from '../../fixtures.js'
 import { environmentNumber, longForm, Report, seed } from '../report.js'
 import { Nemesis } from './nemesis.js'
 import { Registers } from './registers.js'
@@ -11,6 +11,8 @@ const random = new SimRandom(seed)
 /** `KV_SECONDS`, `--seconds`: how long the clients work. */
 const durationMs = 1_000 * (environmentNumber('KV_SECONDS') ?? (longForm ? 600 : 14))
 const roundMs = longForm ? 15_000 : 4_500
+/** A refill takes a while, among all the rest: shorter runs wipe nobody. */
+const wipingFromMs = 60_000
 /** The smallest: several snapshots, each with its trim of the log, in the life of one process. */
 const flags = ['--snapshot-wal-bytes', '1MiB']
 
@@ -21,7 +23,7 @@ it('nodes killed, stopped and wiped at random: every key stays one register, and
   const ofOne = addresses.map((address) => makeClient([address]))
   const draw = random.fork('clients')
   const registers = new Registers({ random: draw, clients, lanesPerClient: 4, hotKeys: 4, coldKeys: 60 })
-  const nemesis = new Nemesis(servers, random.fork('nemesis'), async ({ address }) => {
+  const refilled = async ({ address }: TestServer): Promise<boolean> => {
     try {
       const { storage, forming } = await ofOne[addresses.indexOf(address)]!.status(address, { timeoutMs: 2_000 })
       return !forming && storage.lostSlots === 0
@@ -30,7 +32,8 @@ it('nodes killed, stopped and wiped at random: every key stays one register, and
       if (!(error instanceof KvError)) throw error
       return false
     }
-  })
+  }
+  const nemesis = new Nemesis(servers, random.fork('nemesis'), durationMs >= wipingFromMs ? refilled : undefined)
   try {
     const endMs = performance.now() + durationMs
     nemesis.run()

@@ -45,7 +45,7 @@ const refillMsMax = 120_000
 export class Nemesis {
   readonly #servers: readonly TestServer[]
   readonly #random: SimRandom
-  readonly #refilled: Refilled
+  readonly #refilled: Refilled | undefined
   #wiped: TestServer | undefined
   #wipes = 0
   #kills = 0
@@ -54,7 +54,8 @@ export class Nemesis {
   #ending = new AbortController()
   #running: Promise<unknown> | undefined
 
-  constructor(servers: readonly TestServer[], random: SimRandom, refilled: Refilled) {
+  /** Without `refilled` no node is wiped. */
+  constructor(servers: readonly TestServer[], random: SimRandom, refilled: Refilled | undefined) {
     this.#servers = servers
     this.#random = random
     this.#refilled = refilled
@@ -89,7 +90,7 @@ export class Nemesis {
       const one = [this.#random.pick(this.#servers)]
       if (draw < 0.08) await this.#all(() => this.#kill(this.#servers))
       else if (draw < 0.15) await this.#all(() => this.#pause(this.#servers, allStoppedMsMax))
-      else if (draw < 0.22 && (await this.#whole())) await this.#wipe(one[0]!)
+      else if (draw < 0.22 && this.#refilled !== undefined && (await this.#whole())) await this.#wipe(one[0]!)
       else if (draw < 0.6) await this.#kill(one)
       else if (draw < 0.85) await this.#pause(one, stoppedMsMax)
       else await this.#killStopped(one[0]!)
@@ -121,7 +122,7 @@ export class Nemesis {
 
   /** Whether nobody lacks anything that a wipe has taken. */
   async #whole(): Promise<boolean> {
-    if (this.#wiped !== undefined && (await this.#refilled(this.#wiped))) this.#wiped = undefined
+    if (this.#wiped !== undefined && (await this.#refilled?.(this.#wiped)) === true) this.#wiped = undefined
     return this.#wiped === undefined
   }
 
