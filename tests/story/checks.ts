@@ -44,6 +44,15 @@ export function checkNow(check: Check, cluster: SimCluster, evidence: Evidence):
       if (lost === undefined) return 'it has no store yet'
       return lost === (check.count === 'all' ? slotCount : check.count) ? undefined : `${lost} are lost`
     }
+    case 'hints': {
+      const { holder, owner, count } = check
+      const kept =
+        cluster
+          .node(holder)
+          .status()
+          .hints.find(({ node }) => node === owner)?.hints ?? 0
+      return (count === 'some' ? kept > 0 : kept === count) ? undefined : `${kept} are kept`
+    }
     case 'order': {
       const [lower, higher] = [evidence.versions.get(check.lower), evidence.versions.get(check.higher)]
       if (lower === undefined || higher === undefined) return 'nobody has seen both of them yet'

@@ -56,6 +56,8 @@ export type Check =
   /** The log of the node's present life has a warning, an error or a notice with this text. */
   | { readonly kind: 'says'; readonly node: string; readonly text: string }
   | { readonly kind: 'lost-slots'; readonly node: string; readonly count: number | 'all' }
+  /** How many writes one node keeps for another. */
+  | { readonly kind: 'hints'; readonly holder: string; readonly owner: string; readonly count: number | 'some' }
   | { readonly kind: 'order'; readonly lower: string; readonly higher: string }
 
 /** A kind of message between nodes, of one key or of any, one way. */

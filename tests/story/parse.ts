@@ -322,6 +322,14 @@ class Parser {
       if (w.accept('all')) return { kind: 'lost-slots', node, count: 'all' }
       return { kind: 'lost-slots', node, count: w.accept('none') ? 0 : w.whole('`all`, `none` or a count') }
     }
+    if (w.accept('hints', 'for')) {
+      const owner = this.#node()
+      w.expect('on')
+      const holder = this.#node()
+      w.expect(':')
+      if (w.accept('some')) return { kind: 'hints', holder, owner, count: 'some' }
+      return { kind: 'hints', holder, owner, count: w.accept('none') ? 0 : w.whole('`some`, `none` or a count') }
+    }
     return this.#checkOfNode()
   }
 

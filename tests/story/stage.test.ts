@@ -34,6 +34,7 @@ describe('a play that says what does not happen fails at that line', () => {
     ['n1 sees n2 down', 3, /found: alive/],
     ['n1 ended as corrupt', 3, /found: it runs/],
     ['n1 says "nonsense"', 3, /found: only: .*opened the store/],
+    ['hints for n3 on n1: some', 3, /found: 0 are kept/],
     ['slots lost on n1: all', 3, /found: 0 are lost/],
     ['eventually within 2s: on disk of n1: k is red', 3, /found: absent .*within 2000 ms/],
     ['eventually within 1s: a via n1: get k -> red', 3, /found: absent/],
