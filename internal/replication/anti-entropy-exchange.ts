@@ -2,7 +2,7 @@ import { DigestLevel } from '@quorumkv/proto/kv/peer/v1/messages'
 import { compareBytes, emptyBytes, KvError, limits, type Slot } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 import { hlcMs } from '../hlc/index.js'
-import { compareEntries, differingPositions, type Entry, groupOf } from '../merkle/index.js'
+import { compareEntries, differences, type Entry, groupOf, Suspects } from '../merkle/index.js'
 import {
   encodedRecordBytes,
   floorTombstone,
@@ -53,6 +53,8 @@ export interface ExchangeOptions {
   /** Only this slot, which both own; undefined: all that they share. */
   readonly slot: Slot | undefined
   readonly tally: ExchangeTally
+  /** Counts the exchanges of this node. */
+  readonly turn: number
 }
 
 /** What comes with digests. */
@@ -60,6 +62,8 @@ class Told {
   readonly lost: Set<number> = new Set()
   floorMs = 0
 }
+
+const nothing: ReadonlyMap<number, string> = new Map()
 
 /** A batch of replies, each in the place of its request. */
 class Gathered<Reply> {
@@ -87,7 +91,7 @@ class Gathered<Reply> {
  * Whatever travels is merged by version, as any write: what is older than what is there changes nothing, and what one side has
  * never heard of never wins against what the other has. So it does not matter what is written meanwhile, nor that
  * several members repair the same slot at once. Writes under way make slots differ for a moment: they are looked
- * at again a second later, and only what differs still is read.
+ * at again a second later, and only what something is missing of is read (`Suspects`).
  *
  * All state is in this object, and the other member keeps none: an exchange that breaks off is simply made again.
  */
@@ -105,14 +109,26 @@ export class Exchange {
 
   /** Resolves when both hold the same, with nothing; or when that is not to be had now, with the reason. */
   async run(): Promise<string> {
-    const suspects = await this.#differingSlots(await this.#differingGroups())
-    if (suspects.length === 0) return this.#obstacle
-    await this.#options.pauses.pause(limits.antiEntropySettleMs)
-    const again = new Set(await this.#differingSlots([...new Set(suspects.map(groupOf))]))
-    const slots = suspects.filter((slot) => again.has(slot))
+    const suspects = new Suspects()
+    suspects.look(await this.#differingSlots(await this.#differingGroups()))
+    for (let looks = 1; looks < limits.antiEntropyLooksMax && suspects.doubtful.length > 0; looks++) {
+      if (looks > 1 && suspects.doubtful.length <= limits.antiEntropyDoubtfulMax) break
+      await this.#options.pauses.pause(limits.antiEntropySettleMs)
+      suspects.look(await this.#differingSlots([...new Set(suspects.doubtful.map(groupOf))]))
+    }
+    if (!this.#goesOn) return this.#obstacle
+    const slots = [...suspects.confirmed, ...this.#taken(suspects.doubtful)].sort((a, b) => a - b)
     this.#options.tally.differing += slots.length
     await this.#repair(this.#rotated(slots))
     return this.#obstacle
+  }
+
+  /** Of slots that are written to all the time a few in each exchange, others each time: something may be missing there too. */
+  #taken(doubtful: readonly Slot[]): Slot[] {
+    const many = limits.antiEntropyDoubtfulMax
+    if (doubtful.length <= many) return [...doubtful]
+    const first = (this.#options.turn * many) % doubtful.length
+    return [...doubtful.slice(first), ...doubtful.slice(0, first)].slice(0, many)
   }
 
   /**
@@ -151,25 +167,27 @@ export class Exchange {
     if (slot !== undefined) return [groupOf(slot)]
     if (shared.with(member, this.#routing).length === 0) return []
     const root = await this.#differing(DigestLevel.ROOT, [], () => this.#tree().root())
-    return root.length === 0 ? [] : this.#differing(DigestLevel.GROUPS, [], () => this.#tree().groups())
+    if (root.size === 0) return []
+    return [...(await this.#differing(DigestLevel.GROUPS, [], () => this.#tree().groups())).keys()]
   }
 
-  async #differingSlots(groups: readonly number[]): Promise<Slot[]> {
-    if (groups.length === 0) return []
+  /** The slots that differ, each with its difference. */
+  async #differingSlots(groups: readonly number[]): Promise<Map<Slot, string>> {
+    const differing = new Map<Slot, string>()
+    if (groups.length === 0) return differing
     const { store, slot: only, tally } = this.#options
     const tree = this.#tree()
     const slots = tree.slotsIn(groups)
     const told = new Told()
-    const positions = await this.#differing(DigestLevel.LEAVES, groups, () => this.#tree().leaves(groups), told)
+    const found = await this.#differing(DigestLevel.LEAVES, groups, () => this.#tree().leaves(groups), told)
     tally.skipped = 0
-    return positions
-      .map((position) => slots[position]!)
-      .filter((slot) => {
-        if (only !== undefined && slot !== only) return false
-        if (!told.lost.has(slot) && !store.isLost(slot)) return true
-        tally.skipped++
-        return false
-      })
+    for (const [position, difference] of found) {
+      const slot = slots[position]!
+      if (only !== undefined && slot !== only) continue
+      if (told.lost.has(slot) || store.isLost(slot)) tally.skipped++
+      else differing.set(slot, difference)
+    }
+    return differing
   }
 
   #tree() {
@@ -183,23 +201,23 @@ export class Exchange {
     places: readonly number[],
     mine: () => Uint8Array | Promise<Uint8Array>,
     told?: Told,
-  ): Promise<number[]> {
-    if (!(await this.#turn())) return []
+  ): Promise<ReadonlyMap<number, string>> {
+    if (!(await this.#turn())) return nothing
     const { pauses, peer } = this.#options
     const ask = { level, member: this.#routing.self, places }
     const answer = await pauses.answer(limits.antiEntropyReplyMs, failedDigests, (resolve) =>
       peer.digests(ask, resolve),
     )
-    if (!this.#goesOn) return []
+    if (!this.#goesOn) return nothing
     if (answer.kind !== 'held') {
       this.#obstacle = this.#refusal(answer.kind)
-      return []
+      return nothing
     }
     for (const slot of answer.lost) told?.lost.add(slot)
     if (told !== undefined) told.floorMs = answer.floorMs
-    const positions = differingPositions(await mine(), answer.digests)
-    if (positions === undefined) this.#obstacle = `${this.#name} compares other slots`
-    return positions ?? []
+    const found = differences(await mine(), answer.digests)
+    if (found === undefined) this.#obstacle = `${this.#name} compares other slots`
+    return found ?? nothing
   }
 
   // --- one slot
@@ -209,7 +227,7 @@ export class Exchange {
     const { store, slices } = this.#options
     const mine = (): Promise<Uint8Array> => slices.result(() => bucketDigests(store, slot))
     const told = new Told()
-    const buckets = await this.#differing(DigestLevel.BUCKETS, [slot], mine, told)
+    const buckets = [...(await this.#differing(DigestLevel.BUCKETS, [slot], mine, told)).keys()]
     const tracks = { clean: true }
     let after: Uint8Array = emptyBytes
     while (this.#goesOn) {

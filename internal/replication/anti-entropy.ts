@@ -76,6 +76,7 @@ export class AntiEntropy {
   readonly #repairs: Repair[] = []
   /** The id of the last one. Ids begin at the wall clock, so that those of an earlier life name nothing in this one. */
   #lastRepairId: number
+  #exchanges = 0
 
   constructor(options: AntiEntropyOptions) {
     this.#options = options
@@ -209,7 +210,8 @@ export class AntiEntropy {
     if (!peer(member).up) return 'it cannot be reached'
     // Before, not after: a member that comes back meanwhile is due again.
     if (slot === undefined) state.dueMs = Number.POSITIVE_INFINITY
-    const own = { pauses: this.#pauses, rate: this.#rate, member, peer: peer(member), slot, tally }
+    const turn = this.#exchanges++
+    const own = { pauses: this.#pauses, rate: this.#rate, member, peer: peer(member), slot, tally, turn }
     this.#running = { node, tally }
     const obstacle = await new Exchange({ clock, store, shared, slices, routing, ...own }).run()
     this.#running = undefined

@@ -277,6 +277,8 @@ function entryAnswer({ status, keys, versionHi, versionLo, versionNode, recordBy
     if (length !== keys.length) throw new RecordFormatError(0, `${keys.length} keys beside ${length} others`)
   }
   const entries = keys.map((key, i) => {
+    // They decide how long a batch waits for its turn.
+    if (recordBytes[i]! > limits.messageBytesMax) throw new RecordFormatError(0, `a record of ${recordBytes[i]} bytes`)
     if (i > 0 && compareBytes(keys[i - 1]!, key) >= 0) throw new RecordFormatError(0, 'keys that do not ascend')
     return { key, version: { hi: versionHi[i]!, lo: versionLo[i]!, node: versionNode[i]! }, bytes: recordBytes[i]! }
   })
