@@ -180,6 +180,16 @@ export const limits = {
   /** A member that does not take its hints is tried again after the first, then after ever longer, up to the second. */
   hintBackoffMsMin: 500,
   hintBackoffMsMax: 30_000,
+  /** Fresh writes that were stamped so long before a replica's clock reading are refused, and twice the drift bound more. */
+  floorHorizonMs: 600_000,
+  /** All owners must hold the same twice, so far apart: longer than any request lives (`requestTimeoutMsMax`). */
+  floorAgreementMs: 660_000,
+  /** Between two rounds of the collection of tombstones. */
+  floorIntervalMs: 60_000,
+  /** An owner that has not answered a round for so long is not waited for. */
+  floorReplyMs: 5_000,
+  /** Slots that a round compares side by side. */
+  floorSlotsMax: 8,
   /** What a stopping node gives running requests to finish, and then its connections to close. */
   shutdownGraceMs: 10_000,
   /** Nodes in a cluster. */

@@ -220,7 +220,7 @@ class PageSend implements WriteWaiter {
 
   start(peer: ComparedReplica): void {
     this.#pending += this.#records.length
-    for (const [i, record] of this.#records.entries()) peer.write(record, false, this, i)
+    for (const [i, record] of this.#records.entries()) peer.write(record, false, this, i, true)
     this.#answered()
   }
 
