@@ -10,6 +10,7 @@ export type {
   DeleteOptions,
   DeleteResult,
   Entry,
+  HintStatus,
   Key,
   KvClientOptions,
   KvOperations,

@@ -5,6 +5,7 @@ import {
   type StatusResponse,
   type TopologyResponse,
   type ConvergenceStatus as WireConvergence,
+  type HintStatus as WireHints,
   Liveness as WireLiveness,
   type Member as WireMember,
   MemberState as WireMemberState,
@@ -17,6 +18,7 @@ import type {
   ClusterStatus,
   ClusterTopology,
   ConvergenceStatus,
+  HintStatus,
   Liveness,
   Member,
   MemberState,
@@ -111,6 +113,7 @@ export function statusOf(response: StatusResponse): ClusterStatus {
       refillObstacle: storage?.refillObstacle ?? '',
     },
     convergence: convergenceOf(response.convergence),
+    hints: response.hints.map(hintsOf),
     forming: response.forming,
   }
 }
@@ -151,6 +154,16 @@ function convergenceOf(convergence: WireConvergence | undefined): ConvergenceSta
     })),
     recordsPulled: Number(convergence?.recordsPulled ?? 0n),
     recordsPushed: Number(convergence?.recordsPushed ?? 0n),
+  }
+}
+
+function hintsOf({ nodeId, hints, bytes, oldestMsAgo, dropped }: WireHints): HintStatus {
+  return {
+    nodeId,
+    hints: Number(hints),
+    bytes: Number(bytes),
+    oldestMsAgo: Number(oldestMsAgo),
+    dropped: Number(dropped),
   }
 }
 

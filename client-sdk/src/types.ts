@@ -177,6 +177,19 @@ export interface PeerConvergence {
   readonly obstacle: string
 }
 
+/** Acknowledged writes that another member has missed, and that the answering node keeps for it. */
+export interface HintStatus {
+  /** For whom. */
+  readonly nodeId: string
+  /** How many wait. */
+  readonly hints: number
+  readonly bytes: number
+  /** Since the oldest was written; 0 where none waits. */
+  readonly oldestMsAgo: number
+  /** Since the answering node started: the member gets what they say by comparison, later. */
+  readonly dropped: number
+}
+
 /** The cluster in the eyes of one node. */
 export interface ClusterStatus {
   /** Who answered. */
@@ -190,6 +203,8 @@ export interface ClusterStatus {
   readonly storage: StorageStatus
   /** Without peers while the node is forming. */
   readonly convergence: ConvergenceStatus
+  /** For each member that has missed something since the answering node started, or before and has not got it yet. */
+  readonly hints: readonly HintStatus[]
   /** The node waits for the nodes named to it, to found a cluster with them. */
   readonly forming: boolean
 }
