@@ -14,11 +14,10 @@ import {
 import { parseEndpoint } from './endpoints.js'
 import { KvError } from './errors.js'
 import { limits } from './limits.js'
+import type { ConvergenceStatus, HintStatus } from './node-status.js'
 import type {
   ClusterStatus,
   ClusterTopology,
-  ConvergenceStatus,
-  HintStatus,
   Liveness,
   Member,
   MemberState,
