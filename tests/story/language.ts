@@ -100,7 +100,8 @@ export type Action =
   /** `from` undefined: both ways between `to` and everybody. */
   | { readonly kind: 'delay'; readonly from: string | undefined; readonly to: string; readonly ms: number }
   | { readonly kind: 'intercept'; readonly how: 'lose' | 'hold'; readonly pattern: MessagePattern }
-  | { readonly kind: 'kill' | 'stop' | 'pause' | 'resume' | 'wipe' | 'lose-records'; readonly node: string }
+  | { readonly kind: 'kill' | 'stop' | 'pause' | 'resume'; readonly node: string }
+  | { readonly kind: 'wipe' | 'lose-records' | 'copy-disk' | 'restore-disk'; readonly node: string }
   /** `tearing`: of what was not synced some is kept, some lost and some torn; otherwise all of it is lost. */
   | { readonly kind: 'power'; readonly node: string; readonly tearing: boolean }
   | { readonly kind: 'start'; readonly node: string; readonly wait: boolean }

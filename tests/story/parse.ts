@@ -280,6 +280,8 @@ class Parser {
       if (w.accept(kind)) return { kind, node: this.#node() }
     }
     if (w.accept('lose', 'the', 'records', 'of')) return { kind: 'lose-records', node: this.#node() }
+    if (w.accept('copy', 'the', 'disk', 'of')) return { kind: 'copy-disk', node: this.#node() }
+    if (w.accept('put', 'the', 'copy', 'back', 'on')) return { kind: 'restore-disk', node: this.#node() }
     if (w.accept('start')) {
       const node = this.#node()
       return { kind: 'start', node, wait: !w.accept('without', 'waiting') }
