@@ -9,7 +9,7 @@ import {
   KvError,
   type NodeId,
 } from '../base/index.js'
-import type { Listener } from '../env/index.js'
+import { DiskError, type Listener } from '../env/index.js'
 import { compareHlc, type Hlc, hlcOf, zeroVersion } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import type {
@@ -239,7 +239,9 @@ class CoreNode implements Node {
     if (!isFirst) return
     this.#ready.fail(error)
     this.#peers.stopCalling()
-    this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
+    // What had to be durable before the node could go on may not be.
+    if (error instanceof DiskError) this.#options.onFatal(new FatalError('disk-failed', error.message, error))
+    else this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
   #asHost(): PeersHost {

@@ -92,6 +92,11 @@ export class Ledger {
     return note
   }
 
+  /** This node begins a new life with a number of its own: its stamps are compared with its own from now on. */
+  newIncarnation(node: string): void {
+    this.#stampedBy.delete(node)
+  }
+
   /** What this node has stamped so far, for `acknowledged`. */
   stampedBy(node: string): Version | undefined {
     return this.#stampedBy.get(node)

@@ -51,6 +51,10 @@ export class Nemesis {
     this.#watch = watch
     this.#random = cluster.world.random.fork('nemesis')
     this.rot = new Rot(cluster, scenario)
+    this.rot.wiped = (name) => {
+      watch.mayForget(name)
+      ledger.newIncarnation(name)
+    }
     this.#deeds = { ...this.#processDeeds(), ...this.#networkDeeds(), ...this.#clockDeeds(), ...this.#diskDeeds() }
     cluster.onFatal = (name, error) => this.#died(name, error)
   }
@@ -134,7 +138,7 @@ export class Nemesis {
     }
   }
 
-  #diskDeeds(): Deeds<'slowDisk' | 'shortTransfers' | 'fullDisk' | 'syncFails' | 'rot' | 'misdirectedWrite'> {
+  #diskDeeds(): Deeds<'slowDisk' | 'shortTransfers' | 'fullDisk' | 'syncFails' | 'rot' | 'misdirectedWrite' | 'wipe'> {
     return {
       slowDisk: ({ drive }) => {
         drive.faults.setExtraDelayMs(this.#random.pick([1, 20, 400]))
@@ -156,6 +160,9 @@ export class Nemesis {
         if (where === undefined) return
         this.#tell(`rot ${node.name}: ${where}`)
         this.#later(rotLookMsMax, () => this.#look(node))
+      },
+      wipe: (node) => {
+        if (this.rot.wipe(node)) this.#powerCut(node)
       },
       misdirectedWrite: (node) => {
         if (this.rot.misdirect(node)) this.#later(rotLookMsMax, () => this.#look(node))

@@ -3,7 +3,7 @@ import { decodeTopology } from '@quorumkv/internal/cluster'
 import type { Disk } from '@quorumkv/internal/env'
 import type { SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
 import { carryOutRepair, type DocumentCheck, planRepair, surveyDirectory } from '@quorumkv/internal/store'
-import type { SimCluster } from '../sim-cluster.js'
+import { emptyDirectory, type SimCluster } from '../sim-cluster.js'
 import type { Scenario } from './scenario.js'
 
 /** Where the frames of a segment begin (FORMAT.md, "Segment header"), and what they begin with. */
@@ -37,6 +37,11 @@ export class Rot {
   /** The victim's files were sound when it started last. */
   #sound = false
   #repairs = 0
+  /** Nodes whose disks are emptied before they start again. */
+  readonly #toWipe = new Set<string>()
+  #wipes = 0
+  /** Called when a disk has been emptied. */
+  wiped: (name: string) => void = () => undefined
   /** Whatever is found is repaired, also what a node starts with: damage to what it keeps of an older generation. */
   thorough = false
 
@@ -49,6 +54,11 @@ export class Rot {
   /** The node whose disk is damaged, or may be. */
   get victim(): string | undefined {
     return this.#victim
+  }
+
+  /** How often a disk has been emptied. */
+  get wipes(): number {
+    return this.#wipes
   }
 
   /** How often a node has been repaired; what a repair could not read is gone from that node. */
@@ -94,6 +104,16 @@ export class Rot {
     return true
   }
 
+  /** The node is to come back with an empty disk, if the atlas and the size of the cluster allow it. */
+  wipe({ name }: SimProcess): boolean {
+    const { nodes, replication } = this.#scenario
+    // The others must be able to agree without it, and have what it had.
+    if (nodes < 3 || replication.replicationFactor < 2 || !this.#claim(name)) return false
+    this.#toWipe.add(name)
+    this.#sound = false
+    return true
+  }
+
   /** The node has said that its data is corrupt. Whether it may have been damaged. */
   isBroken(name: string): boolean {
     this.#broken.add(name)
@@ -102,6 +122,16 @@ export class Rot {
 
   /** What an operator does before the node is started: repairs it if it would not start, or looks at its files. */
   async beforeStart(name: string, disk: Disk): Promise<void> {
+    if (this.#toWipe.has(name)) {
+      await emptyDirectory(disk)
+      this.#toWipe.delete(name)
+      this.#broken.delete(name)
+      this.#spoiltDocuments.clear()
+      this.#sound = true
+      this.#wipes++
+      this.wiped(name)
+      return
+    }
     if (!this.#broken.has(name) && name !== this.#victim) return
     const survey = await surveyDirectory(disk, checks)
     if (name === this.#victim) this.#sound = survey.findings.length === 0

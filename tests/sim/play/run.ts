@@ -86,7 +86,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
   await world.advance(Clients.patienceMs)
   const { runningNames } = cluster
   if (scenario.atlas && runningNames.length === nodes)
-    await checkEnd(cluster, scenario, ledger, nemesis.rot.repairs > 0)
+    await checkEnd(cluster, scenario, ledger, nemesis.rot.repairs + nemesis.rot.wipes > 0)
   watch.stop()
   const checked = ledger.checkHistories()
   return {
