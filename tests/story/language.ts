@@ -42,7 +42,9 @@ export type Held =
   | { readonly kind: 'value'; readonly value: string; readonly version: string | undefined }
   /** A tombstone. */
   | { readonly kind: 'deleted'; readonly version: string | undefined }
-  /** It has never heard of the key, or has forgotten that it did. */
+  /** It knows only that whatever it had is deleted: the tombstone has gone, the slot's floor is above it. */
+  | { readonly kind: 'collected' }
+  /** It has never heard of the key, and knows nothing of the past of its slot. */
   | { readonly kind: 'absent' }
 
 /** What can be looked at at any moment, and waited for with `eventually`. */

@@ -351,8 +351,9 @@ class Parser {
   #held(): Held {
     const w = this.#w
     if (w.accept('absent')) return { kind: 'absent' }
+    if (w.accept('collected')) return { kind: 'collected' }
     if (w.accept('deleted')) return { kind: 'deleted', version: this.#version() }
-    return { kind: 'value', value: w.string('a value, `absent` or `deleted`'), version: this.#version() }
+    return { kind: 'value', value: w.string('a value, `absent`, `deleted` or `collected`'), version: this.#version() }
   }
 
   #peek(): string {
