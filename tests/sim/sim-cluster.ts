@@ -14,6 +14,7 @@ export interface SimClusterOptions extends SimWorldOptions {
   readonly snapshotIntervalMs?: number
   readonly snapshotWalBytes?: number
   readonly tuning?: NodeOptions['tuning']
+  readonly floorTuning?: NodeOptions['floorTuning']
   /** Where each node logs to; default nowhere. */
   readonly logOf?: (name: string) => Log
   /** What each life of a node gets in place of its network; default the network itself. */
@@ -97,6 +98,7 @@ export class SimCluster {
       snapshotIntervalMs: this.#options.snapshotIntervalMs ?? 300_000,
       snapshotWalBytes: this.#options.snapshotWalBytes ?? 268_435_456,
       ...(this.#options.tuning === undefined ? {} : { tuning: this.#options.tuning }),
+      ...(this.#options.floorTuning === undefined ? {} : { floorTuning: this.#options.floorTuning }),
       onFatal: (error) => this.onFatal(name, error),
     })
     const node = await starting
@@ -142,6 +144,27 @@ export class SimCluster {
     // Without this document the directory is that of a store which has never been used.
     await this.settle(this.process(name).life.disk.remove('store'))
     await this.settle(writeLostSlots(this.process(name).life.disk, slots))
+  }
+
+  /** What is on a node's disk, to be put back later. */
+  copyDisk(name: string): Map<string, Uint8Array> {
+    const { drive } = this.process(name)
+    return new Map(drive.paths().map((path) => [path, drive.peek(path)!.slice()]))
+  }
+
+  /** A node that does not run gets its disk back as it was once. */
+  async putBackDisk(name: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    await this.wipe(name)
+    const { disk } = this.process(name).life
+    for (const [path, bytes] of files) {
+      const directory = path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '.'
+      if (directory !== '.') await this.settle(disk.makeDirectory(directory))
+      const file = await this.settle(disk.open(path, 'create'))
+      if (bytes.length > 0) await this.settle(file.write(bytes, 0))
+      await this.settle(file.sync())
+      await this.settle(file.close())
+      for (const each of [directory, '.']) await this.settle(disk.syncDirectory(each))
+    }
   }
 
   async allReady(): Promise<void> {
