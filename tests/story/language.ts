@@ -78,6 +78,8 @@ export interface ClusterSettings {
   readonly maxClockDriftMs: number
   /** Everything that the play leaves to chance; undefined: each performance draws its own. */
   readonly seed: string | undefined
+  /** How often it is performed where nobody says otherwise; less than usual for a play that takes long. */
+  readonly times: number
 }
 
 export type Action =

@@ -25,6 +25,7 @@ const codes: readonly ErrorCode[] = [
   'closed',
 ]
 const withinDefaultMs = 5_000
+const timesDefault = 3
 
 /** Reads a play. Throws PlaySyntaxError, whose message names file and line. */
 export function parsePlay(file: string, text: string): Play {
@@ -86,15 +87,17 @@ class Parser {
     const numbers = { N: Math.min(3, nodes), R: Math.min(2, nodes), W: Math.min(2, nodes) }
     let maxClockDriftMs = 10_000
     let seed: string | undefined
+    let times = timesDefault
     while (w.accept('with') || w.accept('and')) {
-      const name = w.oneOf(['N', 'R', 'W', 'drift', 'seed'])
+      const name = w.oneOf(['N', 'R', 'W', 'drift', 'seed', 'times'])
       w.expect('=')
       if (name === 'drift') maxClockDriftMs = w.duration()
+      else if (name === 'times') times = w.whole('how often it is performed')
       else if (name === 'seed') seed = w.word('a seed')
       else numbers[name] = w.whole(name)
     }
     const { N: replicationFactor, R: readQuorum, W: writeQuorum } = numbers
-    return { nodes, replicationFactor, readQuorum, writeQuorum, maxClockDriftMs, seed }
+    return { nodes, replicationFactor, readQuorum, writeQuorum, maxClockDriftMs, seed, times }
   }
 
   #asked(): Asked {
