@@ -2,10 +2,11 @@ import { expect, test } from 'vitest'
 import { runSeed } from './play/run.js'
 import type { Scenario } from './play/scenario.js'
 
-/** Three nodes or more, so that the others can agree to take one back; everything else as the seed says. */
+/** Three nodes or more, so that the others can agree to take one back and have what it had; the rest as the seed says. */
 function wiping(scenario: Scenario): Scenario {
   const faults = { ...scenario.faults, wipe: 1 }
-  return scenario.nodes >= 3 ? { ...scenario, faults } : { ...scenario, nodes: 3, faults }
+  if (scenario.nodes >= 3) return { ...scenario, faults }
+  return { ...scenario, nodes: 3, replication: { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 }, faults }
 }
 
 test('nodes are wiped among all other faults: what clients were told stays true', { timeout: 300_000 }, async () => {
