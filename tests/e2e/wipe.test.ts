@@ -44,6 +44,7 @@ test('a node that is killed and loses its whole data directory comes back by its
   expect((await status.end()).status).toBe(0)
   expect(status.output).toContain('3 of 3 members alive')
   expect(status.output).toContain('epoch 2')
+  expect(status.output).toContain(changed[0]!.incarnation.slice(0, 8))
   expect(status.output).not.toContain('has lost')
 
   // Now its vote is needed, and it knows everything.

@@ -396,7 +396,7 @@ describe('status, ring and partition', () => {
 
   it('status shows a row for each member, and says what is wrong with one', async () => {
     const { out } = await kv(['status'])
-    expect(out).toMatch(/node-1 +1 +127\.0\.0\.1:50051 +alive +serving +0 +117\.7 MiB +- +0 +0\.1\.0 +1d 2h/)
+    expect(out).toMatch(/node-1 +1 +aaaaaaaa +127\.0\.0\.1:50051 +alive +serving +0 +117\.7 MiB +- +0 +0\.1\.0 +1d 2h/)
     expect(out).toContain('2 of 3 members alive')
     expect(out).toContain('node-3 did not answer')
     expect(out).not.toContain('lost')

@@ -8,6 +8,9 @@ import { exitStatus } from '../exit.js'
 import { table, write, writeJson } from '../output.js'
 import { formatBytes, formatCount, plural } from '../text.js'
 
+/** So many digits of an incarnation tell one life of a member's data directory from another, for people. */
+const lifeDigits = 8
+
 export function registerStatus(program: Command, execute: Execute): void {
   program
     .command('status')
@@ -66,9 +69,22 @@ function statusText(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>
   }
   const alive = seen.members.filter((member) => member.liveness === 'alive').length
   lines.push(`${alive} of ${seen.members.length} members alive`, '')
-  const head = ['id', 'no.', 'address', 'liveness', 'state', 'keys', 'log', 'compared', 'repaired', 'version', 'uptime']
+  const head = [
+    'id',
+    'no.',
+    'life',
+    'address',
+    'liveness',
+    'state',
+    'keys',
+    'log',
+    'compared',
+    'repaired',
+    'version',
+    'uptime',
+  ]
   const zones = seen.members.some((member) => member.zone !== '')
-  if (zones) head.splice(3, 0, 'zone')
+  if (zones) head.splice(4, 0, 'zone')
   const rows = seen.members.map((member) => memberRow(member, told.get(member.id), zones, colours))
   const troubles = seen.members.flatMap((member) => trouble(told.get(member.id), seen.members, colours))
   return `${lines.join('\n')}\n${table(colours, head, rows)}${troubles.map((line) => `${line}\n`).join('')}`
@@ -79,6 +95,7 @@ function memberRow(member: Member, one: MemberStatus | undefined, zones: boolean
   const row = [
     member.id,
     String(member.number),
+    member.incarnation.slice(0, lifeDigits),
     member.address,
     coloured(member.liveness, colours),
     member.state,
@@ -89,7 +106,7 @@ function memberRow(member: Member, one: MemberStatus | undefined, zones: boolean
     own?.serverVersion ?? '-',
     own === undefined ? '-' : formatDuration(own.uptimeMs),
   ]
-  if (zones) row.splice(3, 0, member.zone || '-')
+  if (zones) row.splice(4, 0, member.zone || '-')
   return row
 }
 
