@@ -234,14 +234,13 @@ class CoreNode implements Node {
     return this.#local
   }
 
-  #cannotGoOn(error: unknown, isFirst: boolean): void {
+  #cannotGoOn(cause: unknown, isFirst: boolean): void {
+    const error = cause instanceof DiskError ? new FatalError('disk-failed', cause.message, cause) : cause
     this.#options.log.error('the node cannot go on', { cause: String(error) })
     if (!isFirst) return
     this.#ready.fail(error)
     this.#peers.stopCalling()
-    // What had to be durable before the node could go on may not be.
-    if (error instanceof DiskError) this.#options.onFatal(new FatalError('disk-failed', error.message, error))
-    else this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
+    this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
   #asHost(): PeersHost {

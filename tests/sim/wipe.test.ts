@@ -57,6 +57,15 @@ test('a wiped node comes back as a new incarnation, is refilled, and carries wha
   expect(cluster.fatal.size).toBe(0)
 })
 
+test('a disk that fails while members are being changed ends the node with that reason', async () => {
+  const cluster = await SimCluster.start({ seed: 'votes' })
+  cluster.process('n1').drive.faults.failNext('write', { path: 'votes.tmp' })
+  await crashAndWipe(cluster, 'n2')
+  await cluster.startNode('n2')
+  await cluster.world.runUntil(() => cluster.fatal.size > 0, 30_000)
+  expect(cluster.fatal.get('n1')).toMatchObject({ name: 'FatalError', reason: 'disk-failed' })
+})
+
 test('while another is down as well there is no majority: it waits, and comes back with the other', async () => {
   const cluster = await SimCluster.start({ seed: 'minority' })
   await cluster.settle(cluster.put('n1', 'k', 'v', 'all'))
