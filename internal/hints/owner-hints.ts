@@ -204,11 +204,10 @@ export class OwnerHints {
   }
 
   async #removeFront(): Promise<void> {
-    const [front] = this.#closed
+    const front = this.#closed.shift()
     if (front === undefined) return
-    await this.#files.remove(front.number)
-    this.#closed.shift()
     this.#account(-front.bytes, -front.hints)
+    await this.#files.remove(front.number)
   }
 
   #account(bytes: number, hints: number): void {

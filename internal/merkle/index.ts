@@ -1,5 +1,4 @@
 export { BucketDigests, bucketCount, bucketOf } from './buckets.js'
-export { differences, digestBytes, digestOf, packDigests } from './digests.js'
+export { differingPositions, digestBytes, digestOf, packDigests } from './digests.js'
 export { compareEntries, type Difference, type Entry } from './entries.js'
 export { groupCount, groupOf, SharedTree, slotsPerGroup } from './shared-tree.js'
-export { Suspects } from './suspects.js'

@@ -1,10 +1,11 @@
 import { register } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
+import type { CrewOptions } from './crew.js'
 import { mutants } from './mutants/mutants.js'
 
 /** Plays the seeds that it is sent, one at a time, and answers each with what came of it; undefined ends it. */
 
-const { mutant: name, trace, twice } = workerData as { mutant?: string; trace: boolean; twice: boolean }
+const { mutant: name, trace = false, twice = false, atlas = true } = workerData as CrewOptions
 if (name !== undefined) {
   const mutant = mutants.find((each) => each.name === name)
   if (mutant === undefined) throw new Error(`there is no mutant ${name}`)
@@ -44,8 +45,8 @@ parentPort!.on('message', (seed: number | undefined) => {
     return
   }
   const play = async (): Promise<object> => {
-    const report = await runSeed(seed, traced)
-    return twice ? { seed, report, again: await runSeed(seed) } : { seed, report }
+    const report = await runSeed(seed, { ...traced, atlas })
+    return twice ? { seed, report, again: await runSeed(seed, { atlas }) } : { seed, report }
   }
   play().then(
     (played) => parentPort!.postMessage(played),

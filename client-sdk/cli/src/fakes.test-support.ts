@@ -8,7 +8,6 @@ import type {
   ConvergenceStatus,
   DeleteResult,
   Entry,
-  HintStatus,
   Key,
   KvErrorCode,
   Member,
@@ -105,8 +104,6 @@ export class FakeClient implements Client {
   repaired: Partial<RepairProgress> = {}
   /** What every member says of its convergence. */
   convergence: ConvergenceStatus = { peers: [], recordsPulled: 0, recordsPushed: 0 }
-  /** What every member says that it keeps for others. */
-  hints: HintStatus[] = []
   /** What every member says of its lost slots. */
   loss = { lostSlots: 0, refillObstacle: '' }
   members: Member[] = [1, 2, 3].map((number) => ({
@@ -302,7 +299,6 @@ export class FakeClient implements Client {
         ...this.loss,
       },
       convergence: this.convergence,
-      hints: this.hints,
       forming: false,
     }
   }

@@ -1,4 +1,4 @@
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 import { mutate } from './mutate.js'
 
 /** A hook of Node's module loader (`module.register`): plants a known bug into one file while it is loaded. */

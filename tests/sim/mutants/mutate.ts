@@ -1,4 +1,4 @@
-import type { Mutant } from './mutants.js'
+import type { Mutant } from './mutant.js'
 
 /** The text with the bug in it. Throws where the place to be changed is not there exactly once. */
 export function mutate(source: string, { name, file, find, replace }: Mutant): string {

@@ -25,14 +25,13 @@ const afterFailureMs = 200
  */
 type KeyKind = 'k' | 't' | 'o' | 'a'
 
-/** Values are a unique name, padded with dots. */
+/** Values are a unique name, padded with dots; whatever is none of that is its own name, which nobody knows. */
 export function nameOfValue(record: StoredRecord | undefined): string | undefined {
-  return record === undefined ? undefined : nameOfText(Buffer.from(record.value).toString())
+  return record === undefined ? undefined : nameOfText(Buffer.from(record.value).toString('latin1'))
 }
 
 function nameOfText(value: string): string {
-  const end = value.indexOf('.')
-  return end < 0 ? value : value.slice(0, end)
+  return /^(v\d+|end-\w+)\.*$/.exec(value)?.[1] ?? `something spoilt (${value.slice(0, 40)})`
 }
 
 /**
@@ -173,7 +172,7 @@ export class Clients {
     }
     if (consistency !== 'one' && wanted.ttlMs === undefined) {
       const told = previous === undefined ? undefined : { value: nameOfValue(previous)!, version: previous }
-      this.#ledger.replaced(note, { existed, previous: told })
+      this.#ledger.replaced(note, { existed, previous: told, repeated })
     }
     return true
   }

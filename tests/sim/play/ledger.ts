@@ -25,6 +25,8 @@ export interface Acknowledged {
 export interface Replaced {
   readonly existed: boolean
   readonly previous: { readonly value: string; readonly version: Version } | undefined
+  /** It was attempted more than once: a later attempt replaces what an earlier one has left. */
+  readonly repeated: boolean
 }
 
 interface KeyNotes {
@@ -92,8 +94,8 @@ export class Ledger {
     return note
   }
 
-  /** This node begins a new life with a number of its own: its stamps are compared with its own from now on. */
-  newIncarnation(node: string): void {
+  /** The node has lost all that it knew: its next life has a number of its own, and may stamp below this one. */
+  forgetStampsOf(node: string): void {
     this.#stampedBy.delete(node)
   }
 
@@ -151,10 +153,11 @@ export class Ledger {
    * What an acknowledged write says of what it replaced: write quorums overlap, so it has met the highest version that
    * was acknowledged when it was called, or a newer one.
    */
-  replaced(note: WriteNote, { existed, previous }: Replaced): void {
+  replaced(note: WriteNote, { existed, previous, repeated }: Replaced): void {
     const { key, floor, version } = note
     if (previous !== undefined) {
       this.returned(key, previous.value)
+      if (!repeated && previous.value === note.value) this.violation(`${key}: ${previous.value} replaced itself`)
       if (floor !== undefined && compareVersions(previous.version, floor.version) < 0) {
         this.violation(`${key}: replaced ${previous.value}, though a newer write had been acknowledged before`)
       }

@@ -51,10 +51,6 @@ export class Nemesis {
     this.#watch = watch
     this.#random = cluster.world.random.fork('nemesis')
     this.rot = new Rot(cluster, scenario)
-    this.rot.wiped = (name) => {
-      watch.mayForget(name)
-      ledger.newIncarnation(name)
-    }
     this.#deeds = { ...this.#processDeeds(), ...this.#networkDeeds(), ...this.#clockDeeds(), ...this.#diskDeeds() }
     cluster.onFatal = (name, error) => this.#died(name, error)
   }
@@ -64,7 +60,11 @@ export class Nemesis {
       crash: (node) => this.#crash(node, { disk: 'keep', links: 'reset' }),
       powerCut: (node) => this.#powerCut(node),
       crashAll: () => {
-        for (const process of this.#cluster.world.processes) this.#powerCut(process)
+        const { processes } = this.#cluster.world
+        for (const process of processes) this.#powerCut(process)
+        // A room without power may come back with another time, the same for all.
+        const skewMs = this.#random.between(-0.5, 0.5) * this.#scenario.maxClockDriftMs
+        if (this.#random.chance(0.5)) for (const { time } of processes) time.setSkewMs(skewMs)
       },
       stop: (node) => this.#stop(node),
       pause: (node) => this.#pause(node, this.#random.between(0, pausedMsMax)),
@@ -159,10 +159,13 @@ export class Nemesis {
         const where = this.rot.strike(node)
         if (where === undefined) return
         this.#tell(`rot ${node.name}: ${where}`)
-        this.#later(rotLookMsMax, () => this.#look(node))
+        this.#later(this.#random.pick([500, rotLookMsMax]), () => this.#look(node))
       },
       wipe: (node) => {
-        if (this.rot.wipe(node)) this.#powerCut(node)
+        if (!this.rot.wipe(node)) return
+        this.#watch.mayForget(node.name)
+        this.#ledger.forgetStampsOf(node.name)
+        this.#crash(node, { disk: 'lose', links: this.#random.pick(['reset', 'silent']) })
       },
       misdirectedWrite: (node) => {
         if (this.rot.misdirect(node)) this.#later(rotLookMsMax, () => this.#look(node))
@@ -194,7 +197,7 @@ export class Nemesis {
     }
     await this.#startAll()
     for (let round = 0; round < 4 && this.#scenario.atlas && this.rot.victim !== undefined; round++) {
-      this.#look(this.#cluster.process(this.rot.victim))
+      if (!this.rot.sound) this.#look(this.#cluster.process(this.rot.victim))
       await this.#startAll()
       for (let waitedMs = 0; waitedMs < refillMs && !this.rot.release(); waitedMs += 250) await world.advance(250)
     }
@@ -329,7 +332,7 @@ export class Nemesis {
   }
 
   #startLater(name: string): void {
-    const downMsMax = this.#over ? 0 : this.#scenario.downMsMax
+    const downMsMax = this.#over ? 500 : this.#scenario.downMsMax
     this.#cluster.world.after(this.#random.between(0, downMsMax), () => this.#start(name))
   }
 
