@@ -12,21 +12,23 @@ const patienceMs = 60_000
 /** How long lies between two questions of `eventually … get`. */
 const askAgainMs = 100
 
+/** What a statement that fails has found. */
+class Mismatch extends Error {}
+
 /** A play did not go as written. The message holds the line, what was expected and found, and the transcript. */
 export class PlayFailure extends Error {
   override readonly name = 'PlayFailure'
   readonly line: number
 
-  constructor(play: Play, { line, text }: Statement, found: string, seed: string, transcript: Transcript) {
+  constructor(play: Play, { line, text }: Statement, seed: string, transcript: Transcript, cause: unknown) {
+    const found = cause instanceof Mismatch ? cause.message : String(cause)
     super(
       `${play.file}:${line}: ${text}\n  ${found}\n  seed ${seed}\n\nWhat happened, in milliseconds:\n${transcript.text()}`,
+      { cause },
     )
     this.line = line
   }
 }
-
-/** What a statement that fails has found. */
-class Mismatch extends Error {}
 
 /** Performs a play. Throws PlayFailure where something else happens than it says. Returns the transcript. */
 export async function perform(play: Play, seed: string): Promise<string> {
@@ -44,8 +46,7 @@ export async function perform(play: Play, seed: string): Promise<string> {
     }
     stage.close()
   } catch (error) {
-    const found = error instanceof Mismatch ? error.message : String(error)
-    throw new PlayFailure(play, current, found, stage.seed, transcript)
+    throw new PlayFailure(play, current, stage.seed, transcript, error)
   }
   return transcript.text()
 }
