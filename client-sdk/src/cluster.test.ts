@@ -132,6 +132,11 @@ test('how a node compares with the others is in its status', async () => {
   })
 })
 
+test('what a node keeps for others is in its status', async () => {
+  const { hints } = await client.status()
+  expect(hints).toEqual([{ nodeId: 'node-9', hints: 5, bytes: 600, oldestMsAgo: 7, dropped: 8 }])
+})
+
 test('a connection is kept while a call on it runs, however long nothing else uses it', async () => {
   await client.close()
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })

@@ -394,6 +394,7 @@ export class FakeNode {
         recordsPulled: 3n,
         recordsPushed: 4n,
       },
+      hints: [{ nodeId: 'node-9', hints: 5n, bytes: 600n, oldestMsAgo: 7n, dropped: 8n }],
       forming: false,
     }
   }

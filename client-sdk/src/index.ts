@@ -1,12 +1,12 @@
 export { KvClient } from './client.js'
 export { KvError, type KvErrorCode, type KvErrorOptions, type WriteOutcome } from './errors.js'
+export type { ConvergenceStatus, HintStatus, PeerConvergence, StorageStatus } from './node-status.js'
 export type {
   CallOptions,
   ClientStats,
   ClusterStatus,
   ClusterTopology,
   Consistency,
-  ConvergenceStatus,
   DeleteOptions,
   DeleteResult,
   Entry,
@@ -19,7 +19,6 @@ export type {
   MemberStatus,
   NodeStats,
   Partition,
-  PeerConvergence,
   PutEntry,
   PutOptions,
   PutOutcome,
@@ -32,7 +31,6 @@ export type {
   ScanEntry,
   ScanOptions,
   SnapshotTaken,
-  StorageStatus,
   TlsOptions,
   Value,
   ValueView,

@@ -5,6 +5,7 @@ import {
   type StatusResponse,
   type TopologyResponse,
   type ConvergenceStatus as WireConvergence,
+  type HintStatus as WireHints,
   Liveness as WireLiveness,
   type Member as WireMember,
   MemberState as WireMemberState,
@@ -13,10 +14,10 @@ import {
 import { parseEndpoint } from './endpoints.js'
 import { KvError } from './errors.js'
 import { limits } from './limits.js'
+import type { ConvergenceStatus, HintStatus } from './node-status.js'
 import type {
   ClusterStatus,
   ClusterTopology,
-  ConvergenceStatus,
   Liveness,
   Member,
   MemberState,
@@ -111,6 +112,7 @@ export function statusOf(response: StatusResponse): ClusterStatus {
       refillObstacle: storage?.refillObstacle ?? '',
     },
     convergence: convergenceOf(response.convergence),
+    hints: response.hints.map(hintsOf),
     forming: response.forming,
   }
 }
@@ -151,6 +153,16 @@ function convergenceOf(convergence: WireConvergence | undefined): ConvergenceSta
     })),
     recordsPulled: Number(convergence?.recordsPulled ?? 0n),
     recordsPushed: Number(convergence?.recordsPushed ?? 0n),
+  }
+}
+
+function hintsOf({ nodeId, hints, bytes, oldestMsAgo, dropped }: WireHints): HintStatus {
+  return {
+    nodeId,
+    hints: Number(hints),
+    bytes: Number(bytes),
+    oldestMsAgo: Number(oldestMsAgo),
+    dropped: Number(dropped),
   }
 }
 

@@ -1,4 +1,5 @@
 import type { KvError } from './errors.js'
+import type { ConvergenceStatus, HintStatus, StorageStatus } from './node-status.js'
 import type { Version } from './version.js'
 
 /** Keys are 1 to 1,024 bytes. A string stands for its UTF-8 bytes; one with a lone surrogate is refused. */
@@ -141,42 +142,6 @@ export interface ReplicationSettings {
   readonly writeQuorum: number
 }
 
-/** The answering node's own store. */
-export interface StorageStatus {
-  /** Live keys. */
-  readonly entries: number
-  readonly tombstones: number
-  readonly tableBytes: number
-  readonly logBytes: number
-  readonly logSegments: number
-  readonly lastSequence: number
-  /** The log position that the newest snapshot covers; 0: none. */
-  readonly snapshotSequence: number
-  readonly readOnly: boolean
-  /** Slots of which the node has lost something, and which it does not answer for until they are refilled. */
-  readonly lostSlots: number
-  /** Why the refill does not get on just now; empty: it does, or nothing is lost. */
-  readonly refillObstacle: string
-}
-
-/** How the answering node's copy compares with those of the other members. */
-export interface ConvergenceStatus {
-  readonly peers: readonly PeerConvergence[]
-  /** Records that the node has fetched and sent since it started, because they were missing or older here or there. */
-  readonly recordsPulled: number
-  readonly recordsPushed: number
-}
-
-export interface PeerConvergence {
-  readonly nodeId: string
-  /** How long ago a comparison with it last got to its end; undefined: none has since the answering node started. */
-  readonly comparedMsAgo: number | undefined
-  /** Slots that were found to differ and have not been made equal. */
-  readonly differingSlots: number
-  /** Why the last comparison did not get to its end; empty: it did. */
-  readonly obstacle: string
-}
-
 /** The cluster in the eyes of one node. */
 export interface ClusterStatus {
   /** Who answered. */
@@ -190,6 +155,8 @@ export interface ClusterStatus {
   readonly storage: StorageStatus
   /** Without peers while the node is forming. */
   readonly convergence: ConvergenceStatus
+  /** For each member that has missed something since the answering node started, or before and has not got it yet. */
+  readonly hints: readonly HintStatus[]
   /** The node waits for the nodes named to it, to found a cluster with them. */
   readonly forming: boolean
 }

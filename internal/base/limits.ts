@@ -116,8 +116,11 @@ export const limits = {
   refillForgetMs: 660_000,
   /** A member is compared with again after so long, where all was well; `antiEntropySettleMs` is in one round. */
   antiEntropyIntervalMs: 5_000,
-  /** A slot that differs is compared again after so long: what differs still is no write under way. */
+  /** Slots that differ are looked at again after so long, and so often in all, to tell what is missing from writes under way. */
   antiEntropySettleMs: 1_000,
+  antiEntropyLooksMax: 5,
+  /** Slots that writes leave in doubt: so many are gone through all the same, by turns. */
+  antiEntropyDoubtfulMax: 32,
   /** A comparison that did not get to its end is repeated after the first, then after ever longer, up to the second. */
   antiEntropyBackoffMsMin: 500,
   antiEntropyBackoffMsMax: 30_000,
@@ -130,6 +133,8 @@ export const limits = {
   antiEntropyBytesPerSecond: 8_388_608,
   /** Going through slots gives way after so long. */
   antiEntropySliceMs: 5,
+  /** Slots that others want gone through; more are refused as overloaded. */
+  antiEntropyScansMax: 4096,
   /** Slots that are made equal side by side; the keys and versions of one page of one of them. */
   antiEntropySlotsMax: 32,
   antiEntropyPageEntriesMax: 4096,
@@ -175,6 +180,16 @@ export const limits = {
   /** A member that does not take its hints is tried again after the first, then after ever longer, up to the second. */
   hintBackoffMsMin: 500,
   hintBackoffMsMax: 30_000,
+  /** Fresh writes that were stamped so long before a replica's clock reading are refused, and twice the drift bound more. */
+  floorHorizonMs: 600_000,
+  /** All owners must hold the same twice, so far apart: longer than any request lives (`requestTimeoutMsMax`). */
+  floorAgreementMs: 660_000,
+  /** Between two rounds of the collection of tombstones. */
+  floorIntervalMs: 60_000,
+  /** An owner that has not answered a round for so long is not waited for. */
+  floorReplyMs: 5_000,
+  /** Slots that a round compares side by side. */
+  floorSlotsMax: 8,
   /** What a stopping node gives running requests to finish, and then its connections to close. */
   shutdownGraceMs: 10_000,
   /** Nodes in a cluster. */

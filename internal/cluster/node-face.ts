@@ -5,6 +5,8 @@ import type { Hlc } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import type {
   ConvergenceStatus,
+  FloorStatus,
+  FloorTuning,
   OperationOptions,
   PutOptions,
   RepairProgress,
@@ -51,6 +53,8 @@ export interface NodeOptions {
   readonly snapshotWalBytes: number
   /** Sizes that the simulator makes small. */
   readonly tuning?: StoreTuning
+  /** Times of the collection of tombstones that the simulator makes small. */
+  readonly floorTuning?: FloorTuning
   /** The process must end: a FatalError (with its exit status) or a bug. Called at most once. */
   readonly onFatal: (error: Error) => void
 }
@@ -67,6 +71,8 @@ export interface CopyStatus {
   readonly convergence: ConvergenceStatus | undefined
   /** What this node keeps for members that have missed writes. */
   readonly hints: readonly HintStatus[]
+  /** How the collection of tombstones gets on; undefined: this node belongs to no cluster yet. */
+  readonly floors: FloorStatus | undefined
 }
 
 export interface NodeStatus extends CopyStatus {

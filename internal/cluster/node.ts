@@ -240,7 +240,9 @@ class CoreNode implements Node {
     if (!isFirst) return
     this.#ready.fail(error)
     this.#peers.stopCalling()
-    this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
+    // What had to be durable before the node could go on may not be.
+    if (error instanceof DiskError) this.#options.onFatal(new FatalError('disk-failed', error.message, error))
+    else this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
 
   #asHost(): PeersHost {

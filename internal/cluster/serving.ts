@@ -1,16 +1,19 @@
 import type { Forget, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { assert, FatalError, KvError, type NodeId, type Slot } from '../base/index.js'
+import { assert, FatalError, KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Log } from '../env/index.js'
 import { HintStore } from '../hints/index.js'
-import { ClockDriftError, type Hlc, hlcFromBigint } from '../hlc/index.js'
+import { ClockDriftError, type Hlc, hlcFromBigint, hlcMs } from '../hlc/index.js'
 import { RecordFormatError } from '../record/index.js'
 import {
   ActiveOperations,
   AntiEntropy,
   Coordinator,
   DigestServer,
+  FloorRounds,
+  FloorServer,
   type ForgetWaiter,
   HintedHandoff,
+  Horizon,
   LocalReplica,
   type OperationContext,
   type PeerLink,
@@ -34,7 +37,13 @@ interface Self {
   readonly life: string
 }
 
-export const nothingServed: CopyStatus = { store: undefined, refillObstacle: '', convergence: undefined, hints: [] }
+export const nothingServed: CopyStatus = {
+  store: undefined,
+  refillObstacle: '',
+  convergence: undefined,
+  hints: [],
+  floors: undefined,
+}
 
 /** What a node has from the moment on which it belongs to a cluster: its store, its clock, its way to the replicas. */
 export class Serving {
@@ -44,10 +53,12 @@ export class Serving {
   readonly refiller: Refiller
   readonly antiEntropy: AntiEntropy
   readonly hints: HintedHandoff
+  readonly floors: FloorRounds
   readonly #clock: StampingClock
   readonly #witnesses: ClockWitnesses
   readonly #server: ReplicaServer
   readonly #digestServer: DigestServer
+  readonly #floorServer: FloorServer
   readonly #remotes = new Map<NodeId, RemoteReplica>()
   readonly #local: LocalReplica
   readonly #self: Self
@@ -103,7 +114,8 @@ export class Serving {
     this.#log = options.log
     this.#topology = topology
     this.#clock = stamping
-    this.#server = new ReplicaServer(store)
+    const horizon = this.#horizon(options)
+    this.#server = new ReplicaServer(store, horizon)
     this.#local = new LocalReplica(store)
     this.active = new ActiveOperations(options.clock)
     const { number: nodeNumber, since } = topology.members.find(({ id }) => id === self.id)!
@@ -139,6 +151,18 @@ export class Serving {
       routing,
       peer: (member) => this.#remoteOf(member),
     })
+    this.#floorServer = new FloorServer(store, horizon, slices, options.log)
+    this.floors = new FloorRounds({
+      clock: options.clock,
+      log: options.log,
+      store,
+      horizon,
+      slices,
+      maxClockDriftMs: options.maxClockDriftMs,
+      tuning: options.floorTuning ?? {},
+      routing,
+      peer: (member) => this.#remoteOf(member),
+    })
     const handoff = {
       clock: options.clock,
       log: options.log,
@@ -147,6 +171,13 @@ export class Serving {
       leaveToAntiEntropy: (node: NodeId) => this.antiEntropy.hasten(node),
     }
     this.hints = new HintedHandoff(handoff, hints)
+  }
+
+  /** The wall clock counts as long as others bear it out: an idle node gives no stamps that would move its own on. */
+  #horizon({ clock, floorTuning, maxClockDriftMs }: NodeOptions): Horizon {
+    const wallMs = (): number => (this.#witnesses.bearOutLocal() ? clock.wallMs() : 0)
+    const distanceMs = (floorTuning?.horizonMs ?? limits.floorHorizonMs) + 2 * maxClockDriftMs
+    return new Horizon(() => Math.max(hlcMs(this.#clock.current()), wallMs()), distanceMs)
   }
 
   get topology(): Topology {
@@ -163,6 +194,7 @@ export class Serving {
       refillObstacle: this.refiller.obstacle,
       convergence: this.antiEntropy.status(),
       hints: this.hints.status(),
+      floors: this.floors.status(),
     }
   }
 
@@ -221,9 +253,11 @@ export class Serving {
       if (Number(message.epoch) === this.#topology.epoch) {
         this.#server.serve(message, link)
         this.#digestServer.serve(message, link)
+        this.#floorServer.serve(message, link)
       } else {
         this.#server.refuse(message, link)
         this.#digestServer.refuse(message, link)
+        this.#floorServer.refuse(message, link)
       }
     })
   }
@@ -250,7 +284,7 @@ export class Serving {
 
   /** The work that goes on by itself. Resolves after `drain`; throws only bugs. */
   async run(): Promise<void> {
-    await Promise.all([this.refiller.run(), this.antiEntropy.run(), this.hints.run()])
+    await Promise.all([this.refiller.run(), this.antiEntropy.run(), this.hints.run(), this.floors.run()])
   }
 
   /** Admits nothing new and waits for what runs, at most `graceMs`. */
@@ -259,6 +293,7 @@ export class Serving {
     this.refiller.stop()
     this.antiEntropy.stop()
     this.hints.stop()
+    this.floors.stop()
     await this.active.idle(graceMs)
   }
 
@@ -316,9 +351,11 @@ export class Serving {
   }
 }
 
-function asksSomething({ writes, reads, scans, digestRequests, entryRequests }: PeerMessage): boolean {
+function asksSomething(message: PeerMessage): boolean {
+  const { writes, reads, scans, digestRequests, entryRequests, floorRequests, floorRaises } = message
   const most = writes !== undefined || reads !== undefined || scans.length > 0
-  return most || digestRequests.length > 0 || entryRequests.length > 0
+  const compared = digestRequests.length > 0 || entryRequests.length > 0
+  return most || compared || floorRequests.length > 0 || floorRaises.length > 0
 }
 
 /** Malformed records are the sender's fault, and end its link; anything else is a bug of ours. */

@@ -29,6 +29,33 @@ test('hints come back as they were kept, oldest first, and their file goes with 
   ])
 })
 
+test('the format is the one in FORMAT.md, byte by byte', async () => {
+  const holder = await Holder.start('golden')
+  const record = {
+    hi: 1,
+    lo: 2,
+    node: 3,
+    key: Buffer.from('k'),
+    tombstone: false,
+    expiresAtMs: 0,
+    value: Buffer.from('v'),
+  }
+  holder.store.keep(far, record)
+  await holder.write({ close: false })
+  const path = `hints/far.${'a'.repeat(32)}/0000000001.hints`
+  expect(holder.files()).toEqual([path])
+  expect(
+    Buffer.from(holder.process.drive.peek(path)!)
+      .toString('hex')
+      .match(/.{1,64}/g),
+  ).toEqual([
+    '514b5648494e540a0100000001000000cccccccccccccccccccccccccccccccc',
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa000000000000000000000000aa1352f0',
+    'f14b560a1600000001000000000000009405db82010000000100000000000000',
+    'c7191d02318c224400000100010000000100000002000000030000006b76',
+  ])
+})
+
 test('a record that is kept holds on to none of the bytes it came with', async () => {
   const holder = await Holder.start('copies')
   const record = holder.record('k1')

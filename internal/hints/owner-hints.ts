@@ -204,10 +204,11 @@ export class OwnerHints {
   }
 
   async #removeFront(): Promise<void> {
-    const front = this.#closed.shift()
+    const [front] = this.#closed
     if (front === undefined) return
-    this.#account(-front.bytes, -front.hints)
     await this.#files.remove(front.number)
+    this.#closed.shift()
+    this.#account(-front.bytes, -front.hints)
   }
 
   #account(bytes: number, hints: number): void {

@@ -23,18 +23,21 @@ export function digestOf(packed: Uint8Array, start = 0, end: number = packed.len
 }
 
 /**
- * The positions at which two packed lists differ, ascending; undefined: they are not of the same length, and so not
- * about the same things.
+ * Where two packed lists differ, ascending, each with the XOR of the two digests as 16 hexadecimal digits. Undefined: the
+ * lists are not of the same length, and so not about the same things.
  */
-export function differingPositions(mine: Uint8Array, theirs: Uint8Array): number[] | undefined {
+export function differences(mine: Uint8Array, theirs: Uint8Array): Map<number, string> | undefined {
   if (mine.length !== theirs.length || mine.length % digestBytes !== 0) return undefined
-  const positions: number[] = []
+  const found = new Map<number, string>()
+  const [a, b] = [mine, theirs].map((packed) => new DataView(packed.buffer, packed.byteOffset, packed.length))
   for (let at = 0; at < mine.length; at += digestBytes) {
-    for (let i = at; i < at + digestBytes; i++) {
-      if (mine[i] === theirs[i]) continue
-      positions.push(at / digestBytes)
-      break
-    }
+    const hi = (a!.getUint32(at) ^ b!.getUint32(at)) >>> 0
+    const lo = (a!.getUint32(at + 4) ^ b!.getUint32(at + 4)) >>> 0
+    if (hi !== 0 || lo !== 0) found.set(at / digestBytes, eightDigits(hi) + eightDigits(lo))
   }
-  return positions
+  return found
+}
+
+function eightDigits(half: number): string {
+  return half.toString(16).padStart(8, '0')
 }

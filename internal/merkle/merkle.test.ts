@@ -5,9 +5,10 @@ import { type Hash64, hash64, murmur3_32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
 import { slotCount, slotOf } from '../slots/index.js'
 import { BucketDigests, bucketCount, bucketOf } from './buckets.js'
-import { differingPositions, digestBytes, packDigests } from './digests.js'
+import { differences, digestBytes, packDigests } from './digests.js'
 import { compareEntries, type Entry } from './entries.js'
 import { groupCount, groupOf, SharedTree, slotsPerGroup } from './shared-tree.js'
+import { Suspects } from './suspects.js'
 
 const allSlots = Array.from({ length: slotCount }, (_, slot) => slot as Slot)
 
@@ -17,6 +18,10 @@ function treeOver(slots: readonly Slot[], digests: ReadonlyMap<number, Hash64>):
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex')
+}
+
+function positions(mine: Uint8Array, theirs: Uint8Array): number[] {
+  return [...differences(mine, theirs)!.keys()]
 }
 
 function version(ms: number): Version {
@@ -49,16 +54,21 @@ describe('digests', () => {
   })
 
   test('lists that are not of the same length are not compared', () => {
-    expect(differingPositions(new Uint8Array(16), new Uint8Array(8))).toBeUndefined()
-    expect(differingPositions(new Uint8Array(12), new Uint8Array(12))).toBeUndefined()
-    expect(differingPositions(new Uint8Array(0), new Uint8Array(0))).toEqual([])
+    expect(differences(new Uint8Array(16), new Uint8Array(8))).toBeUndefined()
+    expect(differences(new Uint8Array(12), new Uint8Array(12))).toBeUndefined()
+    expect(differences(new Uint8Array(0), new Uint8Array(0))).toEqual(new Map())
   })
 
   test('each byte of a digest counts', () => {
     for (let byte = 0; byte < 3 * digestBytes; byte++) {
       const theirs = new Uint8Array(3 * digestBytes)
       theirs[byte] = 1
-      expect(differingPositions(new Uint8Array(3 * digestBytes), theirs)).toEqual([Math.floor(byte / digestBytes)])
+      const difference = hex(theirs)
+        .replace(/^(0{16})*/, '')
+        .slice(0, 16)
+      expect(differences(new Uint8Array(3 * digestBytes), theirs)).toEqual(
+        new Map([[Math.floor(byte / digestBytes), difference]]),
+      )
     }
   })
 })
@@ -74,10 +84,10 @@ describe('the tree over shared slots', () => {
         const mine = new SharedTree(slots, (slot) => digest(a, slot))
         const theirs = new SharedTree(slots, (slot) => digest(b, slot))
         const expected = slots.filter((slot) => digest(a, slot).lo !== digest(b, slot).lo)
-        expect(differingPositions(mine.root(), theirs.root())).toHaveLength(expected.length === 0 ? 0 : 1)
-        const groups = differingPositions(mine.groups(), theirs.groups())!
+        expect(positions(mine.root(), theirs.root())).toHaveLength(expected.length === 0 ? 0 : 1)
+        const groups = positions(mine.groups(), theirs.groups())
         expect(groups).toEqual([...new Set(expected.map(groupOf))])
-        const leaves = differingPositions(mine.leaves(groups), theirs.leaves(groups))!
+        const leaves = positions(mine.leaves(groups), theirs.leaves(groups))
         expect(leaves.map((position) => mine.slotsIn(groups)[position])).toEqual(expected)
       }),
     )
@@ -156,6 +166,59 @@ describe('entries', () => {
           sorted([...keys].filter((key) => (of[key] ?? 0) < newest(key)).map((key) => `${key}@${newest(key)}`))
         expect(sorted(names(lacking))).toEqual(missing(a))
         expect(sorted(names(ahead))).toEqual(missing(b))
+      }),
+    )
+  })
+})
+
+describe('suspects', () => {
+  const found = (differences: Record<number, string>): Map<Slot, string> =>
+    new Map(Object.entries(differences).map(([slot, difference]) => [Number(slot) as Slot, difference]))
+
+  test('what is missing shows the same difference again, as soon as no write is under way at two looks', () => {
+    const suspects = new Suspects()
+    suspects.look(found({ 1: 'missing', 2: 'missing and x', 3: 'missing' }))
+    expect(suspects.doubtful).toEqual([1, 2, 3])
+    suspects.look(found({ 1: 'missing', 2: 'missing', 3: 'missing and y' }))
+    expect([suspects.confirmed, suspects.doubtful]).toEqual([[1], [2, 3]])
+    suspects.look(found({ 2: 'missing', 3: 'missing' }))
+    expect([suspects.confirmed, suspects.doubtful]).toEqual([[1, 2, 3], []])
+  })
+
+  test('who was equal once lacks nothing, and who differs otherwise each time stays in doubt', () => {
+    const suspects = new Suspects()
+    suspects.look(found({ 1: 'x', 2: 'x' }))
+    suspects.look(found({ 2: 'y', 9: 'new' }))
+    suspects.look(found({ 1: 'x', 2: 'z', 9: 'new' }))
+    expect([suspects.confirmed, suspects.doubtful]).toEqual([[], [2]])
+  })
+
+  test('with digests as they are: what only one member has is told from writes that are under way (property)', () => {
+    const hashOf = (key: string): Hash64 => {
+      const hash = { hi: 0, lo: 0 }
+      hash64(Buffer.from(key), 1, 2, 3, hash)
+      return hash
+    }
+    const packed = (keys: readonly string[]): Uint8Array => {
+      const sum = keys.map(hashOf).reduce((a, b) => ({ hi: a.hi ^ b.hi, lo: a.lo ^ b.lo }), { hi: 0, lo: 0 })
+      return packDigests(1, () => sum)
+    }
+    const keys = fc.array(fc.string(), { maxLength: 3 })
+    fc.assert(
+      fc.property(keys, keys, fc.array(fc.nat(3), { minLength: 2, maxLength: 6 }), (missing, common, underWay) => {
+        const lacks = new Set(missing.filter((key, i) => missing.indexOf(key) === i && !common.includes(key)))
+        const suspects = new Suspects()
+        for (const [look, writes] of underWay.entries()) {
+          const late = Array.from({ length: writes }, (_, i) => `write ${look}.${i}`)
+          const [full, poor] = [packed([...common, ...lacks, ...late]), packed(common)]
+          const difference = differences(full, poor)!.get(0)
+          suspects.look(difference === undefined ? new Map() : new Map([[7 as Slot, difference]]))
+        }
+        const quiet = underWay.filter((writes) => writes === 0).length
+        if (lacks.size > 0) expect([...suspects.confirmed, ...suspects.doubtful]).toEqual([7])
+        else expect(suspects.confirmed).toEqual([])
+        if (lacks.size > 0 && quiet > 1) expect(suspects.confirmed).toEqual([7])
+        if (lacks.size === 0 && quiet > 0) expect(suspects.doubtful).toEqual([])
       }),
     )
   })

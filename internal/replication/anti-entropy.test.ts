@@ -1,9 +1,12 @@
+import { DigestLevel, type EntryPage, type PeerMessage, ReadStatus } from '@quorumkv/proto/kv/peer/v1/messages'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Epoch, KvError, limits, type NodeId, type Slot } from '../base/index.js'
-import { encodedRecordBytes, type StoredRecord } from '../record/index.js'
+import { encodedRecordBytes, RecordFormatError, type StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
 import { Comparison, twoRoundsMs } from './comparison.test-support.js'
+import { emptyPeerMessage } from './outbox.js'
+import type { PeerLink } from './peer-link.js'
 import { record, version } from './replication.test-support.js'
 
 /** Keys of one slot. */
@@ -107,6 +110,58 @@ describe('what is made equal', () => {
     expect(play.sent.some(({ message }) => message.entryRequests.length > 0)).toBe(false)
     expect(play.nodes[0]!.store.scanned).toEqual([])
     expect(play.nodes[0]!.antiEntropy.status().peers[0]).toMatchObject({ differingSlots: 0, obstacle: '' })
+    play.stop()
+  })
+})
+
+/** One key in each of so many slots. */
+function keyOfEachSlot(count: number): string[] {
+  const bySlot = new Map<number, string>()
+  for (let i = 0; bySlot.size < count; i++) bySlot.set(slotOf(Buffer.from(`key ${i}`)), `key ${i}`)
+  return [...bySlot.values()]
+}
+
+describe('under writes to all slots, that arrive elsewhere a moment later', () => {
+  const keys = keyOfEachSlot(200)
+
+  /** Lets them come for so long, each time with a version that the other member gets with the next one. */
+  async function writing(play: Comparison, forMs: number, until: () => boolean = () => false): Promise<boolean> {
+    for (let ms = 0; ms < forMs; ms += 50) {
+      if (until()) return true
+      const write = (node: number, at: number): void => {
+        for (const key of keys) play.nodes[node]!.store.hold(record(key, 'v', version(at)))
+      }
+      write(0, 10_000 + play.clock.nowMs + 50)
+      write(1, 10_000 + play.clock.nowMs)
+      await play.advance(50)
+    }
+    return until()
+  }
+
+  test('few slots are gone through, each time others', async () => {
+    const play = new Comparison(2).start(0)
+    const rounds = 10
+    await writing(play, rounds * limits.antiEntropyIntervalMs)
+    for (const { store } of play.nodes) {
+      expect(store.scanned.length).toBeLessThan(2 * rounds * limits.antiEntropyDoubtfulMax)
+      expect(new Set(store.scanned).size).toBeGreaterThan(2 * limits.antiEntropyDoubtfulMax)
+    }
+    play.stop()
+  })
+
+  test('what is missing elsewhere is found, and what is missing in one of these slots in its turn', async () => {
+    const play = new Comparison(2).start(0)
+    const [quiet] = keysOfSlot(4_001, 1)
+    expect(keys.map((key) => slotOf(Buffer.from(key)))).not.toContain(4_001)
+    play.nodes[1]!.store.hold(record(quiet!, 'v', version(5)))
+    const holds = (key: string): boolean => play.nodes[0]!.store.get(Buffer.from(key)) !== undefined
+    const looksMs = limits.antiEntropyLooksMax * limits.antiEntropySettleMs
+    expect(await writing(play, looksMs + 500, () => holds(quiet!))).toBe(true)
+
+    const busy = keysOfSlot(slotOf(Buffer.from(keys[150]!)), 2).find((key) => key !== keys[150])!
+    play.nodes[1]!.store.hold(record(busy, 'v', version(5)))
+    const turns = Math.ceil(keys.length / limits.antiEntropyDoubtfulMax) + 1
+    expect(await writing(play, turns * (limits.antiEntropyIntervalMs + looksMs), () => holds(busy))).toBe(true)
     play.stop()
   })
 })
@@ -263,6 +318,19 @@ describe('what hinders it', () => {
     play.stop()
   })
 
+  test('a member that is asked for more slots than it will keep in mind refuses the rest', async () => {
+    const play = new Comparison(2)
+    const kinds: string[] = []
+    const asked = limits.antiEntropyScansMax + 10
+    for (let i = 0; i < asked; i++) {
+      const ask = { level: DigestLevel.BUCKETS, member: 0, places: [i % 4096] }
+      play.nodes[0]!.remotes[1]!.digests(ask, ({ kind }) => kinds.push(kind))
+    }
+    expect(await play.until(() => kinds.length === asked)).toBe(true)
+    expect(kinds.filter((kind) => kind === 'failed').length).toBeGreaterThan(0)
+    expect(kinds.filter((kind) => kind === 'held').length).toBeGreaterThanOrEqual(limits.antiEntropyScansMax)
+  })
+
   test('a stop ends what waits, in the middle of an exchange as between two', async () => {
     const play = new Comparison(3)
     play.delivers = () => false
@@ -274,6 +342,39 @@ describe('what hinders it', () => {
     play.stop()
     play.stop()
     expect(await play.until(() => play.nodes.every(({ ended }) => ended), 0)).toBe(true)
+  })
+})
+
+describe('what makes no sense ends the link', () => {
+  const digests = { id: 1, level: DigestLevel.ROOT, member: 0, places: [] as number[] }
+  const entries = { id: 1, slot: 0, buckets: [0], after: Buffer.alloc(0), entriesMax: 1, bytesMax: 1 }
+  test.each<[string, Partial<PeerMessage>]>([
+    ['digests for a member that is none', { digestRequests: [{ ...digests, member: 2 }] }],
+    ['digests for the member that is asked', { digestRequests: [{ ...digests, member: 1 }] }],
+    ['a root of places', { digestRequests: [{ ...digests, places: [1] }] }],
+    ['a group that does not exist', { digestRequests: [{ ...digests, level: DigestLevel.LEAVES, places: [64] }] }],
+    ['groups twice', { digestRequests: [{ ...digests, level: DigestLevel.LEAVES, places: [3, 3] }] }],
+    ['buckets of no slot', { digestRequests: [{ ...digests, level: DigestLevel.BUCKETS }] }],
+    ['buckets beyond the last slot', { digestRequests: [{ ...digests, level: DigestLevel.BUCKETS, places: [4096] }] }],
+    ['a level that does not exist', { digestRequests: [{ ...digests, level: 9 as DigestLevel }] }],
+    ['entries beyond the last slot', { entryRequests: [{ ...entries, slot: 4096 }] }],
+    ['a bucket that does not exist', { entryRequests: [{ ...entries, buckets: [64] }] }],
+  ])('a request: %s', (_, part) => {
+    const [, asked] = new Comparison(2).nodes
+    const link = { overloaded: false } as PeerLink
+    expect(() => asked!.asked({ ...emptyPeerMessage(), epoch: 1n, ...part }, link)).toThrow(RecordFormatError)
+  })
+
+  const page = { id: 1, status: ReadStatus.RECORD, keys: ['a', 'b'].map((key) => Buffer.from(key)), more: false }
+  const versions = { versionHi: [1, 1], versionLo: [1, 1], versionNode: [1, 1], recordBytes: [9, 9] }
+  test.each<[string, Partial<EntryPage>]>([
+    ['keys that do not ascend', { keys: [Buffer.from('b'), Buffer.from('a')] }],
+    ['fewer versions than keys', { versionLo: [1] }],
+    ['a record larger than any message', { recordBytes: [9, limits.messageBytesMax + 1] }],
+  ])('an answer: %s', (_, part) => {
+    const [asking] = new Comparison(2).nodes
+    const message = { ...emptyPeerMessage(), entryPages: [{ ...page, ...versions, ...part }] }
+    expect(() => asking!.remotes[1]!.received(message)).toThrow(RecordFormatError)
   })
 })
 

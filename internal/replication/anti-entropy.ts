@@ -1,9 +1,10 @@
 import { invalidArgument, KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Clock, Log } from '../env/index.js'
 import type { Store } from '../store/index.js'
-import { Exchange, type ExchangeTally, emptyTally } from './anti-entropy-exchange.js'
+import { Exchange } from './anti-entropy-exchange.js'
 import { ByteRate } from './byte-rate.js'
 import type { ComparedReplica } from './compared-replica.js'
+import { type ExchangeTally, emptyTally } from './counterpart.js'
 import { Pauses } from './pauses.js'
 import { addTally, Repair, type RepairProgress, type RepairRequest } from './repair.js'
 import type { Routing } from './routing.js'
@@ -76,6 +77,7 @@ export class AntiEntropy {
   readonly #repairs: Repair[] = []
   /** The id of the last one. Ids begin at the wall clock, so that those of an earlier life name nothing in this one. */
   #lastRepairId: number
+  #exchanges = 0
 
   constructor(options: AntiEntropyOptions) {
     this.#options = options
@@ -209,7 +211,8 @@ export class AntiEntropy {
     if (!peer(member).up) return 'it cannot be reached'
     // Before, not after: a member that comes back meanwhile is due again.
     if (slot === undefined) state.dueMs = Number.POSITIVE_INFINITY
-    const own = { pauses: this.#pauses, rate: this.#rate, member, peer: peer(member), slot, tally }
+    const turn = this.#exchanges++
+    const own = { pauses: this.#pauses, rate: this.#rate, member, peer: peer(member), slot, tally, turn }
     this.#running = { node, tally }
     const obstacle = await new Exchange({ clock, store, shared, slices, routing, ...own }).run()
     this.#running = undefined

@@ -12,7 +12,7 @@ import {
   type StoredRecord,
 } from '../record/index.js'
 import { type SlotTable, slotOf } from '../slots/index.js'
-import type { CommitResult, Store } from '../store/index.js'
+import type { CommitResult, PastDigest, Store } from '../store/index.js'
 import { AntiEntropy } from './anti-entropy.js'
 import { DigestServer } from './digest-server.js'
 import { PeerLink } from './peer-link.js'
@@ -60,6 +60,25 @@ export class ComparableStore {
 
   floorMs(slot: Slot): number {
     return this.floors.get(slot) ?? 0
+  }
+
+  digestUpTo(slot: Slot, upToMs: number): PastDigest {
+    const past = { hi: 0, lo: 0, dead: 0 }
+    const hash = { hi: 0, lo: 0 }
+    for (const record of this.held.values()) {
+      if (slotOf(record.key) !== slot || hlcMs(record) > upToMs) continue
+      hash64(record.key, record.hi, record.lo, record.node, hash)
+      past.hi = (past.hi ^ hash.hi) >>> 0
+      past.lo = (past.lo ^ hash.lo) >>> 0
+      if (isDeadAtFloor(record, upToMs)) past.dead++
+    }
+    return past
+  }
+
+  async settled(): Promise<void> {}
+
+  tombstonesIn(slot: Slot): number {
+    return [...this.held.values()].filter(({ key, tombstone }) => tombstone && slotOf(key) === slot).length
   }
 
   async raiseFloors(floors: readonly Floor[]): Promise<void> {

@@ -40,13 +40,13 @@ export class DigestServer {
   serve(message: PeerMessage, link: PeerLink): void {
     for (const request of message.digestRequests) {
       this.#check(request)
-      if (link.overloaded) refuseDigests(request.id, ReadStatus.OVERLOADED, link)
+      if (this.#overloaded(link)) refuseDigests(request.id, ReadStatus.OVERLOADED, link)
       else if (request.level === DigestLevel.BUCKETS) this.#slices.add(() => this.#buckets(request, link))
       else this.#digests(request, link)
     }
     for (const request of message.entryRequests) {
       checkEntryRequest(request)
-      if (link.overloaded) refuseEntries(request.id, ReadStatus.OVERLOADED, link)
+      if (this.#overloaded(link)) refuseEntries(request.id, ReadStatus.OVERLOADED, link)
       else this.#slices.add(() => this.#entries(request, link))
     }
   }
@@ -55,6 +55,10 @@ export class DigestServer {
   refuse(message: PeerMessage, link: PeerLink): void {
     for (const { id } of message.digestRequests) refuseDigests(id, ReadStatus.WRONG_EPOCH, link)
     for (const { id } of message.entryRequests) refuseEntries(id, ReadStatus.WRONG_EPOCH, link)
+  }
+
+  #overloaded(link: PeerLink): boolean {
+    return link.overloaded || this.#slices.waiting >= limits.antiEntropyScansMax
   }
 
   #digests({ id, level, member, places }: DigestRequest, link: PeerLink): void {

@@ -305,6 +305,19 @@ test('hints that are too old are not handed over', async () => {
   expect(play.left).toEqual([far.id])
 })
 
+test('nor while they are being handed over: a link that is busy for long does not make them come late', async () => {
+  const play = await Play.start('old on the way')
+  play.keep('k1')
+  await play.advance(2_000)
+  play.far.busy = true
+  await play.comeBack()
+  await play.advance(limits.hintAgeMsMax)
+  play.far.busy = false
+  await play.advance(2 * limits.hintBackoffMsMax)
+  expect(play.far.keys).toEqual([])
+  expect(play.waiting).toBe(0)
+})
+
 test('many hints are written before their time, so that memory stays small', async () => {
   const play = await Play.start('many')
   await play.advance(100)

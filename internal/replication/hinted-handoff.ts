@@ -1,6 +1,7 @@
 import { limits, type NodeId, type Slot } from '../base/index.js'
 import type { Clock, Log } from '../env/index.js'
 import type { HintPage, HintStatus, HintStore, OwnerHints } from '../hints/index.js'
+import { hlcMs } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import { type Member, slotOf } from '../slots/index.js'
 import { ByteRate } from './byte-rate.js'
@@ -32,9 +33,8 @@ interface Refusal {
  * over when it can be reached. It shortens the time in which the owner lacks them and promises nothing: whatever a hint does
  * not bring, for whatever reason, anti-entropy does.
  *
- * What is handed over is an ordinary write with the stamp that it has, and the owner may refuse it for all the reasons
- * for which it refuses others: `stale`, because it has something newer or does not admit what is so old, is an answer
- * like `applied`, and the hint is done with. No answer to a hint counts for any operation.
+ * What is handed over has the stamp that it had, and the owner may refuse it: `stale`, because it has something newer or a
+ * floor above it, is an answer like `applied`, and the hint is done with. No answer to a hint counts for any operation.
  *
  * Hints are only kept for what a client was told is stored. A write that failed may be nowhere, and its client
  * may have been told so: a hint would bring it to life.
@@ -146,6 +146,12 @@ export class HintedHandoff {
     await hints.dropBefore(clock.wallMs() - limits.hintAgeMsMax)
   }
 
+  /** Looked at for each page: floors rely on no hint being handed over later (docs/adr/0022-hinted-handoff.md). */
+  #tooOld(records: readonly StoredRecord[]): boolean {
+    const [first] = records
+    return first !== undefined && hlcMs(first) < this.#options.clock.wallMs() - limits.hintAgeMsMax
+  }
+
   /** Whether the member can be reached and is not to be left in peace for now. */
   #due(hints: OwnerHints): boolean {
     const refusal = this.#refusals.get(hints.owner.id)
@@ -193,7 +199,7 @@ export class HintedHandoff {
       const member = this.#memberOf(node)
       if (member < 0 || this.#pauses.stopped) return false
       const peer = this.#options.peer(member)
-      if (!peer.up) return false
+      if (!peer.up || this.#tooOld(records)) return false
       if (!peer.busy) {
         const { table } = this.#options.routing()
         const owned = records.filter(({ key }) => table.ownsSlot(member, slotOf(key) as Slot))
@@ -206,7 +212,7 @@ export class HintedHandoff {
   }
 }
 
-/** One page on its way to a member. */
+/** One page on its way to a member: as repairs of what other owners have had since it was acknowledged. */
 class PageSend implements WriteWaiter {
   readonly #records: readonly StoredRecord[]
   readonly #resolve: (done: boolean) => void
@@ -220,7 +226,7 @@ class PageSend implements WriteWaiter {
 
   start(peer: ComparedReplica): void {
     this.#pending += this.#records.length
-    for (const [i, record] of this.#records.entries()) peer.write(record, false, this, i)
+    for (const [i, record] of this.#records.entries()) peer.write(record, false, this, i, true)
     this.#answered()
   }
 

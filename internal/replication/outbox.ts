@@ -3,6 +3,9 @@ import {
   type DigestRequest,
   type EntryPage,
   type EntryRequest,
+  type FloorRaise,
+  type FloorReply,
+  type FloorRequest,
   PeerMessage,
   type ReadMode,
   ReadStatus,
@@ -159,6 +162,21 @@ export class Outbox {
     this.bytes += itemBytes + page.keys.reduce((sum, key) => sum + itemBytes + key.length, 0)
   }
 
+  addFloorRequest(request: FloorRequest): void {
+    this.#comparison.floorRequests.push(request)
+    this.bytes += itemBytes
+  }
+
+  addFloorReply(reply: FloorReply): void {
+    this.#comparison.floorReplies.push(reply)
+    this.bytes += 2 * itemBytes
+  }
+
+  addFloorRaise(raise: FloorRaise): void {
+    this.#comparison.floorRaises.push(raise)
+    this.bytes += itemBytes
+  }
+
   /** The message, encoded; the outbox is empty afterwards. */
   encode(hlc: Hlc, epoch: number, wallMs: number): Uint8Array {
     const message = emptyPeerMessage()
@@ -204,9 +222,13 @@ export class Outbox {
   }
 }
 
-/** What anti-entropy has to say. */
-function emptyComparison(): Pick<PeerMessage, 'digestRequests' | 'digestReplies' | 'entryRequests' | 'entryPages'> {
-  return { digestRequests: [], digestReplies: [], entryRequests: [], entryPages: [] }
+/** What anti-entropy and the collection of tombstones have to say. */
+function emptyComparison(): Pick<
+  PeerMessage,
+  'digestRequests' | 'digestReplies' | 'entryRequests' | 'entryPages' | 'floorRequests' | 'floorReplies' | 'floorRaises'
+> {
+  const floors = { floorRequests: [], floorReplies: [], floorRaises: [] }
+  return { digestRequests: [], digestReplies: [], entryRequests: [], entryPages: [], ...floors }
 }
 
 function emptyWriteReplies(): NonNullable<PeerMessage['writeReplies']> {

@@ -1,6 +1,7 @@
 import {
   type DigestReply,
   type EntryPage,
+  type FloorReply,
   type PeerMessage,
   ReadMode,
   ReadStatus,
@@ -13,6 +14,7 @@ import {
   decodeRecord,
   decodeRecords,
   encodedRecordBytes,
+  type Floor,
   RecordFormatError,
   recordLengthAt,
   type StoredRecord,
@@ -28,6 +30,7 @@ import {
   refillingDigests,
   refillingEntries,
 } from './compared-replica.js'
+import { type FloorAnswer, type FloorAsk, type FloorPeer, failedFloors, refillingFloors } from './floor-peer.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
 import { Pending } from './pending.js'
@@ -56,7 +59,7 @@ export interface ForgetWaiter {
  * Another node's copy, reached over a link that comes and goes. Requests that were on their way when the link broke
  * end as `lost` or `failed`; none waits for the next link. Bounded by `limits.peerPendingMax` and the link's queue.
  */
-export class RemoteReplica implements ComparedReplica {
+export class RemoteReplica implements ComparedReplica, FloorPeer {
   #link: PeerLink | undefined
   /** Which life of the node is at the other end of the link. */
   #life = ''
@@ -68,6 +71,7 @@ export class RemoteReplica implements ComparedReplica {
   readonly #forgets = new Pending<ForgetWaiter>()
   readonly #digests = new Pending<(answer: DigestAnswer) => void>()
   readonly #entries = new Pending<(answer: EntryAnswer) => void>()
+  readonly #floors = new Pending<(answer: FloorAnswer) => void>()
 
   get up(): boolean {
     return this.#link !== undefined
@@ -75,7 +79,7 @@ export class RemoteReplica implements ComparedReplica {
 
   get pending(): number {
     const ofClients = this.#writes.size + this.#reads.size + this.#pages.size
-    return ofClients + this.#forgets.size + this.#digests.size + this.#entries.size
+    return ofClients + this.#forgets.size + this.#digests.size + this.#entries.size + this.#floors.size
   }
 
   get busy(): boolean {
@@ -119,6 +123,7 @@ export class RemoteReplica implements ComparedReplica {
     this.#forgets.takeAll((waiter) => waiter.forgotten(false))
     this.#digests.takeAll((answered) => answered(failedDigests))
     this.#entries.takeAll((answered) => answered(failedEntries))
+    this.#floors.takeAll((answered) => answered(failedFloors))
   }
 
   write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number, isRepair = false): void {
@@ -156,6 +161,23 @@ export class RemoteReplica implements ComparedReplica {
       recordsMax: request.recordsMax,
       bytesMax: request.bytesMax,
     })
+  }
+
+  get life(): string {
+    return this.#life
+  }
+
+  floors(ask: FloorAsk, answered: (answer: FloorAnswer) => void): void {
+    const link = this.#usable()
+    if (link === undefined) {
+      answered(failedFloors)
+      return
+    }
+    link.outbox(0).addFloorRequest({ id: this.#floors.add(answered, 0), ...ask })
+  }
+
+  raiseFloor(floor: Floor, life: string): void {
+    if (this.#life === life) this.#usable()?.outbox(0).addFloorRaise(floor)
   }
 
   digests({ level, member, places }: DigestAsk, answered: (answer: DigestAnswer) => void): void {
@@ -201,6 +223,7 @@ export class RemoteReplica implements ComparedReplica {
     if (message.writeReplies !== undefined) this.#writeReplies(message.writeReplies)
     if (message.readReplies !== undefined) this.#readReplies(message.readReplies)
     for (const page of message.pages) this.#pageReply(page)
+    for (const reply of message.floorReplies) this.#floors.take(reply.id)?.(floorAnswer(reply))
     for (const reply of message.digestReplies) this.#digests.take(reply.id)?.(digestAnswer(reply))
     for (const page of message.entryPages) {
       // Decoded first: who waits is told of a malformed page by the end of the link.
@@ -265,6 +288,14 @@ export class RemoteReplica implements ComparedReplica {
   }
 }
 
+function floorAnswer(reply: FloorReply): FloorAnswer {
+  if (reply.status === ReadStatus.REFILLING) return refillingFloors
+  if (reply.status !== ReadStatus.RECORD) return failedFloors
+  const { floorMs, horizonMs } = reply
+  const agreed = { hi: reply.agreedHi, lo: reply.agreedLo }
+  return { kind: 'held', floorMs, horizonMs, agreed, candidate: { hi: reply.candidateHi, lo: reply.candidateLo } }
+}
+
 function digestAnswer({ status, digests, lost, floorMs }: DigestReply): DigestAnswer {
   if (status === ReadStatus.REFILLING) return refillingDigests
   return status === ReadStatus.RECORD ? { kind: 'held', digests, lost, floorMs } : failedDigests
@@ -277,6 +308,8 @@ function entryAnswer({ status, keys, versionHi, versionLo, versionNode, recordBy
     if (length !== keys.length) throw new RecordFormatError(0, `${keys.length} keys beside ${length} others`)
   }
   const entries = keys.map((key, i) => {
+    // They decide how long a batch waits for its turn.
+    if (recordBytes[i]! > limits.messageBytesMax) throw new RecordFormatError(0, `a record of ${recordBytes[i]} bytes`)
     if (i > 0 && compareBytes(keys[i - 1]!, key) >= 0) throw new RecordFormatError(0, 'keys that do not ascend')
     return { key, version: { hi: versionHi[i]!, lo: versionLo[i]!, node: versionNode[i]! }, bytes: recordBytes[i]! }
   })

@@ -1,5 +1,5 @@
 import type { NodeId, Slot } from '../base/index.js'
-import { type ExchangeTally, emptyTally } from './anti-entropy-exchange.js'
+import { type ExchangeTally, emptyTally } from './counterpart.js'
 
 /** What to make equal; what is left out is all of it. */
 export interface RepairRequest {

@@ -7,12 +7,17 @@ import type { Clock } from '../env/index.js'
  */
 export class ScanSlices {
   readonly #clock: Clock
-  /** Bounded by those who add to it: each waits for its answer, and asks about `limits.antiEntropySlotsMax` slots. */
+  /** Bounded by those who add to it: this node asks about `limits.antiEntropySlotsMax` slots at a time, others are refused. */
   readonly #waiting: (() => void)[] = []
   #scheduled = false
 
   constructor(clock: Clock) {
     this.#clock = clock
+  }
+
+  /** Pieces of work that wait. */
+  get waiting(): number {
+    return this.#waiting.length
   }
 
   /** Does a piece of work after the event loop's next turn, and after all that came before. What it throws is a bug. */

@@ -154,6 +154,10 @@ export class DurableStore implements Store {
     return this.#lastJoined.then(done, done)
   }
 
+  tombstonesIn(slot: Slot): number {
+    return this.#table.tombstonesIn(slot)
+  }
+
   floorMs(slot: Slot): number {
     return this.#table.floorMs(slot)
   }

@@ -136,6 +136,7 @@ test('the table drops any mixture of the dead, and finds all others afterwards',
         model.raise(ms)
         for (const key of many) expect(table.get(key)).toEqual(model.get(key))
         expect(table.entries + table.tombstones).toBe(model.stored.size)
+        expect(table.tombstonesIn(slot)).toBe(table.tombstones)
       },
     ),
     { numRuns: 150 },

@@ -10,7 +10,7 @@ type Outcome = { readonly bytes: Uint8Array } | { readonly error: unknown }
 /**
  * A file that is read ahead: while its reader works on a piece, the next one is on its way from the disk. Without it a
  * start that reads a snapshot waited for the disk, or for the thread that copies from the system's memory, for a
- * seventh to a quarter of its time on a busy machine. Two buffers of `limits.readChunkBytes`; a reader that jumps loses
+ * seventh to a quarter of its time on a busy machine. Two buffers of `limits.readChunkBytes`, or of what the file holds; a reader that jumps loses
  * what was read ahead.
  */
 export class ReadAheadFile implements ReadableFile {
@@ -50,7 +50,9 @@ export class ReadAheadFile implements ReadableFile {
   async #start(position: number): Promise<void> {
     await this.#next
     if (this.#buffers[0].length === 0) {
-      this.#buffers = [new Uint8Array(limits.readChunkBytes), new Uint8Array(limits.readChunkBytes)]
+      // One byte more than there is: so a file that has grown is seen, and a small one costs little.
+      const bytes = Math.min(limits.readChunkBytes, (await this.#file.size()) + 1)
+      this.#buffers = [new Uint8Array(bytes), new Uint8Array(bytes)]
     }
     this.#position = position
     this.#current = emptyBytes

@@ -128,6 +128,8 @@ export interface Store {
   digest(slot: Slot): Digest
   /** The same over what was stamped at `upToMs` (Unix milliseconds) or before, by a scan of the slot. */
   digestUpTo(slot: Slot, upToMs: number): PastDigest
+  /** How many tombstones the slot holds, those of expired values included whose memory has been won back. */
+  tombstonesIn(slot: Slot): number
   /**
    * The slot's floor in Unix milliseconds; 0: it has none. A key that is absent was deleted at its floor: `get` says
    * so, and what was stamped at the floor or before is refused as stale for it, from wherever it comes.

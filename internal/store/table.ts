@@ -57,6 +57,7 @@ export class Table {
   readonly #prefetch: Prefetch
   readonly #indexes: SlotIndex[] = []
   readonly #counts: Uint32Array = new Uint32Array(slotCount)
+  readonly #tombstonesIn: Uint32Array = new Uint32Array(slotCount)
   readonly #digests: SlotDigests = new SlotDigests()
   readonly #floors: Floors = new Floors()
   readonly #expiries: ExpiryQueue
@@ -77,6 +78,7 @@ export class Table {
       purge: (slot, tag, tick) => {
         const purged = purgePerishable(arena, this.#indexes[slot]!, tag, tick)
         this.#tombstones += purged
+        this.#tombstonesIn[slot]! += purged
         return purged
       },
     })
@@ -89,6 +91,11 @@ export class Table {
 
   get tombstones(): number {
     return this.#tombstones
+  }
+
+  /** Of one slot. */
+  tombstonesIn(slot: Slot): number {
+    return this.#tombstonesIn[slot]!
   }
 
   /** Whether `expireStep` may ever have something to do with the records that there are. */
@@ -311,15 +318,20 @@ export class Table {
     this.#digests.toggleAt(slot, words, this.#arena.bytes[chunk]!, at)
     this.#records--
     this.#counts[slot]!--
-    if (isTombstoneAt(words, at)) this.#tombstones--
+    if (isTombstoneAt(words, at)) this.#countTombstones(slot, -1)
     const beforeMs = valueExpiryAt(words, at)
     clearCell(index, cell)
     buryRecord(this.#arena, chunk, at)
     if (beforeMs !== 0) this.#expiries.changed(slot, tag, beforeMs, 0)
   }
 
+  #countTombstones(slot: Slot, more: 1 | -1): void {
+    this.#tombstones += more
+    this.#tombstonesIn[slot]! += more
+  }
+
   get #fixedBytes(): number {
-    return this.#counts.byteLength + this.#digests.bytes + this.#floors.bytes
+    return 2 * this.#counts.byteLength + this.#digests.bytes + this.#floors.bytes
   }
 
   #insert(slot: Slot, tag: number, record: StoredRecord): void {
@@ -327,7 +339,7 @@ export class Table {
     this.#append(index, freeCellFor(index, tag), tag, record)
     this.#digests.toggle(slot, record.key, record.hi, record.lo, record.node)
     this.#records++
-    if (record.tombstone) this.#tombstones++
+    if (record.tombstone) this.#countTombstones(slot, 1)
     if (record.expiresAtMs !== 0) this.#expiries.changed(slot, tag, 0, valueExpiryOf(record))
   }
 
@@ -335,8 +347,8 @@ export class Table {
     const words = this.#arena.words[chunk]!
     this.#digests.toggleAt(slot, words, this.#arena.bytes[chunk]!, at)
     this.#digests.toggle(slot, record.key, record.hi, record.lo, record.node)
-    if (isTombstoneAt(words, at)) this.#tombstones--
-    if (record.tombstone) this.#tombstones++
+    if (isTombstoneAt(words, at)) this.#countTombstones(slot, -1)
+    if (record.tombstone) this.#countTombstones(slot, 1)
     const beforeMs = valueExpiryAt(words, at)
     const index = this.#indexes[slot]!
     const tag = tagAt(index, cell)

@@ -21,6 +21,21 @@ test('a sound directory has no findings, and each file says what it holds', asyn
   expect(files.find(({ path }) => path.endsWith('40.snapshot'))?.facts).toMatchObject({ sequence: 40, records: 40 })
 })
 
+test('hints for other members are told and not read: whatever is in them is no damage', async () => {
+  const sim = await stoppedNode(everything)
+  const { disk } = sim.process
+  const directory = `hints/n2.${'a'.repeat(32)}`
+  await sim.settle(disk.makeDirectory(directory))
+  const file = await sim.settle(disk.open(`${directory}/0000000001.hints`, 'create'))
+  await sim.settle(file.write(new Uint8Array(100).fill(7), 0))
+  await sim.settle(file.close())
+  const { findings, files } = await sim.settle(surveyDirectory(disk))
+  expect(findings).toEqual([])
+  expect(files.filter(({ path }) => path.startsWith('hints'))).toMatchObject([
+    { path: directory, kind: 'hints', state: 'unchecked' },
+  ])
+})
+
 test('it changes no byte and no name, whatever it finds', async () => {
   const sim = await stoppedNode(everything)
   const { disk } = sim.process

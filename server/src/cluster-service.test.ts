@@ -108,6 +108,14 @@ describe('cluster service', () => {
     })
   })
 
+  it('what the node keeps for members that have missed writes is in its status', async () => {
+    const node = new FakeNode()
+    node.hints = [{ node: 'n2' as NodeId, hints: 3, bytes: 400, oldestMsAgo: 1_500.7, dropped: 5 }]
+    await using services = await startServices(node)
+    const { hints } = await getStatus(services)
+    expect(hints).toEqual([{ nodeId: 'n2', hints: 3n, bytes: 400n, oldestMsAgo: 1500n, dropped: 5n }])
+  })
+
   it('a repair is begun once, and told about as often as somebody asks', async () => {
     const node = new FakeNode()
     const begun: RepairRequest[] = []

@@ -1,11 +1,12 @@
 import { KvError, type Slot } from '@quorumkv/internal/base'
-import type { Node } from '@quorumkv/internal/cluster'
+import type { Node, NodeStatus } from '@quorumkv/internal/cluster'
 import type { Clock } from '@quorumkv/internal/env'
 import { hlcToBigint } from '@quorumkv/internal/hlc'
 import { type SlotTable, slotCount, type Topology } from '@quorumkv/internal/slots'
 import type { StoreStatistics } from '@quorumkv/internal/store'
 import {
   type ClusterServer,
+  type HintStatus,
   Liveness,
   type Member,
   MemberState,
@@ -47,8 +48,18 @@ function toStorage(store: StoreStatistics, refillObstacle: string): StorageStatu
   }
 }
 
+function toHints({ node, hints, bytes, oldestMsAgo, dropped }: NodeStatus['hints'][number]): HintStatus {
+  return {
+    nodeId: node,
+    hints: BigInt(hints),
+    bytes: BigInt(bytes),
+    oldestMsAgo: BigInt(Math.floor(oldestMsAgo)),
+    dropped: BigInt(dropped),
+  }
+}
+
 function toStatusResponse(node: Node): StatusResponse {
-  const { id, clusterId, phase, topology, store, refillObstacle, convergence, uptimeMs } = node.status()
+  const { id, clusterId, phase, topology, store, refillObstacle, convergence, hints, uptimeMs } = node.status()
   return {
     nodeId: id,
     clusterId: clusterId ?? '',
@@ -61,6 +72,7 @@ function toStatusResponse(node: Node): StatusResponse {
     hlc: hlcToBigint(node.clockReading()),
     forming: phase === 'forming',
     convergence: convergence === undefined ? undefined : toConvergence(convergence),
+    hints: hints.map(toHints),
   }
 }
 

@@ -39,6 +39,7 @@ export class FakeNode implements Node {
   refillObstacle = ''
   convergence: ConvergenceStatus | undefined
   hints: NodeStatus['hints'] = []
+  floors: NodeStatus['floors'] = undefined
   repairs: Repairs | undefined
   readonly localStore: undefined
   readonly records = new Map<string, StoredRecord>()
@@ -79,6 +80,7 @@ export class FakeNode implements Node {
       refillObstacle: this.refillObstacle,
       convergence: this.convergence,
       hints: this.hints,
+      floors: this.floors,
       uptimeMs: 1234.5,
     }
   }

@@ -1,6 +1,6 @@
 import { type Address, parseAddress, parseNodeId, type Slot } from '@quorumkv/internal/base'
 import { type Node, type NodeOptions, startCoreNode } from '@quorumkv/internal/cluster'
-import { type Log, type Network, silentLog } from '@quorumkv/internal/env'
+import { type Disk, type Log, type Network, silentLog } from '@quorumkv/internal/env'
 import { type CrashOptions, type SimProcess, SimWorld, type SimWorldOptions } from '@quorumkv/internal/env-sim'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { Consistency, WriteResult } from '@quorumkv/internal/replication'
@@ -14,6 +14,7 @@ export interface SimClusterOptions extends SimWorldOptions {
   readonly snapshotIntervalMs?: number
   readonly snapshotWalBytes?: number
   readonly tuning?: NodeOptions['tuning']
+  readonly floorTuning?: NodeOptions['floorTuning']
   /** Where each node logs to; default nowhere. */
   readonly logOf?: (name: string) => Log
   /** What each life of a node gets in place of its network; default the network itself. */
@@ -97,6 +98,7 @@ export class SimCluster {
       snapshotIntervalMs: this.#options.snapshotIntervalMs ?? 300_000,
       snapshotWalBytes: this.#options.snapshotWalBytes ?? 268_435_456,
       ...(this.#options.tuning === undefined ? {} : { tuning: this.#options.tuning }),
+      ...(this.#options.floorTuning === undefined ? {} : { floorTuning: this.#options.floorTuning }),
       onFatal: (error) => this.onFatal(name, error),
     })
     const node = await starting
@@ -132,30 +134,37 @@ export class SimCluster {
    * others take in by themselves as long as a majority of all members runs.
    */
   wipe(name: string): Promise<void> {
-    return this.#empty(name, '')
+    return this.settle(emptyDirectory(this.process(name).life.disk))
   }
 
   /** A node that does not run loses all records, and knows of which slots; who it is, its topology and its clock stay. */
   async lose(name: string, slots: readonly Slot[] = allSlots): Promise<void> {
-    await this.#empty(name, 'log')
-    await this.#empty(name, 'snapshots')
+    const { disk } = this.process(name).life
+    for (const directory of ['log', 'snapshots']) await this.settle(emptyDirectory(disk, directory))
     // Without this document the directory is that of a store which has never been used.
     await this.settle(this.process(name).life.disk.remove('store'))
     await this.settle(writeLostSlots(this.process(name).life.disk, slots))
   }
 
-  async #empty(name: string, directory: string): Promise<void> {
+  /** What is on a node's disk, to be put back later. */
+  copyDisk(name: string): Map<string, Uint8Array> {
+    const { drive } = this.process(name)
+    return new Map(drive.paths().map((path) => [path, drive.peek(path)!.slice()]))
+  }
+
+  /** A node that does not run gets its disk back as it was once. */
+  async putBackDisk(name: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    await this.wipe(name)
     const { disk } = this.process(name).life
-    for (const entry of await this.settle(disk.list(directory))) {
-      const path = directory === '' ? entry : `${directory}/${entry}`
-      const isFile = await this.settle(disk.remove(path)).then(
-        () => true,
-        () => false,
-      )
-      if (!isFile) await this.#empty(name, path)
+    for (const [path, bytes] of files) {
+      const directory = path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '.'
+      if (directory !== '.') await this.settle(disk.makeDirectory(directory))
+      const file = await this.settle(disk.open(path, 'create'))
+      if (bytes.length > 0) await this.settle(file.write(bytes, 0))
+      await this.settle(file.sync())
+      await this.settle(file.close())
+      for (const each of [directory, '.']) await this.settle(disk.syncDirectory(each))
     }
-    // Or else a crash would bring some of it back.
-    await this.settle(disk.syncDirectory(directory === '' ? '.' : directory))
   }
 
   async allReady(): Promise<void> {
@@ -222,6 +231,20 @@ export class SimCluster {
     } while (cursor.length > 0)
     return found
   }
+}
+
+/** Removes every file in a directory of a disk, and below it, for good. */
+export async function emptyDirectory(disk: Disk, directory: string = ''): Promise<void> {
+  for (const entry of await disk.list(directory)) {
+    const path = directory === '' ? entry : `${directory}/${entry}`
+    const isFile = await disk.remove(path).then(
+      () => true,
+      () => false,
+    )
+    if (!isFile) await emptyDirectory(disk, path)
+  }
+  // Or else a crash would bring some of it back.
+  await disk.syncDirectory(directory === '' ? '.' : directory)
 }
 
 function valueText(record: StoredRecord): string {

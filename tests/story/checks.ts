@@ -1,6 +1,6 @@
 import { FatalError, type Slot } from '@quorumkv/internal/base'
 import { compareVersions } from '@quorumkv/internal/hlc'
-import { compareRecords, type StoredRecord } from '@quorumkv/internal/record'
+import { compareRecords, isFloorVersion, type StoredRecord } from '@quorumkv/internal/record'
 import { slotCount, slotOf } from '@quorumkv/internal/slots'
 import type { SimCluster } from '../sim/sim-cluster.js'
 import type { Versions } from './answers.js'
@@ -44,6 +44,15 @@ export function checkNow(check: Check, cluster: SimCluster, evidence: Evidence):
       if (lost === undefined) return 'it has no store yet'
       return lost === (check.count === 'all' ? slotCount : check.count) ? undefined : `${lost} are lost`
     }
+    case 'hints': {
+      const { holder, owner, count } = check
+      const kept =
+        cluster
+          .node(holder)
+          .status()
+          .hints.find(({ node }) => node === owner)?.hints ?? 0
+      return (count === 'some' ? kept > 0 : kept === count) ? undefined : `${kept} are kept`
+    }
     case 'order': {
       const [lower, higher] = [evidence.versions.get(check.lower), evidence.versions.get(check.higher)]
       if (lower === undefined || higher === undefined) return 'nobody has seen both of them yet'
@@ -59,18 +68,21 @@ function recordOn(cluster: SimCluster, node: string, key: string): StoredRecord 
 }
 
 function checkHeld(held: Held, record: StoredRecord | undefined, versions: Versions): string | undefined {
-  const fits =
-    held.kind === 'absent'
-      ? record === undefined
-      : record !== undefined &&
-        record.tombstone === (held.kind === 'deleted') &&
-        (held.kind === 'deleted' || textOf(record.value) === held.value) &&
-        versions.accept(held.version, record)
-  return fits ? undefined : shownRecord(record, versions)
+  return fitsHeld(held, record, versions) ? undefined : shownRecord(record, versions)
+}
+
+function fitsHeld(held: Held, record: StoredRecord | undefined, versions: Versions): boolean {
+  if (held.kind === 'absent' || record === undefined) return held.kind === 'absent' && record === undefined
+  const collected = isFloorVersion(record)
+  if (held.kind === 'collected' || collected) return held.kind === 'collected' && collected
+  if (record.tombstone !== (held.kind === 'deleted')) return false
+  if (held.kind === 'value' && textOf(record.value) !== held.value) return false
+  return versions.accept(held.version, record)
 }
 
 function shownRecord(record: StoredRecord | undefined, versions: Versions): string {
   if (record === undefined) return 'absent'
+  if (isFloorVersion(record)) return 'collected'
   return `${record.tombstone ? 'deleted' : shortened(textOf(record.value))} ${versions.shown(record)}`
 }
 

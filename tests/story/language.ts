@@ -42,7 +42,9 @@ export type Held =
   | { readonly kind: 'value'; readonly value: string; readonly version: string | undefined }
   /** A tombstone. */
   | { readonly kind: 'deleted'; readonly version: string | undefined }
-  /** It has never heard of the key, or has forgotten that it did. */
+  /** It knows only that whatever it had is deleted: the tombstone has gone, the slot's floor is above it. */
+  | { readonly kind: 'collected' }
+  /** It has never heard of the key, and knows nothing of the past of its slot. */
   | { readonly kind: 'absent' }
 
 /** What can be looked at at any moment, and waited for with `eventually`. */
@@ -56,6 +58,8 @@ export type Check =
   /** The log of the node's present life has a warning, an error or a notice with this text. */
   | { readonly kind: 'says'; readonly node: string; readonly text: string }
   | { readonly kind: 'lost-slots'; readonly node: string; readonly count: number | 'all' }
+  /** How many writes one node keeps for another. */
+  | { readonly kind: 'hints'; readonly holder: string; readonly owner: string; readonly count: number | 'some' }
   | { readonly kind: 'order'; readonly lower: string; readonly higher: string }
 
 /** A kind of message between nodes, of one key or of any, one way. */
@@ -74,6 +78,8 @@ export interface ClusterSettings {
   readonly maxClockDriftMs: number
   /** Everything that the play leaves to chance; undefined: each performance draws its own. */
   readonly seed: string | undefined
+  /** How often it is performed where nobody says otherwise; less than usual for a play that takes long. */
+  readonly times: number
 }
 
 export type Action =
@@ -98,7 +104,8 @@ export type Action =
   /** `from` undefined: both ways between `to` and everybody. */
   | { readonly kind: 'delay'; readonly from: string | undefined; readonly to: string; readonly ms: number }
   | { readonly kind: 'intercept'; readonly how: 'lose' | 'hold'; readonly pattern: MessagePattern }
-  | { readonly kind: 'kill' | 'stop' | 'pause' | 'resume' | 'wipe' | 'lose-records'; readonly node: string }
+  | { readonly kind: 'kill' | 'stop' | 'pause' | 'resume'; readonly node: string }
+  | { readonly kind: 'wipe' | 'lose-records' | 'copy-disk' | 'restore-disk'; readonly node: string }
   /** `tearing`: of what was not synced some is kept, some lost and some torn; otherwise all of it is lost. */
   | { readonly kind: 'power'; readonly node: string; readonly tearing: boolean }
   | { readonly kind: 'start'; readonly node: string; readonly wait: boolean }

@@ -25,6 +25,7 @@ const codes: readonly ErrorCode[] = [
   'closed',
 ]
 const withinDefaultMs = 5_000
+const timesDefault = 3
 
 /** Reads a play. Throws PlaySyntaxError, whose message names file and line. */
 export function parsePlay(file: string, text: string): Play {
@@ -86,15 +87,17 @@ class Parser {
     const numbers = { N: Math.min(3, nodes), R: Math.min(2, nodes), W: Math.min(2, nodes) }
     let maxClockDriftMs = 10_000
     let seed: string | undefined
+    let times = timesDefault
     while (w.accept('with') || w.accept('and')) {
-      const name = w.oneOf(['N', 'R', 'W', 'drift', 'seed'])
+      const name = w.oneOf(['N', 'R', 'W', 'drift', 'seed', 'times'])
       w.expect('=')
       if (name === 'drift') maxClockDriftMs = w.duration()
+      else if (name === 'times') times = w.whole('how often it is performed')
       else if (name === 'seed') seed = w.word('a seed')
       else numbers[name] = w.whole(name)
     }
     const { N: replicationFactor, R: readQuorum, W: writeQuorum } = numbers
-    return { nodes, replicationFactor, readQuorum, writeQuorum, maxClockDriftMs, seed }
+    return { nodes, replicationFactor, readQuorum, writeQuorum, maxClockDriftMs, seed, times }
   }
 
   #asked(): Asked {
@@ -280,6 +283,8 @@ class Parser {
       if (w.accept(kind)) return { kind, node: this.#node() }
     }
     if (w.accept('lose', 'the', 'records', 'of')) return { kind: 'lose-records', node: this.#node() }
+    if (w.accept('copy', 'the', 'disk', 'of')) return { kind: 'copy-disk', node: this.#node() }
+    if (w.accept('put', 'the', 'copy', 'back', 'on')) return { kind: 'restore-disk', node: this.#node() }
     if (w.accept('start')) {
       const node = this.#node()
       return { kind: 'start', node, wait: !w.accept('without', 'waiting') }
@@ -322,6 +327,14 @@ class Parser {
       if (w.accept('all')) return { kind: 'lost-slots', node, count: 'all' }
       return { kind: 'lost-slots', node, count: w.accept('none') ? 0 : w.whole('`all`, `none` or a count') }
     }
+    if (w.accept('hints', 'for')) {
+      const owner = this.#node()
+      w.expect('on')
+      const holder = this.#node()
+      w.expect(':')
+      if (w.accept('some')) return { kind: 'hints', holder, owner, count: 'some' }
+      return { kind: 'hints', holder, owner, count: w.accept('none') ? 0 : w.whole('`some`, `none` or a count') }
+    }
     return this.#checkOfNode()
   }
 
@@ -341,8 +354,9 @@ class Parser {
   #held(): Held {
     const w = this.#w
     if (w.accept('absent')) return { kind: 'absent' }
+    if (w.accept('collected')) return { kind: 'collected' }
     if (w.accept('deleted')) return { kind: 'deleted', version: this.#version() }
-    return { kind: 'value', value: w.string('a value, `absent` or `deleted`'), version: this.#version() }
+    return { kind: 'value', value: w.string('a value, `absent`, `deleted` or `collected`'), version: this.#version() }
   }
 
   #peek(): string {

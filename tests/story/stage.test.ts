@@ -34,10 +34,13 @@ describe('a play that says what does not happen fails at that line', () => {
     ['n1 sees n2 down', 3, /found: alive/],
     ['n1 ended as corrupt', 3, /found: it runs/],
     ['n1 says "nonsense"', 3, /found: only: .*opened the store/],
+    ['hints for n3 on n1: some', 3, /found: 0 are kept/],
     ['slots lost on n1: all', 3, /found: 0 are lost/],
     ['eventually within 2s: on disk of n1: k is red', 3, /found: absent .*within 2000 ms/],
     ['eventually within 1s: a via n1: get k -> red', 3, /found: absent/],
     ['begin a via n1: put k = red as w1\nafter 1s\nw1 -> pending\nw1 -> ok', 5, /found: ok /],
+    ['wipe n1', 3, /n1 runs; its disk is in use/],
+    ['kill n1\nput the copy back on n1', 4, /nobody has copied the disk of n1/],
     ['start n1', 3, /found|n1 runs already/],
     [
       'drive of n1 fails the next sync\na via n1: put k = v -> error unavailable unknown',

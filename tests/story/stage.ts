@@ -2,6 +2,7 @@ import { SimCluster } from '../sim/sim-cluster.js'
 import { type Answer, fitsAnswer, shownAnswer, Versions } from './answers.js'
 import { checkNow } from './checks.js'
 import { ask, type Call } from './clients.js'
+import { copyDisk, type DiskCopy, loseRecords, restoreDisk, tearLog, wipe } from './disks.js'
 import type { Action, Asked, Check, ClusterSettings, Expectation, Play, Statement } from './language.js'
 import { watchedNetwork } from './messages.js'
 import { Transcript } from './transcript.js'
@@ -58,6 +59,7 @@ class Stage {
   readonly #versions = new Versions()
   readonly #begun = new Map<string, Call>()
   readonly #open = new Set<Call>()
+  readonly #copies = new Map<string, DiskCopy>()
   readonly #said = new Map<string, string[]>()
   /** Ends of nodes that the play has spoken of. */
   readonly #known = new Set<string>()
@@ -180,7 +182,8 @@ class Stage {
       case 'power': {
         const disk = action.tearing ? 'keep' : 'lose'
         this.#end(node, () => cluster.crash(node, { disk, links: 'silent' }))
-        return action.tearing ? this.#tear(node) : undefined
+        if (action.tearing && !(await tearLog(cluster, node))) throw new Mismatch(`${node} has written nothing yet`)
+        return
       }
       case 'stop':
         await cluster.settle(cluster.node(node).stop(1_000))
@@ -193,10 +196,9 @@ class Stage {
         return this.#start(node, action.wait)
       case 'wipe':
       case 'lose-records':
-        // The disk is reached through a life of the process; it has no node yet.
-        cluster.process(node).restart()
-        await (action.kind === 'wipe' ? cluster.wipe(node) : cluster.lose(node))
-        return cluster.process(node).crash({ disk: 'keep' })
+      case 'copy-disk':
+      case 'restore-disk':
+        return this.#changeDisk(action.kind, node)
       case 'clock':
         return cluster.process(node).time.setSkewMs(action.skewMs)
       case 'drive':
@@ -208,18 +210,15 @@ class Stage {
     }
   }
 
-  /** Of the last write to the log all sectors but one have reached the medium: one near its end holds something else. */
-  async #tear(node: string): Promise<void> {
-    const { drive } = this.#cluster.process(node)
-    const { disk } = this.#cluster.process(node).restart()
-    const names = await this.#cluster.settle(disk.list('log'))
-    this.#cluster.process(node).crash({ disk: 'keep' })
-    for (const name of names.filter((each) => each.endsWith('.log')).reverse()) {
-      const end = drive.peek(`log/${name}`)!.findLastIndex((byte) => byte !== 0)
-      if (end < 0) continue
-      return drive.corrupt(`log/${name}`, end)
-    }
-    throw new Mismatch(`${node} has not written anything yet`)
+  async #changeDisk(kind: 'wipe' | 'lose-records' | 'copy-disk' | 'restore-disk', node: string): Promise<void> {
+    const cluster = this.#cluster
+    if (cluster.process(node).running) throw new Mismatch(`${node} runs; its disk is in use`)
+    if (kind === 'wipe') return wipe(cluster, node)
+    if (kind === 'lose-records') return loseRecords(cluster, node)
+    if (kind === 'copy-disk') return void this.#copies.set(node, await copyDisk(cluster, node))
+    const copy = this.#copies.get(node)
+    if (copy === undefined) throw new Mismatch(`nobody has copied the disk of ${node}`)
+    return restoreDisk(cluster, node, copy)
   }
 
   #spoilDrive(node: string, fault: 'full' | 'room' | 'sync-fails'): void {
@@ -340,6 +339,8 @@ type MachineAction = Extract<
       | 'resume'
       | 'wipe'
       | 'lose-records'
+      | 'copy-disk'
+      | 'restore-disk'
       | 'start'
       | 'clock'
       | 'drive'

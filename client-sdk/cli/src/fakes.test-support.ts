@@ -8,6 +8,7 @@ import type {
   ConvergenceStatus,
   DeleteResult,
   Entry,
+  HintStatus,
   Key,
   KvErrorCode,
   Member,
@@ -104,6 +105,8 @@ export class FakeClient implements Client {
   repaired: Partial<RepairProgress> = {}
   /** What every member says of its convergence. */
   convergence: ConvergenceStatus = { peers: [], recordsPulled: 0, recordsPushed: 0 }
+  /** What every member says that it keeps for others. */
+  hints: HintStatus[] = []
   /** What every member says of its lost slots. */
   loss = { lostSlots: 0, refillObstacle: '' }
   members: Member[] = [1, 2, 3].map((number) => ({
@@ -299,6 +302,7 @@ export class FakeClient implements Client {
         ...this.loss,
       },
       convergence: this.convergence,
+      hints: this.hints,
       forming: false,
     }
   }

@@ -432,6 +432,18 @@ describe('status, ring and partition', () => {
     expect(troubled, 'node-3 is down').not.toMatch(/differ.*node-3|with node-3/)
   })
 
+  it('status says what a member keeps for another that has missed it', async () => {
+    const client = new FakeClient()
+    const kept = { nodeId: 'node-3', hints: 1_234, bytes: 4_096, oldestMsAgo: 3_000, dropped: 5 }
+    client.hints = [kept, { ...kept, nodeId: 'node-2', hints: 0 }]
+    const { out } = await kv(['status'], client)
+    expect(out).toContain(
+      'node-1 keeps 1,234 writes (4.0 KiB, the oldest 3.0 s old) for node-3, which has missed them\n',
+    )
+    expect(out).not.toMatch(/keeps .* for node-2/)
+    expect(JSON.parse((await kv(['--json', 'status'], client)).out).members[0].hints).toEqual(client.hints)
+  })
+
   it('ring counts what each member owns against its fair share', async () => {
     const client = new FakeClient()
     client.members = client.members.map((member, i) => ({ ...member, weight: i === 0 ? 2 : 1 }))

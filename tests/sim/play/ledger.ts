@@ -94,8 +94,8 @@ export class Ledger {
     return note
   }
 
-  /** The node has lost all that it knew: its next life has a number of its own, and may stamp below this one. */
-  forgetStampsOf(node: string): void {
+  /** This node begins a new life with a number of its own: its stamps are compared with its own from now on. */
+  newIncarnation(node: string): void {
     this.#stampedBy.delete(node)
   }
 

@@ -51,6 +51,10 @@ export class Nemesis {
     this.#watch = watch
     this.#random = cluster.world.random.fork('nemesis')
     this.rot = new Rot(cluster, scenario)
+    this.rot.wiped = (name) => {
+      watch.mayForget(name)
+      ledger.newIncarnation(name)
+    }
     this.#deeds = { ...this.#processDeeds(), ...this.#networkDeeds(), ...this.#clockDeeds(), ...this.#diskDeeds() }
     cluster.onFatal = (name, error) => this.#died(name, error)
   }
@@ -162,10 +166,7 @@ export class Nemesis {
         this.#later(this.#random.pick([500, rotLookMsMax]), () => this.#look(node))
       },
       wipe: (node) => {
-        if (!this.rot.wipe(node)) return
-        this.#watch.mayForget(node.name)
-        this.#ledger.forgetStampsOf(node.name)
-        this.#crash(node, { disk: 'lose', links: this.#random.pick(['reset', 'silent']) })
+        if (this.rot.wipe(node)) this.#powerCut(node)
       },
       misdirectedWrite: (node) => {
         if (this.rot.misdirect(node)) this.#later(rotLookMsMax, () => this.#look(node))

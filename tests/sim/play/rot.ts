@@ -3,7 +3,7 @@ import { decodeTopology, decodeVotes } from '@quorumkv/internal/cluster'
 import type { Disk } from '@quorumkv/internal/env'
 import type { SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
 import { carryOutRepair, type DocumentCheck, planRepair, surveyDirectory } from '@quorumkv/internal/store'
-import type { SimCluster } from '../sim-cluster.js'
+import { emptyDirectory, type SimCluster } from '../sim-cluster.js'
 import type { Scenario } from './scenario.js'
 
 /** Where the frames of a segment begin (FORMAT.md, "Segment header"), and what they begin with. */
@@ -38,8 +38,11 @@ export class Rot {
   /** The victim's files were sound when it started last. */
   #sound = false
   #repairs = 0
-  readonly #wiped = new Set<string>()
+  /** Nodes whose disks are emptied before they start again. */
+  readonly #toWipe = new Set<string>()
   #wipes = 0
+  /** Called when a disk has been emptied. */
+  wiped: (name: string) => void = () => undefined
   /** Whatever is found is repaired, also what a node starts with: damage to what it keeps of an older generation. */
   thorough = false
 
@@ -59,28 +62,14 @@ export class Rot {
     return this.#victim
   }
 
+  /** How often a disk has been emptied. */
+  get wipes(): number {
+    return this.#wipes
+  }
+
   /** How often a node has been repaired; what a repair could not read is gone from that node. */
   get repairs(): number {
     return this.#repairs
-  }
-
-  /** Some node has lost what it held, alone or not. */
-  get losses(): boolean {
-    return this.#repairs > 0 || this.#wipes > 0
-  }
-
-  /**
-   * Has the node find an empty disk when it starts next, if the atlas allows it. Two nodes are no majority without the
-   * other, so nobody could take it back.
-   */
-  wipe({ name, running }: SimProcess): boolean {
-    if (!running || this.#scenario.nodes < 3 || !this.#claim(name)) return false
-    this.#wiped.add(name)
-    this.#broken.delete(name)
-    // Of a new directory nothing but its identity says whose it is.
-    for (const document of documents) this.#spoiltDocuments.add(document)
-    this.#wipes++
-    return true
   }
 
   /** Turns over bits of a file, if the atlas allows it. Returns what was done. */
@@ -121,6 +110,16 @@ export class Rot {
     return true
   }
 
+  /** The node is to come back with an empty disk, if the atlas and the size of the cluster allow it. */
+  wipe({ name }: SimProcess): boolean {
+    const { nodes, replication } = this.#scenario
+    // The others must be able to agree without it, and have what it had.
+    if (nodes < 3 || replication.replicationFactor < 2 || !this.#claim(name)) return false
+    this.#toWipe.add(name)
+    this.#sound = false
+    return true
+  }
+
   /** The node has said that its data is corrupt. Whether it may have been damaged. */
   isBroken(name: string): boolean {
     this.#broken.add(name)
@@ -129,9 +128,15 @@ export class Rot {
 
   /** What an operator does before the node is started: repairs it if it would not start, or looks at its files. */
   async beforeStart(name: string, disk: Disk): Promise<void> {
-    if (this.#wiped.has(name)) {
-      await empty(disk, '')
-      this.#wiped.delete(name)
+    if (this.#toWipe.has(name)) {
+      await emptyDirectory(disk)
+      this.#toWipe.delete(name)
+      this.#broken.delete(name)
+      this.#spoiltDocuments.clear()
+      this.#sound = true
+      this.#wipes++
+      this.wiped(name)
+      return
     }
     if (!this.#broken.has(name) && name !== this.#victim) return
     const survey = await surveyDirectory(disk, checks)
@@ -196,20 +201,6 @@ export class Rot {
     const choice = files.length > 0 && this.#random.chance(0.85) ? files : allowed
     return choice.length === 0 ? undefined : this.#random.pick(choice)
   }
-}
-
-/** Removes everything. What is half done when the node crashes is done again. */
-async function empty(disk: Disk, directory: string): Promise<void> {
-  for (const entry of await disk.list(directory)) {
-    const path = directory === '' ? entry : `${directory}/${entry}`
-    const isFile = await disk.remove(path).then(
-      () => true,
-      () => false,
-    )
-    if (!isFile) await empty(disk, path)
-  }
-  // Or else a crash would bring some of it back.
-  await disk.syncDirectory(directory === '' ? '.' : directory)
 }
 
 /**

@@ -85,7 +85,8 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
   clients.stop()
   await world.advance(Clients.patienceMs)
   const { runningNames } = cluster
-  if (scenario.atlas && runningNames.length === nodes) await checkEnd(cluster, scenario, ledger, nemesis.rot.losses)
+  if (scenario.atlas && runningNames.length === nodes)
+    await checkEnd(cluster, scenario, ledger, nemesis.rot.repairs + nemesis.rot.wipes > 0)
   watch.stop()
   const checked = ledger.checkHistories()
   return {

@@ -26,8 +26,8 @@ export const faultKinds = [
   'syncFails',
   'rot',
   'misdirectedWrite',
-  'wipe',
   'snapshot',
+  'wipe',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 
@@ -112,7 +112,7 @@ export function drawScenario(seed: number, atlas = true): Scenario {
   const random = new SimRandom(seed).fork('scenario')
   const [nodes, replicationFactor, readQuorum, writeQuorum] = random.pick(settings)
   const faults = Object.fromEntries(
-    faultKinds.map((kind) => [kind, random.chance(0.5) ? random.between(0.2, 1) : 0]),
+    faultKinds.map((kind) => [kind, kind !== 'wipe' && random.chance(0.5) ? random.between(0.2, 1) : 0]),
   ) as Record<FaultKind, number>
   const low = random.pick([0.05, 0.05, 0.5, 5])
   const clients = 2 + random.below(7)

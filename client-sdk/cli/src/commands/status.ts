@@ -50,8 +50,8 @@ function statusJson(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>
     const one = told.get(member.id)
     if (one === undefined) return member
     if (!one.ok) return { ...member, error: { code: one.error.code, message: one.error.message } }
-    const { serverVersion, uptimeMs, storage, convergence } = one.status
-    return { ...member, serverVersion, uptimeMs, epoch: one.status.epoch, ...storage, convergence }
+    const { serverVersion, uptimeMs, storage, convergence, hints } = one.status
+    return { ...member, serverVersion, uptimeMs, epoch: one.status.epoch, ...storage, convergence, hints }
   })
   const { clusterId, epoch, nodeId, forming, replication } = seen
   return { clusterId, epoch, nodeId, forming, ...replication, members }
@@ -133,6 +133,13 @@ function trouble(one: MemberStatus | undefined, members: readonly Member[], colo
   if (lostSlots > 0) {
     const how = refillObstacle === '' ? 'it refills them from the other members' : refillObstacle
     lines.push(`${one.id} has lost ${lostSlots} slots and does not answer for them: ${how}`)
+  }
+  for (const { nodeId, hints, bytes, oldestMsAgo } of one.status.hints) {
+    if (hints === 0) continue
+    const [size, age] = [formatBytes(bytes), formatDuration(oldestMsAgo)]
+    lines.push(
+      `${one.id} keeps ${plural(hints, 'write')} (${size}, the oldest ${age} old) for ${nodeId}, which has missed them`,
+    )
   }
   const down = new Set(members.filter(({ liveness }) => liveness === 'down').map(({ id }) => id))
   for (const { nodeId, differingSlots, obstacle } of one.status.convergence.peers) {
