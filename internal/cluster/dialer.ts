@@ -1,7 +1,8 @@
-import type { Hello, PeerMessage, Refusal, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { PeerMessage, Refusal, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
 import type { Address } from '../base/index.js'
 import type { Clock, Link, Log, Network, Random } from '../env/index.js'
 import { type Envelope, PeerLink } from '../replication/index.js'
+import { type Greeting, greetingOf } from './handshake.js'
 import { Heartbeat } from './heartbeat.js'
 
 /** What all calls of a node have in common. */
@@ -22,9 +23,9 @@ export interface DialerOptions extends LinkOptions {
 
 export interface DialerHandlers {
   /** What to say of ourselves. */
-  hello(): Hello
+  greeting(): Greeting
   /** The other side's first answer. Returns why the link must end, or undefined: welcome. */
-  greeted(hello: Hello, link: PeerLink): string | undefined
+  greeted(greeting: Greeting, link: PeerLink): string | undefined
   /** Everything after that; later hellos included. Returns why the link must end, or undefined. */
   message(message: PeerMessage, link: PeerLink): string | undefined
   /** The other side will not talk to us; it may hand over the topology that it goes by. */
@@ -102,8 +103,8 @@ export class Dialer {
     let welcomed = false
     let heartbeat: Heartbeat | undefined
     const silence = clock.setTimer(probeIntervalMs + probeTimeoutMs, () => link.close('no greeting'))
-    const greeted = (hello: Hello): string | undefined => {
-      const objection = handlers.greeted(hello, link)
+    const greeted = (greeting: Greeting): string | undefined => {
+      const objection = handlers.greeted(greeting, link)
       if (objection !== undefined) return objection
       silence.cancel()
       welcomed = true
@@ -119,11 +120,11 @@ export class Dialer {
     const link: PeerLink = new PeerLink(raw, clock, envelope, {
       message: (message) => {
         heartbeat?.heard()
-        const { refusal, hello } = message
-        if (refusal !== undefined) handlers.refused(refusal, message.topology)
+        const { refusal, hello, topology } = message
+        if (refusal !== undefined) handlers.refused(refusal, topology)
         let objection = refusal === undefined ? undefined : `refused: ${refusal.message}`
         if (objection === undefined && !welcomed) {
-          objection = hello === undefined ? 'the first message is no greeting' : greeted(hello)
+          objection = hello === undefined ? 'the first message is no greeting' : greeted(greetingOf(hello, topology))
         }
         if (objection === undefined) objection = handlers.message(message, link)
         if (objection !== undefined) link.close(objection)
@@ -138,6 +139,6 @@ export class Dialer {
     })
     this.#link = link
     if (this.#stopped) link.close('stopping')
-    else link.sendNow({ hello: handlers.hello() })
+    else link.sendNow(handlers.greeting())
   }
 }

@@ -1,4 +1,4 @@
-import type { Hello } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { Hello, Topology as TopologyMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import {
   type Address,
   type Incarnation,
@@ -28,6 +28,12 @@ export interface Founder {
 export interface FormationView {
   readonly met: readonly Founder[]
   readonly unmet: readonly Address[]
+}
+
+/** What a conversation begins with: who speaks, and the topology that it goes by where the other may not know it. */
+export interface Greeting {
+  readonly hello: Hello
+  readonly topology?: TopologyMessage
 }
 
 export interface LocalNode extends Founder {
@@ -72,6 +78,10 @@ export function helloOf(local: LocalNode, topology: Topology | undefined, view: 
     unmet: [...view.unmet],
     life: local.life,
   }
+}
+
+export function greetingOf(hello: Hello, topology: TopologyMessage | undefined): Greeting {
+  return topology === undefined ? { hello } : { hello, topology }
 }
 
 /** Decides whether to talk to the sender of a hello. Pure. */

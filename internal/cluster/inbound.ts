@@ -1,7 +1,7 @@
-import type { Hello, PeerMessage, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { PeerMessage, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
 import type { Clock, Link, Log, Timer } from '../env/index.js'
 import { type Envelope, PeerLink } from '../replication/index.js'
-import type { RefusalCode } from './handshake.js'
+import { type Greeting, greetingOf, type RefusalCode } from './handshake.js'
 
 export interface InboundOptions {
   readonly clock: Clock
@@ -20,8 +20,8 @@ export interface InboundRefusal {
 }
 
 export interface InboundHandlers {
-  /** A hello, the first or a later one. Returns the answer, or why the sender is refused. */
-  hello(hello: Hello): Hello | InboundRefusal
+  /** A greeting, the first or a later one. Returns the answer, or why the sender is refused. */
+  greeted(greeting: Greeting): Greeting | InboundRefusal
   /** A message after the greeting. Returns why the link must end, or undefined. */
   message(message: PeerMessage, link: PeerLink): string | InboundRefusal | undefined
 }
@@ -76,12 +76,12 @@ export class Inbound {
   #received(message: PeerMessage, link: PeerLink, greeted: boolean): boolean {
     const { handlers } = this.#options
     if (message.hello !== undefined) {
-      const answer = handlers.hello(message.hello)
+      const answer = handlers.greeted(greetingOf(message.hello, message.topology))
       if ('code' in answer) {
         this.#refuse(link, answer)
         return false
       }
-      link.sendNow({ hello: answer })
+      link.sendNow(answer)
     } else if (!greeted) {
       link.close('the first message is no greeting')
       return false

@@ -65,8 +65,8 @@ export class LoneMember {
       ...this.#options,
       address,
       handlers: {
-        hello: () => helloOf(local, topology, { met: [], unmet: [] }),
-        greeted: (answer) => {
+        greeting: () => ({ hello: helloOf(local, topology, { met: [], unmet: [] }) }),
+        greeted: ({ hello: answer }) => {
           this.#answer(dialer, answer.life === local.life ? undefined : `${answer.nodeId} answers`)
           return 'it was only asked who it is'
         },

@@ -7,7 +7,15 @@ import { Belonging } from './belonging.js'
 import type { DialerHandlers, LinkOptions } from './dialer.js'
 import { Dialers } from './dialers.js'
 import type { Founding } from './founding.js'
-import { type Founder, helloOf, judgeHello, type LocalNode, type RefusedHello } from './handshake.js'
+import {
+  type Founder,
+  type Greeting,
+  greetingOf,
+  helloOf,
+  judgeHello,
+  type LocalNode,
+  type RefusedHello,
+} from './handshake.js'
 import { Inbound, type InboundRefusal } from './inbound.js'
 import type { PeerName } from './node-face.js'
 import type { Serving } from './serving.js'
@@ -59,7 +67,7 @@ export class Peers {
       envelope,
       silenceMaxMs: 3 * (probeIntervalMs + probeTimeoutMs),
       handlers: {
-        hello: (hello) => this.#greetedBy(hello),
+        greeted: (greeting) => this.#greetedBy(greeting),
         message: (message, link) => this.#requested(message, link),
       },
     })
@@ -96,7 +104,7 @@ export class Peers {
 
   /** Tells everybody on a link who this node is. */
   announce(): void {
-    const hello = this.#hello()
+    const { hello } = this.#greeting()
     for (const link of this.#links()) link.outbox(0).addControl({ hello })
   }
 
@@ -113,9 +121,12 @@ export class Peers {
     yield* this.#inbound.links()
   }
 
-  #hello(): Hello {
+  #greeting(): Greeting {
     const { local, topology, founding } = this.#host
-    return helloOf(local, topology, founding?.view() ?? { met: [], unmet: [] })
+    const hello = helloOf(local, topology, founding?.view() ?? { met: [], unmet: [] })
+    // Who has not heard yet that this node has become a member would refuse it: so it brings the news itself.
+    const changed = topology !== undefined && topology.epoch > 1
+    return greetingOf(hello, changed ? topologyToMessage(topology) : undefined)
   }
 
   #dialerHandlers(address: Address): DialerHandlers {
@@ -123,14 +134,14 @@ export class Peers {
     let remote: NodeId | undefined
     let life = ''
     return {
-      hello: () => this.#hello(),
-      greeted: (hello, link) => {
+      greeting: () => this.#greeting(),
+      greeted: ({ hello, topology: brought }, link) => {
         const verdict = judgeHello(host.local, host.topology, hello)
         if (verdict.kind === 'refused') {
           // The other side finds nothing wrong, and is to learn what it does not know.
-          const { topology } = this.#refusal(verdict)
+          const { message, topology } = this.#refusal(verdict, brought)
           if (topology !== undefined) link.sendNow({ topology })
-          return `refused here: ${verdict.message}`
+          return `refused here: ${message}`
         }
         if (verdict.kind === 'returning') return `refused here: ${host.knocked(verdict.remote).message}`
         if (verdict.kind === 'self') {
@@ -180,18 +191,22 @@ export class Peers {
     return `${answered} answers where ${expected} was named`
   }
 
-  #greetedBy(hello: Hello): Hello | InboundRefusal {
+  #greetedBy({ hello, topology: brought }: Greeting): Greeting | InboundRefusal {
     const verdict = judgeHello(this.#host.local, this.#host.topology, hello)
-    if (verdict.kind === 'refused') return this.#refusal(verdict)
+    if (verdict.kind === 'refused') return this.#refusal(verdict, brought)
     if (verdict.kind === 'returning') return this.#host.knocked(verdict.remote)
     if (verdict.kind === 'welcome') this.#heard(hello)
-    return this.#hello()
+    return this.#greeting()
   }
 
-  /** Who goes by another incarnation of a member may be behind: then the topology tells it. */
-  #refusal({ code, message }: RefusedHello): InboundRefusal {
+  /** Where two go by different incarnations of a member one of them is behind: the newer topology tells it. */
+  #refusal({ code, message }: RefusedHello, brought: TopologyMessage | undefined): InboundRefusal {
     const { topology } = this.#host
     if (code !== 'incarnation' || topology === undefined) return { code, message }
+    if (brought !== undefined && brought.epoch > topology.epoch) {
+      const malformed = this.#learned(brought)
+      return { code: 'wait', message: malformed ?? 'the topology that it has brought is being followed' }
+    }
     return { code, message, topology: topologyToMessage(topology) }
   }
 

@@ -197,3 +197,22 @@ test('a directory that a repair has made a new incarnation is taken back, with w
   await cluster.world.advance(3_000)
   expect(await cluster.settle(cluster.get('n2', 'k'))).toBe('v')
 })
+
+test('whoever took it in dies before it has told the third: the newcomer tells it, and the two go on', async () => {
+  const cluster = await SimCluster.start({ seed: 'untold' })
+  const { world } = cluster
+  await cluster.settle(cluster.put('n1', 'k', 'v', 'all'))
+  await crashAndWipe(cluster, 'n2')
+  await cluster.startNode('n2', ['n1'])
+  await world.runUntil(() => cluster.node('n1').topology!.epoch === 2, 30_000)
+  world.network.cutLinks('n1', 'n3')
+  world.network.cut('n1', 'n3')
+  world.network.cut('n3', 'n1')
+  await takenBack(cluster, 'n2')
+  cluster.crash('n1')
+  expect(cluster.node('n3').topology!.epoch).toBe(1)
+  await world.runUntil(() => cluster.node('n3').topology!.epoch === 2, 10_000)
+  await cluster.restart('n1')
+  world.network.heal()
+  await refilled(cluster, 'n2')
+})
