@@ -387,6 +387,8 @@ export class FakeNode {
         readOnly: false,
         lostSlots: 0,
         refillObstacle: '',
+        floorMs: 0n,
+        floorObstacle: '',
       },
       hlc: this.cluster.hlc,
       convergence: {

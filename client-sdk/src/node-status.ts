@@ -14,6 +14,13 @@ export interface StorageStatus {
   readonly lostSlots: number
   /** Why the refill does not get on just now; empty: it does, or nothing is lost. */
   readonly refillObstacle: string
+  /**
+   * What was deleted or had expired up to this moment (Unix milliseconds) is collected in all slots of the node; 0: in
+   * one of them nothing has been yet.
+   */
+  readonly floorMs: number
+  /** Why tombstones stay in slots of which the node is the first owner; empty: they do not, or are too young. */
+  readonly floorObstacle: string
 }
 
 /** How the answering node's copy compares with those of the other members. */

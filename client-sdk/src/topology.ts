@@ -110,6 +110,8 @@ export function statusOf(response: StatusResponse): ClusterStatus {
       readOnly: storage?.readOnly ?? false,
       lostSlots: storage?.lostSlots ?? 0,
       refillObstacle: storage?.refillObstacle ?? '',
+      floorMs: Number(storage?.floorMs ?? 0n),
+      floorObstacle: storage?.floorObstacle ?? '',
     },
     convergence: convergenceOf(response.convergence),
     hints: response.hints.map(hintsOf),

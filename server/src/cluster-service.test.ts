@@ -62,9 +62,11 @@ describe('cluster service', () => {
       scrubbedBytes: 0,
     }
     node.refillObstacle = 'n2 does not answer'
+    node.floors = { lowestMs: 1_700_000_000_000, raised: 3, obstacle: 'n2 is away' }
     await using services = await startServices(node)
     const { storage } = await getStatus(services)
     expect(storage).toMatchObject({ entries: 1n, lostSlots: 8, refillObstacle: 'n2 does not answer' })
+    expect(storage).toMatchObject({ tombstones: 2n, floorMs: 1_700_000_000_000n, floorObstacle: 'n2 is away' })
   })
 
   it('a snapshot is told with whose it is and how long it took', async () => {

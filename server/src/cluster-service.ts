@@ -33,7 +33,7 @@ function toMembers(node: Node, topology: Topology | undefined): Member[] {
   }))
 }
 
-function toStorage(store: StoreStatistics, refillObstacle: string): StorageStatus {
+function toStorage(store: StoreStatistics, refillObstacle: string, floors: NodeStatus['floors']): StorageStatus {
   return {
     entries: BigInt(store.entries),
     tombstones: BigInt(store.tombstones),
@@ -45,6 +45,8 @@ function toStorage(store: StoreStatistics, refillObstacle: string): StorageStatu
     readOnly: store.readOnly,
     lostSlots: store.lostSlots,
     refillObstacle,
+    floorMs: BigInt(floors?.lowestMs ?? 0),
+    floorObstacle: floors?.obstacle ?? '',
   }
 }
 
@@ -59,7 +61,7 @@ function toHints({ node, hints, bytes, oldestMsAgo, dropped }: NodeStatus['hints
 }
 
 function toStatusResponse(node: Node): StatusResponse {
-  const { id, clusterId, phase, topology, store, refillObstacle, convergence, hints, uptimeMs } = node.status()
+  const { id, clusterId, phase, topology, store, refillObstacle, convergence, hints, floors, uptimeMs } = node.status()
   return {
     nodeId: id,
     clusterId: clusterId ?? '',
@@ -68,7 +70,7 @@ function toStatusResponse(node: Node): StatusResponse {
     replication: topology?.replication,
     serverVersion: packageVersion,
     uptimeMs: BigInt(Math.floor(uptimeMs)),
-    storage: store === undefined ? undefined : toStorage(store, refillObstacle),
+    storage: store === undefined ? undefined : toStorage(store, refillObstacle, floors),
     hlc: hlcToBigint(node.clockReading()),
     forming: phase === 'forming',
     convergence: convergence === undefined ? undefined : toConvergence(convergence),

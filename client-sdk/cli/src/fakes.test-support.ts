@@ -108,6 +108,7 @@ export class FakeClient implements Client {
   /** What every member says that it keeps for others. */
   hints: HintStatus[] = []
   /** What every member says of its lost slots. */
+  floorObstacle = ''
   loss = { lostSlots: 0, refillObstacle: '' }
   members: Member[] = [1, 2, 3].map((number) => ({
     id: `node-${number}`,
@@ -292,7 +293,9 @@ export class FakeClient implements Client {
       uptimeMs: 93_600_000,
       storage: {
         entries: this.data.size,
-        tombstones: 0,
+        tombstones: 1_234,
+        floorMs: 0,
+        floorObstacle: this.floorObstacle,
         tableBytes: 1000,
         logBytes: 123_456_789,
         logSegments: 2,

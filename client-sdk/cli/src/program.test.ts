@@ -414,6 +414,13 @@ describe('status, ring and partition', () => {
     expect(JSON.parse((await kv(['--json', 'status'], client)).out).members[0]).toMatchObject(client.loss)
   })
 
+  it('status says why tombstones stay', async () => {
+    const client = new FakeClient()
+    expect((await kv(['status'], client)).out).not.toContain('tombstones')
+    client.floorObstacle = 'node-3 cannot be reached'
+    expect((await kv(['status'], client)).out).toContain('node-1 keeps 1,234 tombstones: node-3 cannot be reached\n')
+  })
+
   it('status says when the copies were last compared, and where they differ', async () => {
     const client = new FakeClient()
     const peer = { nodeId: 'node-2', comparedMsAgo: 1_500, differingSlots: 0, obstacle: '' }

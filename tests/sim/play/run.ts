@@ -37,6 +37,8 @@ export interface RunReport {
   readonly violations: readonly string[]
 }
 
+/** So that tombstones are collected within a run; no request lives as long as two comparisons are apart. */
+const floorTuning = { horizonMs: 2_000, agreementMs: 6_000, intervalMs: 500 }
 /** After the faults, a cluster has so much time to become whole. */
 const recoveryMs = 60_000
 
@@ -58,6 +60,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
     network: { latencyMs },
     snapshotWalBytes: scenario.snapshotWalBytes,
     snapshotIntervalMs: scenario.snapshotIntervalMs,
+    floorTuning,
     tuning: { logSegmentBytes, logPreallocateBytes: Math.min(logSegmentBytes, 65_536) },
     observe: (event) => {
       recent.note(event)

@@ -127,9 +127,10 @@ export function coloured(liveness: Member['liveness'], colours: Colors): string 
 function trouble(one: MemberStatus | undefined, members: readonly Member[], colours: Colors): string[] {
   if (one === undefined) return []
   if (!one.ok) return [colours.yellow(`${one.id} did not answer: ${one.error.message}`)]
-  const { readOnly, lostSlots, refillObstacle } = one.status.storage
+  const { readOnly, lostSlots, refillObstacle, tombstones, floorObstacle } = one.status.storage
   const lines: string[] = []
   if (readOnly) lines.push(`${one.id} takes no writes: its disk is full`)
+  if (floorObstacle !== '') lines.push(`${one.id} keeps ${plural(tombstones, 'tombstone')}: ${floorObstacle}`)
   if (lostSlots > 0) {
     const how = refillObstacle === '' ? 'it refills them from the other members' : refillObstacle
     lines.push(`${one.id} has lost ${lostSlots} slots and does not answer for them: ${how}`)
