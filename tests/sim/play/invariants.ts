@@ -13,6 +13,8 @@ const progressMs = 10_000
 /** All owners of a key hold the same by themselves within this: the longest pause of a comparison, and some rounds. */
 const convergenceMs = 90_000
 const lookEveryMs = 500
+/** Tombstones are collected within this and three times the drift bound: see `floorTuning` of the run. */
+const collectionMs = 60_000
 
 /** What must be true when all faults are over and the clients have gone. */
 export async function checkEnd(
@@ -23,6 +25,7 @@ export async function checkEnd(
 ): Promise<void> {
   // Before anybody reads: a read would mend what it meets.
   await checkConvergence(cluster, ledger, losesSingleCopies)
+  await checkCollection(cluster, scenario, ledger)
   for (let i = 0; i < scenario.keys; i++) await everyNodeServes(cluster, ledger, `k${i}`)
   await checkConvergence(cluster, ledger, losesSingleCopies)
   checkBounds(cluster, scenario, ledger)
@@ -35,6 +38,19 @@ async function checkConvergence(cluster: SimCluster, ledger: Ledger, losesSingle
     await cluster.world.advance(lookEveryMs)
   }
   for (const key of keys) checkCopies(cluster, ledger, key, losesSingleCopies)
+}
+
+/** With all owners there every tombstone goes, and what is read afterwards is what was true before. */
+async function checkCollection(cluster: SimCluster, scenario: Scenario, ledger: Ledger): Promise<void> {
+  const left = (): number =>
+    cluster.names.reduce((sum, name) => sum + (cluster.node(name).status().store?.tombstones ?? 0), 0)
+  const withinMs = collectionMs + 3 * scenario.maxClockDriftMs
+  for (let waitedMs = 0; waitedMs < withinMs && left() > 0; waitedMs += lookEveryMs) {
+    await cluster.world.advance(lookEveryMs)
+  }
+  if (left() === 0) return
+  const why = cluster.names.map((name) => `${name}: ${cluster.node(name).status().floors?.obstacle}`)
+  ledger.violation(`${left()} tombstones stay although nothing is wrong any more: ${why.join('; ')}`)
 }
 
 /** Every key can be read and written through every node: the histories get their last word. */

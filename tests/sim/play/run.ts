@@ -38,7 +38,7 @@ export interface RunReport {
 }
 
 /** So that tombstones are collected within a run; no request lives as long as two comparisons are apart. */
-const floorTuning = { horizonMs: 2_000, agreementMs: 6_000, intervalMs: 500 }
+const floorTuning = { horizonMs: 1_000, agreementMs: 4_000, intervalMs: 500 }
 /** After the faults, a cluster has so much time to become whole. */
 const recoveryMs = 60_000
 
