@@ -158,8 +158,11 @@ export const limits = {
   /** Whether the former life of a returning node is linked to others: so long they have to answer, and so often they are asked. */
   returnAnswerMs: 1_000,
   returnAskIntervalMs: 250,
-  /** What waits in memory to be written into files of hints, for all members together, and the frame it becomes. */
-  hintBufferBytesMax: 8_388_608,
+  /**
+   * What waits in memory to be written into files of hints, for all members together (a link that breaks may leave a second's
+   * writes at once), and the frame it becomes.
+   */
+  hintBufferBytesMax: 33_554_432,
   hintFrameBytes: 262_144,
   /** So often hints are written and synced, old ones dropped, and members looked at that may have come back. */
   hintIntervalMs: 1_000,

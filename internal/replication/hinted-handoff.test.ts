@@ -281,7 +281,7 @@ test('a key whose slot the member does not own any more is not sent to it', asyn
 test('what is dropped is left to anti-entropy, once, when the member is there and the rest has been handed over', async () => {
   const play = await Play.start('left')
   play.far.automatic = false
-  for (let i = 0; i < 10; i++) play.handoff.keep(far as never, play.holder.record(`k${i}`, 1_000_000))
+  for (let i = 0; i < 40; i++) play.handoff.keep(far as never, play.holder.record(`k${i}`, 1_000_000))
   await play.advance(2_000)
   const [status] = play.handoff.status()
   expect(status!.dropped).toBeGreaterThan(0)
