@@ -161,7 +161,21 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'no-anti-entropy',
     hazard: 'replicas stay different until somebody reads',
     file: 'replication/anti-entropy-exchange.js',
-    find: 'if (suspects.length === 0)',
+    find: 'if (root.size === 0)',
     replace: 'if (true)',
+  },
+  {
+    name: 'wiped-node-votes',
+    hazard: 'a node that comes back with an empty disk answers as if it had never held anything',
+    file: 'cluster/node.js',
+    find: 'await writeLostSlots(disk, allSlots().filter((slot) => table.ownsSlot(self, slot)));',
+    replace: 'await writeLostSlots(disk, []);',
+  },
+  {
+    name: 'floor-below-some-owner',
+    hazard: 'tombstones are collected though an owner has not confirmed that it holds everything',
+    file: 'replication/floor-rounds.js',
+    find: 'const holds = owners.every(({ answer }) => answer.horizonMs >= agreedMs && isEqual(answer.agreed, mine.agreed));',
+    replace: 'const holds = true;',
   },
 ]

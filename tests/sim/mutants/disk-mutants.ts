@@ -110,6 +110,20 @@ export const diskMutants: readonly Mutant[] = [
     replace: 'this.#digests.toggle(',
   },
   {
+    name: 'floor-not-in-snapshot',
+    hazard: 'a restart forgets what was collected, and what comes late brings it back',
+    file: 'store/snapshot-writer.js',
+    find: 'if (floorMs > 0) {',
+    replace: 'if (false) {',
+  },
+  {
+    name: 'floor-refuses-nothing',
+    hazard: 'what comes late is taken though its key was deleted and the tombstone collected',
+    file: 'store/table.js',
+    find: "if (this.#floors.refuses(slot, record, met))\n                return 'stale';",
+    replace: '',
+  },
+  {
     name: 'expired-is-shown',
     hazard: 'an expired entry is read as if it lived',
     file: 'record/record.js',

@@ -40,13 +40,15 @@ export async function findMutants(
     for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
       const found = await hunt(name, from)
       if (found !== undefined) seeds[name] = found
+      // At once: a hunt takes its time, and may be broken off.
+      await writeSeeds(seeds)
       tell(
         `${name.padEnd(32)} ${found === undefined ? 'NOT FOUND' : `seed ${found.seed} (${found.needed}): ${found.how}`}`,
       )
     }
   }
   await Promise.all(Array.from({ length: jobs }, work))
-  await writeSeeds(seeds)
+
   return wanted.every((name) => seeds[name] !== undefined)
 }
 
