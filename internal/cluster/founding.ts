@@ -30,8 +30,8 @@ export class Founding {
   #timer: Timer | undefined
   #complainAtMs = 0
   #ended = false
-  /** What a cluster says that may take this node back. */
-  #told = ''
+  /** What members of a cluster that may take this node back have said last. */
+  readonly #told = new Map<Address, string>()
 
   constructor(options: FoundingOptions) {
     this.#options = options
@@ -67,8 +67,9 @@ export class Founding {
 
   /** Another node belongs to a cluster that may take this one back, and says how far that has come. */
   waits(at: Address, message: string): void {
-    if (this.#told !== message) this.#options.log.info('waiting to be taken back by the cluster', { at, message })
-    this.#told = message
+    const first = this.#told.size === 0
+    this.#told.set(at, message)
+    if (first) this.#options.log.info('waiting to be taken back by the cluster', { at, message })
   }
 
   /** The node belongs to a cluster now, or stops. */
@@ -90,8 +91,8 @@ export class Founding {
     const { clock, log } = this.#options
     if (clock.monotonicMs() < this.#complainAtMs) return
     this.#complainAtMs = clock.monotonicMs() + complainIntervalMs
-    if (this.#told !== '') {
-      log.warn('still waiting to be taken back by the cluster', { message: this.#told })
+    if (this.#told.size > 0) {
+      log.warn('still waiting to be taken back by the cluster', { told: Object.fromEntries(this.#told) })
       return
     }
     const met = this.view().met.map(({ id, address }) => `${id}@${address}`)

@@ -49,6 +49,8 @@ test('a node that is killed and loses its whole data directory comes back by its
 
   // Now its vote is needed, and it knows everything.
   await first!.kill()
+  // What it has voted for belongs to a sound directory.
+  expect((await runServer(['verify', '--data-dir', first!.dataDir])).status).toBe(0)
   for (const key of keys) {
     const found = await client.get(key, { timeoutMs: 20_000 })
     expect(found, key).toBe(key === 'key-7' ? undefined : `value of ${key}`)
