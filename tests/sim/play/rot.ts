@@ -132,7 +132,8 @@ export class Rot {
       await emptyDirectory(disk)
       this.#toWipe.delete(name)
       this.#broken.delete(name)
-      this.#spoiltDocuments.clear()
+      // Of a new directory nothing but its identity says whose it is.
+      for (const document of documents) this.#spoiltDocuments.add(document)
       this.#sound = true
       this.#wipes++
       this.wiped(name)
