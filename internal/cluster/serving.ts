@@ -272,6 +272,7 @@ export class Serving {
       replica.attach(link, from.life)
       this.antiEntropy.hasten(from.id)
       this.hints.returned(from.id)
+      this.refiller.returned()
     }
     return guarded(() => replica?.received(message))
   }

@@ -160,6 +160,18 @@ test('a member that cannot be reached is not waited for longer than an operation
   expect(await play.until(() => play.ended, 30_000)).toBe(true)
 })
 
+test('a member that comes back is asked at once, however long it was away', async () => {
+  const s = scene({ nodes: 4, r: 2, w: 3 })
+  s.replicas[3]!.up = false
+  const play = new Play(s, new LossyStore(3)).start()
+  await play.until(() => false, 5 * limits.refillBackoffMsMax, 1_000)
+  const asked = play.forgets.length
+  s.replicas[3]!.up = true
+  play.refiller.returned()
+  expect(await play.until(() => play.forgets.length > asked, 10)).toBe(true)
+  expect(await play.until(() => play.ended, 1_000)).toBe(true)
+})
+
 test('an owner that fails midway is replaced by another, and nobody is read twice', async () => {
   const s = scene({ nodes: 5, r: 3, w: 3 })
   const many = Array.from({ length: 3 * limits.refillPageEntriesMax }, (_, i) => {

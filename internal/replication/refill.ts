@@ -58,6 +58,8 @@ export interface RefillerOptions {
 export class Refiller {
   readonly #options: RefillerOptions
   readonly #pauses: Pauses
+  /** Between two rounds. */
+  readonly #idle: Pauses
   readonly #rate: ByteRate
   readonly #startedMs: number
   /** Members that have forgotten, for as long as this process lives. */
@@ -77,6 +79,7 @@ export class Refiller {
   constructor(options: RefillerOptions) {
     this.#options = options
     this.#pauses = new Pauses(options.clock)
+    this.#idle = new Pauses(options.clock)
     this.#rate = new ByteRate(options.clock, this.#pauses, limits.refillBytesPerSecond)
     this.#startedMs = options.clock.monotonicMs()
     this.#reportAtMs = this.#startedMs + limits.refillReportMs
@@ -90,11 +93,21 @@ export class Refiller {
   /** Idempotent. What waits ends; `run` resolves soon. */
   stop(): void {
     this.#pauses.stop()
+    this.#idle.stop()
   }
 
   /** The topology has changed: who owns a lost slot may have changed with it. */
   wake(): void {
     this.#pauses.endAll()
+    this.#idle.endAll()
+  }
+
+  /**
+   * A member can be reached again: perhaps it was what the next round waits for. Without this, members that come and go
+   * are missed by rounds ever further apart.
+   */
+  returned(): void {
+    this.#idle.endAll()
   }
 
   /**
@@ -113,7 +126,7 @@ export class Refiller {
       if (this.#pauses.stopped || store.lostCount === 0) break
       this.#complain()
       if (store.lostCount < before) backoffMs = limits.refillBackoffMsMin
-      await this.#pauses.pause(backoffMs)
+      await this.#idle.pause(backoffMs)
       backoffMs = Math.min(2 * backoffMs, limits.refillBackoffMsMax)
     }
     this.#obstacle = ''
