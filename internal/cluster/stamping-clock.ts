@@ -39,8 +39,8 @@ export class StampingClock {
   readonly #onFatal: (error: Error) => void
   #ceilingMs: number
   #raising: Promise<void> | undefined
-  /** As many as operations are admitted at most. */
-  #waiters: (() => void)[] = []
+  /** As many as operations run at most: who gives up does not wait any more. */
+  readonly #waiters = new Set<() => void>()
   /** Stamps were given or wanted since the ceiling was looked at last. */
   #used = false
   /** The disk had no room for the last ceiling. */
@@ -101,9 +101,20 @@ export class StampingClock {
     return undefined
   }
 
-  /** Calls `retry` once, when the ceiling has been raised or cannot be. Not called any more after `close`. */
-  whenRaised(retry: () => void): void {
-    this.#waiters.push(retry)
+  /**
+   * Calls `retry` once, when the ceiling has been raised or cannot be; not any more after `close`, nor after the function
+   * that is returned was called.
+   */
+  whenRaised(retry: () => void): () => void {
+    // An entry of its own, also for one that waits twice.
+    const waiter = (): void => retry()
+    this.#waiters.add(waiter)
+    return () => void this.#waiters.delete(waiter)
+  }
+
+  /** How many wait for the ceiling. */
+  get waiting(): number {
+    return this.#waiters.size
   }
 
   /** Merges another's reading. Throws ClockDriftError, and changes nothing, when it is too far ahead. */
@@ -172,7 +183,9 @@ export class StampingClock {
     // Before the waiters: one of them may find that it was not enough.
     this.#raising = undefined
     if (this.#closed) return
-    for (const retry of this.#waiters.splice(0)) retry()
+    const waiters = [...this.#waiters]
+    this.#waiters.clear()
+    for (const retry of waiters) retry()
   }
 }
 

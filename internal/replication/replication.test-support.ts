@@ -220,8 +220,9 @@ export function scene(
     /** While it is set, there are no stamps. */
     stuck: undefined as (() => void)[] | undefined,
     refusal: undefined as KvError | undefined,
-    whenStampable(retry: () => void): void {
+    whenStampable(retry: () => void): () => void {
       this.stuck?.push(retry)
+      return () => void this.stuck?.splice(this.stuck.indexOf(retry), 1)
     },
     /** By the member's id. */
     hints: [] as [string, StoredRecord][],

@@ -28,8 +28,11 @@ export interface OperationContext {
    * applied) when this node may not stamp: its clock is off, or its disk is full.
    */
   stamp(): Hlc | undefined
-  /** Calls `retry` once, when there may be a stamp again. */
-  whenStampable(retry: () => void): void
+  /**
+   * Calls `retry` once, when there may be a stamp again. Returns how to stop waiting: an operation that has ended
+   * meanwhile must leave nothing behind, however long the disk takes.
+   */
+  whenStampable(retry: () => void): () => void
   /** Moves the clock above a stamp that was seen. Throws KvError `unavailable` when that is too far ahead. */
   raiseClock(above: Hlc): void
   /** A member other than this node has missed a write that was acknowledged. Must not throw. */

@@ -148,6 +148,8 @@ describe('a write', () => {
     s.clock.advance(100)
     expect(failure(impatient.end())).toEqual({ code: 'timeout', outcome: 'not-applied' })
     expect(s.replicas[0]!.writes).toHaveLength(0)
+    // Whoever has given up holds nothing any more: a disk may hang for longer than clients go on asking.
+    expect(s.context.stuck).toHaveLength(1)
     const waiting = s.context.stuck
     s.context.stuck = undefined
     for (const retry of waiting) retry()

@@ -44,6 +44,8 @@ export class WriteOperation extends ActiveOperation {
   /** An earlier attempt may have been applied somewhere. */
   #mayBeApplied = false
   #settled = false
+  /** While it waits for a stamp. */
+  #stopWaiting: (() => void) | undefined
   /** The attempt that the caller was told of: its other owners' answers may still come. */
   #acknowledged: Attempt | undefined
   /** The newest version of others that the write replaced, and what it was. */
@@ -147,7 +149,8 @@ export class WriteOperation extends ActiveOperation {
       this.#fail(error.code, error.message)
       return undefined
     }
-    this.#context.whenStampable(() => {
+    this.#stopWaiting = this.#context.whenStampable(() => {
+      this.#stopWaiting = undefined
       if (!this.#settled) this.#stampAndSend()
     })
     return undefined
@@ -261,6 +264,7 @@ export class WriteOperation extends ActiveOperation {
 
   #settle(): void {
     this.#settled = true
+    this.#stopWaiting?.()
     this.#context.active.remove(this)
     this.#options.cancellation?.onCancel(undefined)
   }
