@@ -23,6 +23,11 @@ export async function checkEnd(
   ledger: Ledger,
   losesSingleCopies: boolean,
 ): Promise<void> {
+  const idle = cluster.names.filter((name) => cluster.node(name).phase !== 'serving')
+  if (idle.length > 0) {
+    ledger.violation(`${idle.join(', ')} cannot serve although nothing is wrong any more`)
+    return
+  }
   // Before anybody reads: a read would mend what it meets.
   await checkConvergence(cluster, ledger, losesSingleCopies)
   await checkCollection(cluster, scenario, ledger)
