@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { equalBytes, FatalError, KvError, limits, parseClusterId, parseNodeId } from '../base/index.js'
 import type { Disk } from '../env/index.js'
+import { hlcMs } from '../hlc/index.js'
+import { floorVersion } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
 import { contents, incarnation, put, tombstone } from './fixture.conformance.js'
 import { readDocument, readIdentity, type Store, type StoreOptions, writeDocument, writeIdentity } from './index.js'
@@ -276,6 +278,21 @@ export function describeStore(name: string, makeFixture: () => Promise<StoreFixt
       expect(used.size, 'more were kept than are there: the others were taken again').toBeGreaterThan(left.length)
       await reopen()
       expect(contents(store)).toEqual(Array.from({ length: 40 }, (_, i) => `key-${i}@${500 + i}`).sort())
+    })
+
+    test('a floor drops what is dead, refuses what is older and answers for what is absent, also after a start', async () => {
+      const [live, dead] = [put('live', 1), tombstone('dead', 1)]
+      const slots = [slotOf(live.key), slotOf(dead.key)]
+      await fixture.settle(store.commit([live, dead]))
+      await fixture.settle(store.raiseFloors(slots.map((slot) => ({ slot, floorMs: hlcMs(live) }))))
+      for (const snapshot of [false, true]) {
+        if (snapshot) await fixture.settle(store.snapshot())
+        await reopen()
+        expect(store.statistics()).toMatchObject({ entries: 1, tombstones: 0 })
+        expect(store.get(dead.key)).toMatchObject({ ...floorVersion(hlcMs(dead)), tombstone: true })
+        const [refused] = await fixture.settle(store.commit([put('dead', 2)]))
+        expect(refused).toMatchObject({ applied: false, seen: floorVersion(hlcMs(dead)) })
+      }
     })
 
     test('files of another cluster or another incarnation are refused', async () => {
