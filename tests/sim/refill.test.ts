@@ -19,7 +19,7 @@ async function failure(promise: Promise<unknown>): Promise<KvError> {
 }
 
 function lost(cluster: SimCluster, name: string): number {
-  return cluster.node(name).status().store!.lostSlots
+  return cluster.node(name).localStore!.lostCount
 }
 
 /** Crashes a node and takes its records away; it does not run when this resolves. */

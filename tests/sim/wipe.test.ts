@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { SimCluster } from './sim-cluster.js'
 
 function lost(cluster: SimCluster, name: string): number {
-  return cluster.node(name).status().store!.lostSlots
+  return cluster.node(name).localStore!.lostCount
 }
 
 /** Kills a node and empties its disk; it does not run when this resolves. */
