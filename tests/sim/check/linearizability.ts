@@ -26,6 +26,9 @@ export type RegisterVerdict =
  * its return: a stamp that had to be raised while it ran leaves the first attempt visible to those who look meanwhile.
  * Hence a write of unknown fate is only ever an explanation of what a read saw, never a step of its own: the search
  * grows with the operations that ran at a time, not with those that failed.
+ *
+ * What that lets through: from a write of unknown fate on, whatever it would have left may be read for ever, and after
+ * a delete of unknown fate that is any value that was lost. Whoever sees versions as well can tell: `Ledger.found`.
  */
 export function checkRegister(operations: readonly RegisterOperation[], stepsMax = 5_000_000): RegisterVerdict {
   return new Search(operations).run(stepsMax)

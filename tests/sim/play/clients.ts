@@ -1,13 +1,14 @@
 import { KvError } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
 import type { SimRandom } from '@quorumkv/internal/env-sim'
+import type { Version } from '@quorumkv/internal/hlc'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { Consistency, OperationOptions, ScanPage } from '@quorumkv/internal/replication'
 import type { SimCluster } from '../sim-cluster.js'
 import { Attempts, operationMs, patienceMs, type Wanted } from './attempts.js'
 import type { Call } from './history.js'
 import { keyBytes } from './keys.js'
-import type { Ledger } from './ledger.js'
+import type { Ledger, ReadNote } from './ledger.js'
 import type { Mix, Scenario } from './scenario.js'
 import type { Watch } from './watch.js'
 
@@ -184,9 +185,14 @@ export class Clients {
   async #read(via: string): Promise<boolean> {
     const key = this.#key('k')
     const call = this.#ledger.history.call(key, 'read')
+    const note = this.#ledger.read(key)
+    const highestHeld = this.#watch.holders(key)
     const found = await this.#get(via, key, this.#registerLevel())
     if (found === undefined) call.failed('not-applied')
-    else call.returned(nameOfValue(found.record))
+    else {
+      call.returned(nameOfValue(found.record))
+      this.#ledger.found(note, found.record, highestHeld)
+    }
     return found !== undefined
   }
 
@@ -199,28 +205,37 @@ export class Clients {
 
   /** A scan reads every key once, at some moment while it runs. */
   async #scan(via: string): Promise<boolean> {
-    const calls = new Map<string, Call>()
-    for (let i = 0; i < this.#scenario.keys; i++) calls.set(`k${i}`, this.#ledger.history.call(`k${i}`, 'read'))
+    const calls = new Map<string, { call: Call; note: ReadNote; highestHeld: () => Version | undefined }>()
+    for (let i = 0; i < this.#scenario.keys; i++) {
+      const key = `k${i}`
+      const call = this.#ledger.history.call(key, 'read')
+      calls.set(key, { call, note: this.#ledger.read(key), highestHeld: this.#watch.holders(key) })
+    }
     const node = this.#cluster.node(via)
     const options = this.#options(via, 'quorum')
     let cursor: Uint8Array = new Uint8Array(0)
     do {
       const page = await this.#page(node, cursor, options)
       if (page === undefined) {
-        for (const call of calls.values()) call.failed('not-applied')
+        for (const { call } of calls.values()) call.failed('not-applied')
         return false
       }
       for (const record of page.records) {
         const key = Buffer.from(record.key).toString()
-        const call = calls.get(key)
-        if (call === undefined) this.#ledger.falsehood(`a scan returned ${key} twice, or it was never written`)
+        const read = calls.get(key)
+        if (read === undefined) this.#ledger.falsehood(`a scan returned ${key} twice, or it was never written`)
         this.#ledger.returned(key, nameOfValue(record))
-        call?.returned(nameOfValue(record))
+        if (read === undefined) continue
+        read.call.returned(nameOfValue(record))
+        this.#ledger.found(read.note, record, read.highestHeld)
         calls.delete(key)
       }
       cursor = page.cursor
     } while (cursor.length > 0)
-    for (const call of calls.values()) call.returned(undefined)
+    for (const { call, note, highestHeld } of calls.values()) {
+      call.returned(undefined)
+      this.#ledger.found(note, undefined, highestHeld)
+    }
     return true
   }
 

@@ -1,4 +1,4 @@
-import { compareVersions, type Version } from '@quorumkv/internal/hlc'
+import { compareVersions, type Version, zeroVersion } from '@quorumkv/internal/hlc'
 import { checkRegister } from '../check/linearizability.js'
 import { History } from './history.js'
 
@@ -21,6 +21,13 @@ export interface Acknowledged {
   readonly tombstone: boolean
 }
 
+/** One read of a register, as long as it runs. */
+export interface ReadNote {
+  readonly key: string
+  /** The highest version of the key that had been acknowledged or read when it was called. */
+  readonly floor: Acknowledged | undefined
+}
+
 /** What a write was told about what it replaced. */
 export interface Replaced {
   readonly existed: boolean
@@ -34,6 +41,8 @@ interface KeyNotes {
   readonly values: Map<string, WriteNote>
   readonly read: Set<string>
   highest: Acknowledged | undefined
+  /** The highest version that a read of a register has returned. */
+  highestRead: Version | undefined
 }
 
 function show({ hi, lo, node }: Version): string {
@@ -173,6 +182,37 @@ export class Ledger {
     if (!mayBeDeleted) this.violation(`${key}: a write replaced nothing, though the key was there`)
   }
 
+  /** A read of a register is called. */
+  read(key: string): ReadNote {
+    const { highest, highestRead } = this.#notes(key)
+    const readLast = highestRead !== undefined && compareVersions(highestRead, highest?.version ?? zeroVersion) > 0
+    return { key, floor: readLast ? { version: highestRead, tombstone: false } : highest }
+  }
+
+  /**
+   * A read of a register has returned a value of this version, or (undefined) nothing. A history alone can not refute what
+   * a failed write may explain: once a delete has an unknown fate, "absent" is right for ever. Versions can. A value must
+   * not be older than what had been acknowledged or read, and where the key is said to be gone, some node must have
+   * something newer than the value that was there: `highestHeld` is the highest version that any of them holds,
+   * `zeroVersion` for nothing, undefined where nobody can tell.
+   */
+  found({ key, floor }: ReadNote, version: Version | undefined, highestHeld: () => Version | undefined): void {
+    const notes = this.#notes(key)
+    if (version !== undefined) {
+      if (floor !== undefined && compareVersions(version, floor.version) < 0) {
+        this.violation(`${key}: ${show(version)} was read after ${show(floor.version)} had been acknowledged or read`)
+      }
+      if (notes.highestRead === undefined || compareVersions(version, notes.highestRead) > 0) {
+        notes.highestRead = { hi: version.hi, lo: version.lo, node: version.node }
+      }
+      return
+    }
+    if (floor === undefined || floor.tombstone) return
+    const held = highestHeld()
+    if (held === undefined || compareVersions(held, floor.version) > 0) return
+    this.violation(`${key}: nothing was read though nobody holds anything newer than the value ${show(floor.version)}`)
+  }
+
   /** A read finds what had been acknowledged when it was called, or something newer; there are no deletes. */
   notBefore(key: string, { version }: Acknowledged, found: Version | undefined): void {
     if (found !== undefined && compareVersions(found, version) >= 0) return
@@ -201,7 +241,13 @@ export class Ledger {
   #notes(key: string): KeyNotes {
     const known = this.#keys.get(key)
     if (known !== undefined) return known
-    const notes: KeyNotes = { writes: [], values: new Map(), read: new Set(), highest: undefined }
+    const notes: KeyNotes = {
+      writes: [],
+      values: new Map(),
+      read: new Set(),
+      highest: undefined,
+      highestRead: undefined,
+    }
     this.#keys.set(key, notes)
     return notes
   }

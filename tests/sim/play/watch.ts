@@ -1,4 +1,4 @@
-import { compareVersions, hlcMs, type Version } from '@quorumkv/internal/hlc'
+import { compareVersions, hlcMs, type Version, zeroVersion } from '@quorumkv/internal/hlc'
 import type { SimCluster } from '../sim-cluster.js'
 import { keyBytes, keySlot } from './keys.js'
 import type { Ledger } from './ledger.js'
@@ -74,6 +74,25 @@ export class Watch {
         this.#ledger.violation(`${name} holds ${now} of ${key} after ${before.hi}.${before.lo}.${before.node}`)
       }
       if (version !== undefined) this.#held.set(place, version)
+    }
+  }
+
+  /**
+   * To be asked when a read is called; what is returned, when it has: the highest version that any node holds of the
+   * key, floors of its slot included. Undefined where a node has gone since, with what it may have answered.
+   */
+  holders(key: string): () => Version | undefined {
+    const nodes = new Map(this.#cluster.runningNames.map((name) => [name, this.#cluster.node(name)]))
+    return () => {
+      let highest: Version = zeroVersion
+      for (const [name, node] of nodes) {
+        if (!this.#cluster.runningNames.includes(name) || this.#cluster.node(name) !== node) return undefined
+      }
+      for (const name of this.#cluster.runningNames) {
+        const version = this.#cluster.node(name).localStore?.getVersion(keyBytes(key))
+        if (version !== undefined && compareVersions(version, highest) > 0) highest = version
+      }
+      return highest
     }
   }
 
