@@ -16,6 +16,7 @@ import {
   Horizon,
   LocalReplica,
   type OperationContext,
+  PacedReading,
   type PeerLink,
   Refiller,
   RemoteReplica,
@@ -173,11 +174,13 @@ export class Serving {
     this.hints = new HintedHandoff(handoff, hints)
   }
 
-  /** The wall clock counts as long as others bear it out: an idle node gives no stamps that would move its own on. */
+  /** The wall clock counts as long as others bear it out: an idle node gives no stamps that would move its hybrid clock on. */
   #horizon({ clock, floorTuning, maxClockDriftMs }: NodeOptions): Horizon {
     const wallMs = (): number => (this.#witnesses.bearOutLocal() ? clock.wallMs() : 0)
     const distanceMs = (floorTuning?.horizonMs ?? limits.floorHorizonMs) + 2 * maxClockDriftMs
-    return new Horizon(() => Math.max(hlcMs(this.#clock.current()), wallMs()), distanceMs)
+    const hybridMs = (): number => hlcMs(this.#clock.current())
+    const reading = new PacedReading(hybridMs, wallMs, () => clock.monotonicMs())
+    return new Horizon(() => reading.ms(), distanceMs)
   }
 
   get topology(): Topology {

@@ -64,6 +64,9 @@ export class FloorRounds {
   readonly #options: FloorRoundsOptions
   readonly #pauses: Pauses
   readonly #agreements = new Map<Slot, Agreement>()
+  /** The horizon that each other member told last, and when, monotonic. By its index under the epoch of the round. */
+  readonly #told = new Map<number, { readonly horizonMs: number; readonly atMs: number }>()
+  #toldEpoch: Epoch | undefined
   readonly #agreementMs: number
   readonly #intervalMs: number
   #raised = 0
@@ -105,7 +108,9 @@ export class FloorRounds {
   async #round(): Promise<void> {
     const { store, routing } = this.#options
     this.#found = ''
-    const { table, self } = routing()
+    const { epoch, table, self } = routing()
+    if (epoch !== this.#toldEpoch) this.#told.clear()
+    this.#toldEpoch = epoch
     const slots: Slot[] = []
     for (let slot = 0 as Slot; slot < slotCount; slot++) {
       if (store.tombstonesIn(slot) > 0 && table.owners(slot)[0] === self) slots.push(slot)
@@ -120,13 +125,13 @@ export class FloorRounds {
   }
 
   async #compare(slot: Slot): Promise<void> {
-    const { clock, horizon, maxClockDriftMs, routing, slices, store } = this.#options
+    const { clock, routing, slices, store } = this.#options
     const { epoch } = routing()
     const agreement = this.#agreements.get(slot)
     if (agreement !== undefined && agreement.epoch !== epoch) this.#agreements.delete(slot)
     const known = this.#agreements.get(slot)
     if (known !== undefined && clock.monotonicMs() - known.sinceMs < this.#agreementMs) return
-    const ask: FloorAsk = { slot, agreedMs: known?.floorMs ?? 0, candidateMs: horizon.ms() - maxClockDriftMs }
+    const ask: FloorAsk = { slot, agreedMs: known?.floorMs ?? 0, candidateMs: this.#candidateMs(slot) }
     if (ask.candidateMs <= store.floorMs(slot)) return
     const { dead } = await slices.result(() => store.digestUpTo(slot, ask.candidateMs))
     if (dead === 0) {
@@ -144,6 +149,21 @@ export class FloorRounds {
     if (outcome.next > 0) this.#agreements.set(slot, { floorMs: outcome.next, sinceMs: clock.monotonicMs(), epoch })
     else this.#agreements.delete(slot)
     if (outcome.raise > 0) await this.#raise(slot, outcome.raise, lives)
+  }
+
+  /**
+   * The latest moment that all owners may admit nothing fresh up to: their horizons differ, and those of nodes that have
+   * restarted where nobody writes stay behind. As far as they have told; who has not is taken to be as far as this one.
+   */
+  #candidateMs(slot: Slot): number {
+    const { clock, horizon, maxClockDriftMs, routing } = this.#options
+    const nowMs = clock.monotonicMs()
+    let lowestMs = horizon.ms()
+    for (const member of routing().table.owners(slot)) {
+      const told = this.#told.get(member)
+      if (told !== undefined) lowestMs = Math.min(lowestMs, told.horizonMs + nowMs - told.atMs)
+    }
+    return Math.floor(lowestMs - maxClockDriftMs)
   }
 
   /** Which processes are to be asked, in the order of the owners; undefined: not all of them can be. */
@@ -165,7 +185,7 @@ export class FloorRounds {
 
   /** What all owners say; undefined: this node stops. */
   async #outcome(ask: FloorAsk): Promise<Outcome | undefined> {
-    const { horizon, peer, routing, slices, store } = this.#options
+    const { clock, horizon, peer, routing, slices, store } = this.#options
     const { table, self } = routing()
     const others = Array.from(table.owners(ask.slot)).filter((member) => member !== self)
     const answers = await Promise.all(
@@ -175,6 +195,10 @@ export class FloorRounds {
         }),
       ),
     )
+    if (routing().epoch !== this.#toldEpoch) return undefined
+    for (const [i, { kind, horizonMs }] of answers.entries()) {
+      if (kind === 'held') this.#told.set(others[i]!, { horizonMs, atMs: clock.monotonicMs() })
+    }
     await store.settled()
     const mine = await slices.result(() => floorStanding(store, horizon, ask))
     if (this.#pauses.stopped) return undefined

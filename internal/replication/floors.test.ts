@@ -3,7 +3,7 @@ import { emptyBytes, type KvError, type Slot } from '../base/index.js'
 import { floorVersion, type StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
 import { Comparison, twoRoundsMs } from './comparison.test-support.js'
-import { Horizon } from './horizon.js'
+import { Horizon, PacedReading } from './horizon.js'
 import { ReadOperation } from './read-operation.js'
 import { record, type Scene, type ScriptedReplica, scene, version } from './replication.test-support.js'
 import { SlotRead, type SlotStretch } from './slot-read.js'
@@ -134,6 +134,30 @@ test('the horizon follows the clock and never falls', () => {
   expect(horizon.ms()).toBe(900)
   readingMs = 0
   expect(horizon.ms()).toBe(900)
+})
+
+test('where nobody writes time goes on as the wall says, but no faster than monotonic time does', () => {
+  let [hybridMs, wallMs, monotonicMs] = [1_000, 1_000, 50]
+  const reading = new PacedReading(
+    () => hybridMs,
+    () => wallMs,
+    () => monotonicMs,
+  )
+  expect(reading.ms()).toBe(1_000)
+  monotonicMs += 100
+  expect(reading.ms(), 'the wall stands still').toBe(1_000)
+  wallMs = 1_100
+  expect(reading.ms()).toBe(1_100)
+  wallMs = 9_000
+  monotonicMs += 50
+  expect(reading.ms(), 'the wall has jumped').toBe(1_150)
+  wallMs = 0
+  expect(reading.ms(), 'it is not to be trusted').toBe(1_000)
+  hybridMs = 5_000
+  expect(reading.ms(), 'there is a write').toBe(5_000)
+  wallMs = 9_000
+  monotonicMs += 10.5
+  expect(reading.ms()).toBe(5_010)
 })
 
 describe('anti-entropy with floors', () => {

@@ -22,5 +22,35 @@ export class Horizon {
   }
 }
 
+/**
+ * What time it is for a `Horizon`: what the hybrid clock reads, and where nobody writes, so that it stands still, the wall
+ * clock, but no later than monotonic time has gone on since. What is promised on a wall clock stays: floors are on
+ * disks. So a wall that is wrong for a while, and be it on all nodes alike, moves a horizon no further than the true time
+ * would have, unless writes were stamped by it.
+ */
+export class PacedReading {
+  readonly #hybridMs: () => number
+  readonly #wallMs: () => number
+  readonly #monotonicMs: () => number
+  #paceMs = 0
+  #atMs: number
+
+  /** In Unix milliseconds, but for `monotonicMs`. `wallMs`: 0 while the wall clock may not be trusted. */
+  constructor(hybridMs: () => number, wallMs: () => number, monotonicMs: () => number) {
+    this.#hybridMs = hybridMs
+    this.#wallMs = wallMs
+    this.#monotonicMs = monotonicMs
+    this.#atMs = monotonicMs()
+  }
+
+  ms(): number {
+    const nowMs = this.#monotonicMs()
+    const hybridMs = this.#hybridMs()
+    this.#paceMs = Math.max(this.#paceMs + nowMs - this.#atMs, hybridMs)
+    this.#atMs = nowMs
+    return Math.floor(Math.max(hybridMs, Math.min(this.#wallMs(), this.#paceMs)))
+  }
+}
+
 /** Refuses nothing. */
 export const noHorizon: Horizon = new Horizon(() => 0, 0)

@@ -108,6 +108,43 @@ test('with one owner down no tombstone goes, for hours; when it is back its valu
   expect(cluster.node('n1').status().floors).toMatchObject({ obstacle: '' })
 })
 
+for (const [what, restart] of [
+  ['they run on', false],
+  ['they are restarted', true],
+] as const) {
+  test(`clocks that are far ahead on all nodes while nobody writes leave no floor in the future: ${what}`, async () => {
+    const cluster = await start(`ahead ${restart}`)
+    await fill(cluster, 3, 'old')
+    await deleteAll(cluster, 3)
+    for (const name of cluster.names) cluster.process(name).time.setSkewMs(600_000)
+    await collected(cluster, 40_000)
+    for (const name of cluster.names) cluster.process(name).time.setSkewMs(0)
+    await cluster.world.advance(2_000)
+    if (restart) {
+      for (const name of cluster.names) {
+        cluster.crash(name)
+        await cluster.restart(name)
+      }
+    }
+    await cluster.allConnected()
+    await fill(cluster, 3, 'new')
+    expect(await valuesAt(cluster, 'one', 3)).toEqual(['new'])
+  })
+}
+
+test('where nobody writes a restart holds nothing up, though the clocks of restarted nodes stand far behind', async () => {
+  const cluster = await start('idle')
+  await fill(cluster, 3, 'old')
+  await deleteAll(cluster, 3)
+  await cluster.world.advance(1_000)
+  cluster.crash('n3')
+  await cluster.world.advance(3_600_000)
+  await cluster.restart('n3')
+  await cluster.allConnected()
+  await collected(cluster, 40_000)
+  await equal(cluster)
+})
+
 for (const [when, restartOthers] of [
   ['it is read', false],
   ['after all nodes were restarted', true],
