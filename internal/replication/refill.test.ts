@@ -77,7 +77,7 @@ class Play {
   ended = false
   readonly scene: Scene
 
-  constructor(s: Scene, store: LossyStore) {
+  constructor(s: Scene, store: LossyStore, replacesAnother: boolean = false) {
     this.scene = s
     this.routing = s.routing
     for (const [member, replica] of s.replicas.entries()) {
@@ -93,7 +93,7 @@ class Play {
       clock: s.clock,
       log: silentLog,
       store: store as unknown as Store,
-      replacesAnother: false,
+      replacesAnother,
       routing: () => this.routing,
       forget: (member, slots, waiter) => {
         this.forgets.push({ member, slots, waiter })
@@ -325,6 +325,22 @@ test('whatever was acknowledged with it is back when a slot is whole, whoever el
     }),
     { numRuns: 150 },
   )
+})
+
+test('a newcomer votes only when its former life, cut off with those who do not know of it, is no quorum any more', async () => {
+  for (let n = 2; n <= 7; n++) {
+    for (let w = Math.floor(n / 2) + 1; w <= n; w++) {
+      // Where one copy is a read quorum nothing can take that from the former life.
+      for (let r = Math.max(2, n - w + 1); r <= n; r++) {
+        const s = scene({ nodes: n, r, w })
+        const play = new Play(s, new LossyStore(3), true).start()
+        expect(await play.until(() => play.ended)).toBe(true)
+        const know = new Set(play.pages.map(([member]) => member)).size
+        const formerSide = 1 + (n - 1 - know)
+        expect({ n, r, w, quorum: formerSide >= r || formerSide >= w }).toEqual({ n, r, w, quorum: false })
+      }
+    }
+  }
 })
 
 test('a refilled slot has the floor of whom it was refilled from, behind what came from there and before it votes', async () => {
