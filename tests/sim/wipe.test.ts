@@ -216,3 +216,21 @@ test('whoever took it in dies before it has told the third: the newcomer tells i
   world.network.heal()
   await refilled(cluster, 'n2')
 })
+
+test('two of five wiped at once are taken in one after the other, each under a number of its own', async () => {
+  const replication = { replicationFactor: 5, readQuorum: 3, writeQuorum: 3 }
+  const cluster = await SimCluster.start({ seed: 'pair', nodes: 5, replication })
+  for (let i = 0; i < 20; i++) await cluster.settle(cluster.put('n1', `k${i}`, `v${i}`))
+  for (const name of ['n2', 'n4']) await crashAndWipe(cluster, name)
+  for (const name of ['n2', 'n4']) await cluster.startNode(name)
+  for (const name of ['n2', 'n4']) await takenBack(cluster, name)
+  for (const name of ['n2', 'n4']) await refilled(cluster, name)
+  await cluster.allConnected()
+  expect(cluster.names.map((name) => cluster.node(name).topology!.epoch)).toEqual([3, 3, 3, 3, 3])
+  const numbers = ['n2', 'n4'].map((name) => memberOf(cluster, 'n1', name).number)
+  expect(numbers.sort()).toEqual([6, 7])
+  for (const name of ['n1', 'n3']) cluster.crash(name)
+  await cluster.world.advance(3_000)
+  for (let i = 0; i < 20; i++) expect(await cluster.settle(cluster.get('n4', `k${i}`))).toBe(`v${i}`)
+  expect(cluster.fatal.size).toBe(0)
+})
