@@ -79,7 +79,7 @@ export class Nemesis {
     this.#ending.abort()
     const error = await this.#running
     if (error !== undefined) throw error
-    await eventually('the node that was wiped is refilled', () => this.#whole(), refillMsMax)
+    await this.#untilWhole()
   }
 
   async #run(): Promise<void> {
@@ -110,7 +110,7 @@ export class Nemesis {
     await Promise.all(victims.map((server) => server.ready()))
   }
 
-  /** A new and empty machine under the old name. */
+  /** A new and empty machine under the old name. Half of them are let alone until they are refilled. */
   async #wipe(victim: TestServer): Promise<void> {
     this.#wipes++
     await victim.kill()
@@ -118,6 +118,11 @@ export class Nemesis {
     this.#wiped = victim
     victim.start()
     await victim.ready()
+    if (this.#random.chance(0.5)) await this.#untilWhole()
+  }
+
+  #untilWhole(): Promise<void> {
+    return eventually('the node that was wiped is refilled', () => this.#whole(), refillMsMax)
   }
 
   /** Whether nobody lacks anything that a wipe has taken. */
