@@ -100,7 +100,7 @@ export const limits = {
   scanPageEntriesDefault: 512,
   scanPageBytesMax: 1_048_576,
   /** Lost slots that are refilled side by side, and the records and bytes of one page of one of them. */
-  refillSlotsMax: 8,
+  refillSlotsMax: 32,
   refillPageEntriesMax: 4096,
   refillPageBytesMax: 262_144,
   /** What a refill takes from other nodes in a second. */
