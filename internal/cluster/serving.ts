@@ -329,14 +329,18 @@ export class Serving {
     return remote
   }
 
-  /** Another node has lost slots: nothing that its earlier lives said of them counts any more. See `Refiller`. */
+  /**
+   * Another node has lost slots: nothing that its earlier lives said of them counts any more. See `Refiller`. What is
+   * on its way to the disk here goes first: a former life that still runs may count the answer to it, and it could
+   * otherwise come after the slots had been read for the refill.
+   */
   #forget({ id, nodeId, life, slots }: Forget, link: PeerLink): void {
     const remote = this.#remotes.get(nodeId as NodeId)
     if (remote !== undefined) {
       remote.keepOnly(life)
       this.active.forget(remote, new Set(slots))
     }
-    link.outbox(0).addControl({ forgotten: id })
+    void this.store.settled().then(() => link.sendNow({ forgotten: id }))
   }
 
   #route(topology: Topology): Routing {

@@ -184,3 +184,19 @@ test('an answer of the life that lost the write is not half of a quorum with one
   if (outcome === 'done') expect(seen).toBe('new')
   else expect(outcome.outcome).toBe('unknown')
 })
+
+test('what another owner was writing when it was told to forget is on its disk before it is read for a refill', async () => {
+  const cluster = await SimCluster.start({ seed: 'under way' })
+  await cluster.settle(cluster.put('n1', 'k', 'before'))
+  await crashAndLose(cluster, 'n2')
+  const { faults } = cluster.process('n3').drive
+  faults.setExtraDelayMs(20_000)
+  const writing = outcomeOf(cluster.put('n1', 'k', 'under way', 'quorum', 60_000))
+  await cluster.world.advance(100)
+  faults.setExtraDelayMs(0)
+  await startAgain(cluster, 'n2')
+  await cluster.world.runUntil(() => lost(cluster, 'n2') === 0, 60_000)
+  const { value } = cluster.node('n3').localStore!.get(Buffer.from('k'))!
+  expect(Buffer.from(value).toString()).toBe('under way')
+  await cluster.settle(writing)
+})
