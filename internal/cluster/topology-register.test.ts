@@ -178,7 +178,15 @@ test('a document that names another incarnation of the node ends it; one of anot
   await trio.settle(register.adopt({ ...replaced, clusterId: 'd'.repeat(32) as Topology['clusterId'] }))
   await trio.settle(register.adopt({ ...replaced, epoch: 1 as Epoch }))
   expect(register.topology).toEqual(founding)
+  // It does not wait for what is being written: until it ends it serves as what it is no more.
+  trio.world.process('n1').drive.faults.setExtraDelayMs(60_000)
+  const beganMs = trio.world.nowMs
+  const voting = trio.change('n1', 7, 1).catch(() => undefined)
+  await trio.world.advance(10)
   const end = await trio.settle(register.adopt(replaced).catch((error: FatalError) => error))
+  expect(trio.world.nowMs - beganMs).toBeLessThan(1_000)
+  register.stop()
+  await trio.settle(voting)
   expect(end).toMatchObject({ reason: 'refused', message: expect.stringContaining('a former life of n1') })
 })
 

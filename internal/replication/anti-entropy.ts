@@ -50,6 +50,8 @@ interface PeerState {
   comparedMs: number | undefined
   differing: number
   obstacle: string
+  /** Exchanges begun with it: by turns they go through the slots that writes leave in doubt. */
+  exchanges: number
 }
 
 /**
@@ -77,7 +79,6 @@ export class AntiEntropy {
   readonly #repairs: Repair[] = []
   /** The id of the last one. Ids begin at the wall clock, so that those of an earlier life name nothing in this one. */
   #lastRepairId: number
-  #exchanges = 0
 
   constructor(options: AntiEntropyOptions) {
     this.#options = options
@@ -196,7 +197,7 @@ export class AntiEntropy {
   #stateOf(id: NodeId): PeerState {
     let state = this.#peers.get(id)
     if (state === undefined) {
-      state = { dueMs: 0, backoffMs: limits.antiEntropyBackoffMsMin, comparedMs: undefined, differing: 0, obstacle: '' }
+      state = { dueMs: 0, backoffMs: limits.antiEntropyBackoffMsMin, comparedMs: undefined, differing: 0, obstacle: '', exchanges: 0 }
       this.#peers.set(id, state)
     }
     return state
@@ -211,7 +212,7 @@ export class AntiEntropy {
     if (!peer(member).up) return 'it cannot be reached'
     // Before, not after: a member that comes back meanwhile is due again.
     if (slot === undefined) state.dueMs = Number.POSITIVE_INFINITY
-    const turn = this.#exchanges++
+    const turn = state.exchanges++
     const own = { pauses: this.#pauses, rate: this.#rate, member, peer: peer(member), slot, tally, turn }
     this.#running = { node, tally }
     const obstacle = await new Exchange({ clock, store, shared, slices, routing, ...own }).run()

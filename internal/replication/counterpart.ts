@@ -43,7 +43,7 @@ export interface ExchangeOptions {
   /** Only this slot, which both own; undefined: all that they share. */
   readonly slot: Slot | undefined
   readonly tally: ExchangeTally
-  /** Counts the exchanges of this node. */
+  /** Counts the exchanges of this node with that member. */
   readonly turn: number
 }
 
