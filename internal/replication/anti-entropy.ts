@@ -197,7 +197,14 @@ export class AntiEntropy {
   #stateOf(id: NodeId): PeerState {
     let state = this.#peers.get(id)
     if (state === undefined) {
-      state = { dueMs: 0, backoffMs: limits.antiEntropyBackoffMsMin, comparedMs: undefined, differing: 0, obstacle: '', exchanges: 0 }
+      state = {
+        dueMs: 0,
+        backoffMs: limits.antiEntropyBackoffMsMin,
+        comparedMs: undefined,
+        differing: 0,
+        obstacle: '',
+        exchanges: 0,
+      }
       this.#peers.set(id, state)
     }
     return state
