@@ -1,7 +1,6 @@
 import type { Slot } from '../base/index.js'
 import type { Floor } from '../record/index.js'
 import type { Digest, Store } from '../store/index.js'
-import type { Horizon } from './horizon.js'
 
 /** How does an owner stand to a floor that a slot may get, and to one that it may be given now? */
 export interface FloorAsk {
@@ -39,12 +38,13 @@ export interface FloorPeer {
   raiseFloor(floor: Floor, life: string): void
 }
 
-/** What this node's own store answers, by two scans of the slot. Everything committed before must have settled. */
-export function floorStanding(store: Store, horizon: Horizon, ask: FloorAsk): FloorAnswer {
+/**
+ * What this node's own store answers, by two scans of the slot. `horizonMs`: its horizon before it began to wait for what
+ * was committed until then to settle. What came later and was admitted may be missing in the digests, and is above it.
+ */
+export function floorStanding(store: Store, horizonMs: number, ask: FloorAsk): FloorAnswer {
   const { slot, agreedMs, candidateMs } = ask
   if (store.isLost(slot)) return refillingFloors
-  // The promise comes first: what it lets in is in the digests.
-  const horizonMs = horizon.ms()
   return {
     kind: 'held',
     floorMs: store.floorMs(slot),

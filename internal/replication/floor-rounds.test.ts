@@ -38,7 +38,7 @@ class Owner implements FloorPeer {
   floors(ask: FloorAsk, answered: (answer: FloorAnswer) => void): void {
     this.asked++
     if (this.silent) return
-    const answer = this.up ? floorStanding(this.store as unknown as Store, this.horizon, ask) : failedFloors
+    const answer = this.up ? floorStanding(this.store as unknown as Store, this.horizon.ms(), ask) : failedFloors
     this.answering()
     answered(answer)
   }

@@ -199,8 +199,9 @@ export class FloorRounds {
     for (const [i, { kind, horizonMs }] of answers.entries()) {
       if (kind === 'held') this.#told.set(others[i]!, { horizonMs, atMs: clock.monotonicMs() })
     }
+    const horizonMs = horizon.ms()
     await store.settled()
-    const mine = await slices.result(() => floorStanding(store, horizon, ask))
+    const mine = await slices.result(() => floorStanding(store, horizonMs, ask))
     if (this.#pauses.stopped) return undefined
     const named = answers.map((answer, i) => ({ answer, name: table.members[others[i]!]!.id }))
     return judge(ask, [{ answer: mine, name: table.members[self]!.id }, ...named])

@@ -1,5 +1,5 @@
 import { type FloorRequest, type PeerMessage, ReadStatus } from '@quorumkv/proto/kv/peer/v1/messages'
-import { KvError, type Slot } from '../base/index.js'
+import { KvError, limits, type Slot } from '../base/index.js'
 import type { Log } from '../env/index.js'
 import { RecordFormatError } from '../record/index.js'
 import { slotCount } from '../slots/index.js'
@@ -15,6 +15,8 @@ export class FloorServer {
   readonly #horizon: Horizon
   readonly #slices: ScanSlices
   readonly #log: Log
+  /** Questions that wait until what was committed before them has settled, and then for their slice. */
+  #waiting = 0
 
   constructor(store: Store, horizon: Horizon, slices: ScanSlices, log: Log) {
     this.#store = store
@@ -30,7 +32,7 @@ export class FloorServer {
   serve({ floorRequests, floorRaises }: PeerMessage, link: PeerLink): void {
     for (const request of floorRequests) {
       check(request.slot, Math.max(request.agreedMs, request.candidateMs))
-      if (link.overloaded) reply(request.id, ReadStatus.OVERLOADED, failedFloors, link)
+      if (this.#overloaded(link)) reply(request.id, ReadStatus.OVERLOADED, failedFloors, link)
       else this.#answer(request, link)
     }
     for (const { slot, floorMs } of floorRaises) {
@@ -44,13 +46,22 @@ export class FloorServer {
     for (const { id } of floorRequests) reply(id, ReadStatus.WRONG_EPOCH, failedFloors, link)
   }
 
+  #overloaded(link: PeerLink): boolean {
+    return link.overloaded || this.#waiting + this.#slices.waiting >= limits.antiEntropyScansMax
+  }
+
   /** What was committed before it was asked must be in the answer: some of it may be acknowledged already by others. */
   #answer({ id, slot, agreedMs, candidateMs }: FloorRequest, link: PeerLink): void {
+    const horizonMs = this.#horizon.ms()
+    this.#waiting++
     const scan = (): void => {
-      const answer = floorStanding(this.#store, this.#horizon, { slot: slot as Slot, agreedMs, candidateMs })
+      const answer = floorStanding(this.#store, horizonMs, { slot: slot as Slot, agreedMs, candidateMs })
       reply(id, answer.kind === 'held' ? ReadStatus.RECORD : ReadStatus.REFILLING, answer, link)
     }
-    void this.#store.settled().then(() => this.#slices.add(scan))
+    void this.#store.settled().then(() => {
+      this.#waiting--
+      this.#slices.add(scan)
+    })
   }
 
   #raise(slot: Slot, floorMs: number): void {
