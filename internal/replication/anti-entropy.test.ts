@@ -149,6 +149,28 @@ describe('under writes to all slots, that arrive elsewhere a moment later', () =
     play.stop()
   })
 
+  test('each of two members has all of them gone through with it, in turns of its own', async () => {
+    const play = new Comparison(3).start(0)
+    const busy = keys.slice(0, 2 * limits.antiEntropyDoubtfulMax)
+    const with2 = new Set<number>()
+    const [, second, third] = play.nodes[0]!.remotes
+    for (const remote of [second!, third!]) {
+      const ask = remote.digests.bind(remote)
+      remote.digests = (request, answered) => {
+        if (remote === second && request.level === DigestLevel.BUCKETS) with2.add(request.places[0]!)
+        ask(request, answered)
+      }
+    }
+    for (let ms = 0; ms < 10 * limits.antiEntropyIntervalMs; ms += 50) {
+      for (const [node, { store }] of play.nodes.entries()) {
+        for (const key of busy) store.hold(record(key, 'v', version(10_000 + play.clock.nowMs - 50 * node)))
+      }
+      await play.advance(50)
+    }
+    expect(with2.size).toBe(busy.length)
+    play.stop()
+  })
+
   test('what is missing elsewhere is found, and what is missing in one of these slots in its turn', async () => {
     const play = new Comparison(2).start(0)
     const [quiet] = keysOfSlot(4_001, 1)
