@@ -35,8 +35,13 @@ export const limits = {
   writeAttemptsMax: 16,
   /** The same for a stretch of a slot, which takes longer to read. */
   scanHedgeMs: 250,
-  /** Slots that one page of a scan reads side by side. */
+  /** Slots that one page of a scan reads side by side: at first, and at most, when that goes fast. */
+  scanSlotsAtFirst: 16,
   scanSlotsMax: 64,
+  /** Slots read side by side that take longer than this are too many at a time. */
+  scanSlotsMs: 50,
+  /** A page ends after this time with what it has: well before the SDK gives up on its node. */
+  scanPageMs: 500,
   /** Requests of one session in flight. */
   sessionOpsMax: 16_384,
   /** Sessions of one node. */

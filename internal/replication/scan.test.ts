@@ -150,3 +150,24 @@ test('a scan that finds nothing for long gives back how far it came, and the nex
   expect(requests).toBeGreaterThan(1)
   expect(requests).toBeLessThan(30)
 })
+
+test('where slots take long to read, a page ends before its client gives up on the node, with what it has', async () => {
+  const s = scene()
+  onlyOwnSlot(s)
+  for (const replica of s.replicas) {
+    const page = replica.page.bind(replica)
+    replica.page = (request, waiter, position) => {
+      s.clock.nowMs += 10
+      page(request, waiter, position)
+    }
+  }
+  const options = { consistency: 'quorum' as const, deadlineMs: s.clock.nowMs + 60_000, prefix: emptyBytes }
+  let cursor: Uint8Array = emptyBytes
+  for (let i = 0; i < 3; i++) {
+    const startMs = s.clock.nowMs
+    const page = await scanPage(s.context, s.routing, { ...options, pageSize: 4_096, cursor }, 0.25)
+    expect(s.clock.nowMs - startMs).toBeLessThan(1_000)
+    expect(page.cursor).not.toEqual(cursor)
+    cursor = page.cursor
+  }
+})

@@ -45,15 +45,17 @@ export async function scanPage(
   let bytes = 0
   let { slot, after } = decodeCursor(options.cursor)
   const startMs = context.clock.monotonicMs()
-  // A scan that finds little gives back how far it has come, so that the next request does not start over.
-  const enoughMs = startMs + (options.deadlineMs - startMs) / 2
+  // A scan that finds little, or is slow, gives back how far it has come, so that the next request does not start over.
+  const enoughMs = startMs + Math.min(limits.scanPageMs, (options.deadlineMs - startMs) / 2)
+  let atOnce: number = limits.scanSlotsAtFirst
   let ahead = Math.ceil(options.pageSize / Math.max(density, 0.25))
   while (slot < slotCount) {
-    const late = context.clock.monotonicMs() >= enoughMs
-    if (records.length >= options.pageSize || late) return { records, cursor: encodeCursor({ slot, after }) }
+    const nowMs = context.clock.monotonicMs()
+    if (records.length >= options.pageSize || nowMs >= enoughMs)
+      return { records, cursor: encodeCursor({ slot, after }) }
     const before = records.length
     const missing = options.pageSize - before
-    const count = Math.max(1, Math.min(ahead, limits.scanSlotsMax, slotCount - slot))
+    const count = Math.max(1, Math.min(ahead, atOnce, slotCount - slot))
     const recordsMax = Math.min(missing + 1, limits.scanPageEntriesMax)
     const bytesMax = Math.max(1, Math.floor(limits.scanPageBytesMax / count))
     const stretches = await Promise.all(
@@ -62,14 +64,16 @@ export async function scanPage(
         return readSlot(context, routing, { ...request, recordsMax, bytesMax }, options)
       }),
     )
+    const isFast = context.clock.monotonicMs() - nowMs < limits.scanSlotsMs
+    atOnce = isFast ? Math.min(2 * atOnce, limits.scanSlotsMax) : Math.max(1, atOnce >>> 1)
+    const wallMs = context.clock.wallMs()
     for (const stretch of stretches) {
-      const nowMs = context.clock.wallMs()
       for (const record of stretch.records) {
         if (records.length >= options.pageSize || bytes >= limits.scanPageBytesMax) {
           return { records, cursor: encodeCursor({ slot, after }) }
         }
         after = record.key
-        if (!isLive(record, nowMs)) continue
+        if (!isLive(record, wallMs)) continue
         records.push(record)
         bytes += encodedRecordBytes(record)
       }

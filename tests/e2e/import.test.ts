@@ -27,7 +27,7 @@ it('what is imported through one node is exported through another, byte for byte
   expect(await importing.end()).toMatchObject({ status: 0 })
   const path = join(makeTemporaryDirectory(), 'out.jsonl')
   await using exporting = startKv([cluster.addresses[2]!], ['export', path])
-  expect(await exporting.end()).toMatchObject({ status: 0 })
+  expect(await exporting.end(), exporting.diagnostics).toMatchObject({ status: 0 })
   expect(records(readFileSync(path, 'utf8'))).toEqual(sample)
 })
 
@@ -43,7 +43,7 @@ it('a node killed during an import costs no record and no error; after its retur
   await cluster.ready()
   await eventually('all are seen', async () => (await watcher.status()).members.every((m) => m.liveness === 'alive'))
   await using exporting = startKv([cluster.addresses[1]!], ['--consistency', 'all', 'export', '-'])
-  expect(await exporting.end()).toMatchObject({ status: 0 })
+  expect(await exporting.end(), exporting.diagnostics).toMatchObject({ status: 0 })
   expect(records(exporting.output)).toEqual(expected)
 })
 
