@@ -104,6 +104,10 @@ export class TopologyRegister {
    */
   adopt(topology: Topology): Promise<void> {
     if (topology.clusterId !== this.#topology.clusterId || topology.epoch <= this.#coming) return Promise.resolve()
+    const { self } = this.#options
+    const named = topology.members.find(({ id }) => id === self.id)
+    // At once: a former life must not go on serving because its disk is slow.
+    if (named?.incarnation !== self.incarnation) return Promise.reject(replaced(self, topology))
     this.#coming = topology.epoch
     return this.#inTurn(() => this.#adopt(topology))
   }
@@ -217,11 +221,9 @@ export class TopologyRegister {
   }
 
   async #adopt(topology: Topology): Promise<void> {
-    const { self, disk, log, adopted } = this.#options
+    const { disk, log, adopted } = this.#options
     const before = this.#topology
     if (topology.epoch <= before.epoch) return
-    const named = topology.members.find(({ id }) => id === self.id)
-    if (named?.incarnation !== self.incarnation) throw replaced(self, topology)
     while (!(await this.#written(() => writeTopology(disk, topology)))) {
       if (this.#stopped) return
       log.error('the disk is full: the newer topology cannot be followed yet', { epoch: topology.epoch })
