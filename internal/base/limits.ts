@@ -22,7 +22,7 @@ export const limits = {
   keepaliveTimeoutMs: 5_000,
   /** Calls at a time on one connection from a client. */
   connectionStreamsMax: 1024,
-  /** Operations that one node coordinates at a time, and the bytes of their keys and values. */
+  /** Operations that one node coordinates at a time, and the bytes of their keys and of all values that they hold. */
   coordinatedOpsMax: 65_536,
   coordinatedBytesMax: 268_435_456,
   /** Requests of this node that one peer has not answered yet. */

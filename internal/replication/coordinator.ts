@@ -13,6 +13,57 @@ export interface CoordinatorOptions {
   readonly entries: () => number
 }
 
+/** What runs, and the bytes that it holds: keys, values to be written, and values that were read for somebody. */
+class Load {
+  operations = 0
+  bytes = 0
+
+  fits(bytes: number): boolean {
+    return this.bytes + bytes <= limits.coordinatedBytesMax
+  }
+}
+
+/** One operation that was admitted, from its start to its end. */
+class Admission<T> {
+  readonly #load: Load
+  readonly #resolve: (value: T) => void
+  readonly #reject: (error: KvError) => void
+  #bytes: number
+
+  constructor(load: Load, bytes: number, resolve: (value: T) => void, reject: (error: KvError) => void) {
+    this.#load = load
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#bytes = bytes
+    load.operations++
+    load.bytes += bytes
+  }
+
+  hold(bytes: number): boolean {
+    if (!this.#load.fits(bytes)) return false
+    this.#load.bytes += bytes
+    this.#bytes += bytes
+    return true
+  }
+
+  resolve(value: T): void {
+    this.#release()
+    this.#resolve(value)
+  }
+
+  reject(error: KvError): void {
+    this.#release()
+    this.#reject(error)
+  }
+
+  #release(): void {
+    const load = this.#load
+    load.operations--
+    load.bytes -= this.#bytes
+    assert(load.operations >= 0 && load.bytes >= 0, 'an operation ended twice')
+  }
+}
+
 /**
  * Takes requests for any key and runs them on the key's owners (Dynamo's coordinator). It admits a bounded number of
  * operations and bytes; beyond that the caller is told `overloaded` at once.
@@ -21,8 +72,7 @@ export class Coordinator {
   readonly #context: OperationContext
   readonly #entries: () => number
   #routing: Routing
-  #operations = 0
-  #bytes = 0
+  readonly #load = new Load()
   #stopping = false
 
   constructor(options: CoordinatorOptions, routing: Routing) {
@@ -32,7 +82,7 @@ export class Coordinator {
   }
 
   get operations(): number {
-    return this.#operations
+    return this.#load.operations
   }
 
   /** Operations that begin from now on use it; running ones end under the epoch they began with. */
@@ -51,9 +101,11 @@ export class Coordinator {
 
   get(key: Uint8Array, options: OperationOptions): Promise<StoredRecord | undefined> {
     const routing = this.#routing
-    return this.#run(key.length, options, (resolve, reject) => {
-      new ReadOperation(this.#context, routing, slotOf(key), key, options, { resolve, reject }).start()
-    })
+    const start = (admission: Admission<StoredRecord | undefined>): void => {
+      new ReadOperation(this.#context, routing, slotOf(key), key, options, admission).start()
+    }
+    // Where the largest value would find no room it is not even read: that costs a copy of it.
+    return this.#run(key.length, options, start, limits.valueBytesMax)
   }
 
   put(key: Uint8Array, value: Uint8Array, options: PutOptions): Promise<WriteResult> {
@@ -71,47 +123,29 @@ export class Coordinator {
     const { table, replicas } = this.#routing
     const share = table.ownersPerSlot / replicas.length
     const density = this.#entries() / (slotCount * share)
-    return this.#run(limits.scanPageBytesMax, options, (resolve, reject) => {
-      scanPage(this.#context, this.#routing, options, density).then(resolve, reject)
+    return this.#run(limits.scanPageBytesMax, options, (admission) => {
+      const page = scanPage(this.#context, this.#routing, options, density)
+      page.then(
+        (result) => admission.resolve(result),
+        (error: KvError) => admission.reject(error),
+      )
     })
   }
 
   #write(intent: WriteIntent, options: OperationOptions): Promise<WriteResult> {
     const routing = this.#routing
     const bytes = intent.key.length + intent.value.length
-    return this.#run(bytes, options, (resolve, reject) => {
-      new WriteOperation(this.#context, routing, slotOf(intent.key), intent, options, { resolve, reject }).start()
+    return this.#run(bytes, options, (admission) => {
+      new WriteOperation(this.#context, routing, slotOf(intent.key), intent, options, admission).start()
     })
   }
 
-  #run<T>(
-    bytes: number,
-    options: OperationOptions,
-    start: (resolve: (value: T) => void, reject: (error: KvError) => void) => void,
-  ): Promise<T> {
+  /** `mayHold`: bytes that it may want to hold beyond those that it has from the start. */
+  #run<T>(bytes: number, options: OperationOptions, start: (admission: Admission<T>) => void, mayHold = 0): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const refusal = this.#refusal(bytes, options)
-      if (refusal !== undefined) {
-        reject(refusal)
-        return
-      }
-      this.#operations++
-      this.#bytes += bytes
-      const release = (): void => {
-        this.#operations--
-        this.#bytes -= bytes
-        assert(this.#operations >= 0 && this.#bytes >= 0, 'an operation ended twice')
-      }
-      start(
-        (value) => {
-          release()
-          resolve(value)
-        },
-        (error) => {
-          release()
-          reject(error)
-        },
-      )
+      const refusal = this.#refusal(bytes + mayHold, options)
+      if (refusal === undefined) start(new Admission(this.#load, bytes, resolve, reject))
+      else reject(refusal)
     })
   }
 
@@ -124,8 +158,8 @@ export class Coordinator {
     if (this.#context.clock.monotonicMs() >= options.deadlineMs) {
       return new KvError('timeout', 'the deadline had passed before the operation began', notApplied)
     }
-    if (this.#operations >= limits.coordinatedOpsMax || this.#bytes + bytes > limits.coordinatedBytesMax) {
-      const running = `${this.#operations} operations of ${this.#bytes} bytes are running`
+    if (this.#load.operations >= limits.coordinatedOpsMax || !this.#load.fits(bytes)) {
+      const running = `${this.#load.operations} operations of ${this.#load.bytes} bytes are running`
       return new KvError('overloaded', `${running}, no more are admitted`, notApplied)
     }
     return undefined

@@ -18,7 +18,11 @@ interface Ended<T> {
   done: boolean
 }
 
-function settlerOf<T>(): Ended<T> & { resolve(result: T): void; reject(error: KvError): void } {
+function settlerOf<T>(): Ended<T> & {
+  resolve(result: T): void
+  reject(error: KvError): void
+  hold(bytes: number): boolean
+} {
   return {
     result: undefined,
     error: undefined,
@@ -31,6 +35,7 @@ function settlerOf<T>(): Ended<T> & { resolve(result: T): void; reject(error: Kv
       this.error = error
       this.done = true
     },
+    hold: () => true,
   }
 }
 

@@ -24,6 +24,7 @@ function read(
       expect(end).toBeUndefined()
       end = { error }
     },
+    hold: () => true,
   }
   new ReadOperation(
     context,

@@ -11,6 +11,8 @@ export interface ReadSettler {
   /** The live record, or undefined. */
   resolve(record: StoredRecord | undefined): void
   reject(error: KvError): void
+  /** Counts so many more bytes that the operation holds until its end; false: there is no room for them. */
+  hold(bytes: number): boolean
 }
 
 /** What is known of one owner of the key. */
@@ -115,9 +117,15 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
         this.#highest = reply.version
         this.#newest = undefined
       }
-      if (reply.record !== undefined && compareVersions(reply.record, this.#highest) === 0) this.#newest = reply.record
+      if (reply.record !== undefined && compareVersions(reply.record, this.#highest) === 0) this.#keep(reply.record)
     }
     if (!this.#asking) this.#advance()
+  }
+
+  /** A key of a few bytes may bring a value of a megabyte, which waits here for the other owners. */
+  #keep(record: StoredRecord): void {
+    if (this.#settler.hold(record.value.length)) this.#newest = record
+    else this.#fail('overloaded', 'too much that was read waits for other replicas')
   }
 
   /** From a write-back: whoever applied it, or has something newer, counts as holding it. */
@@ -175,7 +183,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   /** Asks owners that were spared so far, until as many as wanted have answered or are asked. */
   #askSpare(): void {
     let expected = this.#count('held') + this.#count('asked')
-    for (let i = 0; i < this.#owners.length && expected < this.#wanted; i++) {
+    for (let i = 0; i < this.#owners.length && expected < this.#wanted && !this.#done; i++) {
       if (this.#owners[i]!.state !== 'spare') continue
       // Only the first in line sends the record at once; of the others the version is enough.
       this.#ask(i, i === 0 || this.#settled === 0)

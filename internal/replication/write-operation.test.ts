@@ -37,6 +37,7 @@ function write(
         expect(end).toBeUndefined()
         end = { error }
       },
+      hold: () => true,
     },
   ).start()
   return { end: () => end }

@@ -20,6 +20,8 @@ export interface WriteIntent {
 export interface WriteSettler {
   resolve(result: WriteResult): void
   reject(error: KvError): void
+  /** Counts so many more bytes that the operation holds until its end; false: there is no room for them. */
+  hold(bytes: number): boolean
 }
 
 /**
@@ -50,6 +52,8 @@ export class WriteOperation extends ActiveOperation {
   #acknowledged: Attempt | undefined
   /** The newest version of others that the write replaced, and what it was. */
   #replaced: { version: Version; existed: boolean; record: StoredRecord | undefined } | undefined
+  /** There was no room for what it replaced, and the caller wants to be told of it. */
+  #withheld = false
 
   constructor(
     context: OperationContext,
@@ -91,7 +95,7 @@ export class WriteOperation extends ActiveOperation {
 
   /** @internal From any attempt, at any time. */
   replied(attempt: Attempt, reply: WriteReply): void {
-    if (reply.kind === 'applied') this.#noteReplaced(attempt, reply)
+    if (reply.kind === 'applied' && !this.#settled) this.#noteReplaced(attempt, reply)
     if (attempt === this.#acknowledged) this.#leaveHints(attempt)
     if (this.#settled || attempt !== this.#attempt || attempt.sending) return
     this.#judge(attempt)
@@ -200,7 +204,9 @@ export class WriteOperation extends ActiveOperation {
     // A later attempt meets what an earlier one wrote; that is not what the caller replaced.
     if (seen === undefined || this.#isOwn(attempt, seen)) return
     if (this.#replaced !== undefined && compareVersions(seen, this.#replaced.version) <= 0) return
-    this.#replaced = { version: seen, existed: reply.existed, record: reply.previous }
+    const { existed, previous } = reply
+    this.#withheld = previous !== undefined && !this.#settler.hold(previous.value.length)
+    this.#replaced = { version: seen, existed, record: this.#withheld ? undefined : previous }
   }
 
   #isOwn(attempt: Attempt, version: Version): boolean {
@@ -231,6 +237,11 @@ export class WriteOperation extends ActiveOperation {
     this.#settle()
     this.#acknowledged = attempt
     this.#leaveHints(attempt)
+    if (this.#withheld) {
+      // It says nothing about the outcome, and so leaves it unknown: the write has been applied.
+      this.#settler.reject(new KvError('overloaded', 'too much that was replaced waits for other replicas'))
+      return
+    }
     const replaced = this.#replaced
     const existed = replaced?.existed === true
     const { record } = replaced ?? {}

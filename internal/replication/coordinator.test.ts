@@ -1,0 +1,72 @@
+import { expect, test } from 'vitest'
+import { type KvError, limits } from '../base/index.js'
+import { Coordinator } from './coordinator.js'
+import { applied, record, type Scene, scene, version } from './replication.test-support.js'
+
+const key = Buffer.from('k')
+const large = limits.valueBytesMax
+const fitting = Math.floor(limits.coordinatedBytesMax / large)
+
+function coordinator({ context, routing }: Scene): Coordinator {
+  return new Coordinator({ context, entries: () => 0 }, routing)
+}
+
+/** How an operation ended, by its code; undefined while it runs. */
+function codes(operations: readonly Promise<unknown>[]): Promise<(string | undefined)[]> {
+  const running = new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)))
+  const code = (operation: Promise<unknown>): Promise<string> =>
+    operation.then(
+      () => 'done',
+      (error: KvError) => error.code,
+    )
+  return Promise.all(operations.map((operation) => Promise.race([code(operation), running])))
+}
+
+test('reads of a few bytes that bring large values are bounded by the bytes of the values', async () => {
+  const s = scene()
+  const own = s.replicas[0]!
+  own.hold(record('k', 'x'.repeat(large), version(5)))
+  own.automatic = true
+  const node = coordinator(s)
+  const deadlineMs = s.clock.nowMs + 5_000
+  const reads = Array.from({ length: fitting + 50 }, () => node.get(key, { consistency: 'quorum', deadlineMs }))
+  const ended = await codes(reads)
+  expect(ended.filter((code) => code === undefined).length).toBeLessThanOrEqual(fitting)
+  expect(ended.filter((code) => code === 'overloaded').length).toBeGreaterThanOrEqual(50)
+  // They are not even read where there is no room: reading is what costs.
+  expect(own.reads.length).toBeLessThanOrEqual(fitting + 1)
+  s.clock.advance(6_000)
+  expect(node.operations).toBe(0)
+  // All room is given back.
+  expect(await codes([node.get(key, { consistency: 'one', deadlineMs: s.clock.nowMs + 5_000 })])).toEqual(['done'])
+})
+
+test('values that come from other nodes count as well, and who finds no room lets go', async () => {
+  const s = scene()
+  const node = coordinator(s)
+  const deadlineMs = s.clock.nowMs + 5_000
+  const reads = Array.from({ length: fitting + 10 }, () => node.get(key, { consistency: 'quorum', deadlineMs }))
+  const own = s.replicas[0]!
+  const value = record('k', 'x'.repeat(large), version(5))
+  for (const { reply } of own.reads) reply({ kind: 'held', version: value, record: value })
+  const ended = await codes(reads)
+  expect(ended.filter((code) => code === 'overloaded').length).toBeGreaterThanOrEqual(10)
+  expect(node.operations).toBe(ended.filter((code) => code === undefined).length)
+})
+
+test('a write whose replaced value finds no room is applied, and its caller is told that it cannot be shown', async () => {
+  const s = scene()
+  const node = coordinator(s)
+  const deadlineMs = s.clock.nowMs + 5_000
+  const options = { consistency: 'quorum', deadlineMs, returnPrevious: true } as const
+  const writes = Array.from({ length: fitting + 10 }, () => node.put(key, Buffer.from('v'), options))
+  const before = record('k', 'x'.repeat(large), version(5))
+  for (const { reply } of s.replicas[0]!.writes) reply(applied(version(5), true, before))
+  for (const { reply } of s.replicas[1]!.writes) reply(applied(version(5), true, undefined))
+  const ended = await codes(writes)
+  expect(ended.filter((code) => code === 'overloaded').length).toBeGreaterThanOrEqual(10)
+  expect(ended.filter((code) => code === 'done').length).toBeGreaterThan(fitting - 10)
+  const told = await writes.at(-1)!.catch((error: KvError) => error)
+  expect(told).toMatchObject({ code: 'overloaded', outcome: undefined })
+  expect(node.operations).toBe(0)
+})
