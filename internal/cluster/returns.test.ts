@@ -92,7 +92,7 @@ test('a newcomer waits while the others are asked, and is proposed when nobody i
 test('a life that somebody is linked to for longer than a dead node looks alive is alive: the newcomer is sent away', async () => {
   const door = new Door()
   door.returns.knock(newcomer('d'))
-  for (let waitedMs = 0; waitedMs <= silenceMs; waitedMs += limits.returnAskIntervalMs) {
+  for (let waitedMs = 0; waitedMs <= silenceMs + limits.returnAskIntervalMs; waitedMs += limits.returnAskIntervalMs) {
     door.answer(true)
     await door.world.advance(limits.returnAskIntervalMs)
   }
@@ -113,6 +113,22 @@ test('a link that only has not noticed yet that its node has died costs the newc
   await door.world.advance(limits.returnAskIntervalMs)
   door.answer(false)
   await door.world.advance(limits.returnAnswerMs)
+  door.answer(false)
+  await door.world.advance(10)
+  expect(door.changes).toHaveLength(1)
+})
+
+test('a member that was stopped and comes to itself at the end does not bear witness with a link that is dead', async () => {
+  const door = new Door()
+  // n1 has not noticed for long, and n3 says nothing until then.
+  door.linked.add('n2')
+  door.returns.knock(newcomer('d'))
+  await door.world.advance(silenceMs - 500)
+  for (let i = 0; i < 6; i++) {
+    door.linked.delete('n2')
+    door.answer(true)
+    await door.world.advance(limits.returnAskIntervalMs)
+  }
   door.answer(false)
   await door.world.advance(10)
   expect(door.changes).toHaveLength(1)

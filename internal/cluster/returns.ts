@@ -124,13 +124,19 @@ export class Returns {
     }
   }
 
-  /** Who still has a link to that life when the silence is over; empty as soon as nobody has. */
+  /**
+   * Who has a link to that life, when one of them has said so for as long as the silence lasts; empty as soon as nobody
+   * has. Answers are counted, and in a row: a process that was stopped meanwhile, this one included, finds its links as
+   * they were before it finds out that they are dead.
+   */
   async #stillLinked(id: NodeId, former: Incarnation): Promise<readonly NodeId[]> {
-    const { clock, silenceMs } = this.#options
-    const deadlineMs = clock.monotonicMs() + silenceMs
+    const enough = Math.ceil(this.#options.silenceMs / limits.returnAskIntervalMs)
+    let inARow = new Map<NodeId, number>()
     for (;;) {
       const linked = await this.#whoIsLinked(id, former)
-      if (linked.length === 0 || this.#stopped || clock.monotonicMs() >= deadlineMs) return linked
+      if (linked.length === 0 || this.#stopped) return []
+      inARow = new Map(linked.map((member) => [member, (inARow.get(member) ?? 0) + 1]))
+      if ([...inARow.values()].some((times) => times > enough)) return linked
       await this.#pauses.pause(limits.returnAskIntervalMs)
     }
   }
