@@ -2,7 +2,7 @@ import type { Forget, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { assert, FatalError, KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Log } from '../env/index.js'
 import { HintStore } from '../hints/index.js'
-import { ClockDriftError, type Hlc, hlcFromBigint, hlcMs } from '../hlc/index.js'
+import { ClockDriftError, type Hlc, hlcFromBigint, hlcMs, hlcOf } from '../hlc/index.js'
 import { RecordFormatError } from '../record/index.js'
 import {
   ActiveOperations,
@@ -180,7 +180,11 @@ export class Serving {
     const distanceMs = (floorTuning?.horizonMs ?? limits.floorHorizonMs) + 2 * maxClockDriftMs
     const hybridMs = (): number => hlcMs(this.#clock.current())
     const reading = new PacedReading(hybridMs, wallMs, () => clock.monotonicMs())
-    return new Horizon(() => reading.ms(), distanceMs)
+    return new Horizon(
+      () => reading.ms(),
+      distanceMs,
+      (ms) => this.#clock.raiseAbove(hlcOf(ms, 0xffff)),
+    )
   }
 
   get topology(): Topology {

@@ -122,6 +122,11 @@ export class StampingClock {
     this.#hybrid.observe(remote)
   }
 
+  /** Makes every later stamp higher, whatever the wall says: this node has promised others that they will be. */
+  raiseAbove(hlc: Hlc): void {
+    this.#hybrid.raiseAbove(hlc)
+  }
+
   /** Leaves the last stamp as the ceiling, so that the next start is not ahead of the wall. */
   async close(): Promise<void> {
     this.#closed = true

@@ -133,12 +133,18 @@ test('no repair is sent after the deadline of its request', () => {
 
 test('the horizon follows the clock and never falls', () => {
   let readingMs = 1_000
-  const horizon = new Horizon(() => readingMs, 300)
+  const promised: number[] = []
+  const horizon = new Horizon(
+    () => readingMs,
+    300,
+    (ms) => promised.push(ms),
+  )
   expect(horizon.ms()).toBe(700)
   readingMs = 1_200
   expect(horizon.ms()).toBe(900)
   readingMs = 0
   expect(horizon.ms()).toBe(900)
+  expect(promised).toEqual([700, 900])
 })
 
 test('where nobody writes time goes on as the wall says, but no faster than monotonic time does', () => {

@@ -7,17 +7,26 @@
 export class Horizon {
   readonly #readingMs: () => number
   readonly #distanceMs: number
+  readonly #promised: (ms: number) => void
   #highestMs = 0
 
-  /** `readingMs`: of this node's clock, in Unix milliseconds; what may not be trusted must not be in it. */
-  constructor(readingMs: () => number, distanceMs: number) {
+  /**
+   * `readingMs`: of this node's clock, in Unix milliseconds; what may not be trusted must not be in it. `promised` is told
+   * of each new height before anybody else: this node's own stamps must be above it from then on.
+   */
+  constructor(readingMs: () => number, distanceMs: number, promised: (ms: number) => void = () => undefined) {
     this.#readingMs = readingMs
     this.#distanceMs = distanceMs
+    this.#promised = promised
   }
 
   /** Unix milliseconds: what was stamped then or before is refused from now on. Never falls. */
   ms(): number {
-    this.#highestMs = Math.max(this.#highestMs, this.#readingMs() - this.#distanceMs)
+    const ms = this.#readingMs() - this.#distanceMs
+    if (ms > this.#highestMs) {
+      this.#highestMs = ms
+      this.#promised(ms)
+    }
     return this.#highestMs
   }
 }

@@ -1,5 +1,6 @@
 import type { Slot } from '@quorumkv/internal/base'
 import { SimRandom } from '@quorumkv/internal/env-sim'
+import { hlcMs } from '@quorumkv/internal/hlc'
 import { slotCount } from '@quorumkv/internal/slots'
 import { expect, test } from 'vitest'
 import { SimCluster } from './sim-cluster.js'
@@ -131,6 +132,19 @@ for (const [what, restart] of [
     expect(await valuesAt(cluster, 'one', 3)).toEqual(['new'])
   })
 }
+
+test('a node whose clock is set back after a quiet time stamps nothing below what it has promised', async () => {
+  const cluster = await start('set back')
+  await fill(cluster, 10, 'old')
+  cluster.crash('n3')
+  await deleteAll(cluster, 10)
+  const deletedMs = cluster.process('n1').clock.wallMs()
+  await cluster.world.advance(60_000)
+  cluster.process('n1').time.setSkewMs(-600_000)
+  await cluster.settle(cluster.put('n1', 'other', 'v', 'one'))
+  const stampMs = hlcMs(cluster.node('n1').localStore!.getVersion(Buffer.from('other'))!)
+  expect(stampMs - deletedMs).toBeGreaterThan(50_000)
+})
 
 test('where nobody writes a restart holds nothing up, though the clocks of restarted nodes stand far behind', async () => {
   const cluster = await start('idle')
