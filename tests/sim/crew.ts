@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { RunReport } from './play/run.js'
 
@@ -32,6 +34,32 @@ export function faultsOf({ report, again, error }: Played): string[] {
     found.push(`played twice, it went two ways: ${report?.hash} and ${again.hash}`)
   }
   return found
+}
+
+function commit(): string {
+  try {
+    const cwd = fileURLToPath(new URL('.', import.meta.url))
+    return execFileSync('git', ['describe', '--always', '--dirty'], { cwd, encoding: 'utf8' }).trim()
+  } catch (error) {
+    return `unknown commit (${String(error).split('\n', 1)[0]})`
+  }
+}
+
+const faultsToldMax = 10
+
+/** What to print of a run that failed; empty: it did not. Seed, commit, faults, last events, and how to see it again. */
+export function failureOf(played: Played, { mutant, atlas = true }: CrewOptions = {}): string {
+  const faults = faultsOf(played)
+  if (faults.length === 0) return ''
+  const { seed, report } = played
+  const flags = `${mutant === undefined ? '' : ` --mutant ${mutant}`}${atlas ? '' : ' --no-atlas'}`
+  return [
+    `seed ${seed} FAILED (${commit()}), ${faults.length} faults`,
+    ...faults.slice(0, faultsToldMax).map((fault) => `  ${fault}`),
+    ...(report === undefined ? [] : ['  last events:', ...report.lastEvents.map((line) => `    ${line}`)]),
+    `  to see it again: npm run sim -- ${seed} --trace${flags}`,
+    '',
+  ].join('\n')
 }
 
 /**

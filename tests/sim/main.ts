@@ -1,7 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { faultsOf, type Played, playInThread } from './crew.js'
+import { type CrewOptions, failureOf, faultsOf, type Played, playInThread } from './crew.js'
 import { findMutants, mutantTable } from './mutants/hunt.js'
 import type { RunReport } from './play/run.js'
 
@@ -72,9 +70,9 @@ class Totals {
   #acknowledged = 0
   #checked = 0
 
-  add(report: RunReport): void {
+  add(report: RunReport, failed: boolean): void {
     this.seeds++
-    if (report.violations.length > 0) this.failed++
+    if (failed) this.failed++
     this.#simulatedMs += report.simulatedMs
     this.#events += report.events
     this.#calls += report.calls
@@ -103,37 +101,26 @@ const endMs =
   flags.minutes === undefined ? Number.POSITIVE_INFINITY : started + number('minutes', flags.minutes, 0) * 60_000
 const queue = seeds()
 
-function commit(): string {
-  const root = fileURLToPath(new URL('.', import.meta.url))
-  try {
-    return execFileSync('git', ['describe', '--always', '--dirty'], { cwd: root, encoding: 'utf8' }).trim()
-  } catch (error) {
-    return `unknown commit (${String(error).split('\n', 1)[0]})`
-  }
+const options: CrewOptions = {
+  mutant: flags.mutant,
+  trace: flags.trace,
+  twice: flags.twice,
+  atlas: !flags['no-atlas'],
 }
 
 function tell(played: Played): void {
-  const { seed, report } = played
-  const violations = faultsOf(played)
-  if (report !== undefined) totals.add({ ...report, violations })
+  const { report } = played
+  if (report !== undefined) totals.add(report, faultsOf(played).length > 0)
   else totals.failed++
-  if (violations.length === 0) return
-  process.stdout.write(`seed ${seed} FAILED (${commit()}), ${violations.length} violations\n`)
-  for (const violation of violations.slice(0, 10)) process.stdout.write(`  ${violation}\n`)
-  if (report !== undefined)
-    process.stdout.write(`  last events:\n${report.lastEvents.map((line) => `    ${line}\n`).join('')}`)
-  process.stdout.write(
-    `  to see it again: npm run sim -- ${seed} --trace${flags.mutant === undefined ? '' : ` --mutant ${flags.mutant}`}\n`,
-  )
+  process.stdout.write(failureOf(played, options))
 }
 
 /** Plays seeds in one thread until none is left. */
 function work(): Promise<void> {
-  const { mutant, trace, twice } = flags
   return playInThread(
-    { mutant, trace, twice, atlas: !flags['no-atlas'] },
+    options,
     () => {
-      const found = mutant !== undefined && totals.failed > 0
+      const found = flags.mutant !== undefined && totals.failed > 0
       return performance.now() < endMs && !found ? queue.next().value : undefined
     },
     tell,

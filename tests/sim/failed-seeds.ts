@@ -1,0 +1,20 @@
+/**
+ * Seeds that have found something wrong, and what it was. Once the play has changed a seed draws another one, so each of these
+ * faults also has a test of its own; but where chance has once met a fault, it pays to let it pass again.
+ */
+export const failedSeeds: readonly (readonly [seed: number, found: string])[] = [
+  [
+    2,
+    'what clients had read from a clock that was far ahead came back to it as a bound of a repeated write, and stayed',
+  ],
+  [49, 'the same with a client that lies about the time'],
+  [
+    61,
+    'damage to the log of an older generation stayed for ever, because a start does not need it (the play repairs it)',
+  ],
+  [138, 'a node that was being stopped when all was mended was never started again (by the play)'],
+  [6002, 'a disk that was wiped came back half (the play had not synced its directories)'],
+  [6010, 'the identity of a wiped node rotted before anything else said whose directory it is'],
+  [6012, 'a full disk ended a node that was being taken back as if it were a bug'],
+  [6013, 'a failed write of `votes` ended a node as if it were a bug'],
+]

@@ -1,0 +1,85 @@
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { type CrewOptions, failureOf, faultsOf, type Played, playInThread } from './crew.js'
+import { failedSeeds } from './failed-seeds.js'
+import { mutants } from './mutants/mutants.js'
+import { mutate } from './mutants/mutate.js'
+import { mutantSeeds } from './mutants/seeds.js'
+
+/*
+ * The short form of `npm run sim`: whole clusters in virtual time, under faults. Runs on what was built, in threads.
+ */
+
+const threads = 2
+const freshSeeds = Array.from({ length: 200 }, (_, i) => i + 1)
+const seedsWithoutAtlas = Array.from({ length: 10 }, (_, i) => i + 1)
+const seedsPlayedTwice = [11, 12, 13, 14, 15]
+
+async function play(seeds: readonly number[], options: CrewOptions): Promise<Played[]> {
+  const queue = [...seeds]
+  const played: Played[] = []
+  const work = (): Promise<void> =>
+    playInThread(
+      options,
+      () => queue.shift(),
+      (each) => played.push(each),
+    )
+  await Promise.all(Array.from({ length: threads }, work))
+  return played
+}
+
+function failures(played: readonly Played[], options: CrewOptions): string {
+  return played.map((each) => failureOf(each, options)).join('')
+}
+
+test('fresh seeds, and every seed that has ever failed: nothing that clients were told is ever unsaid', async () => {
+  const seeds = new Set([...freshSeeds, ...failedSeeds.map(([seed]) => seed)])
+  const played = await play([...seeds], {})
+  expect(failures(played, {})).toBe('')
+  expect(played.length).toBe(seeds.size)
+  const checked = played.reduce((sum, { report }) => sum + report!.checked, 0)
+  const acknowledged = played.reduce((sum, { report }) => sum + report!.acknowledged, 0)
+  // Against a play in which nothing happens any more.
+  expect(checked).toBeGreaterThan(50 * seeds.size)
+  expect(acknowledged).toBeGreaterThan(20 * seeds.size)
+}, 600_000)
+
+test('where any disk may be damaged, nothing is told that nobody wrote, and nobody dies of a bug', async () => {
+  const options = { atlas: false }
+  expect(failures(await play(seedsWithoutAtlas, options), options)).toBe('')
+}, 300_000)
+
+test('a seed is one play, bit for bit', async () => {
+  const options = { twice: true }
+  const played = await play(seedsPlayedTwice, options)
+  expect(failures(played, options)).toBe('')
+  expect(new Set(played.map(({ report }) => report!.hash)).size).toBe(seedsPlayedTwice.length)
+}, 300_000)
+
+test.each(mutants)('the place for $name is there, once', (mutant) => {
+  const path = new URL(`../../internal/dist/${mutant.file}`, import.meta.url)
+  const source = readFileSync(path, 'utf8')
+  expect(mutate(source, mutant)).not.toBe(source)
+})
+
+test('every bug that can be planted is found by the seed that is kept for it', async () => {
+  expect(Object.keys(mutantSeeds).length).toBeGreaterThanOrEqual(25)
+  const missed: string[] = []
+  const queue = Object.entries(mutantSeeds)
+  const work = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const [mutant, { seed }] = next
+      const seeds = [seed]
+      await playInThread(
+        { mutant },
+        () => seeds.shift(),
+        (played) => {
+          if (faultsOf(played).length === 0) missed.push(mutant)
+        },
+      )
+    }
+  }
+  await Promise.all(Array.from({ length: threads }, work))
+  // The play has changed: npm run sim -- --find-mutants NAME …
+  expect(missed).toEqual([])
+}, 600_000)
