@@ -67,13 +67,6 @@ export const diskMutants: readonly Mutant[] = [
     replace: 'group.durable();',
   },
   {
-    name: 'log-dropped-too-early',
-    hazard: 'log that no snapshot holds is dropped',
-    file: 'store/snapshots.js',
-    find: 'await log.trim(older);',
-    replace: 'await log.trim(this.#source.sequence());',
-  },
-  {
     name: 'snapshot-claims-too-much',
     hazard: 'a snapshot is taken for newer than it is, and what it lacks is not replayed',
     file: 'store/snapshots.js',

@@ -64,8 +64,8 @@ async function writeSeeds(seeds: Readonly<Record<string, Found>>): Promise<void>
   const text = `/** Which seed finds a planted bug. Written by \`npm run sim -- --find-mutants\`. */
 export interface Found {
   readonly seed: number
-  /** So many fresh seeds were played until one found it. */
-  readonly needed: number
+  /** So many fresh seeds were played until one found it; undefined: this one was chosen by what it draws. */
+  readonly needed: number | undefined
   /** The first thing that was found wrong. */
   readonly how: string
 }
@@ -81,7 +81,9 @@ export function mutantTable(): string {
   const rows = mutants.map(({ name, hazard }) => {
     const found = mutantSeeds[name]
     const seed =
-      found === undefined ? 'never found'.padEnd(24) : `${found.seed}`.padStart(11) + `${found.needed}`.padStart(13)
+      found === undefined
+        ? 'never found'.padEnd(24)
+        : `${found.seed}`.padStart(11) + `${found.needed ?? 'chosen'}`.padStart(13)
     return `${name.padEnd(32)} ${seed}  ${hazard}`
   })
   return [`${'name'.padEnd(32)}        seed seeds needed  hazard`, ...rows, ''].join('\n')
