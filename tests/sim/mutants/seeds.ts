@@ -109,9 +109,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 5954.643 ms: k2: v111 was read, and told to be not applied',
   },
   'own-trace-taken-for-previous': {
-    seed: 43523,
-    needed: undefined,
-    how: 'at 29832.212 ms: k0: a write replaced nothing, though the key was there',
+    seed: 43554,
+    needed: 31,
+    how: 'at 50775.111 ms: k0: a write replaced nothing, though the key was there',
   },
   'stray-attempt-is-stamped': {
     seed: 15346,
