@@ -17,4 +17,6 @@ export const failedSeeds: readonly (readonly [seed: number, found: string])[] = 
   [6010, 'the identity of a wiped node rotted before anything else said whose directory it is'],
   [6012, 'a full disk ended a node that was being taken back as if it were a bug'],
   [6013, 'a failed write of `votes` ended a node as if it were a bug'],
+  [100110, 'slots were lost and refilled between two looks, and what had been there was missed (by the play)'],
+  [100499, 'the same, and a newer write that only the damaged copy had'],
 ]

@@ -347,7 +347,10 @@ export class Nemesis {
       return this.#cluster.launch(name)
     })
     const starting: Promise<void> = launched.then(
-      () => this.#started(name, starting),
+      () => {
+        this.#watch.started(name)
+        this.#started(name, starting)
+      },
       (error: unknown) => {
         this.#started(name, starting)
         this.#died(name, error instanceof Error ? error : new Error(String(error)), true)

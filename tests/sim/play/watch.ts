@@ -55,6 +55,17 @@ export class Watch {
     for (const place of [...this.#held.keys()]) if (place.startsWith(`${name}/`)) this.#held.delete(place)
   }
 
+  /**
+   * To be told at once when a node has started: what it has lost by damage to its disk may begin again below what it held,
+   * and may be refilled before the next look.
+   */
+  started(name: string): void {
+    if (!this.#cluster.runningNames.includes(name)) return
+    const store = this.#cluster.node(name).localStore
+    if (store === undefined || store.lostCount === 0) return
+    for (const key of this.#ledger.keys()) if (store.isLost(keySlot(key))) this.#held.delete(`${name}/${key}`)
+  }
+
   /** What a node holds of a key never falls, also over restarts: it has told others of it. */
   key(key: string): void {
     const bytes = keyBytes(key)
