@@ -19,4 +19,9 @@ export const failedSeeds: readonly (readonly [seed: number, found: string])[] = 
   [6013, 'a failed write of `votes` ended a node as if it were a bug'],
   [100110, 'slots were lost and refilled between two looks, and what had been there was missed (by the play)'],
   [100499, 'the same, and a newer write that only the damaged copy had'],
+  [
+    102029,
+    'damage to the last frames of a log, before a segment that had not begun, read as a torn write (by the play)',
+  ],
+  [102302, 'a write that had come to two owners by another way first was told that it had replaced an older value'],
 ]

@@ -168,10 +168,14 @@ export class Ledger {
    */
   replaced(note: WriteNote, { existed, previous, repeated }: Replaced): void {
     const { key, floor, version } = note
+    // A replica that has got this very write from a hint or a comparison before it came itself has forgotten what it
+    // replaced, and says nothing of it (seed 334); another may say something older. That takes a link that broke, or a
+    // path that is slow.
+    const mayBeOvertaken = this.#nowMs() - note.calledMs > overtakenMs
     if (previous !== undefined) {
       this.returned(key, previous.value)
       if (!repeated && previous.value === note.value) this.violation(`${key}: ${previous.value} replaced itself`)
-      if (floor !== undefined && compareVersions(previous.version, floor.version) < 0) {
+      if (!mayBeOvertaken && floor !== undefined && compareVersions(previous.version, floor.version) < 0) {
         this.violation(`${key}: replaced ${previous.value}, though a newer write had been acknowledged before`)
       }
       if (version !== undefined && compareVersions(previous.version, version) >= 0) {
@@ -179,9 +183,7 @@ export class Ledger {
       }
     }
     if (existed || floor === undefined || floor.tombstone) return
-    // A replica that has got this very write from a hint or a comparison before it came itself has forgotten what it
-    // replaced, and says nothing of it (seed 334). That takes a link that broke, or a path that is slow.
-    if (this.#nowMs() - note.calledMs > overtakenMs) return
+    if (mayBeOvertaken) return
     const mayBeDeleted = this.#notes(key).writes.some(
       ({ value, state, version: at }) =>
         value === undefined && state !== 'not-applied' && (at === undefined || compareVersions(at, floor.version) > 0),

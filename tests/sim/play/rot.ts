@@ -229,6 +229,8 @@ function provenEnd(
 function lastFrameButOne(bytes: Uint8Array): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   if (bytes.length < framesAt + frameHeaderBytes) return 0
+  // It was made ready and has not begun: what stands in it is of a former life.
+  if (bytes[0] === 0) return 0
   const tag = view.getUint32(framesAt + segmentTagAt, true)
   let last = 0
   let before = 0
