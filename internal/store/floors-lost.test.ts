@@ -21,6 +21,9 @@ import {
 
 const [a, b, c] = keysOfOneSlot(3) as [Uint8Array, Uint8Array, Uint8Array]
 const nodeId = 'node-1' as NodeId
+const firstSegment = 'log/0000000001.log'
+/** In the padding of a segment's header: what stands in the segment can still be read. */
+const headerByte = 499
 
 /** A live key below the floor, one above it, and a collected one. */
 async function withFloor(seed: string): Promise<SimStore> {
@@ -127,20 +130,35 @@ test('a slot whose loss is accepted has no floor, over all starts', async () => 
   await bringBack(sim, false)
 })
 
-test('a repair that makes the store anew keeps the floors of what is whole', async () => {
-  const sim = await withFloor('rebuilt')
-  await sim.settle(sim.store.snapshot())
-  await sim.settle(sim.store.close())
-  sim.drive.corrupt('log/0000000001.log', 512 + 45)
-  const repair = await plan(sim)
-  expect(repair).toMatchObject({ kind: 'repair', lost: [] })
-  await sim.settle(carryOutRepair(sim.process.disk, repair))
-  await sim.open()
-  expect(sim.store.floorMs(slot)).toBe(20)
-  expect(sim.store.get(a)?.tombstone).toBe(false)
-  expect(sim.store.get(c)?.tombstone).toBe(false)
-  expect((await sim.settle(sim.store.commit([write(b, 9)])))[0]?.applied).toBe(false)
-})
+/** What is damaged so that the store is made anew though nothing is lost: something of it has all of the slot. */
+const rebuilds: Readonly<
+  Record<'a snapshot' | 'the log' | 'the log, behind a damaged snapshot', (sim: SimStore) => void>
+> = {
+  'a snapshot': (sim) => sim.drive.corrupt(firstSegment, 512 + 45),
+  'the log': (sim) => sim.drive.corrupt(firstSegment, headerByte),
+  'the log, behind a damaged snapshot': (sim) => {
+    sim.drive.corrupt(firstSegment, headerByte)
+    damageSlot(sim, sim.drive.paths().find((path) => path.endsWith('.snapshot'))!, slot)
+  },
+}
+
+for (const [whole, damage] of Object.entries(rebuilds)) {
+  test(`a repair that makes the store anew keeps the floors of what is whole in ${whole}`, async () => {
+    const sim = await withFloor('rebuilt')
+    if (whole !== 'the log') await sim.settle(sim.store.snapshot())
+    await sim.settle(sim.store.close())
+    damage(sim)
+    const repair = await plan(sim)
+    expect(repair).toMatchObject({ kind: 'repair', rebuild: { target: {} }, lost: [] })
+    await sim.settle(carryOutRepair(sim.process.disk, repair))
+    await sim.open()
+    expect(sim.store.floorMs(slot)).toBe(20)
+    expect(sim.store.get(a)?.tombstone).toBe(false)
+    expect(sim.store.get(c)?.tombstone).toBe(false)
+    expect((await sim.settle(sim.store.commit([write(b, 9)])))[0]?.applied).toBe(false)
+    expect((await sim.settle(sim.store.commit([write(b, 15)])))[0]?.applied).toBe(false)
+  })
+}
 
 test('a slot that only the older snapshot has whole gets its floor from there and from the log, and loses nothing', async () => {
   const sim = await withFloor('salvaged')

@@ -26,7 +26,10 @@ export interface RebuildSources {
   readonly base: number | undefined
   /** Damaged snapshots from which the sound blocks are taken: all that are newer than `base`. */
   readonly salvaged: readonly number[]
-  /** By slot: what a snapshot of this sequence does not hold was dropped for good; -1: none has all of the slot. */
+  /**
+   * By slot: what a snapshot of this sequence does not hold was dropped for good; 0: the log has all of the slot, from its
+   * beginning; -1: nothing has.
+   */
   readonly wholeSince: Float64Array
   /** Slots that are lost afterwards. */
   readonly lost: readonly Slot[]

@@ -108,7 +108,7 @@ export async function planRepair(options: RepairOptions): Promise<RepairPlan> {
   // It has a segment's name, and would stand before the new one.
   if (survey.log.unbegun !== undefined) aside.push(survey.log.unbegun)
   const next: MemberIdentity = { ...identity, incarnation: reborn ? options.newIncarnation : identity.incarnation }
-  return { ...common, aside, rebuild: planRebuild(survey, identity, next, lost) }
+  return { ...common, aside, rebuild: planRebuild(survey, reached, identity, next, lost) }
 }
 
 function ownSnapshots({ snapshots }: DirectorySurvey): DirectorySurvey['snapshots'] {
@@ -140,6 +140,7 @@ function baseOf(survey: DirectorySurvey): number | undefined {
 
 function planRebuild(
   survey: DirectorySurvey,
+  reached: readonly Generation[],
   origin: FileOrigin,
   identity: MemberIdentity,
   lost: readonly Slot[],
@@ -150,8 +151,10 @@ function planRebuild(
   // Above all that was: a repair that is finished by another one must not take its own files for old ones.
   const sequence = knownSequence(survey) + 1
   const { clusterId, incarnation } = origin
+  // Where the whole log is here, it has all of a slot that no snapshot has, its floor included.
+  const generations = [...ownSnapshots(survey), ...reached.filter((each) => each === emptyGeneration)]
   return {
-    sources: { origin: { clusterId, incarnation }, base, salvaged, wholeSince: wholeSince(ownSnapshots(survey)), lost },
+    sources: { origin: { clusterId, incarnation }, base, salvaged, wholeSince: wholeSince(generations), lost },
     target: { identity, sequence, segment: log.lastNumber + 1 },
   }
 }

@@ -24,4 +24,5 @@ export const failedSeeds: readonly (readonly [seed: number, found: string])[] = 
     'damage to the last frames of a log, before a segment that had not begun, read as a torn write (by the play)',
   ],
   [102302, 'a write that had come to two owners by another way first was told that it had replaced an older value'],
+  [101716, 'a repair that lost nothing took the floors of all slots away, because no snapshot had them'],
 ]
