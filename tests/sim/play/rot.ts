@@ -143,7 +143,10 @@ export class Rot {
     const survey = await surveyDirectory(disk, checks)
     if (name === this.#victim) this.#sound = survey.findings.length === 0
     if (survey.identity?.clusterId === undefined && survey.documents.length === 0) return
-    const mended = this.#broken.has(name) || (survey.findings.length > 0 && (this.thorough || this.#random.chance(0.3)))
+    // Without an identity but with anything else, as a repair leaves it that was cut short, kv-server does not start.
+    const refused = !survey.documents.some((document) => document.name === 'identity')
+    const mended =
+      refused || this.#broken.has(name) || (survey.findings.length > 0 && (this.thorough || this.#random.chance(0.3)))
     if (!mended) return
     this.#repairs++
     const plan = await planRepair({
