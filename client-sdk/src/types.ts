@@ -35,9 +35,9 @@ export interface PutOptions extends CallOptions {
   readonly ttlMs?: number | undefined
   /**
    * Asks for the value that was replaced. A put whose first attempt may have been applied is then not repeated,
-   * because the repetition would report the put's own value as the previous one. Where nodes lost sight of each other
-   * during the put, a replica may have got it by another way first and have forgotten what it replaced: then an older
-   * value is reported, or none.
+   * because the repetition would report the put's own value as the previous one. Where somebody reads the key while it
+   * is being put, or nodes lose sight of each other, replicas may get the put by another way first and forget what it
+   * replaced: then an older value is reported, or none.
    */
   readonly returnPrevious?: boolean | undefined
 }
