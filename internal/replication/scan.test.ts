@@ -34,6 +34,17 @@ function onlyOwnSlot(s: Scene): void {
   }
 }
 
+/** Every page takes a while: the clock moves with each request. */
+function makeSlow(s: Scene, eachMs: number): void {
+  for (const replica of s.replicas) {
+    const page = replica.page.bind(replica)
+    replica.page = (request, waiter, position) => {
+      s.clock.nowMs += eachMs
+      page(request, waiter, position)
+    }
+  }
+}
+
 async function scanAll(s: Scene, pageSize: number, prefix = ''): Promise<StoredRecord[]> {
   const all: StoredRecord[] = []
   let cursor: Uint8Array = emptyBytes
@@ -129,14 +140,7 @@ test('a scan without a quorum for some slot fails', async () => {
 test('a scan that finds nothing for long gives back how far it came, and the next goes on from there', async () => {
   const s = scene()
   onlyOwnSlot(s)
-  // Every page takes a while: the clock moves with each request.
-  for (const replica of s.replicas) {
-    const page = replica.page.bind(replica)
-    replica.page = (request, waiter, position) => {
-      s.clock.nowMs += 1
-      page(request, waiter, position)
-    }
-  }
+  makeSlow(s, 1)
   let cursor: Uint8Array = emptyBytes
   let requests = 0
   do {
@@ -154,13 +158,7 @@ test('a scan that finds nothing for long gives back how far it came, and the nex
 test('where slots take long to read, a page ends before its client gives up on the node, with what it has', async () => {
   const s = scene()
   onlyOwnSlot(s)
-  for (const replica of s.replicas) {
-    const page = replica.page.bind(replica)
-    replica.page = (request, waiter, position) => {
-      s.clock.nowMs += 10
-      page(request, waiter, position)
-    }
-  }
+  makeSlow(s, 10)
   const options = { consistency: 'quorum' as const, deadlineMs: s.clock.nowMs + 60_000, prefix: emptyBytes }
   let cursor: Uint8Array = emptyBytes
   for (let i = 0; i < 3; i++) {

@@ -7,6 +7,7 @@ import {
   type DirectoryRepair,
   planRepair,
   type RepairOptions,
+  type RepairPlan,
   readIdentity,
   surveyDirectory,
   writeDocument,
@@ -337,6 +338,17 @@ test('an identity that belongs to other files is not made theirs', async () => {
   expect(failure).toMatchObject({ reason: 'corrupt', message: expect.stringContaining('restore the identity') })
 })
 
+/** Carries out a repair for so many events of the simulation. Whether it has ended by then. */
+async function carryOutFor(copy: SimStore, plan: RepairPlan, events: number): Promise<boolean> {
+  const from = copy.world.eventsRun
+  let finished = false
+  void carryOutRepair(copy.process.disk, plan).then(() => {
+    finished = true
+  })
+  await copy.world.runUntil(() => finished || copy.world.eventsRun - from >= events)
+  return finished
+}
+
 test('a repair that dies anywhere leaves what does not start, and the next one finishes it', async () => {
   const sim = await stoppedNode(everything)
   const last = sim.drive.paths().findLast((path) => path.startsWith('log/'))!
@@ -349,13 +361,7 @@ test('a repair that dies anywhere leaves what does not start, and the next one f
     for (const policy of ['keep', 'lose'] as const) {
       const copy = copyOf(sim)
       const plan = await copy.settle(planRepair(optionsOf(copy, 1)))
-      const from = copy.world.eventsRun
-      let finished = false
-      void carryOutRepair(copy.process.disk, plan).then(() => {
-        finished = true
-      })
-      await copy.world.runUntil(() => finished || copy.world.eventsRun - from >= events)
-      done ||= finished
+      done = (await carryOutFor(copy, plan, events)) || done
       copy.crash(policy)
       const again = await copy.settle(planRepair(optionsOf(copy, 1, 'second')))
       kinds.add(again.kind)
@@ -380,13 +386,7 @@ test('a repair that dies never leaves a member that starts as before without wha
     for (const policy of ['keep', 'lose'] as const) {
       const copy = copyOf(sim)
       const plan = await copy.settle(planRepair(optionsOf(copy, 3)))
-      const from = copy.world.eventsRun
-      let finished = false
-      void carryOutRepair(copy.process.disk, plan).then(() => {
-        finished = true
-      })
-      await copy.world.runUntil(() => finished || copy.world.eventsRun - from >= events)
-      done ||= finished
+      done = (await carryOutFor(copy, plan, events)) || done
       copy.crash(policy)
       const identity = await copy.settle(readIdentity(copy.process.disk))
       if (identity !== undefined && identity.incarnation !== reborn) {
