@@ -105,6 +105,13 @@ export class SimDisk {
     return clone
   }
 
+  /** Another, empty drive takes this one's place; nobody may have anything under way on it. */
+  erase(): void {
+    assert(this.#underWay.size === 0, 'a drive is taken away while it is being used')
+    this.#root = new DirectoryNode()
+    this.faults.recount(0)
+  }
+
   /** Bit rot: turns over the bits of `mask` in the byte at `offset`, for readers and on the medium. */
   corrupt(path: string, offset: number, mask = 1): void {
     const node = this.#file(path)

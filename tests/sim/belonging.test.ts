@@ -1,3 +1,6 @@
+import type { Incarnation } from '@quorumkv/internal/base'
+import { decodeTopology } from '@quorumkv/internal/cluster'
+import { carryOutRepair, planRepair, type RepairPlan } from '@quorumkv/internal/store'
 import { expect, test } from 'vitest'
 import { SimCluster } from './sim-cluster.js'
 
@@ -46,4 +49,39 @@ test('a node founded alone that waits for its peers can be stopped', async () =>
   await cluster.settle(node.stop(1_000))
   expect(await ready).toMatchObject({ code: 'closed' })
   expect(cluster.fatal.size).toBe(0)
+})
+
+test('a repair that was cut short lets no node start before another one has finished it', async () => {
+  const cluster = await SimCluster.start({ seed: 'repair cut short' })
+  await cluster.settle(cluster.put('n1', 'a', '1', 'all'))
+  cluster.crash('n3')
+  const process = cluster.process('n3')
+  process.drive.corrupt('log/0000000001.log', 100)
+  const plan = (): Promise<RepairPlan> =>
+    planRepair({
+      disk: process.life.disk,
+      checks: {},
+      members: (topology) => decodeTopology(topology).members,
+      newIncarnation: 'b'.repeat(32) as Incarnation,
+      name: 'first',
+      acceptLoss: false,
+    })
+  process.restart()
+  void carryOutRepair(process.life.disk, await cluster.settle(plan()))
+  await cluster.world.runUntil(() => !process.drive.paths().includes('identity'), 1_000)
+  cluster.crash('n3', { disk: 'keep' })
+
+  process.restart()
+  await expect(cluster.startNode('n3')).rejects.toMatchObject({ reason: 'corrupt' })
+  expect(process.drive.paths()).not.toContain('identity')
+  cluster.crash('n3', { disk: 'keep' })
+
+  process.restart()
+  const second = await cluster.settle(plan())
+  expect(second.kind).toBe('resume')
+  await cluster.settle(carryOutRepair(process.life.disk, second))
+  await cluster.startNode('n3')
+  await cluster.allReady()
+  await cluster.allConnected()
+  expect(await cluster.settle(cluster.get('n3', 'a'))).toBe('1')
 })

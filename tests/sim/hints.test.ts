@@ -181,7 +181,7 @@ test('a node whose data directory was wiped gets no hints of its former life', a
   await cluster.settle(cluster.put('n1', 'k1', 'w'))
   await hintsSynced(cluster)
   cluster.process('n3').restart()
-  await cluster.wipe('n3')
+  cluster.wipe('n3')
   const node = await cluster.startNode('n3')
   await cluster.settle(node.ready())
   await cluster.allConnected()

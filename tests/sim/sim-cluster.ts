@@ -133,14 +133,14 @@ export class SimCluster {
    * Empties the disk of a node that does not run: when it is started again it comes back as a new incarnation, which the
    * others take in by themselves as long as a majority of all members runs.
    */
-  wipe(name: string): Promise<void> {
-    return this.settle(emptyDirectory(this.process(name).life.disk))
+  wipe(name: string): void {
+    this.process(name).drive.erase()
   }
 
   /** A node that does not run loses all records, and knows of which slots; who it is, its topology and its clock stay. */
   async lose(name: string, slots: readonly Slot[] = allSlots): Promise<void> {
     const { disk } = this.process(name).life
-    for (const directory of ['log', 'snapshots']) await this.settle(emptyDirectory(disk, directory))
+    for (const directory of ['log', 'snapshots']) await this.settle(removeFiles(disk, directory))
     // Without this document the directory is that of a store which has never been used.
     await this.settle(this.process(name).life.disk.remove('store'))
     await this.settle(writeLostSlots(this.process(name).life.disk, slots))
@@ -154,7 +154,7 @@ export class SimCluster {
 
   /** A node that does not run gets its disk back as it was once. */
   async putBackDisk(name: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
-    await this.wipe(name)
+    this.wipe(name)
     const { disk } = this.process(name).life
     for (const [path, bytes] of files) {
       const directory = path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '.'
@@ -233,18 +233,11 @@ export class SimCluster {
   }
 }
 
-/** Removes every file in a directory of a disk, and below it, for good. */
-export async function emptyDirectory(disk: Disk, directory: string = ''): Promise<void> {
-  for (const entry of await disk.list(directory)) {
-    const path = directory === '' ? entry : `${directory}/${entry}`
-    const isFile = await disk.remove(path).then(
-      () => true,
-      () => false,
-    )
-    if (!isFile) await emptyDirectory(disk, path)
-  }
+/** Removes every file of a directory, for good. */
+async function removeFiles(disk: Disk, directory: string): Promise<void> {
+  for (const name of await disk.list(directory)) await disk.remove(`${directory}/${name}`)
   // Or else a crash would bring some of it back.
-  await disk.syncDirectory(directory === '' ? '.' : directory)
+  await disk.syncDirectory(directory)
 }
 
 function valueText(record: StoredRecord): string {

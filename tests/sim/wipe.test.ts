@@ -11,7 +11,7 @@ function lost(cluster: SimCluster, name: string): number {
 async function crashAndWipe(cluster: SimCluster, name: string): Promise<void> {
   cluster.crash(name)
   cluster.process(name).restart()
-  await cluster.wipe(name)
+  cluster.wipe(name)
 }
 
 async function takenBack(cluster: SimCluster, name: string, withinMs = 30_000): Promise<void> {

@@ -18,8 +18,8 @@ async function atDisk<T>(cluster: SimCluster, node: string, work: (disk: Disk) =
   }
 }
 
-export function wipe(cluster: SimCluster, node: string): Promise<void> {
-  return atDisk(cluster, node, () => cluster.wipe(node))
+export function wipe(cluster: SimCluster, node: string): void {
+  cluster.wipe(node)
 }
 
 export function loseRecords(cluster: SimCluster, node: string): Promise<void> {
@@ -63,7 +63,7 @@ export function copyDisk(cluster: SimCluster, node: string): Promise<DiskCopy> {
 
 /** The disk holds just what it held when it was copied. */
 export async function restoreDisk(cluster: SimCluster, node: string, files: DiskCopy): Promise<void> {
-  await wipe(cluster, node)
+  wipe(cluster, node)
   await atDisk(cluster, node, async (disk) => {
     for (const [path, bytes] of files) await cluster.settle(restoreFile(disk, path, bytes))
   })

@@ -3,7 +3,7 @@ import { decodeTopology, decodeVotes } from '@quorumkv/internal/cluster'
 import type { Disk } from '@quorumkv/internal/env'
 import type { SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
 import { carryOutRepair, type DocumentCheck, planRepair, surveyDirectory } from '@quorumkv/internal/store'
-import { emptyDirectory, type SimCluster } from '../sim-cluster.js'
+import type { SimCluster } from '../sim-cluster.js'
 import type { Scenario } from './scenario.js'
 
 /** Where the frames of a segment begin (FORMAT.md, "Segment header"), and what they begin with. */
@@ -129,7 +129,7 @@ export class Rot {
   /** What an operator does before the node is started: repairs it if it would not start, or looks at its files. */
   async beforeStart(name: string, disk: Disk): Promise<void> {
     if (this.#toWipe.has(name)) {
-      await emptyDirectory(disk)
+      this.#cluster.process(name).drive.erase()
       this.#toWipe.delete(name)
       this.#broken.delete(name)
       // Of a new directory nothing but its identity says whose it is.

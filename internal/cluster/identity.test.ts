@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest'
+import { parseNodeId } from '../base/index.js'
+import { SimWorld } from '../env-sim/index.js'
+import { localIdentity } from './identity.js'
+import type { NodeOptions } from './node-face.js'
+
+/** A machine whose data directory holds a file of this name, and what the identity takes of a node's options. */
+async function machineWith(path: string): Promise<{ world: SimWorld; options: NodeOptions; paths: () => string[] }> {
+  const world = new SimWorld({ seed: path })
+  const process = world.process('n1')
+  const { disk, random } = process
+  const directory = path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '.'
+  await world.settle(disk.makeDirectory(directory))
+  const file = await world.settle(disk.open(path, 'create'))
+  await world.settle(file.sync())
+  await world.settle(file.close())
+  const options = { disk, random, id: parseNodeId('n1') } as unknown as NodeOptions
+  return { world, options, paths: () => process.drive.paths() }
+}
+
+test.each([
+  'store',
+  'topology',
+  'votes',
+  'clock',
+  'lost',
+  'repair',
+  'log/0000000001.log',
+  'snapshots/00000000000000000001.snapshot',
+  'hints/n2.0123/0000000001.hints',
+])('a directory with %s and without an identity is corrupt, and stays as it is', async (path) => {
+  const { world, options, paths } = await machineWith(path)
+  const [name] = path.split('/')
+  await expect(world.settle(localIdentity(options))).rejects.toMatchObject({
+    reason: 'corrupt',
+    message: expect.stringContaining(name!),
+  })
+  expect(paths()).toEqual([path])
+})
+
+test.each(['identity.tmp', 'LOCK/holder', 'lost+found/1'])(
+  'a directory with nothing but %s is a new one',
+  async (path) => {
+    const { world, options } = await machineWith(path)
+    const made = await world.settle(localIdentity(options))
+    expect(made).toMatchObject({ nodeId: 'n1', clusterId: undefined })
+    expect(await world.settle(localIdentity(options))).toEqual(made)
+  },
+)
