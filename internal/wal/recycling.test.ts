@@ -158,6 +158,20 @@ test('restarts without end do not pile up spares, nor segments that never began'
   }
 })
 
+test('a segment that had not begun, kept as a spare, becomes that segment before it is written and kept again', async () => {
+  const given = await fixture()
+  const trimmed = await fill(given, 1, 12)
+  await given.world.settle(given.log.trim(trimmed))
+  const again = await reopen(given, 'keep', trimmed)
+  // Enough segments, each kept as a spare in its turn, that every name comes up twice.
+  for (let key = 13; key < 160; key += 6) {
+    await again.world.settle(again.log.trim(await fill(again, key, key + 5)))
+    const spares = pathsOf(again.process.drive, '.spare')
+    const segments = pathsOf(again.process.drive, '.log').map((path) => path.replace('.log', '.spare'))
+    expect(segments.filter((path) => spares.includes(path))).toEqual([])
+  }
+})
+
 async function writeFile(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
   const file = await disk.open(path, 'create')
   await file.write(bytes, 0)

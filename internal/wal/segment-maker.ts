@@ -67,6 +67,8 @@ export class SegmentMaker {
       return
     }
     await this.keep(unbegun.number)
+    // Before all others: its own segment is the next one, and must not be kept later beside a spare of the same name.
+    if (this.#spares.at(-1) === unbegun.number) this.#spares.unshift(this.#spares.pop()!)
   }
 
   /**
@@ -102,6 +104,7 @@ export class SegmentMaker {
     const wanted =
       this.#spares.length + this.#arriving < limits.logSparesMax && clock.monotonicMs() >= this.#notBeforeMs
     if (!wanted) return await this.#remove([segmentPath(number)])
+    assert(!this.#spares.includes(number), `segment ${number} is kept as a spare twice`)
     this.#arriving++
     try {
       await disk.rename(segmentPath(number), sparePath(number))

@@ -28,4 +28,5 @@ export const failedSeeds: readonly (readonly [seed: number, found: string])[] = 
   [101749, 'a node was started from what a repair had left that was cut short, as kv-server is not (by the play)'],
   [101764, 'the same'],
   [102434, 'the same'],
+  [200009, 'a segment that had not begun was kept as a spare under a name that a later spare got too'],
 ]
