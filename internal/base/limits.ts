@@ -200,6 +200,10 @@ export const limits = {
   floorSlotsMax: 8,
   /** What a stopping node gives running requests to finish, and then its connections to close. */
   shutdownGraceMs: 10_000,
+  /** Changes of the ring that wait in the topology for a handover, and that one handover carries out. */
+  plannedChangesMax: 64,
+  /** Former members that the topology remembers, so that they are told when they wake up. */
+  removedMembersMax: 256,
   /** Nodes in a cluster. */
   membersMax: 256,
   /** Copies of a key. */

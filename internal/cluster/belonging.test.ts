@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Address, ClusterId, Epoch, Incarnation, NodeId } from '../base/index.js'
-import type { Topology } from '../slots/index.js'
+import { atRest, type Topology } from '../slots/index.js'
 import { Belonging } from './belonging.js'
 
 function topologyOf(size: number): Topology {
@@ -12,6 +12,7 @@ function topologyOf(size: number): Topology {
     weight: 1,
     number: i + 1,
     since: 1 as Epoch,
+    state: 'serving' as const,
   }))
   const replication = { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 }
   return {
@@ -21,6 +22,7 @@ function topologyOf(size: number): Topology {
     virtualNodes: 150,
     members,
     nextNumber: size + 1,
+    ...atRest,
   }
 }
 

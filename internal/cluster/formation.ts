@@ -75,7 +75,12 @@ export class Formation {
 
   /** The founding members, numbered from 1 in the order of their ids. */
   members(): Member[] {
-    return this.view().met.map((founder, index) => ({ ...founder, number: index + 1, since: 1 as Epoch }))
+    return this.view().met.map((founder, index) => ({
+      ...founder,
+      number: index + 1,
+      since: 1 as Epoch,
+      state: 'serving',
+    }))
   }
 
   /** Its own list, and what others said last: of whom they met, and who is missing from theirs. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Address, ClusterId, Epoch, Incarnation, NodeId } from '../base/index.js'
-import type { Topology } from '../slots/index.js'
+import { atRest, type Topology } from '../slots/index.js'
 import { differingSettings } from './differing-settings.js'
 import { helloOf, judgeHello, type LocalNode } from './handshake.js'
 
@@ -26,9 +26,10 @@ function cluster(digit: string, ...members: LocalNode[]): Topology {
     replication: members[0]!.replication,
     virtualNodes: 150,
     members: members.map(({ id, incarnation, address, zone, weight }, i) => {
-      return { id, incarnation, address, zone, weight, number: i + 1, since: 1 as Epoch }
+      return { id, incarnation, address, zone, weight, number: i + 1, since: 1 as Epoch, state: 'serving' as const }
     }),
     nextNumber: members.length + 1,
+    ...atRest,
   }
 }
 

@@ -20,7 +20,15 @@ import type {
   ScanPage,
   WriteResult,
 } from '../replication/index.js'
-import { allSlots, type Member, type SlotTable, slotTable, type Topology, validateTopology } from '../slots/index.js'
+import {
+  allSlots,
+  atRest,
+  type Member,
+  type SlotTable,
+  slotTable,
+  type Topology,
+  validateTopology,
+} from '../slots/index.js'
 import { type Identity, type SnapshotInfo, type Store, writeIdentity, writeLostSlots } from '../store/index.js'
 import { Background } from './background.js'
 import type { LinkOptions } from './dialer.js'
@@ -274,7 +282,7 @@ class CoreNode implements Node {
     log.info('founding a cluster', { clusterId, members: members.map(({ id }) => id) })
     const nextNumber = members.length + 1
     const epoch = 1 as Epoch
-    await this.#join(validateTopology({ clusterId, epoch, replication, virtualNodes, members, nextNumber }))
+    await this.#join(validateTopology({ clusterId, epoch, replication, virtualNodes, members, nextNumber, ...atRest }))
   }
 
   /** Becomes a member of a topology that names this node. It is on disk before anyone hears of it from here. */

@@ -15,6 +15,7 @@ import {
   HintedHandoff,
   Horizon,
   LocalReplica,
+  noOtherSide,
   type OperationContext,
   PacedReading,
   type PeerLink,
@@ -26,7 +27,7 @@ import {
   ScanSlices,
   SharedSlots,
 } from '../replication/index.js'
-import { effectiveQuorums, type SlotTable, slotTable, type Topology } from '../slots/index.js'
+import { effectiveQuorums, type SlotTable, slotTables, type Topology } from '../slots/index.js'
 import { openStore, type Store, type StoreStatistics } from '../store/index.js'
 import { ClockWitnesses } from './clock-witnesses.js'
 import type { CopyStatus, NodeOptions } from './node-face.js'
@@ -358,8 +359,14 @@ export class Serving {
     })
     const self = topology.members.findIndex(({ id }) => id === this.#self.id)
     if (self < 0) throw new FatalError('refused', `${this.#self.id} is no longer a member of the cluster`)
-    const { readQuorum, writeQuorum } = effectiveQuorums(topology.replication, topology.members.length)
-    return { epoch: topology.epoch, table: slotTable(topology), self, replicas, readQuorum, writeQuorum }
+    const { current, next } = slotTables(topology)
+    const [table, other] = topology.handover?.step === 'switch' ? [next!, current] : [current, next]
+    const { readQuorum, writeQuorum } = effectiveQuorums(topology.replication, table.ownersPerSlot)
+    const routing = { epoch: topology.epoch, table, self, replicas, readQuorum, writeQuorum }
+    if (other === undefined) return { ...routing, ...noOtherSide }
+    const otherSide = effectiveQuorums(topology.replication, other.ownersPerSlot)
+    const [otherReadQuorum, otherWriteQuorum] = [otherSide.readQuorum, otherSide.writeQuorum]
+    return { ...routing, other, otherReadQuorum, otherWriteQuorum }
   }
 }
 

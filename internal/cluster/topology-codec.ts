@@ -1,6 +1,45 @@
-import { Topology as TopologyMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { parseAddress, parseClusterId, parseEpoch, parseIncarnation, parseNodeId } from '../base/index.js'
-import { type Topology, validateTopology } from '../slots/index.js'
+import {
+  type Handover as HandoverMessage,
+  HandoverStep,
+  MemberState,
+  type PlannedChange as PlannedChangeMessage,
+  PlannedKind,
+  type RemovedMember as RemovedMemberMessage,
+  type TopologyMember,
+  Topology as TopologyMessage,
+} from '@quorumkv/proto/kv/peer/v1/messages'
+import {
+  invalidArgument,
+  parseAddress,
+  parseClusterId,
+  parseEpoch,
+  parseIncarnation,
+  parseNodeId,
+} from '../base/index.js'
+import {
+  type Handover,
+  type Member,
+  type PlannedChange,
+  type RemovedMember,
+  type Topology,
+  validateTopology,
+} from '../slots/index.js'
+
+const states = {
+  joining: MemberState.JOINING,
+  serving: MemberState.SERVING,
+  leaving: MemberState.LEAVING,
+  left: MemberState.LEFT,
+} as const
+
+const steps = { both: HandoverStep.BOTH, switch: HandoverStep.SWITCH } as const
+
+const kinds = {
+  decommission: PlannedKind.DECOMMISSION,
+  remove: PlannedKind.REMOVE,
+  reweight: PlannedKind.REWEIGHT,
+  replace: PlannedKind.REPLACE,
+} as const
 
 export function topologyToMessage(topology: Topology): TopologyMessage {
   return {
@@ -10,11 +49,30 @@ export function topologyToMessage(topology: Topology): TopologyMessage {
     readQuorum: topology.replication.readQuorum,
     writeQuorum: topology.replication.writeQuorum,
     virtualNodes: topology.virtualNodes,
-    members: topology.members.map(({ id, incarnation, number, address, zone, weight, since }) => {
-      return { id, incarnation, number, address, zone, weight, since: BigInt(since) }
+    members: topology.members.map(({ id, incarnation, number, address, zone, weight, since, state }) => {
+      return { id, incarnation, number, address, zone, weight, since: BigInt(since), state: states[state] }
     }),
     nextNumber: topology.nextNumber,
+    handover: topology.handover === undefined ? undefined : handoverToMessage(topology.handover),
+    planned: topology.planned.map(plannedToMessage),
+    removed: topology.removed.map(({ id, incarnation, epoch, by }) => {
+      return { id, incarnation, epoch: BigInt(epoch), by: kinds[by] }
+    }),
   }
+}
+
+function handoverToMessage({ step, since, ring, changes }: Handover): HandoverMessage {
+  return {
+    step: steps[step],
+    since: BigInt(since),
+    ring: ring.map(({ id, weight }) => ({ id, weight })),
+    changes: changes.map(plannedToMessage),
+  }
+}
+
+function plannedToMessage(change: PlannedChange): PlannedChangeMessage {
+  const weight = change.kind === 'reweight' ? change.weight : 0
+  return { kind: kinds[change.kind], id: change.id, weight, by: change.kind === 'replace' ? change.by : '' }
 }
 
 /** Throws KvError `invalid-argument` that names what is wrong. */
@@ -25,17 +83,64 @@ export function topologyFromMessage(message: TopologyMessage): Topology {
     epoch: parseEpoch(message.epoch),
     replication: { replicationFactor, readQuorum, writeQuorum },
     virtualNodes,
-    members: message.members.map((member) => ({
-      id: parseNodeId(member.id, 'members.id'),
-      incarnation: parseIncarnation(member.incarnation, 'members.incarnation'),
-      number: member.number,
-      address: parseAddress(member.address, 'members.address'),
-      zone: member.zone,
-      weight: member.weight,
-      since: parseEpoch(member.since, 'members.since'),
-    })),
+    members: message.members.map(memberOf),
     nextNumber: message.nextNumber,
+    handover: message.handover === undefined ? undefined : handoverOf(message.handover),
+    planned: message.planned.map((change) => plannedOf(change, 'planned')),
+    removed: message.removed.map(removedOf),
   })
+}
+
+function memberOf(member: TopologyMember): Member {
+  return {
+    id: parseNodeId(member.id, 'members.id'),
+    incarnation: parseIncarnation(member.incarnation, 'members.incarnation'),
+    number: member.number,
+    address: parseAddress(member.address, 'members.address'),
+    zone: member.zone,
+    weight: member.weight,
+    since: parseEpoch(member.since, 'members.since'),
+    state: named(states, member.state, 'members.state'),
+  }
+}
+
+function handoverOf({ step, since, ring, changes }: HandoverMessage): Handover {
+  return {
+    step: named(steps, step, 'handover.step'),
+    since: parseEpoch(since, 'handover.since'),
+    ring: ring.map(({ id, weight }) => ({ id: parseNodeId(id, 'handover.ring.id'), weight })),
+    changes: changes.map((change) => plannedOf(change, 'handover.changes')),
+  }
+}
+
+function plannedOf(message: PlannedChangeMessage, field: string): PlannedChange {
+  const id = parseNodeId(message.id, `${field}.id`)
+  const kind = named(kinds, message.kind, `${field}.kind`)
+  switch (kind) {
+    case 'reweight':
+      return { kind, id, weight: message.weight }
+    case 'replace':
+      return { kind, id, by: parseNodeId(message.by, `${field}.by`) }
+    default:
+      return { kind, id }
+  }
+}
+
+function removedOf(message: RemovedMemberMessage): RemovedMember {
+  const by = named(kinds, message.by, 'removed.by')
+  if (by !== 'decommission' && by !== 'remove') throw invalidArgument('removed.by', `${by} takes nobody away`)
+  return {
+    id: parseNodeId(message.id, 'removed.id'),
+    incarnation: parseIncarnation(message.incarnation, 'removed.incarnation'),
+    epoch: parseEpoch(message.epoch, 'removed.epoch'),
+    by,
+  }
+}
+
+/** What a number on the wire stands for; what is not known, from a later version, is refused rather than guessed. */
+function named<Name extends string>(numbers: Readonly<Record<Name, number>>, value: number, field: string): Name {
+  for (const name in numbers) if (numbers[name] === value) return name
+  throw invalidArgument(field, `${value} is unknown`)
 }
 
 export function encodeTopology(topology: Topology): Uint8Array {

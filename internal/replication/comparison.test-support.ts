@@ -19,7 +19,7 @@ import { PeerLink } from './peer-link.js'
 import { RemoteReplica } from './remote-replica.js'
 import { ReplicaServer } from './replica-server.js'
 import { ManualClock, nameOf, Wire } from './replication.test-support.js'
-import type { Routing } from './routing.js'
+import { noOtherSide, type Routing } from './routing.js'
 import { ScanSlices } from './scan-slices.js'
 import { SharedSlots } from './shared-slots.js'
 
@@ -160,7 +160,7 @@ export class ComparingNode {
     for (const name of names) this.remotes.push(name === this.name ? undefined : new RemoteReplica())
     const table = { members: names.map((id) => ({ id })), ownsSlot: owns } as unknown as SlotTable
     const replicas = this.remotes.map((remote) => remote ?? ({ up: true } as unknown as RemoteReplica))
-    this.routing = { epoch: 1 as Epoch, table, self, replicas, readQuorum: 1, writeQuorum: 1 }
+    this.routing = { epoch: 1 as Epoch, table, self, replicas, readQuorum: 1, writeQuorum: 1, ...noOtherSide }
     const store = this.store as unknown as Store
     const shared = new SharedSlots()
     const slices = new ScanSlices(clock)

@@ -9,7 +9,7 @@ import { type FloorAnswer, type FloorAsk, type FloorPeer, failedFloors, floorSta
 import { FloorRounds } from './floor-rounds.js'
 import { Horizon } from './horizon.js'
 import { ManualClock, record, version } from './replication.test-support.js'
-import type { Routing } from './routing.js'
+import { noOtherSide, type Routing } from './routing.js'
 import { ScanSlices } from './scan-slices.js'
 
 const slot = slotOf(Buffer.from('k'))
@@ -89,6 +89,7 @@ class Play {
       replicas: [],
       readQuorum: 2,
       writeQuorum: 2,
+      ...noOtherSide,
     } as unknown as Routing
   }
 

@@ -5,7 +5,7 @@ import { compareRecords, floorTombstone, floorVersion, type StoredRecord } from 
 import type { Member, SlotTable } from '../slots/index.js'
 import { ActiveOperations } from './active-operations.js'
 import type { PageRequest, PageWaiter, ReadReply, ReadWaiter, Replica, WriteReply, WriteWaiter } from './replica.js'
-import type { OperationContext, Routing } from './routing.js'
+import { noOtherSide, type OperationContext, type Routing } from './routing.js'
 
 /** Time that moves when told to. */
 export class ManualClock implements Clock {
@@ -211,7 +211,7 @@ export function scene(
     ownsSlot: (member: number): boolean => owners.includes(member),
     owners: (_slot: Slot): Uint16Array => Uint16Array.from(owners),
   } as unknown as SlotTable
-  const routing: Routing = { epoch: 1 as Epoch, table, self, replicas, readQuorum: r, writeQuorum: w }
+  const routing: Routing = { epoch: 1 as Epoch, table, self, replicas, readQuorum: r, writeQuorum: w, ...noOtherSide }
   const context = {
     clock,
     active: new ActiveOperations(clock),

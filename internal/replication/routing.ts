@@ -9,6 +9,7 @@ import type { Replica } from './replica.js'
 /** Where the data is, under one epoch of the topology. Replaced as a whole; an operation keeps the one it began with. */
 export interface Routing {
   readonly epoch: Epoch
+  /** Whose copies are read. */
   readonly table: SlotTable
   /** This node's index among the members. */
   readonly self: number
@@ -17,6 +18,18 @@ export interface Routing {
   /** What a quorum is where a slot has `table.ownersPerSlot` owners. */
   readonly readQuorum: number
   readonly writeQuorum: number
+  /** While a handover runs, the side that is not read: first the owners afterwards, then those from before. */
+  readonly other: SlotTable | undefined
+  /** What a quorum is among the owners of that side; 0 where there is none. */
+  readonly otherReadQuorum: number
+  readonly otherWriteQuorum: number
+}
+
+/** Of a routing while no handover runs. */
+export const noOtherSide: Pick<Routing, 'other' | 'otherReadQuorum' | 'otherWriteQuorum'> = {
+  other: undefined,
+  otherReadQuorum: 0,
+  otherWriteQuorum: 0,
 }
 
 /** What operations need from the node around them. */

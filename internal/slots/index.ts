@@ -1,7 +1,19 @@
-export { slotTable } from './layout.js'
+export { incomingSlots, movedSlots, type SlotTables, slotTable, slotTables } from './layout.js'
 export { allSlots, slotCount, slotOf, slotOfHash } from './slot.js'
 export { SlotTable } from './slot-table.js'
-export type { Member, ReplicationSettings, Topology } from './topology.js'
+export {
+  atRest,
+  currentRing,
+  type Handover,
+  type HandoverStep,
+  type Member,
+  type MemberState,
+  type PlannedChange,
+  type RemovedMember,
+  type ReplicationSettings,
+  type RingShare,
+  type Topology,
+} from './topology.js'
 export {
   type EffectiveQuorums,
   effectiveQuorums,

@@ -1,24 +1,81 @@
+import type { Slot } from '../base/index.js'
 import { balance } from './balance.js'
 import { slotRanks } from './ring.js'
 import { overloadPercentMax, type Shares, sharesOf } from './shares.js'
-import { slotCount } from './slot.js'
+import { allSlots, slotCount } from './slot.js'
 import { SlotTable } from './slot-table.js'
-import type { Member, Topology } from './topology.js'
+import { currentRing, type Member, type RingShare, type Topology } from './topology.js'
+
+/** Who owns slots before and after a handover. Both name all members of the topology by their indexes. */
+export interface SlotTables {
+  readonly current: SlotTable
+  /** Undefined: no handover runs. */
+  readonly next: SlotTable | undefined
+}
 
 /**
- * Lays the slots out over the members: consistent hashing with bounded loads. Depends on the members' ids, zones and
- * weights, the virtual nodes and the replication factor only, not on the order of the members.
+ * Lays the slots out over the members of a ring: consistent hashing with bounded loads. Depends on their ids, zones and
+ * weights, the virtual nodes and the replication factor only, not on their order. Members outside a ring own nothing.
  *
  * Each member ranks the slots by its points on the ring; a slot takes the members that rank it best, in distinct
  * zones where there are enough zones, and nobody takes more than its fair share plus 5 % (see `balance`). Then one of
  * the owners becomes the first, evenly as well, because clients go to the first. docs/adr/0003 has the measurements.
  */
-export function slotTable(topology: Topology): SlotTable {
-  const { owners, fairShares, picks } = layoutOf(topology)
-  return new SlotTable(topology.members, picks, owners, fairShares)
+export function slotTables(topology: Topology): SlotTables {
+  const { handover } = topology
+  const current = tableOf(topology, currentRing(topology))
+  return { current, next: handover === undefined ? undefined : tableOf(topology, handover.ring) }
 }
 
-/** Who owns what, by the members' indexes. Never changed once it is made. */
+/** Whose copies are read: the owners from before a handover, and from its step `switch` on those afterwards. */
+export function slotTable(topology: Topology): SlotTable {
+  const { handover } = topology
+  return tableOf(topology, handover?.step === 'switch' ? handover.ring : currentRing(topology))
+}
+
+function tableOf(topology: Topology, ring: readonly RingShare[]): SlotTable {
+  const weights = new Map(ring.map(({ id, weight }) => [id, weight]))
+  const owning: Member[] = []
+  const places: number[] = []
+  for (const [place, member] of topology.members.entries()) {
+    const weight = weights.get(member.id)
+    if (weight === undefined) continue
+    owning.push(weight === member.weight ? member : { ...member, weight })
+    places.push(place)
+  }
+  const { owners, fairShares, picks } = layoutOf(topology, owning)
+  if (owning.length === topology.members.length) return new SlotTable(topology.members, picks, owners, fairShares)
+  const allShares = new Float64Array(topology.members.length)
+  for (const [i, place] of places.entries()) allShares[place] = fairShares[i]!
+  return new SlotTable(
+    topology.members,
+    picks,
+    owners.map((owner) => places[owner]!),
+    allShares,
+  )
+}
+
+/** Slots whose owners are not the same before and after, whatever their order. Ascending. */
+export function movedSlots(current: SlotTable, next: SlotTable): Slot[] {
+  return allSlots().filter((slot) => {
+    const before = current.owners(slot)
+    return before.length !== next.ownersPerSlot || !next.owners(slot).every((owner) => before.includes(owner))
+  })
+}
+
+/**
+ * The slots that a member has to merge from the owners before, before those after can be read: the ones that it gets.
+ * Where so many owners go at once that the read quorum shrinks, an acknowledged write may be on too few of those who
+ * stay for the smaller one to meet it: then also the ones that it keeps. Ascending.
+ */
+export function incomingSlots({ replication: { readQuorum } }: Topology, tables: SlotTables, member: number): Slot[] {
+  const { current, next } = tables
+  if (next === undefined) return []
+  const shrinks = Math.min(readQuorum, next.ownersPerSlot) < Math.min(readQuorum, current.ownersPerSlot)
+  return next.slotsOf(member).filter((slot) => shrinks || !current.ownsSlot(member, slot))
+}
+
+/** Who owns what, by the ring's indexes. Never changed once it is made. */
 interface Layout {
   readonly picks: number
   readonly owners: Uint16Array
@@ -32,7 +89,7 @@ const recentLayouts = new Map<string, Layout>()
  * A layout takes some 15 ms, and most epochs decide nothing that it depends on. So the last few are kept, by all that
  * they depend on; the nodes of a simulated cluster, which start in one process again and again, find theirs there too.
  */
-function layoutOf({ members, virtualNodes, replication: { replicationFactor } }: Topology): Layout {
+function layoutOf({ virtualNodes, replication: { replicationFactor } }: Topology, members: readonly Member[]): Layout {
   const deciding = members.map(({ id, zone, weight }) => [id, zone, weight])
   const name = JSON.stringify([virtualNodes, replicationFactor, deciding])
   const layout = recentLayouts.get(name) ?? layOut(members, virtualNodes, replicationFactor)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Address, ClusterId, Epoch, Incarnation, NodeId } from '../base/index.js'
-import type { Member, Topology } from './index.js'
+import { atRest, type Member, type MemberState, type Topology } from './index.js'
 
 function hex(text: string): string {
   return createHash('md5').update(text).digest('hex')
@@ -11,6 +11,7 @@ export interface MemberSketch {
   readonly id: string
   readonly weight?: number
   readonly zone?: string
+  readonly state?: MemberState
 }
 
 export function topologyOf(
@@ -21,7 +22,7 @@ export function topologyOf(
   const quorum = Math.floor(replicationFactor / 2) + 1
   const members = sketches
     .map(
-      ({ id, weight = 1, zone = '' }, i): Member => ({
+      ({ id, weight = 1, zone = '', state = 'serving' }, i): Member => ({
         id: id as NodeId,
         incarnation: hex(id) as Incarnation,
         number: i + 1,
@@ -29,6 +30,7 @@ export function topologyOf(
         zone,
         weight,
         since: 1 as Epoch,
+        state,
       }),
     )
     .sort((a, b) => (a.id < b.id ? -1 : 1))
@@ -39,5 +41,6 @@ export function topologyOf(
     virtualNodes,
     members,
     nextNumber: members.length + 1,
+    ...atRest,
   }
 }

@@ -6,6 +6,14 @@ export interface ReplicationSettings {
   readonly writeQuorum: number
 }
 
+/**
+ * What a member is to the ring. Every member votes on topologies, whatever its state.
+ *
+ * `joining`: it owns nothing yet. `serving`: it owns slots. `leaving`: it still owns slots, and a handover takes them
+ * from it. `left`: it owns nothing any more, and an epoch of its own will take its name off the list.
+ */
+export type MemberState = 'joining' | 'serving' | 'leaving' | 'left'
+
 export interface Member {
   readonly id: NodeId
   readonly incarnation: Incarnation
@@ -14,10 +22,55 @@ export interface Member {
   readonly address: Address
   /** Empty: none. */
   readonly zone: string
-  /** A whole number, 1 to 1,000: how many shares of the ring. */
+  /** A whole number, 1 to 1,000: how many shares of the ring in force; while it joins, how many it is to have. */
   readonly weight: number
   /** The epoch from which on this incarnation is a member; 1: it is a founder. */
   readonly since: Epoch
+  readonly state: MemberState
+}
+
+/** A member's part of a ring. */
+export interface RingShare {
+  readonly id: NodeId
+  /** As in `Member`. */
+  readonly weight: number
+}
+
+/**
+ * How far a handover is. `both`: reads use the owners from before, writes reach those to come as well. `switch`: the
+ * same, but reads use those to come.
+ */
+export type HandoverStep = 'both' | 'switch'
+
+/** A change of the ring that somebody asked for. A join is none: it is asked for by being a member that joins. */
+export type PlannedChange =
+  /** A live member hands its slots over and goes. */
+  | { readonly kind: 'decommission'; readonly id: NodeId }
+  /** A dead member goes; its slots come from the others' copies. */
+  | { readonly kind: 'remove'; readonly id: NodeId }
+  | { readonly kind: 'reweight'; readonly id: NodeId; readonly weight: number }
+  /** A member that joins, `by`, takes the place of a dead one, with the weight of that. */
+  | { readonly kind: 'replace'; readonly id: NodeId; readonly by: NodeId }
+
+/** Slots on their way to other owners. One at a time; it may carry out several changes together. */
+export interface Handover {
+  readonly step: HandoverStep
+  /** The epoch that began it; its name. */
+  readonly since: Epoch
+  /** Who owns slots afterwards. Ordered by id. */
+  readonly ring: readonly RingShare[]
+  /** What it carries out, besides taking in those who join. */
+  readonly changes: readonly PlannedChange[]
+}
+
+/** A data directory that is not a member any more; kept so that a node that wakes up in it can be told. */
+export interface RemovedMember {
+  readonly id: NodeId
+  readonly incarnation: Incarnation
+  /** The epoch from which on it is no member. */
+  readonly epoch: Epoch
+  /** By which wish: `decommission` is the only one that the node itself took part in. */
+  readonly by: 'decommission' | 'remove'
 }
 
 /** Who belongs to the cluster and how it replicates: one small document, changed as a whole, one epoch at a time. */
@@ -30,4 +83,22 @@ export interface Topology {
   readonly members: readonly Member[]
   /** What the next incarnation that becomes a member gets as its number: above all that were ever given. */
   readonly nextNumber: number
+  readonly handover: Handover | undefined
+  /** Changes that wait for the handover in front of them, the oldest first; at most `limits.plannedChangesMax`. */
+  readonly planned: readonly PlannedChange[]
+  /** The oldest first; the newest `limits.removedMembersMax` are remembered. */
+  readonly removed: readonly RemovedMember[]
+}
+
+/** Of a topology that nothing is happening to, and in which nothing has happened. */
+export const atRest: Pick<Topology, 'handover' | 'planned' | 'removed'> = {
+  handover: undefined,
+  planned: [],
+  removed: [],
+}
+
+/** Who owns slots now (in a handover: from before it), with their weights; ordered as the members are. */
+export function currentRing({ members }: Topology): RingShare[] {
+  const owning = members.filter(({ state }) => state === 'serving' || state === 'leaving')
+  return owning.map(({ id, weight }) => ({ id, weight }))
 }

@@ -1,6 +1,15 @@
 import { expect, test } from 'vitest'
-import { KvError } from '../base/index.js'
-import { effectiveQuorums, type Member, parseReplicationSettings, type Topology, validateTopology } from './index.js'
+import { type Incarnation, KvError, type NodeId } from '../base/index.js'
+import {
+  effectiveQuorums,
+  type Handover,
+  type Member,
+  parseReplicationSettings,
+  type RemovedMember,
+  type RingShare,
+  type Topology,
+  validateTopology,
+} from './index.js'
 import { topologyOf } from './topology.test-support.js'
 
 function fieldRefused(act: () => unknown): string | undefined {
@@ -68,7 +77,54 @@ function withMember(index: number, change: Partial<Member>): Topology {
 
 test('a sound topology is returned as it is', () => {
   expect(validateTopology(good)).toBe(good)
+  expect(validateTopology(changing)).toBe(changing)
 })
+
+const id = (name: string): NodeId => name as NodeId
+const ring: RingShare[] = [
+  { id: id('b'), weight: 1 },
+  { id: id('c'), weight: 2 },
+]
+const handover: Handover = { step: 'both', since: 1 as Topology['epoch'], ring, changes: [] }
+const former: RemovedMember = {
+  id: id('x'),
+  incarnation: 'd'.repeat(32) as Incarnation,
+  epoch: 1 as Topology['epoch'],
+  by: 'remove',
+}
+
+/** `a` leaves and `b` joins. */
+const changing: Topology = {
+  ...good,
+  members: good.members.map((member, i) => ({ ...member, state: (['leaving', 'joining', 'serving'] as const)[i]! })),
+  handover,
+  planned: [{ kind: 'reweight', id: id('c'), weight: 3 }],
+  removed: [former],
+}
+
+function unsoundChanges(): [string, Topology][] {
+  const change = (altered: Partial<Handover>): Topology => ({ ...changing, handover: { ...handover, ...altered } })
+  const joining = good.members.map((member): Member => ({ ...member, state: 'joining' }))
+  return [
+    ['members.state', { ...good, members: joining }],
+    ['members.state', withMember(0, { state: 'leaving' })],
+    ['members.state', { ...changing, handover: undefined }],
+    ['members.state', change({ ring: ring.slice(0, 1) })],
+    ['members.state', change({ ring: [{ id: id('a'), weight: 1 }, ...ring] })],
+    ['members.state', { ...changing, members: [{ ...changing.members[0]!, state: 'left' }, ...joining.slice(1)] }],
+    ['handover.since', change({ since: 2 as Topology['epoch'] })],
+    ['handover.ring.length', change({ ring: [...ring, ...ring] })],
+    ['handover.ring', change({ ring: [...ring].reverse() })],
+    ['handover.ring', change({ ring: [...ring, { id: id('d'), weight: 1 }] })],
+    ['handover.ring.weight', change({ ring: [ring[0]!, { ...ring[1]!, weight: 0 }] })],
+    ['handover.changes.weight', change({ changes: [{ kind: 'reweight', id: id('c'), weight: 0 }] })],
+    ['planned.length', { ...changing, planned: Array.from({ length: 65 }, () => changing.planned[0]!) }],
+    ['planned.by', { ...changing, planned: [{ kind: 'replace', id: id('a'), by: id('a') }] }],
+    ['removed.length', { ...changing, removed: Array.from({ length: 257 }, () => former) }],
+    ['removed.epoch', { ...changing, removed: [{ ...former, epoch: 2 as Topology['epoch'] }] }],
+    ['removed.incarnation', { ...changing, removed: [{ ...former, incarnation: good.members[2]!.incarnation }] }],
+  ]
+}
 
 test('each unsound part of a topology is refused by name', () => {
   const [a, b, c] = good.members as [Member, Member, Member]
@@ -94,6 +150,7 @@ test('each unsound part of a topology is refused by name', () => {
     ['members.zone', withMember(1, { zone: 'a b' })],
     ['members.zone', withMember(1, { zone: 'z'.repeat(64) })],
   ]
+  unsound.push(...unsoundChanges())
   for (const [field, topology] of unsound) expect(fieldRefused(() => validateTopology(topology))).toBe(field)
   const many = Array.from({ length: 257 }, (_, i) => ({ id: `n${i}` }))
   expect(fieldRefused(() => validateTopology(topologyOf(many)))).toBe('members.length')

@@ -1,5 +1,5 @@
 import { invalidArgument, limits } from '../base/index.js'
-import type { Member, ReplicationSettings, Topology } from './topology.js'
+import type { Handover, Member, PlannedChange, RemovedMember, ReplicationSettings, Topology } from './topology.js'
 
 /** What a quorum is where a slot has fewer owners than the replication factor. */
 export interface EffectiveQuorums {
@@ -76,7 +76,61 @@ export function validateTopology(topology: Topology): Topology {
     incarnations.add(member.incarnation)
     last = member
   }
+  checkStates(topology)
+  if (topology.handover !== undefined) checkHandover(topology.handover, topology)
+  checkChanges(topology.planned, 'planned')
+  checkRemoved(topology.removed, epoch, incarnations)
   return topology
+}
+
+function checkStates({ members, handover }: Topology): void {
+  const ring = new Set(handover?.ring.map(({ id }) => id))
+  let owning = 0
+  for (const { id, state } of members) {
+    if (state === 'serving' || state === 'leaving') owning++
+    const fits =
+      state === 'joining' ||
+      (state === 'serving' && (handover === undefined || ring.has(id))) ||
+      (state === 'leaving' && handover !== undefined && !ring.has(id)) ||
+      (state === 'left' && !ring.has(id))
+    if (!fits) throw invalidArgument('members.state', `${id} cannot be ${state} with what the handover makes of it`)
+  }
+  if (owning === 0) throw invalidArgument('members.state', 'nobody owns a slot')
+}
+
+function checkHandover({ since, ring, changes }: Handover, { epoch, members }: Topology): void {
+  checkWhole(since, 'handover.since', 1, epoch)
+  checkWhole(ring.length, 'handover.ring.length', 1, members.length)
+  for (const [i, { id, weight }] of ring.entries()) {
+    parseWeight(weight, 'handover.ring.weight')
+    if (i > 0 && id <= ring[i - 1]!.id) {
+      throw invalidArgument('handover.ring', `must have distinct ids in ascending order, got ${id}`)
+    }
+    if (!members.some((member) => member.id === id)) {
+      throw invalidArgument('handover.ring', `${id} is not a member`)
+    }
+  }
+  checkChanges(changes, 'handover.changes')
+}
+
+function checkChanges(changes: readonly PlannedChange[], field: string): void {
+  checkWhole(changes.length, `${field}.length`, 0, limits.plannedChangesMax)
+  for (const change of changes) {
+    if (change.kind === 'reweight') parseWeight(change.weight, `${field}.weight`)
+    if (change.kind === 'replace' && change.by === change.id) {
+      throw invalidArgument(`${field}.by`, `${change.id} cannot take its own place`)
+    }
+  }
+}
+
+function checkRemoved(removed: readonly RemovedMember[], epoch: number, incarnations: ReadonlySet<string>): void {
+  checkWhole(removed.length, 'removed.length', 0, limits.removedMembersMax)
+  for (const former of removed) {
+    checkWhole(former.epoch, 'removed.epoch', 1, epoch)
+    if (incarnations.has(former.incarnation)) {
+      throw invalidArgument('removed.incarnation', `${former.incarnation} of ${former.id} is a member`)
+    }
+  }
 }
 
 /** 1 to `limits.weightMax`. Throws `invalid-argument` naming `field`. */

@@ -17,7 +17,7 @@ import type {
   ScanPage,
   WriteResult,
 } from '@quorumkv/internal/replication'
-import type { SlotTable, Topology } from '@quorumkv/internal/slots'
+import { atRest, type SlotTable, type Topology } from '@quorumkv/internal/slots'
 import type { SnapshotInfo, StoreStatistics } from '@quorumkv/internal/store'
 
 /** An operation that `FakeNode.held` keeps from ending. */
@@ -166,8 +166,10 @@ export function fakeTopology(epoch: number): Topology {
         zone: 'z',
         weight: 1,
         since: 1 as Epoch,
+        state: 'serving',
       },
     ],
     nextNumber: 2,
+    ...atRest,
   }
 }
