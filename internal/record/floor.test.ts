@@ -5,6 +5,7 @@ import {
   decodeEntries,
   decodeFloor,
   decodeRecord,
+  emptiedSlot,
   encodedFloorBytes,
   encodeFloor,
   encodeRecords,
@@ -34,6 +35,17 @@ test('golden bytes hold the format', () => {
     expect(hex(encoded(slot, floorMs))).toBe(bytes)
     expect(decodeFloor(encoded(slot, floorMs), 0)).toEqual({ slot, floorMs })
   }
+})
+
+test('golden bytes hold an emptied slot', () => {
+  const bytes = new Uint8Array(encodedFloorBytes)
+  encodeFloor(emptiedSlot(4095 as Slot), bytes, 0)
+  expect(hex(bytes)).toBe(`0c00020000000000${'00'.repeat(12)}ff0f`)
+  expect(isFloorAt(bytes, 0)).toBe(true)
+  expect(decodeFloor(bytes, 0)).toEqual({ slot: 4095, floorMs: 0, empties: true })
+  const withFloor = encoded(7, 5)
+  withFloor[0] = 0x0c
+  expect(() => decodeFloor(withFloor, 0)).toThrow(RecordFormatError)
 })
 
 test('a floor stands among records where the log is read, and nowhere else', () => {

@@ -6,7 +6,7 @@ import type { StoredRecord } from './record.js'
 /*
  * FORMAT.md, "Floor". Do not change: it is on disks.
  *
- *   0  1  flags: bit 2 floor, no other
+ *   0  1  flags: bit 2 floor; bit 3: the slot is emptied as well; no other
  *   1  1  0
  *   2  2  key length     2
  *   4  4  value length   0
@@ -14,6 +14,7 @@ import type { StoredRecord } from './record.js'
  *  20  2  slot           u16 LE, 0..4095
  */
 const flagFloor = 4
+const flagEmpties = 8
 const slotMask = 0xfff
 export const encodedFloorBytes = 22
 
@@ -28,6 +29,16 @@ export interface Floor {
   readonly slot: Slot
   /** Unix milliseconds of the hybrid clock; 0: nothing is known. */
   readonly floorMs: number
+  /**
+   * Everything that the slot held before is dropped, and its floor with it (`floorMs` is 0): this node does not own the
+   * slot any more. In the log only; snapshots hold what is left.
+   */
+  readonly empties?: true
+}
+
+/** That a slot is emptied. */
+export function emptiedSlot(slot: Slot): Floor {
+  return { slot, floorMs: 0, empties: true }
 }
 
 /** What the log and snapshots are made of. */
@@ -65,10 +76,10 @@ export function isDeadAtFloor(record: Omit<StoredRecord, 'key' | 'value'>, floor
 }
 
 /** Writes a floor at `at`; returns the offset behind it. */
-export function encodeFloor({ slot, floorMs }: Floor, into: Uint8Array, at: number): number {
+export function encodeFloor({ slot, floorMs, empties }: Floor, into: Uint8Array, at: number): number {
   const { hi, lo, node } = floorVersion(floorMs)
   const view = new DataView(into.buffer, into.byteOffset + at, encodedFloorBytes)
-  view.setUint32(0, flagFloor | (2 << 16), true)
+  view.setUint32(0, flagFloor | (empties === true ? flagEmpties : 0) | (2 << 16), true)
   view.setUint32(4, 0, true)
   view.setUint32(8, hi, true)
   view.setUint32(12, lo, true)
@@ -79,14 +90,16 @@ export function encodeFloor({ slot, floorMs }: Floor, into: Uint8Array, at: numb
 
 /** Whether a floor starts at `at`, rather than a record. */
 export function isFloorAt(from: Uint8Array, at: number): boolean {
-  return from[at] === flagFloor
+  return from[at] === flagFloor || from[at] === (flagFloor | flagEmpties)
 }
 
 /** Reads the floor at `at`. Throws RecordFormatError. */
 export function decodeFloor(from: Uint8Array, at: number): Floor {
   if (at + encodedFloorBytes > from.length) throw new RecordFormatError(at, 'a floor that is cut short')
   const view = new DataView(from.buffer, from.byteOffset + at, encodedFloorBytes)
-  if (view.getUint32(0, true) !== (flagFloor | (2 << 16)) || view.getUint32(4, true) !== 0) {
+  const empties = (from[at]! & flagEmpties) !== 0
+  const header = flagFloor | (empties ? flagEmpties : 0) | (2 << 16)
+  if (view.getUint32(0, true) !== header || view.getUint32(4, true) !== 0) {
     throw new RecordFormatError(at, 'a floor with a wrong header')
   }
   const slot = view.getUint16(20, true)
@@ -97,7 +110,8 @@ export function decodeFloor(from: Uint8Array, at: number): Floor {
   if (version.hi !== expected.hi || version.lo !== expected.lo || version.node !== expected.node) {
     throw new RecordFormatError(at, 'a floor that is no whole millisecond')
   }
-  return { slot: slot as Slot, floorMs }
+  if (empties && floorMs !== 0) throw new RecordFormatError(at, 'an emptied slot with a floor')
+  return empties ? emptiedSlot(slot as Slot) : { slot: slot as Slot, floorMs }
 }
 
 /** The length of the record or floor at `at`. Throws RecordFormatError. */

@@ -11,6 +11,7 @@ export {
   decodeEntries,
   decodeFloor,
   type Entry,
+  emptiedSlot,
   encodedFloorBytes,
   encodeFloor,
   entryLengthAt,

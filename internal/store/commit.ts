@@ -6,6 +6,7 @@ import type { Highest } from './highest.js'
 import { type MergeOutcome, Met } from './met.js'
 import type { CommitResult } from './store.js'
 import type { Table } from './table.js'
+import { applyFloor } from './table-floors.js'
 import { prefetchKeysMax } from './table-prefetch.js'
 
 /** Throws KvError `invalid-argument` for a record that the formats on disk cannot hold. */
@@ -119,7 +120,7 @@ export class PendingCommit implements Appended {
   }
 }
 
-/** One call of `raiseFloors`, from the log's point of view. */
+/** One call of `raiseFloors` or `emptySlots`, from the log's point of view. */
 export class PendingFloors implements Appended {
   readonly #applier: Applier
   readonly #floors: readonly Floor[]
@@ -134,7 +135,7 @@ export class PendingFloors implements Appended {
   }
 
   durable(sequence: number): void {
-    for (const { slot, floorMs } of this.#floors) this.#applier.table.setFloor(slot, floorMs)
+    for (const floor of this.#floors) applyFloor(this.#applier.table, floor)
     this.#applier.sequence = sequence
     this.#applier.onApplied()
     this.#resolve()

@@ -1,7 +1,8 @@
 import { assert, KvError, limits, type Slot } from '../base/index.js'
 import type { Timer } from '../env/index.js'
 import type { Version } from '../hlc/index.js'
-import { encodedFloorBytes, encodedRecordBytes, type Floor, type StoredRecord } from '../record/index.js'
+import { emptiedSlot, encodedFloorBytes, encodedRecordBytes, type Floor, type StoredRecord } from '../record/index.js'
+import { slotOf } from '../slots/index.js'
 import type { WriteAheadLog } from '../wal/index.js'
 import { Applier, checkRecord, PendingCommit, PendingFloors } from './commit.js'
 import { diskFailure } from './disk-failure.js'
@@ -43,6 +44,8 @@ export class DurableStore implements Store {
   /** Slots of which the log must still say that they have no floor. */
   #cleared: readonly Slot[]
   #clearing: Promise<void> = Promise.resolve()
+  /** Slots that will be emptied when what is on its way to the log is durable, and how often. */
+  readonly #emptying = new Map<Slot, number>()
   #closing: Promise<void> | undefined
 
   constructor(options: StoreOptions, log: WriteAheadLog, recovered: Recovered) {
@@ -79,7 +82,7 @@ export class DurableStore implements Store {
         if (i % prefetchKeysMax === 0) this.#table.prefetchKeysOf(records, i, records.length)
         const record = records[i]!
         checkRecord(record)
-        const settled = this.#applier.alreadySettled(record)
+        const settled = this.#isBeingEmptied(record) ? undefined : this.#applier.alreadySettled(record)
         results.push(settled)
         if (settled === undefined) bytes += encodedRecordBytes(record)
       }
@@ -102,6 +105,27 @@ export class DurableStore implements Store {
     if (raised.length === 0) return
     void this.#clearFloors()
     await this.#setFloors(raised)
+  }
+
+  async emptySlots(slots: readonly Slot[]): Promise<void> {
+    // What is on its way to the log may be theirs.
+    const emptied = this.#log.busy ? slots : slots.filter((slot) => this.#table.holds(slot))
+    if (emptied.length === 0) return
+    // What is committed from now on comes behind it in the log, whatever the table still shows.
+    for (const slot of emptied) this.#emptying.set(slot, (this.#emptying.get(slot) ?? 0) + 1)
+    try {
+      await this.#setFloors(emptied.map(emptiedSlot))
+    } finally {
+      for (const slot of emptied) {
+        const waiting = this.#emptying.get(slot)! - 1
+        if (waiting > 0) this.#emptying.set(slot, waiting)
+        else this.#emptying.delete(slot)
+      }
+    }
+  }
+
+  #isBeingEmptied({ key }: StoredRecord): boolean {
+    return this.#emptying.size > 0 && this.#emptying.has(slotOf(key))
   }
 
   /** Rejects with KvError. */
@@ -154,8 +178,18 @@ export class DurableStore implements Store {
     return this.#lastJoined.then(done, done)
   }
 
+  async synced(): Promise<void> {
+    await this.settled()
+    if (this.#closing !== undefined) throw new KvError('closed', 'the store is closed')
+    await this.#log.sync()
+  }
+
   tombstonesIn(slot: Slot): number {
     return this.#table.tombstonesIn(slot)
+  }
+
+  holds(slot: Slot): boolean {
+    return this.#table.holds(slot)
   }
 
   floorMs(slot: Slot): number {

@@ -98,6 +98,15 @@ export class ExpiryQueue {
     this.#boundStale(slot)
   }
 
+  /** The slot holds nothing any more. */
+  clear(slot: number): void {
+    this.#entries -= this.#lengths[slot]!
+    this.#lengths[slot] = 0
+    this.#perishable[slot] = 0
+    this.#least[slot] = Number.POSITIVE_INFINITY
+    this.#recapacitate(slot, 0)
+  }
+
   /**
    * Purges what has expired by `nowMs`, until about `budget` records have been looked up. True while there is more to
    * do. It goes over when the last slot has to be cleared of stale entries, by the records of that one slot.

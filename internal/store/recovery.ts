@@ -24,6 +24,7 @@ import { listSnapshots, setAsideSnapshot, snapshotBytes, snapshotDirectory, snap
 import { readSnapshot } from './snapshot-reader.js'
 import type { SnapshotInfo, StoreOptions } from './store.js'
 import { Table } from './table.js'
+import { applyFloor } from './table-floors.js'
 
 /** Everything that a store starts from. */
 export interface Recovered {
@@ -265,8 +266,8 @@ function mergeAll(
   let records = 0
   for (let at = 0; at < payload.length; records++) {
     if (isFloorAt(payload, at)) {
-      const { slot, floorMs } = decodeFloor(payload, at)
-      if (wholeSince === undefined || sequence > wholeSince[slot]!) table.setFloor(slot, floorMs)
+      const floor = decodeFloor(payload, at)
+      if (wholeSince === undefined || sequence > wholeSince[floor.slot]!) applyFloor(table, floor)
       at += entryLengthAt(payload, at)
       continue
     }

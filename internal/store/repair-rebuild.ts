@@ -16,6 +16,7 @@ import { snapshotDirectory, snapshotPath } from './snapshot-files.js'
 import { readSnapshot } from './snapshot-reader.js'
 import { SnapshotWriter } from './snapshot-writer.js'
 import { Table } from './table.js'
+import { applyFloor } from './table-floors.js'
 import { surveySnapshot } from './verify-snapshot.js'
 
 /** What a store is made anew from. */
@@ -95,7 +96,7 @@ async function load(disk: Disk, sources: RebuildSources, table: Table, highest: 
   const merge = (entries: readonly Entry[], upTo: number, applies: (floor: Floor) => boolean): void => {
     for (const entry of entries) {
       if (isFloor(entry)) {
-        if (applies(entry)) table.setFloor(entry.slot, entry.floorMs)
+        if (applies(entry)) applyFloor(table, entry)
         continue
       }
       if (upTo >= wholeSince[slotOf(entry.key)]!) table.merge(entry)
@@ -117,7 +118,10 @@ async function load(disk: Disk, sources: RebuildSources, table: Table, highest: 
   await surveyLog(disk, origin, (entries, sequence) => {
     // What a snapshot contains is older than it, and may since have been dropped for good.
     if (base === undefined || sequence > base) {
-      merge(entries, sequence - 1, ({ slot }) => wholeSince[slot] !== -1 && sequence > wholeSince[slot]!)
+      merge(entries, sequence - 1, ({ slot, empties }) => {
+        // What was dropped must not come back, not even into a slot that is lost.
+        return sequence > wholeSince[slot]! && (wholeSince[slot] !== -1 || empties === true)
+      })
     }
     table.compactStep(limits.compactionSliceBytes)
   })

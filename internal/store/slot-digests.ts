@@ -20,6 +20,12 @@ export class SlotDigests {
     return { hi: this.#hi[slot]!, lo: this.#lo[slot]! }
   }
 
+  /** The slot holds nothing any more. */
+  clear(slot: number): void {
+    this.#hi[slot] = 0
+    this.#lo[slot] = 0
+  }
+
   /** Adds a record to the slot's digest or takes it away: with XOR they are the same. */
   toggle(slot: number, key: Uint8Array, hi: number, lo: number, node: number): void {
     hash64(key, hi, lo, node, this.#hash)

@@ -141,6 +141,19 @@ export interface Store {
    * of the slot up to the floor that any owner holds is held here. Rejects with KvError like `commit`.
    */
   raiseFloors(floors: readonly Floor[]): Promise<void>
+  /**
+   * Drops everything that these slots hold, and their floors: another node owns them now, and should this one own them again it
+   * must begin with nothing. What is committed afterwards stays. Resolves when that is durable and visible; memory comes
+   * back in small steps. Rejects with KvError like `commit`: then nothing was dropped, or nobody knows.
+   */
+  emptySlots(slots: readonly Slot[]): Promise<void>
+  /** Whether a slot holds a record or has a floor. */
+  holds(slot: Slot): boolean
+  /**
+   * Resolves when everything that was committed before is on the disk, whatever the fsync policy. Rejects with KvError
+   * where the log can take no more.
+   */
+  synced(): Promise<void>
   /** Resolves when everything that was committed before is visible, or has failed. */
   settled(): Promise<void>
   /**

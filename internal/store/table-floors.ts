@@ -1,7 +1,8 @@
 import { hlcMs, type Version } from '../hlc/index.js'
-import { floorTombstone, floorVersion, type StoredRecord } from '../record/index.js'
+import { type Floor, floorTombstone, floorVersion, type StoredRecord } from '../record/index.js'
 import { slotCount } from '../slots/index.js'
 import type { Met } from './met.js'
+import type { Table } from './table.js'
 
 /** The slots' floors, and what an absent key is under them (docs/adr/0023-tombstone-floors.md). */
 export class Floors {
@@ -43,4 +44,10 @@ export class Floors {
     met.expiresAtMs = 0
     return true
   }
+}
+
+/** Does what a floor says that stands in the log or in a snapshot. */
+export function applyFloor(table: Table, { slot, floorMs, empties }: Floor): void {
+  if (empties === true) table.emptySlot(slot)
+  else table.setFloor(slot, floorMs)
 }

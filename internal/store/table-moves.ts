@@ -2,7 +2,7 @@ import { assert } from '../base/index.js'
 import { murmur3_32 } from '../hash/index.js'
 import { slotOfHash } from '../slots/index.js'
 import type { Arena } from './arena.js'
-import { expiryTick } from './expiry-queue.js'
+import { expiryTick, type PerishableRecords } from './expiry-queue.js'
 import { chunkAt, findLocation, homeOf, type SlotIndex, setCell, tagAt, tagMask, wordAt } from './table-index.js'
 import {
   headerWords,
@@ -20,7 +20,7 @@ import {
  * What finding a record's cell adds to the cost of moving it, in bytes that could have been copied meanwhile: without
  * it, a step of compaction over records of a few bytes took three times as long as one over records of a hundred.
  */
-const moveOverheadBytes = 32
+export const moveOverheadBytes = 32
 
 /** Declares the record at (chunk, at) dead: its words are for compaction to win back. */
 export function buryRecord(arena: Arena, chunk: number, at: number): void {
@@ -59,7 +59,7 @@ export function compactNext(arena: Arena, indexes: readonly SlotIndex[]): number
 }
 
 /** A cell with this tag whose record has a value that expires at this tick (`expiryTick`), or -1. */
-export function findPerishable(arena: Arena, index: SlotIndex, tag: number, tick: number): number {
+function findPerishable(arena: Arena, index: SlotIndex, tag: number, tick: number): number {
   const cells = index.length >>> 1
   for (let cell = homeOf(tag, cells); index[2 * cell + 1] !== 0; cell = cell + 1 === cells ? 0 : cell + 1) {
     if (tagAt(index, cell) !== tag) continue
@@ -74,7 +74,7 @@ export function findPerishable(arena: Arena, index: SlotIndex, tag: number, tick
  * of a record moves, as in compaction, rather than shrinks where it lies: so a chunk whose values have all gone is
  * free at once, and so is the chunk of its own that a large value has.
  */
-export function purgePerishable(arena: Arena, index: SlotIndex, tag: number, tick: number): number {
+function purgePerishable(arena: Arena, index: SlotIndex, tag: number, tick: number): number {
   for (let purged = 0; ; purged++) {
     const cell = findPerishable(arena, index, tag, tick)
     if (cell < 0) return purged
@@ -82,5 +82,21 @@ export function purgePerishable(arena: Arena, index: SlotIndex, tag: number, tic
     const span = tombstoneWordsAt(words, wordAt(index, cell))
     if (span < recordWordsAt(words, wordAt(index, cell))) moveRecord(arena, index, cell, span)
     makeTombstone(arena.words[chunkAt(index, cell)]!, wordAt(index, cell))
+  }
+}
+
+/** What an expiry queue has to know of the records of all slots; `purged` is told how many tombstones it makes. */
+export function perishableRecords(
+  arena: Arena,
+  indexes: readonly SlotIndex[],
+  purged: (slot: number, records: number) => void,
+): PerishableRecords {
+  return {
+    holds: (slot, tag, tick) => findPerishable(arena, indexes[slot]!, tag, tick) >= 0,
+    purge: (slot, tag, tick) => {
+      const records = purgePerishable(arena, indexes[slot]!, tag, tick)
+      purged(slot, records)
+      return records
+    },
   }
 }

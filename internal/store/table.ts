@@ -1,10 +1,11 @@
 import { assert, limits, type Slot } from '../base/index.js'
 import { murmur3_32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
-import { compareRecords, isDeadAtFloor, type StoredRecord } from '../record/index.js'
+import { isDeadAtFloor, type StoredRecord } from '../record/index.js'
 import { slotCount, slotOfHash } from '../slots/index.js'
 import { Arena } from './arena.js'
 import { CopySlab } from './arena-slab.js'
+import { EmptiedSlots } from './emptied-slots.js'
 import { ExpiryQueue } from './expiry-queue.js'
 import { type MergeOutcome, Met } from './met.js'
 import { SlotDigests } from './slot-digests.js'
@@ -27,7 +28,6 @@ import {
 } from './table-index.js'
 import {
   copyRecord,
-  expiryAt,
   hasKey,
   isDeadRecordAt,
   isTombstoneAt,
@@ -35,10 +35,10 @@ import {
   recordWordsAt,
   valueExpiryAt,
   valueExpiryOf,
-  viewRecord,
   writeRecord,
 } from './table-layout.js'
-import { buryRecord, compactNext, findPerishable, purgePerishable } from './table-moves.js'
+import { compareWithStored, visitRecords } from './table-lookups.js'
+import { buryRecord, compactNext, perishableRecords } from './table-moves.js'
 import { Prefetch } from './table-prefetch.js'
 
 /**
@@ -61,6 +61,7 @@ export class Table {
   readonly #digests: SlotDigests = new SlotDigests()
   readonly #floors: Floors = new Floors()
   readonly #expiries: ExpiryQueue
+  readonly #emptied: EmptiedSlots = new EmptiedSlots()
   /** For callers who do not ask what was met. */
   readonly #met: Met = new Met()
   #records = 0
@@ -73,15 +74,11 @@ export class Table {
     this.#arena = arena
     for (let slot = 0; slot < slotCount; slot++) this.#indexes.push(emptyIndex)
     this.#prefetch = new Prefetch(this.#indexes, arena)
-    this.#expiries = new ExpiryQueue({
-      holds: (slot, tag, tick) => findPerishable(arena, this.#indexes[slot]!, tag, tick) >= 0,
-      purge: (slot, tag, tick) => {
-        const purged = purgePerishable(arena, this.#indexes[slot]!, tag, tick)
-        this.#tombstones += purged
-        this.#tombstonesIn[slot]! += purged
-        return purged
-      },
-    })
+    const purged = (slot: number, records: number): void => {
+      this.#tombstones += records
+      this.#tombstonesIn[slot]! += records
+    }
+    this.#expiries = new ExpiryQueue(perishableRecords(arena, this.#indexes, purged))
   }
 
   /** Records that are not tombstones, expired ones whose value is still there included. */
@@ -98,6 +95,11 @@ export class Table {
     return this.#tombstonesIn[slot]!
   }
 
+  /** Whether a slot holds a record or has a floor. */
+  holds(slot: Slot): boolean {
+    return this.#counts[slot]! > 0 || this.#floors.of(slot) > 0
+  }
+
   /** Whether `expireStep` may ever have something to do with the records that there are. */
   get hasExpiries(): boolean {
     return this.#expiries.entries > 0
@@ -105,7 +107,7 @@ export class Table {
 
   /** Memory held, in bytes: chunks (with what is dead, spare or not yet used in them), indexes and expiries. */
   get bytes(): number {
-    return this.#arena.heldBytes + this.#indexBytes + this.#expiries.bytes + this.#fixedBytes
+    return this.#arena.heldBytes + this.#indexBytes + this.#emptied.bytes + this.#expiries.bytes + this.#fixedBytes
   }
 
   /**
@@ -173,7 +175,7 @@ export class Table {
     }
     const chunk = chunkAt(index, cell)
     const at = wordAt(index, cell)
-    const order = this.#compareWithStored(record, chunk, at, met)
+    const order = compareWithStored(record, this.#arena, chunk, at, met)
     if (order <= 0) return order === 0 ? 'same' : 'stale'
     if (wantPrevious) met.previous = this.#copy(chunk, at, key)
     if (isDeadAtFloor(record, this.#floors.of(slot))) {
@@ -193,24 +195,15 @@ export class Table {
     const index = this.#indexes[slot]!
     const cell = this.#find(index, hash & tagMask, record.key)
     if (cell < 0) return this.#floors.refuses(slot, record, met) ? 'stale' : 'applied'
-    const order = this.#compareWithStored(record, chunkAt(index, cell), wordAt(index, cell), met)
+    const order = compareWithStored(record, this.#arena, chunkAt(index, cell), wordAt(index, cell), met)
     return order > 0 ? 'applied' : order === 0 ? 'same' : 'stale'
   }
 
-  /**
-   * Calls `visit` with every record of the slot, tombstones and expired ones included, in no particular order. Key and
-   * value are views, right only during the call; `visit` may read the table but must not change it.
-   */
+  /** `Store.scanSlot`. Key and value are views, right only during the call; `visit` must not change the table. */
   scanSlot(slot: Slot, visit: (record: StoredRecord) => void): void {
-    const index = this.#indexes[slot]!
-    const cells = index.length >>> 1
     this.#scans++
     try {
-      for (let cell = 0; cell < cells; cell++) {
-        const chunk = chunkAt(index, cell)
-        if (chunk === 0) continue
-        visit(viewRecord(this.#arena.words[chunk]!, this.#arena.bytes[chunk]!, wordAt(index, cell)))
-      }
+      visitRecords(this.#arena, this.#indexes[slot]!, visit)
     } finally {
       this.#scans--
     }
@@ -252,6 +245,24 @@ export class Table {
     return dropped
   }
 
+  /**
+   * Drops every record of a slot and its floor, in a moment however many they are: the slot gets another index, and
+   * `compactStep` goes through the old one before it does anything else.
+   */
+  emptySlot(slot: Slot): void {
+    assert(this.#scans === 0, 'a table must not change while it is scanned')
+    this.#floors.set(slot, 0)
+    if (this.#counts[slot] === 0) return
+    this.#records -= this.#counts[slot]!
+    this.#tombstones -= this.#tombstonesIn[slot]!
+    this.#counts[slot] = 0
+    this.#tombstonesIn[slot] = 0
+    this.#digests.clear(slot)
+    this.#expiries.clear(slot)
+    this.#emptied.add(this.#indexes[slot]!)
+    this.#setIndex(slot, emptyIndex)
+  }
+
   /** Drops the record of a key if it has exactly this version, and says whether it did. */
   remove(key: Uint8Array, version: Version): boolean {
     assert(this.#scans === 0, 'a table must not change while it is scanned')
@@ -278,7 +289,8 @@ export class Table {
   compactStep(budgetBytes: number): boolean {
     assert(this.#scans === 0, 'a table must not change while it is scanned')
     assert(budgetBytes > 0, 'a step without a budget never ends')
-    for (let left = budgetBytes; this.#arena.pickSparse(); ) {
+    // What has no cell any more must be dead before its chunk is looked at.
+    for (let left = this.#emptied.bury(this.#arena, budgetBytes); !this.#emptied.done || this.#arena.pickSparse(); ) {
       if (left <= 0) return true
       left -= compactNext(this.#arena, this.#indexes)
     }
@@ -382,19 +394,5 @@ export class Table {
 
   #copy(chunk: number, at: number, key: Uint8Array): StoredRecord {
     return copyRecord(this.#arena.words[chunk]!, at, key, this.#slab)
-  }
-
-  /** `compareRecords(record, stored)`, without making the stored record where the versions differ; tells `met`. */
-  #compareWithStored(record: StoredRecord, chunk: number, at: number, met: Met): number {
-    const words = this.#arena.words[chunk]!
-    met.found = true
-    met.hi = words[at + 2]!
-    met.lo = words[at + 3]!
-    met.node = words[at + 4]!
-    met.tombstone = isTombstoneAt(words, at)
-    met.expiresAtMs = expiryAt(words, at)
-    met.previous = undefined
-    const byVersion = record.hi - met.hi || record.lo - met.lo || record.node - met.node
-    return byVersion !== 0 ? byVersion : compareRecords(record, viewRecord(words, this.#arena.bytes[chunk]!, at))
   }
 }
