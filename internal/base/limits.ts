@@ -198,6 +198,31 @@ export const limits = {
   floorReplyMs: 5_000,
   /** Slots that a round compares side by side. */
   floorSlotsMax: 8,
+  /** Failure detection wants to be told of the time so often. */
+  swimTickMs: 50,
+  /** Any of its messages; of it, what rumours that travel along may take, and what header and lists of numbers may. */
+  swimMessageBytesMax: 8_192,
+  swimPiggybackBytesMax: 1_024,
+  swimHeaderBytesMax: 2_048,
+  /** What a node tells all others about itself. */
+  swimMetaBytesMax: 128,
+  /** Refutations are counted in 48 bits. */
+  swimRefutationMax: 281_474_976_710_655,
+  /** Members that are asked to try a member that does not answer, and pings that one node makes for others at a time. */
+  swimHelpersMax: 3,
+  swimErrandsMax: 1_024,
+  /** A node that has reason to doubt itself waits up to this much and one times as long for others. */
+  swimHealthMax: 7,
+  /** A suspicion runs so many times as long if nobody confirms it; so many accusers are named with it at most. */
+  swimSuspicionMaxMult: 6,
+  swimAccusersMax: 8,
+  /** Each node that has a rumour sends it so many times the decimal logarithm of the number of members, rounded up. */
+  swimRetransmitMult: 4,
+  /** What two members know is compared so often; a dead one is asked so often, in clusters above ten in proportion less. */
+  swimSyncIntervalMs: 30_000,
+  swimRejoinIntervalMs: 5_000,
+  /** Dead members are told of rumours for so long. */
+  swimGossipToDeadMs: 30_000,
   /** What a stopping node gives running requests to finish, and then its connections to close. */
   shutdownGraceMs: 10_000,
   /** Changes of the ring that wait in the topology for a handover, and that one handover carries out. */

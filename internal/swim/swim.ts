@@ -1,0 +1,374 @@
+import { assert, limits, type NodeId } from '../base/index.js'
+import type { Random } from '../env/index.js'
+import { Beliefs } from './beliefs.js'
+import {
+  checkMeta,
+  checkSettings,
+  type MemberView,
+  type OutgoingMessage,
+  type SwimEvent,
+  type SwimOptions,
+  type SwimOutput,
+  type SwimSettings,
+} from './face.js'
+import { LocalHealth } from './local-health.js'
+import { accusation, digestEntry, type MemberState, type SwimMember, statusRumour } from './members.js'
+import { checkMessage, type MessageKind, messageBytes, type Rumour, rumourBytes, type SwimMessage } from './messages.js'
+import { type Hearing, OwnState } from './own-state.js'
+import { Prober } from './prober.js'
+import { differences, fitting, rumoursOf } from './sync.js'
+
+/** What is left of a message for rumours that answer an exchange, after header, `wanted` and what travels with any message. */
+const replyBytesMax = limits.swimMessageBytesMax - limits.swimPiggybackBytesMax - limits.swimHeaderBytesMax
+
+/**
+ * Who of the members can be reached: SWIM (Das, Gupta and Motivala, 2002) with Lifeguard (Dadgar, Phillips and Currey,
+ * 2018), as a pure core. Each call takes the monotonic time and gives what is to be sent and what has happened; nothing
+ * happens in between. It wants `tick` every `limits.swimTickMs`, and notices when that comes late.
+ *
+ * Every member counts its `refutation`: how often it has spoken for itself. It alone raises it, when it hears that it is
+ * suspected, dead, or described as it is not any more. The count lasts as long as the process. It is not the incarnation
+ * of the data directory, which lasts as long as that does and stands behind the member's number in the topology.
+ *
+ * Members are those of the topology. `dead` says that one cannot be reached and nothing else: it stays a member, is
+ * asked from time to time for as long as it is one, and so two halves of a cluster find each other again by themselves.
+ */
+export class Swim {
+  readonly #settings: SwimSettings
+  readonly #random: Random
+  readonly #self: OwnState
+  readonly #health = new LocalHealth()
+  readonly #beliefs: Beliefs
+  readonly #prober: Prober
+  /** To be published when that may be. */
+  #nextMeta: Uint8Array | undefined
+  #metaMs: number
+  /** The topology names this node. */
+  #belongs = false
+  #left = false
+  #tickedMs: number
+  #gossipMs: number
+  #syncMs: number
+  #rejoinMs: number
+  /** An exchange has been answered since the start. */
+  #synced = false
+  /** No death is declared before: after a pause, what has come meanwhile is heard first. */
+  #verdictsFromMs = Number.NEGATIVE_INFINITY
+  #messages: OutgoingMessage[] = []
+  #events: SwimEvent[] = []
+
+  /** Throws `invalid-argument` where settings or meta cannot be. */
+  constructor(options: SwimOptions) {
+    const { self, meta = new Uint8Array(), refutation = 1, random, nowMs } = options
+    checkSettings(options)
+    checkMeta(meta)
+    this.#settings = options
+    this.#random = random
+    this.#self = new OwnState(self, refutation, meta)
+    this.#tickedMs = nowMs
+    this.#metaMs = nowMs
+    this.#gossipMs = nowMs + random.float() * options.gossipIntervalMs
+    this.#syncMs = nowMs
+    this.#rejoinMs = nowMs + random.float() * limits.swimRejoinIntervalMs
+    const health = this.#health
+    this.#beliefs = new Beliefs(options, {
+      self: self.number,
+      health,
+      event: (kind, member) => this.#event(kind, member),
+      warn: (now, member, rumour) => this.#warn(now, member, rumour),
+    })
+    this.#prober = new Prober(nowMs, options, {
+      members: this.#beliefs.members,
+      health,
+      random,
+      send: (to, kind, seq, target) => this.#send(to, kind, { seq, target }),
+      failed: (now, member) => this.#beliefs.accuse(now, member),
+    })
+    this.#beliefs.queue.put(this.#self.rumour)
+  }
+
+  /** 0: this node trusts its own eyes; more, up to `limits.swimHealthMax`: it has reason not to. */
+  get healthScore(): number {
+    return this.#health.score
+  }
+
+  get refutation(): number {
+    return this.#self.refutation
+  }
+
+  /** The other members, by number. */
+  get members(): readonly MemberView[] {
+    return this.#beliefs.members.all.map(({ id, number, status, sinceMs, refutation, address, meta, suspicion }) => {
+      return { id, number, status, sinceMs, refutation, address, meta, accusers: suspicion?.accusers ?? [] }
+    })
+  }
+
+  /**
+   * The members of the topology, this node among them; without it this node neither asks nor tells anything. Members
+   * that are new count as alive until a probe has failed; those that are left out are forgotten.
+   */
+  setMembers(nowMs: number, members: readonly SwimMember[]): void {
+    assert(members.length <= limits.membersMax, `${members.length} members`)
+    const { number: self } = this.#self.member
+    const others = members.filter(({ number }) => number !== self)
+    const fresh = others.filter(({ number }) => this.#beliefs.members.get(number) === undefined)
+    this.#belongs = others.length < members.length
+    this.#beliefs.setMembers(nowMs, others)
+    this.#prober.enlist(fresh.map(({ number }) => number))
+    if (fresh.length > 0) this.#syncMs = nowMs
+  }
+
+  /** What all should know of this node, from the next tick on, though it changes at most once in a probe interval. */
+  setMeta(meta: Uint8Array): void {
+    checkMeta(meta)
+    this.#nextMeta = meta
+  }
+
+  /** There is reason to doubt a member (its link broke): it is asked next. */
+  doubt(nowMs: number, number: number): void {
+    this.#prober.hasten(nowMs, number)
+  }
+
+  /** This node stops: all are told, and it says and does nothing any more. */
+  leave(nowMs: number): SwimOutput {
+    this.#notice(nowMs)
+    if (this.#belongs && !this.#left) {
+      this.#self.leave()
+      for (const member of this.#beliefs.members.all) {
+        if (member.status === 'alive' || member.status === 'suspect')
+          this.#send(member, 'gossip', { rumours: [this.#self.rumour] })
+      }
+    }
+    this.#left = true
+    return this.#flush()
+  }
+
+  /** Time has passed. */
+  tick(nowMs: number): SwimOutput {
+    this.#notice(nowMs)
+    this.#tickedMs = nowMs
+    if (!this.#belongs || this.#left) return this.#flush()
+    if (nowMs >= this.#verdictsFromMs) this.#beliefs.expire(nowMs)
+    this.#publish(nowMs)
+    this.#prober.tick(nowMs)
+    if (nowMs >= this.#gossipMs) this.#gossip(nowMs)
+    if (nowMs >= this.#syncMs) this.#sync(nowMs)
+    if (nowMs >= this.#rejoinMs) this.#rejoin(nowMs)
+    return this.#flush()
+  }
+
+  /**
+   * A message has come from the node `from`. Throws `invalid-argument` for one that no node sends; it has then changed
+   * nothing. Who is not a member here, or not yet, may ask whether this node is there, and nothing else.
+   */
+  received(nowMs: number, from: NodeId, message: SwimMessage): SwimOutput {
+    checkMessage(message)
+    this.#notice(nowMs)
+    if (this.#left) return this.#flush()
+    const sender = this.#beliefs.members.get(message.number)
+    if (!this.#belongs || sender === undefined || sender.id !== from) {
+      this.#answerStranger(from, message)
+      return this.#flush()
+    }
+    this.#greet(nowMs, sender, message)
+    for (const rumour of message.rumours) this.#hear(nowMs, sender, rumour, message.kind)
+    this.#handle(nowMs, sender, message)
+    return this.#flush()
+  }
+
+  /** What the head of a message says about its sender. */
+  #greet(nowMs: number, sender: MemberState, { refutation, address }: SwimMessage): void {
+    if (sender.refutation > refutation) sender.behind = true
+    // Who has moved is answered where it is now.
+    if (refutation >= sender.described && address !== sender.address) {
+      sender.address = address
+      this.#event('updated', sender)
+    }
+    // Its description was missed: an exchange brings it.
+    if (refutation > sender.described) this.#hastenSync(nowMs)
+  }
+
+  #handle(nowMs: number, sender: MemberState, message: SwimMessage): void {
+    const { kind, seq, target } = message
+    switch (kind) {
+      case 'ping':
+        if (target === this.#self.member.number) this.#send(sender, 'ack', { seq, target })
+        break
+      case 'pingRequest':
+        this.#prober.help(nowMs, sender, seq, target)
+        break
+      case 'ack':
+        this.#prober.acked(nowMs, sender, seq)
+        break
+      case 'nack':
+        this.#prober.nacked(sender, seq)
+        break
+      case 'gossip':
+        break
+      case 'sync':
+        this.#answerSync(nowMs, sender, message)
+        break
+      case 'syncReply':
+        this.#endSync(nowMs, sender, message)
+        break
+      default:
+        kind satisfies never
+    }
+  }
+
+  // --- what is heard
+
+  #hear(nowMs: number, sender: MemberState, rumour: Rumour, kind: MessageKind): void {
+    if (rumour.number === this.#self.member.number) this.#heardOfSelf(sender, this.#self.hear(rumour))
+    else this.#beliefs.take(nowMs, rumour, kind === 'syncReply' ? 'sync' : 'gossip')
+  }
+
+  #heardOfSelf(sender: MemberState, heard: Hearing): void {
+    if (heard === 'agrees') return
+    sender.owed = true
+    if (heard === 'outdated') return
+    // Who is suspected may well be slow.
+    if (heard === 'refuted') this.#health.worsen(1)
+    this.#beliefs.queue.put(this.#self.rumour)
+  }
+
+  #answerStranger(to: NodeId, { kind, seq, target, address }: SwimMessage): void {
+    if (kind !== 'ping' || target !== this.#self.member.number) return
+    this.#messages.push({ to, address, message: this.#message('ack', { seq, target }) })
+  }
+
+  // --- exchanges
+
+  #sync(nowMs: number): void {
+    const { probeIntervalMs } = this.#settings
+    // At random times, so that nodes that were started together do not exchange in step.
+    const wait = this.#synced ? limits.swimSyncIntervalMs * (0.5 + this.#random.float()) : probeIntervalMs
+    this.#syncMs = nowMs + wait
+    const [partner] = this.#pick(1, ({ status }) => status === 'alive' || status === 'suspect')
+    if (partner !== undefined) this.#beginSync(partner)
+  }
+
+  /** Members that cannot be reached are asked all the same, one at a time: nobody else ends a partition. */
+  #rejoin(nowMs: number): void {
+    this.#rejoinMs = nowMs + limits.swimRejoinIntervalMs * Math.max(1, this.#beliefs.count / 10)
+    const [lost] = this.#pick(1, ({ status }) => status === 'dead' || status === 'left')
+    if (lost !== undefined) this.#beginSync(lost)
+  }
+
+  #beginSync(to: MemberState): void {
+    const digest = [this.#self.digestEntry, ...this.#beliefs.members.all.map(digestEntry)]
+    this.#send(to, 'sync', { seq: this.#prober.nextSeq(), digest })
+  }
+
+  #answerSync(nowMs: number, sender: MemberState, { seq, digest }: SwimMessage): void {
+    const { members } = this.#beliefs
+    const own = digest.find(({ number }) => number === this.#self.member.number)
+    if (own !== undefined) this.#heardOfSelf(sender, this.#self.hearDigest(own))
+    // Compared before anything is taken, so that the answer says what this side had known.
+    const { better, wanted, gone } = differences(members, digest)
+    for (const { number, status, refutation } of gone) {
+      if (status === 'dead' || status === 'left') {
+        this.#beliefs.take(nowMs, accusation(number, status, refutation, []), 'sync')
+      }
+    }
+    this.#send(sender, 'syncReply', { seq, rumours: fitting(better, replyBytesMax), wanted })
+  }
+
+  #endSync(nowMs: number, sender: MemberState, message: SwimMessage): void {
+    this.#synced = true
+    const rumours = fitting(rumoursOf(this.#beliefs.members, message.wanted), replyBytesMax)
+    if (rumours.length > 0 || sender.owed) this.#send(sender, 'gossip', { rumours })
+    // There may be more than fitted into the answer.
+    if (messageBytes(message) > limits.swimMessageBytesMax / 2) this.#hastenSync(nowMs)
+  }
+
+  #hastenSync(nowMs: number): void {
+    this.#syncMs = Math.min(this.#syncMs, nowMs + this.#settings.probeIntervalMs)
+  }
+
+  // --- gossip
+
+  #gossip(nowMs: number): void {
+    const { gossipIntervalMs, gossipFanout } = this.#settings
+    this.#gossipMs = nowMs + gossipIntervalMs
+    const suits = ({ status, sinceMs }: MemberState): boolean =>
+      status === 'alive' || status === 'suspect' || (status === 'dead' && nowMs - sinceMs < limits.swimGossipToDeadMs)
+    for (const member of this.#pick(gossipFanout, suits)) {
+      if (this.#beliefs.queue.hasFor(member.number)) this.#send(member, 'gossip', {})
+    }
+  }
+
+  #publish(nowMs: number): void {
+    if (this.#nextMeta === undefined || nowMs - this.#metaMs < this.#settings.probeIntervalMs) return
+    if (this.#self.describe(this.#nextMeta)) this.#beliefs.queue.put(this.#self.rumour)
+    this.#nextMeta = undefined
+    this.#metaMs = nowMs
+  }
+
+  /** Lifeguard's buddy: the accused hears of it from the accuser, and does not have to wait for a rumour. */
+  #warn(nowMs: number, member: MemberState, rumour: Rumour): void {
+    if (nowMs - member.toldMs < this.#settings.gossipIntervalMs) return
+    member.toldMs = nowMs
+    this.#send(member, 'gossip', { rumours: [rumour] })
+  }
+
+  // --- lateness
+
+  /**
+   * A node that was paused or starved has heard nothing meanwhile, whoever has spoken. It takes none of that silence
+   * for theirs: probes under way are forgotten, suspicions run on only from here, and everything is asked anew.
+   */
+  #notice(nowMs: number): void {
+    const { probeIntervalMs, probeTimeoutMs } = this.#settings
+    const lateMs = nowMs - this.#tickedMs - limits.swimTickMs
+    if (lateMs <= probeTimeoutMs / 2) return
+    this.#tickedMs = nowMs
+    this.#health.worsen(1 + Math.floor(lateMs / probeIntervalMs))
+    this.#beliefs.postpone(lateMs)
+    this.#verdictsFromMs = nowMs + 2 * probeIntervalMs
+    this.#prober.restart(nowMs)
+    this.#syncMs = nowMs
+    this.#gossipMs = nowMs
+  }
+
+  // --- what is sent
+
+  #pick(count: number, suits: (member: MemberState) => boolean): MemberState[] {
+    return this.#beliefs.members.pick(this.#random, count, suits)
+  }
+
+  #event(kind: SwimEvent['kind'], { id, number }: MemberState): void {
+    this.#events.push({ kind, id, number })
+  }
+
+  /** Any message brings rumours along: first what its receiver has to know about itself, or about this node. */
+  #send(to: MemberState, kind: MessageKind, fields: Partial<SwimMessage>): void {
+    const { queue, count } = this.#beliefs
+    const first = [...(fields.rumours ?? [])]
+    const add = (rumour: Rumour | undefined): void => {
+      if (rumour !== undefined && !first.some(({ number }) => number === rumour.number)) first.push(rumour)
+    }
+    if (to.status !== 'alive' || to.behind) add(statusRumour(to))
+    if (to.owed) add(this.#self.rumour)
+    to.behind = false
+    to.owed = false
+    const extra = first.slice(fields.rumours?.length ?? 0).reduce((bytes, rumour) => bytes + rumourBytes(rumour), 0)
+    const rest = queue.take(to.number, first, limits.swimPiggybackBytesMax - extra, count)
+    const message = this.#message(kind, { ...fields, rumours: [...first, ...rest] })
+    assert(messageBytes(message) <= limits.swimMessageBytesMax, 'a message of the failure detector is too large')
+    this.#messages.push({ to: to.id, address: to.address, message })
+  }
+
+  #message(kind: MessageKind, fields: Partial<SwimMessage>): SwimMessage {
+    const { seq = 0, target = 0, rumours = [], digest = [], wanted = [] } = fields
+    const { number, address } = this.#self.member
+    return { kind, seq, number, refutation: this.#self.refutation, address, target, rumours, digest, wanted }
+  }
+
+  #flush(): SwimOutput {
+    const output = { messages: this.#messages, events: this.#events }
+    this.#messages = []
+    this.#events = []
+    return output
+  }
+}
