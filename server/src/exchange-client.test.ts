@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type ServerHttp2Stream } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { ExchangeClient } from './exchange-client.js'
 import { frameHeader } from './message-framer.js'
@@ -94,6 +94,33 @@ describe('the caller of an exchange', () => {
     await using server = await startOdd((stream) => stream.respond(headers, { endStream: true }))
     const opening = ExchangeClient.open(server.address, 'requests', 5_000)
     await expect(opening).rejects.toMatchObject({ code: 'unavailable', message: expect.stringContaining(reason) })
+  })
+
+  it('gives up an attempt whose connection comes about at that moment, and nothing is left of it', async () => {
+    const sockets: Socket[] = []
+    const server = createTcpServer((socket) => sockets.push(socket.on('error', () => undefined)))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const thrown: unknown[] = []
+    const note = (error: unknown): number => thrown.push(error)
+    process.on('uncaughtException', note)
+    try {
+      const opening = ExchangeClient.open(`127.0.0.1:${port}`, 'requests', 1)
+      // The kernel connects; of the two, this process sees the end of its patience first.
+      const untilMs = performance.now() + 20
+      while (performance.now() < untilMs);
+      await expect(opening).rejects.toMatchObject({ code: 'unavailable' })
+      await eventually(
+        'the other side has seen all of it',
+        () => sockets.length === 1 && sockets[0]!.resume().destroyed,
+      )
+    } finally {
+      process.off('uncaughtException', note)
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    }
+    expect(thrown).toEqual([])
   })
 
   it('is told of a loss between opening and starting', async () => {

@@ -5,6 +5,7 @@ import {
   type IncomingHttpHeaders,
   type IncomingHttpStatusHeader,
 } from 'node:http2'
+import { connect as connectSocket, type Socket } from 'node:net'
 import { KvError, limits } from '@quorumkv/internal/base'
 import type { Channel } from '@quorumkv/internal/env'
 import { channelKey, type Exchange, type ExchangeHandlers, exchangePath } from './exchange.js'
@@ -39,6 +40,7 @@ function statusIn(headers: IncomingHttpHeaders & IncomingHttpStatusHeader): stri
  */
 export class ExchangeClient implements Exchange {
   readonly remote: string
+  readonly #socket: Socket
   readonly #session: ClientHttp2Session
   readonly #stream: ClientHttp2Stream
   readonly #deframer: MessageDeframer
@@ -78,11 +80,18 @@ export class ExchangeClient implements Exchange {
 
   private constructor(address: string, channel: Channel) {
     this.remote = address
+    const colon = address.lastIndexOf(':')
+    const host = address.slice(0, colon).replace(/^\[|\]$/g, '')
+    this.#socket = connectSocket({ host, port: Number(address.slice(colon + 1)) })
     this.#session = connect(`http://${address}`, {
+      createConnection: () => this.#socket,
       settings: { enablePush: false, initialWindowSize: limits.messageBytesMax },
     })
     // The window of the connection is apart from that of its streams, and 64 KiB unless raised.
-    this.#session.once('connect', (session) => session.setLocalWindowSize(2 * limits.messageBytesMax))
+    this.#session.once('connect', (session) => {
+      // Node tells of the connection of a session that has been destroyed, too.
+      if (!session.destroyed) session.setLocalWindowSize(2 * limits.messageBytesMax)
+    })
     this.#session.on('error', (error) => this.close(error.message))
     this.#session.on('close', () => this.close('the connection was lost'))
     this.#stream = this.#session.request(
@@ -131,6 +140,8 @@ export class ExchangeClient implements Exchange {
     this.#closeReason = reason
     clearInterval(this.#keepalive)
     this.#session.destroy()
+    // The session leaves alone a socket that is not connected yet. Where packets vanish it would go on trying for minutes.
+    if (this.#socket.connecting) this.#socket.destroy()
     this.#handlers?.close(reason)
   }
 
