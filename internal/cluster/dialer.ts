@@ -1,6 +1,6 @@
 import type { PeerMessage, Refusal, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
 import type { Address } from '../base/index.js'
-import type { Clock, Link, Log, Network, Random } from '../env/index.js'
+import type { Channel, Clock, Link, Log, Network, Random } from '../env/index.js'
 import { type Envelope, PeerLink } from '../replication/index.js'
 import { type Greeting, greetingOf } from './handshake.js'
 import { Heartbeat } from './heartbeat.js'
@@ -17,6 +17,8 @@ export interface LinkOptions {
 }
 
 export interface DialerOptions extends LinkOptions {
+  /** What its links are for. */
+  readonly channel: Channel
   readonly address: Address
   readonly handlers: DialerHandlers
 }
@@ -88,10 +90,10 @@ export class Dialer {
 
   /** One connection, from dialling to its end. */
   async #session(): Promise<{ welcomed: boolean; reason: string }> {
-    const { network, probeIntervalMs, probeTimeoutMs } = this.#options
+    const { channel, network, probeIntervalMs, probeTimeoutMs } = this.#options
     let raw: Link
     try {
-      raw = await network.connect(this.address, 'requests', probeIntervalMs + probeTimeoutMs)
+      raw = await network.connect(this.address, channel, probeIntervalMs + probeTimeoutMs)
     } catch (error) {
       return { welcomed: false, reason: error instanceof Error ? error.message : String(error) }
     }

@@ -1,10 +1,12 @@
 import type { Address } from '../base/index.js'
+import type { Channel } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import { Dialer, type DialerHandlers, type LinkOptions } from './dialer.js'
 
-/** The addresses that a node keeps in touch with, one dialer each. */
+/** The addresses that a node keeps in touch with on one channel, one dialer each. */
 export class Dialers {
   readonly #options: LinkOptions
+  readonly #channel: Channel
   readonly #handlers: (address: Address) => DialerHandlers
   /** Takes charge of a dialer's run: it must not fail unseen. */
   readonly #watch: (run: Promise<void>) => void
@@ -13,17 +15,19 @@ export class Dialers {
 
   constructor(
     options: LinkOptions,
+    channel: Channel,
     handlers: (address: Address) => DialerHandlers,
     watch: (run: Promise<void>) => void,
   ) {
     this.#options = options
+    this.#channel = channel
     this.#handlers = handlers
     this.#watch = watch
   }
 
   dial(address: Address): void {
     if (this.#stopped || this.#dialers.has(address)) return
-    const dialer = new Dialer({ ...this.#options, address, handlers: this.#handlers(address) })
+    const dialer = new Dialer({ ...this.#options, channel: this.#channel, address, handlers: this.#handlers(address) })
     this.#dialers.set(address, dialer)
     this.#watch(dialer.run())
   }

@@ -62,6 +62,7 @@ export class LoneMember {
   #caller(address: Address): Dialer {
     const { local, topology } = this.#options
     const dialer: Dialer = new Dialer({
+      channel: 'requests',
       ...this.#options,
       address,
       handlers: {

@@ -318,7 +318,8 @@ class CoreNode implements Node {
   async #serve(topology: Topology): Promise<void> {
     const { clock, random, disk, log, probeIntervalMs, probeTimeoutMs } = this.#options
     this.#member(topology)
-    const serving = await Serving.open(this.#options, { id: this.id, life: this.#life }, topology)
+    const stream = (on: boolean): void => this.#peers.stream(on)
+    const serving = await Serving.open(this.#options, { id: this.id, life: this.#life }, topology, stream)
     const self = { id: this.id, incarnation: this.#incarnation }
     const send = (to: NodeId, part: Partial<PeerMessage>): void => serving.remote(to)?.tell(part)
     const guard = (work: Promise<void>): void => this.#background.guard(work)

@@ -4,6 +4,7 @@ import type { Link } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import type { Topology } from '../slots/index.js'
 import { Belonging } from './belonging.js'
+import { BulkLinks } from './bulk-links.js'
 import type { DialerHandlers, LinkOptions } from './dialer.js'
 import { Dialers } from './dialers.js'
 import type { Founding } from './founding.js'
@@ -53,6 +54,7 @@ export class Peers {
   readonly #host: PeersHost
   readonly #inbound: Inbound
   readonly #dialers: Dialers
+  readonly #bulk: BulkLinks
   readonly #belonging: Belonging
   readonly #news = new TopologyNews()
 
@@ -73,9 +75,17 @@ export class Peers {
     })
     this.#dialers = new Dialers(
       options,
+      'requests',
       (address) => this.#dialerHandlers(address),
       (run) => host.guard(run),
     )
+    this.#bulk = new BulkLinks(options, {
+      judge: (greeting) => judgeHello(host.local, host.topology, greeting.hello),
+      greeting: () => this.#greeting(),
+      objection: (message, link) => host.serving?.objectionToClock(message) ?? this.#heeded(message, link),
+      replica: (id) => host.serving?.bulk(id),
+      guard: (run) => host.guard(run),
+    })
   }
 
   accept(link: Link): void {
@@ -90,6 +100,12 @@ export class Peers {
   callMembers({ members }: Topology): void {
     const others = members.filter(({ id }) => id !== this.#options.id)
     this.#dialers.keep(new Set(others.map(({ address }) => address)))
+    this.#bulk.follow(others)
+  }
+
+  /** Keeps links for what is large to all other members, or gives them up. */
+  stream(on: boolean): void {
+    this.#bulk.open(on)
   }
 
   /** A newer topology is in force: those who have changed are greeted anew, and everybody hears of it. */
@@ -110,6 +126,7 @@ export class Peers {
 
   stopCalling(): void {
     this.#dialers.stop()
+    this.#bulk.stop()
   }
 
   close(reason: string): void {

@@ -3,7 +3,6 @@ import { assert, FatalError, KvError, limits, type NodeId, type Slot } from '../
 import type { Log } from '../env/index.js'
 import { HintStore } from '../hints/index.js'
 import { ClockDriftError, type Hlc, hlcFromBigint, hlcMs, hlcOf } from '../hlc/index.js'
-import { RecordFormatError } from '../record/index.js'
 import {
   ActiveOperations,
   AntiEntropy,
@@ -20,7 +19,7 @@ import {
   PacedReading,
   type PeerLink,
   Refiller,
-  RemoteReplica,
+  type RemoteReplica,
   type Replica,
   ReplicaServer,
   type Routing,
@@ -30,7 +29,9 @@ import {
 import { effectiveQuorums, type SlotTable, slotTables, type Topology } from '../slots/index.js'
 import { openStore, type Store, type StoreStatistics } from '../store/index.js'
 import { ClockWitnesses } from './clock-witnesses.js'
+import { guarded } from './guarded.js'
 import type { CopyStatus, NodeOptions } from './node-face.js'
+import { Remotes } from './remotes.js'
 import { StampingClock } from './stamping-clock.js'
 
 /** This node, in this life of its process. */
@@ -61,14 +62,19 @@ export class Serving {
   readonly #server: ReplicaServer
   readonly #digestServer: DigestServer
   readonly #floorServer: FloorServer
-  readonly #remotes = new Map<NodeId, RemoteReplica>()
+  readonly #remotes: Remotes
   readonly #local: LocalReplica
   readonly #self: Self
   readonly #log: Log
   #topology: Topology
 
-  /** Opens the store and the clock. Throws FatalError where the data directory does not belong here or is damaged. */
-  static async open(options: NodeOptions, self: Self, topology: Topology): Promise<Serving> {
+  /** Opens the store and the clock. `stream`: links for what is large are wanted, or not any more. Throws FatalError where the data directory does not belong here or is damaged. */
+  static async open(
+    options: NodeOptions,
+    self: Self,
+    topology: Topology,
+    stream: (on: boolean) => void,
+  ): Promise<Serving> {
     const member = topology.members.find(({ id }) => id === self.id)
     assert(member !== undefined, 'a node serves only a topology that it belongs to')
     const { disk, clock, log } = options
@@ -94,7 +100,7 @@ export class Serving {
       const { onFatal, maxClockDriftMs: maxDriftMs } = options
       const stamping = await StampingClock.open({ clock, disk, log, maxDriftMs, startAbove, witnesses, onFatal })
       const hints = await HintStore.open({ disk, clock, log, clusterId: topology.clusterId })
-      return new Serving(options, self, topology, store, stamping, witnesses, hints)
+      return new Serving(options, self, topology, store, stamping, witnesses, hints, new Remotes(stream))
     } catch (error) {
       await store.close()
       throw error
@@ -109,7 +115,9 @@ export class Serving {
     stamping: StampingClock,
     witnesses: ClockWitnesses,
     hints: HintStore,
+    remotes: Remotes,
   ) {
+    this.#remotes = remotes
     this.#witnesses = witnesses
     this.store = store
     this.#self = self
@@ -138,6 +146,8 @@ export class Serving {
       store,
       replacesAnother: since > 1,
       routing: () => this.coordinator.routing,
+      source: (member) => remotes.source(this.#topology.members[member]!.id),
+      streaming: (on) => remotes.streaming('refill', on),
       forget: (member, slots, waiter) => this.#haveForgotten(member, slots, waiter),
     })
     const shared = new SharedSlots()
@@ -252,6 +262,11 @@ export class Serving {
     return this.#remotes.get(id)
   }
 
+  /** The same for what is large. */
+  bulk(id: NodeId): RemoteReplica | undefined {
+    return this.#remotes.bulk(id)
+  }
+
   /** Another node's requests. Returns why its link must end, or undefined. */
   requested(message: PeerMessage, link: PeerLink): string | undefined {
     if (message.forget !== undefined) this.#forget(message.forget, link)
@@ -307,7 +322,7 @@ export class Serving {
   }
 
   async close(): Promise<void> {
-    for (const remote of this.#remotes.values()) remote.detach()
+    this.#remotes.detachAll()
     // What was on its way has just been lost, and some of it was acknowledged.
     await this.hints.close()
     await this.store.close()
@@ -350,12 +365,7 @@ export class Serving {
 
   #route(topology: Topology): Routing {
     const replicas: Replica[] = topology.members.map(({ id }) => {
-      if (id === this.#self.id) return this.#local
-      const known = this.#remotes.get(id)
-      if (known !== undefined) return known
-      const remote = new RemoteReplica()
-      this.#remotes.set(id, remote)
-      return remote
+      return id === this.#self.id ? this.#local : this.#remotes.made(id)
     })
     const self = topology.members.findIndex(({ id }) => id === this.#self.id)
     if (self < 0) throw new FatalError('refused', `${this.#self.id} is no longer a member of the cluster`)
@@ -375,15 +385,4 @@ function asksSomething(message: PeerMessage): boolean {
   const most = writes !== undefined || reads !== undefined || scans.length > 0
   const compared = digestRequests.length > 0 || entryRequests.length > 0
   return most || compared || floorRequests.length > 0 || floorRaises.length > 0
-}
-
-/** Malformed records are the sender's fault, and end its link; anything else is a bug of ours. */
-function guarded(act: () => void): string | undefined {
-  try {
-    act()
-    return undefined
-  } catch (error) {
-    if (error instanceof RecordFormatError) return `malformed records: ${error.message}`
-    throw error
-  }
 }

@@ -95,6 +95,8 @@ class Play {
       store: store as unknown as Store,
       replacesAnother,
       routing: () => this.routing,
+      source: (member) => s.replicas[member]!,
+      streaming: () => undefined,
       forget: (member, slots, waiter) => {
         this.forgets.push({ member, slots, waiter })
         if (this.forgetful.has(member)) waiter.forgotten(s.replicas[member]!.up)

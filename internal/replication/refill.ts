@@ -1,13 +1,12 @@
-import { compareBytes, emptyBytes, KvError, limits, type Slot } from '../base/index.js'
+import { limits, type Slot } from '../base/index.js'
 import type { Clock, Log } from '../env/index.js'
-import { encodedRecordBytes } from '../record/index.js'
 import type { Store } from '../store/index.js'
-import { adoptFloor, keyName } from './adopt-floor.js'
 import { ByteRate } from './byte-rate.js'
 import { Pauses } from './pauses.js'
 import type { ForgetWaiter } from './remote-replica.js'
-import { failedPage, type PageReply, type PageRequest, type Replica } from './replica.js'
+import type { Replica } from './replica.js'
 import { type Routing, settledCount } from './routing.js'
+import { SlotMerge } from './slot-merge.js'
 
 export interface RefillerOptions {
   readonly clock: Clock
@@ -21,6 +20,10 @@ export interface RefillerOptions {
   readonly replacesAnother: boolean
   /** The one in force now. */
   routing(): Routing
+  /** Where pages of a member's copy come from, by its index in the routing: the link for what is large, if there is one. */
+  source(member: number): Replica
+  /** Whether such links are wanted. */
+  streaming(on: boolean): void
   /** Has another member, by its index in the routing, forget what earlier lives of this node said of the slots. */
   forget(member: number, slots: readonly Slot[], waiter: ForgetWaiter): void
 }
@@ -60,7 +63,7 @@ export class Refiller {
   readonly #pauses: Pauses
   /** Between two rounds. */
   readonly #idle: Pauses
-  readonly #rate: ByteRate
+  readonly #merge: SlotMerge
   readonly #startedMs: number
   /** Members that have forgotten, for as long as this process lives. */
   readonly #forgetful = new Set<Replica>()
@@ -80,7 +83,19 @@ export class Refiller {
     this.#options = options
     this.#pauses = new Pauses(options.clock)
     this.#idle = new Pauses(options.clock)
-    this.#rate = new ByteRate(options.clock, this.#pauses, limits.refillBytesPerSecond)
+    this.#merge = new SlotMerge({
+      store: options.store,
+      pauses: this.#pauses,
+      rate: new ByteRate(options.clock, this.#pauses, limits.refillBytesPerSecond),
+      settled: false,
+      moved: (bytes) => {
+        this.#bytes += bytes
+        this.#report()
+      },
+      hindered: (obstacle) => {
+        this.#found = obstacle
+      },
+    })
     this.#startedMs = options.clock.monotonicMs()
     this.#reportAtMs = this.#startedMs + limits.refillReportMs
   }
@@ -118,6 +133,7 @@ export class Refiller {
     const { store, log } = this.#options
     if (store.lostCount === 0) return
     log.warn('slots are lost here and will be refilled from their other owners', { slots: store.lostCount })
+    this.#options.streaming(true)
     let backoffMs: number = limits.refillBackoffMsMin
     while (!this.#pauses.stopped && store.lostCount > 0) {
       const before = store.lostCount
@@ -130,19 +146,21 @@ export class Refiller {
       backoffMs = Math.min(2 * backoffMs, limits.refillBackoffMsMax)
     }
     this.#obstacle = ''
+    this.#options.streaming(false)
     if (store.lostCount === 0) log.info('every lost slot is refilled', this.#facts())
   }
 
   /** Tries every lost slot that this node owns once. */
   async #round(): Promise<void> {
     const { store, routing } = this.#options
-    const { epoch, table, self } = routing()
+    const { epoch, table, other, self } = routing()
     if (epoch !== this.#epoch) {
       this.#epoch = epoch
       this.#merged.clear()
     }
     const lost = store.lostSlots()
-    const owned = lost.filter((slot) => table.ownsSlot(self, slot))
+    // One that is on its way to this node is merged from those who are read meanwhile, as if it had owned it before.
+    const owned = lost.filter((slot) => table.ownsSlot(self, slot) || other?.ownsSlot(self, slot) === true)
     this.#found = ''
     // An owner by a later topology would be asked about them: they stay lost until then.
     if (owned.length < lost.length)
@@ -177,7 +195,8 @@ export class Refiller {
 
   /** Merges a slot from enough of its other owners; whether that has been done now. */
   async #refill(slot: Slot): Promise<boolean> {
-    const routing = this.#options.routing()
+    const { routing: inForce, source } = this.#options
+    const routing = inForce()
     const { replicas, self, readQuorum, table } = routing
     const others = Array.from(table.owners(slot)).filter((member) => member !== self)
     if (others.length === 0) {
@@ -194,7 +213,8 @@ export class Refiller {
       for (const member of reachable) {
         if (merged.size >= needed || this.#pauses.stopped) break
         const replica = replicas[member]!
-        if (!merged.has(replica) && (await this.#merge(slot, replica, table.members[member]!.id))) merged.add(replica)
+        const name = table.members[member]!.id
+        if (!merged.has(replica) && (await this.#merge.merge(slot, () => source(member), name))) merged.add(replica)
       }
       if (merged.size >= needed) return true
     } else {
@@ -204,65 +224,12 @@ export class Refiller {
     return false
   }
 
-  /** Merges what one other owner holds of a slot, page by page; whether that was all of it. */
-  async #merge(slot: Slot, replica: Replica, name: string): Promise<boolean> {
-    const { store } = this.#options
-    const names = new Set<string>()
-    let floorMs: number | undefined
-    let after: Uint8Array = emptyBytes
-    while (!this.#pauses.stopped) {
-      const page = await this.#page(replica, {
-        slot,
-        prefix: emptyBytes,
-        after,
-        recordsMax: limits.refillPageEntriesMax,
-        bytesMax: limits.refillPageBytesMax,
-      })
-      const last = page.records.at(-1)?.key
-      const getsOn = !page.more || (last !== undefined && compareBytes(last, after) > 0)
-      if (page.kind !== 'held' || !getsOn) {
-        const what = page.kind === 'refilling' ? 'has lost it too' : 'does not answer'
-        this.#found = `slot ${slot}: ${name} ${what}`
-        return false
-      }
-      if (!(await this.#stored(() => store.commit(page.records)))) return false
-      // Of the first page: what an earlier page lacks was not dropped by a floor that rose behind it.
-      floorMs ??= page.floorMs
-      for (const { key } of page.records) names.add(keyName(key))
-      const bytes = page.records.reduce((sum, record) => sum + encodedRecordBytes(record), 0)
-      this.#bytes += bytes
-      this.#report()
-      await this.#rate.pay(bytes)
-      if (!page.more) return await this.#stored(() => adoptFloor(store, slot, floorMs ?? 0, names))
-      if (last !== undefined) after = last
-    }
-    return false
-  }
-
   /** The slots are whole: durable, and from then on this replica votes in them. */
   async #finish(slots: readonly Slot[]): Promise<void> {
-    if (slots.length === 0 || !(await this.#stored(() => this.#options.store.refilled(slots)))) return
+    if (slots.length === 0 || !(await this.#merge.stored(() => this.#options.store.refilled(slots)))) return
     for (const slot of slots) this.#merged.delete(slot)
     this.#refilled += slots.length
     this.#obstacle = ''
-  }
-
-  /** Whether the store took it. It may be overloaded or full, which passes; it may have failed, which ends the process. */
-  async #stored(act: () => Promise<unknown>): Promise<boolean> {
-    try {
-      await act()
-      return true
-    } catch (error) {
-      if (!(error instanceof KvError)) throw error
-      this.#found = `nothing can be stored here: ${error.message}`
-      return false
-    }
-  }
-
-  #page(replica: Replica, request: PageRequest): Promise<PageReply> {
-    return this.#answer(failedPage, (resolve) => {
-      replica.page(request, { pageReplied: (_, reply) => resolve(reply) }, 0)
-    })
   }
 
   #answer<T>(silence: T, ask: (resolve: (answer: T) => void) => void): Promise<T> {

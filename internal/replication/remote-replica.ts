@@ -160,6 +160,7 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
       after: asBuffer(request.after),
       recordsMax: request.recordsMax,
       bytesMax: request.bytesMax,
+      settled: request.settled === true,
     })
   }
 

@@ -1,4 +1,10 @@
-import { type PeerMessage, ReadMode, ReadStatus, WriteVerdict } from '@quorumkv/proto/kv/peer/v1/messages'
+import {
+  type PeerMessage,
+  ReadMode,
+  ReadStatus,
+  type SlotScan,
+  WriteVerdict,
+} from '@quorumkv/proto/kv/peer/v1/messages'
 import { type ErrorCode, limits } from '../base/index.js'
 import { hlcMs, zeroVersion } from '../hlc/index.js'
 import {
@@ -44,31 +50,36 @@ export class ReplicaServer {
     if (message.writes !== undefined) this.#writes(message.writes, link)
     if (message.reads !== undefined) this.#reads(message.reads, link)
     for (const scan of message.scans) {
-      if (link.overloaded) {
-        refuseScan(scan.id, ReadStatus.OVERLOADED, link)
-        continue
-      }
-      const page = readSlotPage(this.#store, {
-        slot: scan.slot,
-        prefix: scan.prefix,
-        after: scan.after,
-        recordsMax: Math.min(scan.recordsMax, limits.scanPageEntriesMax),
-        bytesMax: Math.min(scan.bytesMax, limits.scanPageBytesMax),
-      })
-      if (page.kind === 'refilling') {
-        refuseScan(scan.id, ReadStatus.REFILLING, link)
-        continue
-      }
-      const records = asBuffer(encodeRecords(page.records))
-      link.outbox(records.length).addPage({
-        id: scan.id,
-        status: ReadStatus.RECORD,
-        records,
-        count: page.records.length,
-        more: page.more,
-        floorMs: page.floorMs,
-      })
+      if (scan.settled) void this.#store.settled().then(() => this.#scan(scan, link))
+      else this.#scan(scan, link)
     }
+  }
+
+  #scan(scan: SlotScan, link: PeerLink): void {
+    if (link.overloaded) {
+      refuseScan(scan.id, ReadStatus.OVERLOADED, link)
+      return
+    }
+    const page = readSlotPage(this.#store, {
+      slot: scan.slot,
+      prefix: scan.prefix,
+      after: scan.after,
+      recordsMax: Math.min(scan.recordsMax, limits.scanPageEntriesMax),
+      bytesMax: Math.min(scan.bytesMax, limits.scanPageBytesMax),
+    })
+    if (page.kind === 'refilling') {
+      refuseScan(scan.id, ReadStatus.REFILLING, link)
+      return
+    }
+    const records = asBuffer(encodeRecords(page.records))
+    link.outbox(records.length).addPage({
+      id: scan.id,
+      status: ReadStatus.RECORD,
+      records,
+      count: page.records.length,
+      more: page.more,
+      floorMs: page.floorMs,
+    })
   }
 
   /** Refuses everything in a message that was sent under another epoch: certainly nothing of it is applied. */

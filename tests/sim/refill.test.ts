@@ -1,4 +1,5 @@
 import type { KvError } from '@quorumkv/internal/base'
+import type { Channel, LinkHandlers, Network } from '@quorumkv/internal/env'
 import { slotOf } from '@quorumkv/internal/slots'
 import { expect, test } from 'vitest'
 import { SimCluster } from './sim-cluster.js'
@@ -199,4 +200,41 @@ test('what another owner was writing when it was told to forget is on its disk b
   const { value } = cluster.node('n3').localStore!.get(Buffer.from('k'))!
   expect(Buffer.from(value).toString()).toBe('under way')
   await cluster.settle(writing)
+})
+
+test('pages travel over links of their own, which are there only while something is refilled', async () => {
+  const open = new Map<Channel, number>()
+  let bulkBytes = 0
+  const networkOf = (_: string, network: Network): Network => ({
+    listen: (address, accept) => network.listen(address, accept),
+    connect: async (address, channel, timeoutMs) => {
+      const link = await network.connect(address, channel, timeoutMs)
+      open.set(channel, (open.get(channel) ?? 0) + 1)
+      const start = (handlers: LinkHandlers): void => {
+        const close = (reason: string): void => {
+          open.set(channel, open.get(channel)! - 1)
+          handlers.close(reason)
+        }
+        const message = (bytes: Uint8Array): void => {
+          if (channel === 'bulk') bulkBytes += bytes.length
+          handlers.message(bytes)
+        }
+        link.start({ message, drain: () => handlers.drain(), close })
+      }
+      return { remote: link.remote, start, send: (bytes) => link.send(bytes), close: (reason) => link.close(reason) }
+    },
+  })
+  const cluster = await SimCluster.start({ seed: 'bulk', networkOf })
+  const keys = Array.from({ length: 80 }, (_, i) => `k${i}`)
+  for (const key of keys) await cluster.settle(cluster.put('n1', key, key.repeat(200)))
+  expect(open.get('bulk')).toBeUndefined()
+  await crashAndLose(cluster, 'n2')
+  await startAgain(cluster, 'n2')
+  await cluster.world.runUntil(() => open.get('bulk') === 2, 60_000)
+  await cluster.world.runUntil(() => lost(cluster, 'n2') === 0, 120_000)
+  await cluster.world.advance(1_000)
+  expect(open.get('bulk')).toBe(0)
+  // Both others' copies of it.
+  const contents = keys.reduce((sum, key) => sum + 201 * key.length, 0)
+  expect(bulkBytes).toBeGreaterThan(1.5 * contents)
 })
