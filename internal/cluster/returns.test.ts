@@ -5,8 +5,9 @@ import { silentLog } from '../env/index.js'
 import { SimWorld } from '../env-sim/index.js'
 import type { Topology } from '../slots/index.js'
 import { topologyOf } from '../slots/topology.test-support.js'
+import { returned } from './changes.js'
 import type { Founder } from './handshake.js'
-import { Returns, withReturned } from './returns.js'
+import { Returns } from './returns.js'
 import type { TopologyRegister } from './topology-register.js'
 
 const topology = topologyOf([{ id: 'n1' }, { id: 'n2', zone: 'z', weight: 3 }, { id: 'n3' }])
@@ -55,28 +56,6 @@ class Door {
     for (const { to, id } of this.questions.splice(0)) this.returns.answered(to as NodeId, { id, linked })
   }
 }
-
-test('the newcomer gets the place of the former life: number and epoch are new, what decides where data lies stays', () => {
-  const next = withReturned(topology, newcomer('d'), former)!
-  expect(next.epoch).toBe(2)
-  expect(next.nextNumber).toBe(5)
-  expect(next.members[1]).toEqual({
-    ...topology.members[1],
-    ...newcomer('d'),
-    zone: 'z',
-    weight: 3,
-    number: 4,
-    since: 2,
-  })
-  expect([next.members[0], next.members[2]]).toEqual([topology.members[0], topology.members[2]])
-})
-
-test('nothing is changed where the newcomer is a member already, or another one has come back', () => {
-  const next = withReturned(topology, newcomer('d'), former)!
-  expect(withReturned(next, newcomer('d'), former)).toBeUndefined()
-  expect(withReturned(next, newcomer('e'), former)).toBeUndefined()
-  expect(withReturned(next, newcomer('d'), newcomer('d').incarnation)).toBeUndefined()
-})
 
 test('a newcomer waits while the others are asked, and is proposed when nobody is linked to its former life', async () => {
   const door = new Door()
@@ -167,6 +146,6 @@ test('who is asked tells of the life that was meant, not of its successor', () =
   door.linked.add('n2')
   const nodeId = 'n2'
   expect(door.returns.asked({ id: 7, nodeId, incarnation: former }, topology)).toEqual({ id: 7, linked: true })
-  const next = withReturned(topology, newcomer('d'), former)!
+  const next = returned(topology, newcomer('d'), former)!
   expect(door.returns.asked({ id: 8, nodeId, incarnation: former }, next)).toEqual({ id: 8, linked: false })
 })

@@ -1,8 +1,9 @@
 import type { LinkAnswer, LinkQuestion, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { type Epoch, type Incarnation, KvError, limits, type NodeId } from '../base/index.js'
+import { type Incarnation, KvError, limits, type NodeId } from '../base/index.js'
 import type { Clock, Log } from '../env/index.js'
 import { Pauses } from '../replication/index.js'
 import type { Topology } from '../slots/index.js'
+import { returned } from './changes.js'
 import type { Founder } from './handshake.js'
 import type { InboundRefusal } from './inbound.js'
 import type { TopologyRegister } from './topology-register.js'
@@ -115,7 +116,7 @@ export class Returns {
     candidate.told = 'the other members are agreeing on it'
     log.info('taking in a member that lost its data directory', { node: id, incarnation, former })
     try {
-      await register.change((topology) => withReturned(topology, candidate.founder, former), limits.returnChangeMs)
+      await register.change((topology) => returned(topology, candidate.founder, former), limits.returnChangeMs)
       this.#candidates.delete(id)
     } catch (error) {
       if (!(error instanceof KvError)) throw error
@@ -164,18 +165,4 @@ export class Returns {
 
 function wait(message: string): InboundRefusal {
   return { code: 'wait', message }
-}
-
-/**
- * The topology with a new incarnation in the place of a member's former one. Zone and weight stay, since they decide
- * where data lies; the address is where the newcomer is. Undefined: that has been done, or somebody else has come back.
- */
-export function withReturned(topology: Topology, founder: Founder, former: Incarnation): Topology | undefined {
-  const { id, incarnation, address } = founder
-  const member = topology.members.find((each) => each.id === id)
-  if (member?.incarnation !== former || former === incarnation) return undefined
-  const epoch = (topology.epoch + 1) as Epoch
-  const returned = { ...member, incarnation, address, number: topology.nextNumber, since: epoch }
-  const members = topology.members.map((each) => (each === member ? returned : each))
-  return { ...topology, epoch, members, nextNumber: topology.nextNumber + 1 }
 }

@@ -18,12 +18,14 @@ const sketches = [
   { id: 'n2', weight: 3 },
   { id: 'n3', state: 'left' as const },
   { id: 'n4', state: 'joining' as const },
+  { id: 'n5', state: 'arrived' as const },
 ]
 
 function changing(step: 'both' | 'switch'): Topology {
   const ring = [
     { id: id('n2'), weight: 3 },
     { id: id('n4'), weight: 2 },
+    { id: id('n5'), weight: 1 },
   ]
   const former = { id: id('n0'), incarnation: 'e'.repeat(32) as Incarnation, epoch: 3 as Epoch }
   return {

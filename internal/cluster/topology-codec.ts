@@ -27,6 +27,7 @@ import {
 
 const states = {
   joining: MemberState.JOINING,
+  arrived: MemberState.ARRIVED,
   serving: MemberState.SERVING,
   leaving: MemberState.LEAVING,
   left: MemberState.LEFT,

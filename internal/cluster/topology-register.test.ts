@@ -123,7 +123,7 @@ test('without a majority nothing is decided, and the caller is told how many ans
   trio.passes = () => false
   await expect(trio.settle(trio.change('n1', 7))).rejects.toMatchObject({
     code: 'unavailable',
-    message: '1 of 3 members answer, and a change of the topology needs 2',
+    message: '1 of 3 voting members answer, and a change of the topology needs 2',
   })
   for (const name of names) expect(trio.register(name).topology.epoch).toBe(1)
 })

@@ -13,7 +13,7 @@ import {
 } from '../consensus/index.js'
 import { type Clock, type Disk, DiskError, type Log, type Random } from '../env/index.js'
 import { Pauses, type PeerLink } from '../replication/index.js'
-import type { Topology } from '../slots/index.js'
+import { type Member, type Topology, voters } from '../slots/index.js'
 import { replyFromMessage, replyToMessage, requestFromMessage, requestToMessage } from './register-messages.js'
 import { writeTopology } from './topology-document.js'
 import { readVotes, writeVotes } from './votes-document.js'
@@ -33,14 +33,14 @@ export interface TopologyRegisterOptions {
 }
 
 interface RunningRound {
-  readonly before: Topology
+  readonly acceptors: readonly Member[]
   round: Round<Topology>
   readonly ended: (round: Round<Topology>) => void
 }
 
 /**
  * A member's part in the agreement on topologies: it votes (`internal/consensus`), has the topology changed, and follows
- * what was decided. Everything that it writes is written one after the other, so every vote is about the epoch behind
+ * what was decided. A member without a vote only follows. Everything that it writes is written one after the other, so every vote is about the epoch behind
  * the document that is durable here.
  */
 export class TopologyRegister {
@@ -115,8 +115,8 @@ export class TopologyRegister {
   /**
    * Compare-and-set: `alter` says what is to follow the topology in force, or undefined where nothing is to be changed
    * any more; it is asked again whenever somebody else's change came first. Resolves when it says undefined, at once or
-   * after its change has been adopted here. Throws KvError `unavailable` when no majority of the members could be had in
-   * time: then the change may still come.
+   * after its change has been adopted here. Throws KvError `unavailable` when no majority of the voters could be had in
+   * time: then the change may still come; and at once where this node has no vote itself.
    */
   change(alter: (topology: Topology) => Topology | undefined, timeoutMs: number): Promise<void> {
     const result = this.#changing.then(() => this.#change(alter, timeoutMs))
@@ -153,17 +153,18 @@ export class TopologyRegister {
 
   /** One round, until it ends or takes too long. */
   #round(before: Topology, value: Topology, counter: number): Promise<Round<Topology>> {
-    const { members } = before
-    const self = members.findIndex(({ id }) => id === this.#options.self.id)
-    const ballot = { counter, number: members[self]!.number }
-    const begin = beginRound<Topology>({ epoch: value.epoch, ballot, acceptors: members.length, self, value })
+    const acceptors = voters(before)
+    const self = acceptors.findIndex(({ id }) => id === this.#options.self.id)
+    if (self < 0) throw new KvError('unavailable', 'this node has no vote on the topology yet')
+    const ballot = { counter, number: acceptors[self]!.number }
+    const begin = beginRound<Topology>({ epoch: value.epoch, ballot, acceptors: acceptors.length, self, value })
     return new Promise((resolve) => {
       const ended = (round: Round<Topology>): void => {
         stopWaiting()
         this.#running = undefined
         resolve(round)
       }
-      const running: RunningRound = { before, round: begin.round, ended }
+      const running: RunningRound = { acceptors, round: begin.round, ended }
       const stopWaiting = this.#pauses.begin(limits.registerRoundMs, () => ended(running.round))
       this.#running = running
       if (this.#stopped) ended(running.round)
@@ -180,7 +181,7 @@ export class TopologyRegister {
     if (request === undefined) return
     for (const acceptor of to) {
       if (acceptor === round.self) this.#askSelf(running, request)
-      else this.#options.send(running.before.members[acceptor]!.id, { registerRequest: requestToMessage(request) })
+      else this.#options.send(running.acceptors[acceptor]!.id, { registerRequest: requestToMessage(request) })
     }
   }
 
@@ -195,7 +196,7 @@ export class TopologyRegister {
   #replied(from: NodeId, reply: RegisterReply<Topology>): void {
     const running = this.#running
     if (running === undefined) return
-    const acceptor = running.before.members.findIndex(({ id }) => id === from)
+    const acceptor = running.acceptors.findIndex(({ id }) => id === from)
     if (acceptor >= 0) this.#go(running, stepRound(running.round, acceptor, reply))
   }
 
@@ -256,7 +257,7 @@ export class TopologyRegister {
 function obstacle({ phase, acceptors, yes, ballot }: Round<Topology>): string {
   if (phase === 'outbid' || phase === 'ahead')
     return `other changes of the topology came before (ballot ${ballot.counter})`
-  return `${yes.length} of ${acceptors} members answer, and a change of the topology needs ${majority(acceptors)}`
+  return `${yes.length} of ${acceptors} voting members answer, and a change of the topology needs ${majority(acceptors)}`
 }
 
 function replaced(self: TopologyRegisterOptions['self'], { epoch, clusterId }: Topology): FatalError {

@@ -1,4 +1,5 @@
 export { incomingSlots, movedSlots, type SlotTables, slotTable, slotTables } from './layout.js'
+export { type Move, type Movement, movementOf } from './movement.js'
 export { allSlots, slotCount, slotOf, slotOfHash } from './slot.js'
 export { SlotTable } from './slot-table.js'
 export {
@@ -13,6 +14,7 @@ export {
   type ReplicationSettings,
   type RingShare,
   type Topology,
+  voters,
 } from './topology.js'
 export {
   type EffectiveQuorums,

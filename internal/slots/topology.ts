@@ -7,12 +7,13 @@ export interface ReplicationSettings {
 }
 
 /**
- * What a member is to the ring. Every member votes on topologies, whatever its state.
+ * What a member is to the ring, and whether it votes on topologies.
  *
- * `joining`: it owns nothing yet. `serving`: it owns slots. `leaving`: it still owns slots, and a handover takes them
- * from it. `left`: it owns nothing any more, and an epoch of its own will take its name off the list.
+ * `joining`: it owns nothing yet and has no vote. `arrived`: it owns slots, and gets its vote in an epoch of its own.
+ * `serving`: it has both. `leaving`: it has both, and a handover takes its slots. `left`: it owns nothing any more,
+ * and an epoch of its own will take its vote and its name off the list.
  */
-export type MemberState = 'joining' | 'serving' | 'leaving' | 'left'
+export type MemberState = 'joining' | 'arrived' | 'serving' | 'leaving' | 'left'
 
 export interface Member {
   readonly id: NodeId
@@ -99,6 +100,11 @@ export const atRest: Pick<Topology, 'handover' | 'planned' | 'removed'> = {
 
 /** Who owns slots now (in a handover: from before it), with their weights; ordered as the members are. */
 export function currentRing({ members }: Topology): RingShare[] {
-  const owning = members.filter(({ state }) => state === 'serving' || state === 'leaving')
+  const owning = members.filter(({ state }) => state !== 'joining' && state !== 'left')
   return owning.map(({ id, weight }) => ({ id, weight }))
+}
+
+/** Who decides on the next topology; ordered as the members are. */
+export function voters({ members }: Topology): Member[] {
+  return members.filter(({ state }) => state !== 'joining' && state !== 'arrived')
 }

@@ -107,6 +107,7 @@ function unsoundChanges(): [string, Topology][] {
   const joining = good.members.map((member): Member => ({ ...member, state: 'joining' }))
   return [
     ['members.state', { ...good, members: joining }],
+    ['members.state', { ...good, members: good.members.map((member): Member => ({ ...member, state: 'arrived' })) }],
     ['members.state', withMember(0, { state: 'leaving' })],
     ['members.state', { ...changing, handover: undefined }],
     ['members.state', change({ ring: ring.slice(0, 1) })],

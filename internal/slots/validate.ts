@@ -1,5 +1,14 @@
 import { invalidArgument, limits } from '../base/index.js'
-import type { Handover, Member, PlannedChange, RemovedMember, ReplicationSettings, Topology } from './topology.js'
+import {
+  currentRing,
+  type Handover,
+  type Member,
+  type PlannedChange,
+  type RemovedMember,
+  type ReplicationSettings,
+  type Topology,
+  voters,
+} from './topology.js'
 
 /** What a quorum is where a slot has fewer owners than the replication factor. */
 export interface EffectiveQuorums {
@@ -83,19 +92,19 @@ export function validateTopology(topology: Topology): Topology {
   return topology
 }
 
-function checkStates({ members, handover }: Topology): void {
+function checkStates(topology: Topology): void {
+  const { members, handover } = topology
   const ring = new Set(handover?.ring.map(({ id }) => id))
-  let owning = 0
   for (const { id, state } of members) {
-    if (state === 'serving' || state === 'leaving') owning++
     const fits =
       state === 'joining' ||
-      (state === 'serving' && (handover === undefined || ring.has(id))) ||
+      ((state === 'serving' || state === 'arrived') && (handover === undefined || ring.has(id))) ||
       (state === 'leaving' && handover !== undefined && !ring.has(id)) ||
       (state === 'left' && !ring.has(id))
     if (!fits) throw invalidArgument('members.state', `${id} cannot be ${state} with what the handover makes of it`)
   }
-  if (owning === 0) throw invalidArgument('members.state', 'nobody owns a slot')
+  if (currentRing(topology).length === 0) throw invalidArgument('members.state', 'nobody owns a slot')
+  if (voters(topology).length === 0) throw invalidArgument('members.state', 'nobody votes')
 }
 
 function checkHandover({ since, ring, changes }: Handover, { epoch, members }: Topology): void {

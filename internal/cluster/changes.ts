@@ -1,0 +1,304 @@
+/**
+ * The steps of the topology, pure: a document in, the next one out. Each makes one epoch and takes at most one step of
+ * membership (a vote more, a vote less, or an incarnation in the place of another), so that majorities of neighbouring
+ * epochs overlap. docs/adr/0028 tells how they follow each other.
+ */
+
+import {
+  type Address,
+  type Epoch,
+  type Incarnation,
+  invalidArgument,
+  KvError,
+  limits,
+  type NodeId,
+} from '../base/index.js'
+import {
+  currentRing,
+  type Member,
+  type PlannedChange,
+  type RemovedMember,
+  type RingShare,
+  type Topology,
+} from '../slots/index.js'
+import type { Founder } from './handshake.js'
+
+type Change = Partial<Omit<Topology, 'clusterId' | 'epoch'>>
+
+function next(topology: Topology, change: Change): Topology {
+  return { ...topology, ...change, epoch: (topology.epoch + 1) as Epoch }
+}
+
+function withMember(members: readonly Member[], id: NodeId, change: Partial<Member>): Member[] {
+  return members.map((member) => (member.id === id ? { ...member, ...change } : member))
+}
+
+function byId<T extends { readonly id: NodeId }>(items: Iterable<T>): T[] {
+  return [...items].sort((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+/** Why this node cannot become a member as it is, in a sentence; undefined: it can. */
+export function objectionToJoin({ members, removed, clusterId }: Topology, founder: Founder): string | undefined {
+  const { id, incarnation, address } = founder
+  const former = removed.find((each) => each.incarnation === incarnation)
+  if (former !== undefined) return farewell(former, clusterId)
+  const twin = members.find((member) => member.id !== id && member.incarnation === incarnation)
+  if (twin !== undefined) return `the data directory of ${id} is a copy of that of ${twin.id}`
+  const neighbour = members.find((member) => member.id !== id && member.address === address)
+  if (neighbour !== undefined) return `${id} wants to be reached at ${address}, which is the address of ${neighbour.id}`
+  return undefined
+}
+
+/** What a node is told whose data directory is no member any more. */
+export function farewell({ id, incarnation, epoch, by }: RemovedMember, clusterId: string): string {
+  const how = by === 'decommission' ? 'decommissioned' : 'removed'
+  return (
+    `${id} (incarnation ${incarnation}) was ${how} at epoch ${epoch} of cluster ${clusterId}. Nothing in its data ` +
+    'directory is needed any more; an empty one can join'
+  )
+}
+
+/**
+ * With a new member, which owns nothing yet. Undefined: it is one already, may not become one (`objectionToJoin`), or
+ * there is no room for it.
+ */
+export function joined(topology: Topology, founder: Founder): Topology | undefined {
+  const { members, nextNumber } = topology
+  const { id, incarnation, address, zone, weight } = founder
+  if (members.length >= limits.membersMax || members.some((member) => member.id === id)) return undefined
+  if (objectionToJoin(topology, founder) !== undefined) return undefined
+  const since = (topology.epoch + 1) as Epoch
+  const newcomer: Member = { id, incarnation, address, zone, weight, number: nextNumber, since, state: 'joining' }
+  return next(topology, { members: byId([...members, newcomer]), nextNumber: nextNumber + 1 })
+}
+
+/**
+ * With a new incarnation in the place of a member's former one. Zone and weight stay, since they decide where data lies;
+ * the address is where the newcomer is. Undefined: that has been done, or somebody else has come back.
+ */
+export function returned(topology: Topology, founder: Founder, former: Incarnation): Topology | undefined {
+  const { id, incarnation, address } = founder
+  const { members, nextNumber } = topology
+  const member = members.find((each) => each.id === id)
+  if (member?.incarnation !== former || former === incarnation) return undefined
+  if (objectionToJoin(topology, founder) !== undefined) return undefined
+  const since = (topology.epoch + 1) as Epoch
+  const change = { incarnation, address, number: nextNumber, since }
+  return next(topology, { members: withMember(members, id, change), nextNumber: nextNumber + 1 })
+}
+
+/** With a member at another address, by its own wish. Undefined: it is there, is no member, or somebody else is there. */
+export function readdressed(
+  topology: Topology,
+  { id, incarnation, address }: { readonly id: NodeId; readonly incarnation: Incarnation; readonly address: Address },
+): Topology | undefined {
+  const { members } = topology
+  const member = members.find((each) => each.id === id)
+  if (member?.incarnation !== incarnation || members.some((each) => each.address === address)) return undefined
+  return next(topology, { members: withMember(members, id, { address }) })
+}
+
+/**
+ * With a change that somebody wants: queued behind those that wait, in the place of any earlier one about the same
+ * member; or done at once, where it moves nothing. Undefined: it is under way already. Throws KvError `invalid-argument`
+ * where it makes no sense, and `overloaded` where too many wait.
+ */
+export function requested(topology: Topology, change: PlannedChange): Topology | undefined {
+  const { members, handover, planned } = topology
+  const member = members.find(({ id }) => id === change.id)
+  if (member === undefined) throw invalidArgument('id', `${change.id} is not a member`)
+  if (member.state === 'leaving' || member.state === 'left') {
+    if (change.kind === 'decommission' || change.kind === 'remove') return undefined
+    throw invalidArgument('id', `${change.id} is leaving`)
+  }
+  if (member.state === 'joining') return requestedOfJoining(topology, member, change)
+  if (change.kind === 'replace') {
+    const by = members.find(({ id }) => id === change.by)
+    const fits = change.by !== change.id && (by === undefined || by.state === 'joining')
+    if (!fits) throw invalidArgument('by', `only a node that joins can take the place of ${change.id}`)
+    if (handover?.ring.some(({ id }) => id === change.by)) {
+      throw invalidArgument('by', `${change.by} is getting slots already`)
+    }
+  }
+  const others = planned.filter(({ id }) => id !== change.id)
+  const queued = [...others, change]
+  if (queued.length + (handover?.changes.length ?? 0) > limits.plannedChangesMax) {
+    throw new KvError('overloaded', `${limits.plannedChangesMax} changes of the topology wait already`)
+  }
+  if (ringAfter({ ...topology, planned: queued }, () => true).refused.includes(change)) {
+    throw invalidArgument('id', `without ${change.id} nobody would own a slot`)
+  }
+  return next(topology, { planned: queued })
+}
+
+function requestedOfJoining(topology: Topology, member: Member, change: PlannedChange): Topology | undefined {
+  const { handover, members, planned } = topology
+  const inRing = handover?.ring.some(({ id }) => id === member.id) === true
+  switch (change.kind) {
+    case 'remove':
+    case 'decommission':
+      if (!inRing) return offList(topology, member.id, 'remove')
+      if (handover?.step === 'both') return recalled(topology, member.id)
+      return next(topology, { planned: [...planned.filter(({ id }) => id !== member.id), change] })
+    case 'reweight':
+      if (inRing) throw invalidArgument('id', `${member.id} is getting its slots: its weight can be changed afterwards`)
+      return next(topology, { members: withMember(members, member.id, { weight: change.weight }) })
+    case 'replace':
+      throw invalidArgument('id', `${member.id} owns nothing yet: remove it, and another may join`)
+    default:
+      return change satisfies never
+  }
+}
+
+interface RingAfter {
+  readonly ring: RingShare[]
+  /** Planned changes that the ring has in it; those that wait on; and those that would leave nobody. */
+  readonly taken: PlannedChange[]
+  readonly waiting: PlannedChange[]
+  readonly refused: PlannedChange[]
+}
+
+/** The ring (where a handover runs, the one to come) with all that waits in it: who joins and is `fit`, and what is planned. */
+function ringAfter(topology: Topology, fit: (id: NodeId) => boolean): RingAfter {
+  const base = topology.handover?.ring ?? currentRing(topology)
+  const ring = new Map(base.map(({ id, weight }) => [id, weight]))
+  const stands = new Set(topology.planned.flatMap((change) => (change.kind === 'replace' ? [change.by] : [])))
+  const joining = new Set<NodeId>()
+  for (const { id, state, weight } of topology.members) {
+    if (state !== 'joining' || !fit(id)) continue
+    joining.add(id)
+    if (!stands.has(id)) ring.set(id, weight)
+  }
+  const after: RingAfter = { ring: [], taken: [], waiting: [], refused: [] }
+  for (const change of topology.planned) {
+    const weight = ring.get(change.id)
+    // Its member has gone meanwhile.
+    if (weight === undefined) continue
+    if (change.kind === 'reweight') {
+      ring.set(change.id, change.weight)
+    } else if (change.kind === 'replace') {
+      if (!joining.has(change.by)) {
+        after.waiting.push(change)
+        continue
+      }
+      ring.set(change.by, weight)
+      ring.delete(change.id)
+    } else if (ring.size === 1) {
+      after.refused.push(change)
+      continue
+    } else ring.delete(change.id)
+    after.taken.push(change)
+  }
+  after.ring.push(...byId(Array.from(ring, ([id, weight]) => ({ id, weight }))))
+  return after
+}
+
+/**
+ * With a handover to the ring that has in it all that waits; of those who join, only the ones that are `fit`. Undefined:
+ * nothing waits that could begin, one runs already, or a step of the last one is left to do.
+ */
+export function begun(topology: Topology, fit: (id: NodeId) => boolean): Topology | undefined {
+  const { members, handover, planned } = topology
+  if (handover !== undefined || settledStep(topology) !== undefined) return undefined
+  const { ring, taken, waiting } = ringAfter(topology, fit)
+  if (sameRing(ring, currentRing(topology))) {
+    // What is planned may have come to nothing.
+    return waiting.length === planned.length ? undefined : next(topology, { planned: waiting })
+  }
+  const stays = new Set(ring.map(({ id }) => id))
+  const leaving = members.map((member): Member => {
+    return member.state === 'serving' && !stays.has(member.id) ? { ...member, state: 'leaving' } : member
+  })
+  const since = (topology.epoch + 1) as Epoch
+  return next(topology, {
+    members: leaving,
+    handover: { step: 'both', since, ring, changes: taken },
+    planned: waiting,
+  })
+}
+
+function sameRing(a: readonly RingShare[], b: readonly RingShare[]): boolean {
+  return a.length === b.length && a.every(({ id, weight }, i) => id === b[i]!.id && weight === b[i]!.weight)
+}
+
+/** The handover named `since` with its new owners being read. Undefined: it is not in its first step (any more). */
+export function switched(topology: Topology, since: Epoch): Topology | undefined {
+  const { handover } = topology
+  if (handover?.since !== since || handover.step !== 'both') return undefined
+  return next(topology, { handover: { ...handover, step: 'switch' } })
+}
+
+/**
+ * With the ring of the handover named `since` in force, and none under way. Undefined: it is not in its second step (any
+ * more). What took members out stays planned until their names are off the list.
+ */
+export function done(topology: Topology, since: Epoch): Topology | undefined {
+  const { handover, planned } = topology
+  if (handover?.since !== since || handover.step !== 'switch') return undefined
+  const weights = new Map(handover.ring.map(({ id, weight }) => [id, weight]))
+  const members = topology.members.map((member): Member => {
+    const weight = weights.get(member.id)
+    if (weight === undefined) return member.state === 'leaving' ? { ...member, state: 'left' } : member
+    return { ...member, weight, state: member.state === 'joining' ? 'arrived' : member.state }
+  })
+  const unfinished = handover.changes.filter(({ kind }) => kind !== 'reweight')
+  return next(topology, { members, handover: undefined, planned: [...unfinished, ...planned] })
+}
+
+/**
+ * Without the handover named `since`, and without what it was for: who would have left serves on, and who would have
+ * joined is a member no more. Undefined: it does not run. Throws KvError `invalid-argument` once the new owners are read:
+ * what they have acknowledged the old ones need not have.
+ */
+export function cancelled(topology: Topology, since: Epoch): Topology | undefined {
+  const { handover } = topology
+  if (handover?.since !== since) return undefined
+  if (handover.step !== 'both') throw invalidArgument('handover', 'it can only be finished: its new owners are read')
+  let before = withoutHandover(topology)
+  const getting = new Set(handover.ring.map(({ id }) => id))
+  const called = topology.members.filter(({ id, state }) => state === 'joining' && getting.has(id))
+  for (const { id } of called) before = { ...before, ...listWithout(before, id, 'remove') }
+  return next(before, {})
+}
+
+/** Without a member that joins by the handover that runs: the others, and what else it was for, wait for the next one. */
+function recalled(topology: Topology, id: NodeId): Topology {
+  const waiting = [...topology.handover!.changes, ...topology.planned]
+  return offList({ ...withoutHandover(topology), planned: waiting }, id, 'remove')
+}
+
+function withoutHandover(topology: Topology): Topology {
+  const members = topology.members.map((member): Member => {
+    return member.state === 'leaving' ? { ...member, state: 'serving' } : member
+  })
+  return { ...topology, members, handover: undefined }
+}
+
+/**
+ * What comes by itself, one epoch each: a member that has got its slots gets its vote, one that has given them away is
+ * taken off the list. Undefined: nothing of the kind.
+ */
+export function settledStep(topology: Topology): Topology | undefined {
+  const { members, planned } = topology
+  const arrived = members.find(({ state }) => state === 'arrived')
+  if (arrived !== undefined) return next(topology, { members: withMember(members, arrived.id, { state: 'serving' }) })
+  const left = members.find(({ state }) => state === 'left')
+  if (left === undefined) return undefined
+  const wish = planned.find(({ id }) => id === left.id)
+  return offList(topology, left.id, wish?.kind === 'decommission' ? 'decommission' : 'remove')
+}
+
+function offList(topology: Topology, id: NodeId, by: RemovedMember['by']): Topology {
+  return next(topology, listWithout(topology, id, by))
+}
+
+function listWithout(topology: Topology, id: NodeId, by: RemovedMember['by']): Change {
+  const { members, planned } = topology
+  const { incarnation } = members.find((member) => member.id === id)!
+  const former: RemovedMember = { id, incarnation, epoch: (topology.epoch + 1) as Epoch, by }
+  return {
+    members: members.filter((member) => member.id !== id),
+    planned: planned.filter((change) => change.id !== id),
+    removed: [...topology.removed, former].slice(-limits.removedMembersMax),
+  }
+}
