@@ -53,7 +53,10 @@ test('a version keeps its lowest bits above 2^53', async () => {
 })
 
 test('a put gives the replaced value when it is asked to, and only then', async () => {
-  expect((await client.put('k', 'one', { returnPrevious: true })).previous).toBeUndefined()
+  expect(await client.put('k', 'one', { returnPrevious: true })).toMatchObject({
+    previousKnown: true,
+    previous: undefined,
+  })
   expect((await client.put('k', 'two', { returnPrevious: true })).previous!.text()).toBe('one')
   expect(await client.put('k', 'three')).not.toHaveProperty('previous')
 })

@@ -147,7 +147,11 @@ export class KvClient implements KvOperations, AsyncDisposable {
   }
 
   /** What is wrong with the arguments rejects, like every other failure. */
-  private run<T>(make: () => Operation, options: CallOptions, accept: (reply: Reply) => T): Promise<T> {
+  private run<T>(
+    make: () => Operation,
+    options: CallOptions,
+    accept: (reply: Reply, operation: Operation) => T,
+  ): Promise<T> {
     try {
       return this.dispatcher.execute(make(), options.signal, accept)
     } catch (error) {
@@ -186,10 +190,14 @@ function putResult(reply: Reply): PutResult {
 }
 
 function putResultWithPrevious(reply: Reply): PutResultWithPrevious {
-  const previous = reply.present ? new StoredValue(ownBytes(reply.bytes, reply.start, reply.end)) : undefined
-  return { version: versionOf(reply), acks: reply.acks, previous }
+  const previousKnown = !reply.replacedUnknown
+  const told = previousKnown && reply.present
+  const previous = told ? new StoredValue(ownBytes(reply.bytes, reply.start, reply.end)) : undefined
+  return { version: versionOf(reply), acks: reply.acks, previousKnown, previous }
 }
 
-function deleteResult(reply: Reply): DeleteResult {
-  return { version: versionOf(reply), existed: reply.present }
+function deleteResult(reply: Reply, { mayBeApplied }: Operation): DeleteResult {
+  // Where there is nothing any more, an earlier attempt of this very delete may have removed it.
+  const unknown = reply.replacedUnknown || (mayBeApplied && !reply.present)
+  return { version: versionOf(reply), existed: unknown ? undefined : reply.present }
 }

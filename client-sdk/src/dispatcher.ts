@@ -69,9 +69,13 @@ export class Dispatcher implements SessionContext {
   }
 
   /** Runs one operation; `accept` makes the caller's result of the reply, at once. Rejects with a KvError. */
-  execute<T>(operation: Operation, signal: AbortSignal | undefined, accept: (reply: Reply) => T): Promise<T> {
+  execute<T>(
+    operation: Operation,
+    signal: AbortSignal | undefined,
+    accept: (reply: Reply, operation: Operation) => T,
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      operation.conclude = (reply) => resolve(accept(reply))
+      operation.conclude = (reply) => resolve(accept(reply, operation))
       operation.reject = reject
       this.submit(operation, signal)
     })

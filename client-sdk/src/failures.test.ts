@@ -265,10 +265,49 @@ test('a put that asks for the previous value is repeated where it was certainly 
   expect((await client.put('k', 'new', { returnPrevious: true })).previous!.text()).toBe('old')
 })
 
+test.each([
+  ['unless it was certainly not applied before', errorResult('UNAVAILABLE', 'NOT_APPLIED'), true, false],
+  ['where the first attempt may have removed it', errorResult('UNAVAILABLE', 'UNKNOWN'), true, undefined],
+  ['but what the last one did find was there', errorResult('UNAVAILABLE', 'UNKNOWN'), false, true],
+])('whether a repeated delete found anything is not known, %s', async (_, first, absent, existed) => {
+  await client.ready()
+  if (!absent) await client.put('k', 'v')
+  let failed = false
+  everywhere((node) => {
+    node.fault = () => {
+      if (failed) return undefined
+      failed = true
+      return first
+    }
+  })
+  expect((await client.delete('k')).existed).toBe(existed)
+  expect(client.stats().retries).toBe(1)
+})
+
+test('that it is not known what a write replaced is told to its caller', async () => {
+  await client.ready()
+  const version = { hlc: 1n, node: 1 }
+  everywhere((node) => {
+    node.fault = ({ request }) =>
+      request?.$case === 'delete'
+        ? { $case: 'delete', value: { version, acks: 2, existed: false, existedUnknown: true } }
+        : {
+            $case: 'put',
+            value: { version, acks: 2, hadPrevious: false, previousValue: Buffer.alloc(0), previousUnknown: true },
+          }
+  })
+  const put = await client.put('k', 'v', { returnPrevious: true })
+  expect([put.previousKnown, put.previous]).toEqual([false, undefined])
+  expect((await client.delete('k')).existed).toBeUndefined()
+})
+
 test('an answer of the wrong kind is an internal error', async () => {
   await client.ready()
   everywhere((node) => {
-    node.fault = () => ({ $case: 'delete', value: { version: undefined, acks: 0, existed: false } })
+    node.fault = () => ({
+      $case: 'delete',
+      value: { version: undefined, acks: 0, existed: false, existedUnknown: false },
+    })
   })
   const error = await rejection(client.put('k', 'v'))
   expect([error.code, error.outcome]).toEqual(['internal', 'unknown'])

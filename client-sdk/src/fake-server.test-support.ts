@@ -320,12 +320,13 @@ export class FakeNode {
             acks: 2,
             hadPrevious: returnPrevious && before !== undefined,
             previousValue: returnPrevious && before !== undefined ? before.value : Buffer.alloc(0),
+            previousUnknown: false,
           },
         }
       }
       case 'delete':
         data.delete(name)
-        return { $case: 'delete', value: { version, acks: 2, existed: before !== undefined } }
+        return { $case: 'delete', value: { version, acks: 2, existed: before !== undefined, existedUnknown: false } }
       default:
         return request satisfies never
     }

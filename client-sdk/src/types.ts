@@ -35,9 +35,8 @@ export interface PutOptions extends CallOptions {
   readonly ttlMs?: number | undefined
   /**
    * Asks for the value that was replaced. A put whose first attempt may have been applied is then not repeated,
-   * because the repetition would report the put's own value as the previous one. Where somebody reads the key while it
-   * is being put, or nodes lose sight of each other, replicas may get the put by another way first and forget what it
-   * replaced: then an older value is reported, or none.
+   * because the repetition would report the put's own value as the previous one. What was replaced may turn out to be
+   * unknown: see `previousKnown`.
    */
   readonly returnPrevious?: boolean | undefined
 }
@@ -69,17 +68,26 @@ export interface PutResult {
 }
 
 export interface PutResultWithPrevious extends PutResult {
-  /** What the put replaced; undefined where there was nothing, or only an expired or deleted value. */
+  /**
+   * Whether it is known what the put replaced. It rarely is not: where somebody reads the key while it is being put, or
+   * nodes lose sight of each other, most replicas may get the put by another way before its own message comes, and
+   * replicas do not remember what they have replaced. The put then waits a moment for the others, and says so if that
+   * does not help. What is said to be known is the newest value that had been acknowledged or read at quorum before
+   * the put, or one that was written while it ran; at level `one` it is what one replica had.
+   */
+  readonly previousKnown: boolean
+  /** What the put replaced; undefined where there was nothing, or only an expired or deleted value, or it is not known. */
   readonly previous: ValueView | undefined
 }
 
 export interface DeleteResult {
   readonly version: Version
   /**
-   * Whether there was a value to delete, as the last attempt saw it: where a connection broke and the delete was
-   * repeated, the first attempt may have removed it already.
+   * Whether there was a value to delete. Undefined: it is not known, for the reason told at
+   * `PutResultWithPrevious.previousKnown`, or because a connection broke, the delete was repeated, and the first attempt
+   * may have removed what the last one did not find.
    */
-  readonly existed: boolean
+  readonly existed: boolean | undefined
 }
 
 /** An entry for `putMany`: the key, the value, and optionally a time to live for this entry alone. */

@@ -13,6 +13,8 @@ export class Reply {
   kind: 'get' | 'put' | 'delete' | 'error' | 'nothing' = 'nothing'
   /** Found, had a previous value, or existed. */
   present = false
+  /** Of a write: what it replaced is not known, and `present` says nothing. */
+  replacedUnknown = false
   bytes: Buffer = Buffer.alloc(0)
   start = 0
   end = 0
@@ -30,6 +32,7 @@ export class Reply {
     this.id = 0
     this.kind = 'nothing'
     this.present = false
+    this.replacedUnknown = false
     this.start = 0
     this.end = 0
     this.hlcHi = 0
@@ -119,6 +122,7 @@ export class ResponseReader {
       else if (tag === tagOf(2, varint)) reply.acks = this.varint()
       else if (tag === tagOf(3, varint)) reply.present = this.varint() !== 0
       else if (tag === tagOf(4, delimited)) this.value(end)
+      else if (tag === tagOf(5, varint)) reply.replacedUnknown = this.varint() !== 0
       else this.skip(tag, end)
     }
     this.finish(end)
@@ -132,6 +136,7 @@ export class ResponseReader {
       if (tag === tagOf(1, delimited)) this.version(this.lengthEnd(end))
       else if (tag === tagOf(2, varint)) reply.acks = this.varint()
       else if (tag === tagOf(3, varint)) reply.present = this.varint() !== 0
+      else if (tag === tagOf(4, varint)) reply.replacedUnknown = this.varint() !== 0
       else this.skip(tag, end)
     }
     this.finish(end)

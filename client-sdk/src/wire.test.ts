@@ -80,11 +80,12 @@ const outcome: fc.Arbitrary<Result['outcome']> = fc.oneof(
     $case: 'get' as const,
     value,
   })),
-  fc.record({ version, acks: u32, hadPrevious: fc.boolean(), previousValue: bytes }).map((value) => ({
-    $case: 'put' as const,
-    value,
-  })),
-  fc.record({ version, acks: u32, existed: fc.boolean() }).map((value) => ({ $case: 'delete' as const, value })),
+  fc
+    .record({ version, acks: u32, hadPrevious: fc.boolean(), previousValue: bytes, previousUnknown: fc.boolean() })
+    .map((value) => ({ $case: 'put' as const, value })),
+  fc
+    .record({ version, acks: u32, existed: fc.boolean(), existedUnknown: fc.boolean() })
+    .map((value) => ({ $case: 'delete' as const, value })),
   fc
     .record({
       code: fc.integer({ min: 0, max: 9 }),
@@ -104,9 +105,15 @@ const outcomeOf = (reply: Reply): unknown => {
     case 'get':
       return { found: reply.present, value, version: stamp, expiresAtMs: BigInt(reply.expiresAtMs) }
     case 'put':
-      return { version: stamp, acks: reply.acks, hadPrevious: reply.present, previousValue: value }
+      return {
+        version: stamp,
+        acks: reply.acks,
+        hadPrevious: reply.present,
+        previousValue: value,
+        previousUnknown: reply.replacedUnknown,
+      }
     case 'delete':
-      return { version: stamp, acks: reply.acks, existed: reply.present }
+      return { version: stamp, acks: reply.acks, existed: reply.present, existedUnknown: reply.replacedUnknown }
     case 'error':
       return { code: reply.code, message: reply.message, field: reply.field, writeOutcome: reply.writeOutcome }
     default:

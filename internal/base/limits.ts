@@ -33,6 +33,8 @@ export const limits = {
   operationTickMs: 10,
   /** How often one write may be stamped again because newer versions kept appearing. */
   writeAttemptsMax: 16,
+  /** How long a write that is acknowledged waits for more owners to say what it replaced. */
+  replacedWaitMs: 200,
   /** The same for a stretch of a slot, which takes longer to read. */
   scanHedgeMs: 250,
   /** Slots that one page of a scan reads side by side: at first, and at most, when that goes fast. */

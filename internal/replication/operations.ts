@@ -28,9 +28,14 @@ export interface WriteResult {
   readonly version: Version
   /** Replicas on which it was durable when the reply left. */
   readonly acks: number
-  /** It replaced a live value. */
+  /**
+   * Whether it is known what it replaced: as many owners as a read asks (one at level `one`) have said what they had
+   * before. Otherwise too many had got the write by another way before its own message came (docs/adr/0026).
+   */
+  readonly replacedKnown: boolean
+  /** It replaced a live value; false where that is not known. */
   readonly existed: boolean
-  /** The live value that it replaced, where asked for. */
+  /** The live value that it replaced, where asked for and known. */
   readonly previous: StoredRecord | undefined
 }
 

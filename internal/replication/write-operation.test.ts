@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Cancellation, KvError, limits } from '../base/index.js'
 import { compareVersions } from '../hlc/index.js'
+import type { StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
 import type { Consistency, WriteResult } from './operations.js'
 import { lostWrite, refillingWrite, refusedWrite } from './replica.js'
@@ -17,16 +18,19 @@ function write(
     cancellation?: Cancellation
     stampAboveMs?: number
     stampLimitMs?: number
+    /** What is asked for: a delete asks whether there was anything. */
+    kind?: 'put' | 'put returning previous' | 'delete'
   } = {},
 ): { end(): End } {
   let end: End
-  const { consistency = 'quorum', deadlineMs = 6_000, ...rest } = options
-  const intent = { key: Buffer.from('k'), value: Buffer.from('new'), tombstone: false, expiresAtMs: 0 }
+  const { consistency = 'quorum', deadlineMs = 6_000, kind = 'put returning previous', ...rest } = options
+  const tombstone = kind === 'delete'
+  const intent = { key: Buffer.from('k'), value: Buffer.from(tombstone ? '' : 'new'), tombstone, expiresAtMs: 0 }
   new WriteOperation(
     context,
     routing,
     slotOf(intent.key),
-    { ...intent, returnPrevious: true },
+    { ...intent, returnPrevious: kind === 'put returning previous' },
     { consistency, deadlineMs, ...rest },
     {
       resolve: (result) => {
@@ -259,16 +263,148 @@ describe('a write that meets newer versions', () => {
   })
 })
 
-test('what a write replaced is the newest that any owner of the quorum had', () => {
-  const s = scene()
-  const { end } = write(s)
+describe('what a write replaced', () => {
   const older = record('k', 'older', version(10))
   const newer = record('k', 'newer', version(20))
-  s.replicas[0]!.writes[0]!.reply(applied(newer, true, newer))
-  s.replicas[1]!.writes[0]!.reply(applied(older, true, older))
-  const { existed, previous } = success(end())
-  expect(existed).toBe(true)
-  expect(Buffer.from(previous!.value).toString()).toBe('newer')
+
+  /** An owner that got this very write by another way before its message came: it met the write itself. */
+  function answerOvertaken(s: Scene, owner: number, attempt = 0): void {
+    const sent = s.replicas[owner]!.writes[attempt]!
+    sent.reply(applied(sent.record))
+  }
+
+  function answer(s: Scene, owner: number, met?: StoredRecord): void {
+    s.replicas[owner]!.writes[0]!.reply(applied(met, met !== undefined, met))
+  }
+
+  function told(end: End): string {
+    const { replacedKnown, existed, previous } = success(end)
+    if (!replacedKnown) return existed || previous !== undefined ? 'unknown, but told' : 'unknown'
+    return previous === undefined ? `${existed ? 'something' : 'nothing'}` : Buffer.from(previous.value).toString()
+  }
+
+  test('is the newest that any owner of the quorum had', () => {
+    const s = scene()
+    const { end } = write(s)
+    answer(s, 0, newer)
+    answer(s, 1, older)
+    expect(told(end())).toBe('newer')
+  })
+
+  test.each([
+    ['put returning previous', 'newer'],
+    ['delete', 'something'],
+  ] as const)(
+    'an owner that a hint of the %s has reached first cannot say: another one is waited for',
+    (kind, what) => {
+      const s = scene()
+      const { end } = write(s, { kind })
+      answerOvertaken(s, 0)
+      answer(s, 1, older)
+      expect(end(), 'the newest that was acknowledged may have been on owners 0 and 2').toBeUndefined()
+      const previous = kind === 'delete' ? undefined : newer
+      s.replicas[2]!.writes[0]!.reply(applied(newer, true, previous))
+      expect(told(end())).toBe(what)
+      expect(success(end()).acks).toBe(3)
+      expect(s.context.active.size).toBe(0)
+    },
+  )
+
+  test('is told at once where enough others can say', () => {
+    const s = scene()
+    const { end } = write(s)
+    answer(s, 1)
+    answer(s, 2, newer)
+    answerOvertaken(s, 0)
+    expect(told(end())).toBe('newer')
+  })
+
+  test.each([
+    ['is lost', lostWrite],
+    ['is refused', refusedWrite('overloaded')],
+    ['is that of an owner that refills', refillingWrite],
+    ['is stale: what that owner had before is not known either', stale(version(5_000, 2))],
+  ])('is unknown as soon as the last answer that could have told it %s', (_, reply) => {
+    const s = scene()
+    const { end } = write(s)
+    answerOvertaken(s, 0)
+    answer(s, 1, older)
+    s.replicas[2]!.writes[0]!.reply(reply)
+    expect(told(end())).toBe('unknown')
+  })
+
+  test('is unknown at once where too many owners had the write before', () => {
+    const s = scene()
+    const { end } = write(s)
+    answerOvertaken(s, 0)
+    answerOvertaken(s, 1)
+    expect(told(end())).toBe('unknown')
+  })
+
+  test('is not waited for longer than a moment', () => {
+    const s = scene()
+    const { end } = write(s, { deadlineMs: s.clock.nowMs + 5_000 })
+    answerOvertaken(s, 0)
+    answer(s, 1, older)
+    s.clock.advance(limits.replacedWaitMs - limits.operationTickMs)
+    expect(end()).toBeUndefined()
+    s.clock.advance(2 * limits.operationTickMs)
+    expect(told(end())).toBe('unknown')
+    answer(s, 2, newer) // late: nobody waits, nothing breaks
+  })
+
+  test('is not waited for until the deadline: what is acknowledged does not time out', () => {
+    const s = scene()
+    const { end } = write(s, { deadlineMs: s.clock.nowMs + 50 })
+    answerOvertaken(s, 0)
+    answer(s, 1, older)
+    s.clock.advance(40)
+    expect(told(end())).toBe('unknown')
+  })
+
+  test('a put that does not ask is not kept waiting', () => {
+    const s = scene()
+    const { end } = write(s, { kind: 'put' })
+    answerOvertaken(s, 0)
+    answer(s, 1, older)
+    expect(told(end())).toBe('unknown')
+  })
+
+  test('at level one is what one owner had', () => {
+    const s = scene()
+    const { end } = write(s, { consistency: 'one' })
+    answerOvertaken(s, 0)
+    expect(end()).toBeUndefined()
+    answer(s, 1, older)
+    expect(told(end())).toBe('older')
+  })
+
+  test('takes as many answers as a read: one owner may have what a read has returned', () => {
+    const s = scene({ r: 3, w: 2 })
+    const { end } = write(s)
+    answer(s, 0)
+    answer(s, 1)
+    expect(end()).toBeUndefined()
+    answer(s, 2, newer)
+    expect(told(end())).toBe('newer')
+  })
+
+  test('an owner that met the attempt before tells what that one met, unless that came by another way too', () => {
+    for (const first of [applied(older, true, older), lostWrite]) {
+      const s = scene()
+      const { end } = write(s)
+      const own = s.replicas[2]!.writes[0]!.record
+      const beaten = version(5_000, 2)
+      s.replicas[2]!.writes[0]!.reply(first)
+      s.replicas[0]!.writes[0]!.reply(stale(beaten))
+      s.replicas[1]!.writes[0]!.reply(stale(beaten))
+      s.replicas[2]!.writes[1]!.reply(applied(own, true, own))
+      answerOvertaken(s, 0, 1)
+      if (first.kind === 'applied') expect(end()).toBeUndefined()
+      s.replicas[1]!.writes[1]!.reply(applied(beaten, false))
+      expect(told(end())).toBe(first.kind === 'applied' ? 'nothing' : 'unknown')
+    }
+  })
 })
 
 describe('hints', () => {

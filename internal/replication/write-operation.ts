@@ -1,12 +1,12 @@
 import { type ErrorCode, KvError, limits, type Slot, type WriteOutcome } from '../base/index.js'
 import { compareVersions, type Hlc, hlcMs, hlcOf, type Version } from '../hlc/index.js'
-import { Tally } from '../quorum/index.js'
 import { isLive, type StoredRecord } from '../record/index.js'
 import { ActiveOperation } from './active-operations.js'
 import type { OperationOptions, WriteResult } from './operations.js'
 import { refillingNote } from './refilling.js'
-import type { Replica, WriteReply, WriteWaiter } from './replica.js'
+import type { Replica, WriteReply } from './replica.js'
 import type { OperationContext, Routing } from './routing.js'
+import { type AttemptWatcher, WriteAttempt } from './write-attempt.js'
 
 /** What is to be written, before it has a stamp. */
 export interface WriteIntent {
@@ -31,8 +31,11 @@ export interface WriteSettler {
  * An owner that already has something newer says `stale` (another node's clock ran ahead). Where that costs the
  * quorum, the write is stamped again above what was seen: write quorums overlap, so a write that starts after
  * another was acknowledged cannot reach its own quorum with a lower stamp.
+ *
+ * What the write replaced is the newest that owners had before it. One that had got this very write by another way when
+ * its message came has forgotten; while too few can tell, more of them are waited for, for a moment (docs/adr/0026).
  */
-export class WriteOperation extends ActiveOperation {
+export class WriteOperation extends ActiveOperation implements AttemptWatcher {
   readonly #context: OperationContext
   readonly #routing: Routing
   readonly #slot: Slot
@@ -40,8 +43,13 @@ export class WriteOperation extends ActiveOperation {
   readonly #intent: WriteIntent
   readonly #options: OperationOptions
   readonly #needed: number
+  /**
+   * How many owners must tell what the write replaced. As many as a read asks: so one of them has had whatever was
+   * acknowledged, or returned by a read, before the write was called.
+   */
+  readonly #tellersNeeded: number
   readonly #settler: WriteSettler
-  #attempt: Attempt | undefined
+  #attempt: WriteAttempt | undefined
   #attempts = 0
   /** An earlier attempt may have been applied somewhere. */
   #mayBeApplied = false
@@ -49,9 +57,11 @@ export class WriteOperation extends ActiveOperation {
   /** While it waits for a stamp. */
   #stopWaiting: (() => void) | undefined
   /** The attempt that the caller was told of: its other owners' answers may still come. */
-  #acknowledged: Attempt | undefined
+  #acknowledged: WriteAttempt | undefined
   /** The newest version of others that the write replaced, and what it was. */
   #replaced: { version: Version; existed: boolean; record: StoredRecord | undefined } | undefined
+  /** The write is acknowledged, and more tellers are waited for until then, in monotonic ms; 0: it is not so far. */
+  #tellersUntilMs = 0
   /** There was no room for what it replaced, and the caller wants to be told of it. */
   #withheld = false
 
@@ -73,6 +83,7 @@ export class WriteOperation extends ActiveOperation {
     this.#settler = settler
     this.#needed =
       options.consistency === 'one' ? 1 : options.consistency === 'all' ? this.#owners.length : routing.writeQuorum
+    this.#tellersNeeded = options.consistency === 'one' ? 1 : routing.readQuorum
   }
 
   start(): void {
@@ -83,6 +94,7 @@ export class WriteOperation extends ActiveOperation {
 
   override tick(nowMs: number): void {
     if (nowMs >= this.#options.deadlineMs) this.#fail('timeout', `${this.#progress()} before the deadline`)
+    else if (this.#tellersUntilMs !== 0 && this.#attempt !== undefined) this.#judge(this.#attempt)
   }
 
   override forget(replica: Replica, slots: ReadonlySet<number>): void {
@@ -94,7 +106,7 @@ export class WriteOperation extends ActiveOperation {
   }
 
   /** @internal From any attempt, at any time. */
-  replied(attempt: Attempt, reply: WriteReply): void {
+  replied(attempt: WriteAttempt, reply: WriteReply): void {
     if (reply.kind === 'applied' && !this.#settled) this.#noteReplaced(attempt, reply)
     if (attempt === this.#acknowledged) this.#leaveHints(attempt)
     if (this.#settled || attempt !== this.#attempt || attempt.sending) return
@@ -126,7 +138,7 @@ export class WriteOperation extends ActiveOperation {
     }
     const stamp = this.#stamp()
     if (stamp === undefined) return
-    const attempt = new Attempt(this, this.#stamped(stamp), this.#needed, this.#owners.length)
+    const attempt = new WriteAttempt(this, this.#stamped(stamp), this.#needed, this.#owners.length, this.#attempt)
     this.#attempts++
     this.#attempt = attempt
     for (let i = 0; i < this.#owners.length; i++) {
@@ -165,13 +177,13 @@ export class WriteOperation extends ActiveOperation {
     return { hi, lo, node: this.#context.nodeNumber, key, tombstone, expiresAtMs, value }
   }
 
-  #judge(attempt: Attempt): void {
+  #judge(attempt: WriteAttempt): void {
     const verdict = attempt.tally.verdict
     switch (verdict) {
       case 'pending':
         return
       case 'met':
-        this.#succeed(attempt)
+        if (!this.#awaitsTellers(attempt)) this.#succeed(attempt)
         return
       case 'impossible':
         break
@@ -183,7 +195,7 @@ export class WriteOperation extends ActiveOperation {
     else this.#fail(attempt.refusal ?? 'unavailable', this.#progress())
   }
 
-  #stampAgain(attempt: Attempt): void {
+  #stampAgain(attempt: WriteAttempt): void {
     if (attempt.mayBeApplied) this.#mayBeApplied = true
     if (this.#attempts >= limits.writeAttemptsMax) {
       this.#fail('unavailable', `newer versions kept appearing through ${this.#attempts} attempts`)
@@ -199,26 +211,30 @@ export class WriteOperation extends ActiveOperation {
     this.#stampAndSend()
   }
 
-  #noteReplaced(attempt: Attempt, reply: WriteReply): void {
+  #noteReplaced(attempt: WriteAttempt, reply: WriteReply): void {
     const { seen } = reply
-    // A later attempt meets what an earlier one wrote; that is not what the caller replaced.
-    if (seen === undefined || this.#isOwn(attempt, seen)) return
+    // What an attempt meets of this write itself is not what the caller replaced.
+    if (seen === undefined || attempt.own(seen) !== undefined) return
     if (this.#replaced !== undefined && compareVersions(seen, this.#replaced.version) <= 0) return
     const { existed, previous } = reply
     this.#withheld = previous !== undefined && !this.#settler.hold(previous.value.length)
     this.#replaced = { version: seen, existed, record: this.#withheld ? undefined : previous }
   }
 
-  #isOwn(attempt: Attempt, version: Version): boolean {
-    for (let own: Attempt | undefined = attempt; own !== undefined; own = own.before) {
-      if (compareVersions(own.record, version) === 0) return true
+  /**
+   * Of an attempt that has met its quorum: whether the caller has asked what was replaced, and may be told by waiting.
+   * Never for long: who is acknowledged shall not time out for it.
+   */
+  #awaitsTellers(attempt: WriteAttempt): boolean {
+    const { tellers, pending } = attempt
+    if (tellers >= this.#tellersNeeded || tellers + pending < this.#tellersNeeded) return false
+    if (!this.#intent.returnPrevious && !this.#intent.tombstone) return false
+    const nowMs = this.#context.clock.monotonicMs()
+    if (this.#tellersUntilMs === 0) {
+      const leftMs = this.#options.deadlineMs - nowMs
+      this.#tellersUntilMs = nowMs + Math.min(limits.replacedWaitMs, leftMs / 2)
     }
-    return false
-  }
-
-  /** @internal The attempt before, so that an attempt can tell its own traces. */
-  get current(): Attempt | undefined {
-    return this.#attempt
+    return nowMs < this.#tellersUntilMs
   }
 
   #progress(): string {
@@ -227,7 +243,7 @@ export class WriteOperation extends ActiveOperation {
     return `${applied} of ${this.#owners.length} replicas acknowledged, ${this.#needed} are needed${note}`
   }
 
-  #succeed(attempt: Attempt): void {
+  #succeed(attempt: WriteAttempt): void {
     // A process that was stopped for a while finds answers before it finds its timers. What is late stays late: the
     // `Refiller` of another node may rely on no operation counting anything beyond its deadline.
     if (this.#context.clock.monotonicMs() >= this.#options.deadlineMs) {
@@ -237,25 +253,27 @@ export class WriteOperation extends ActiveOperation {
     this.#settle()
     this.#acknowledged = attempt
     this.#leaveHints(attempt)
-    if (this.#withheld) {
+    const replacedKnown = attempt.tellers >= this.#tellersNeeded
+    if (this.#withheld && replacedKnown) {
       // It says nothing about the outcome, and so leaves it unknown: the write has been applied.
       this.#settler.reject(new KvError('overloaded', 'too much that was replaced waits for other replicas'))
       return
     }
-    const replaced = this.#replaced
+    const replaced = replacedKnown ? this.#replaced : undefined
     const existed = replaced?.existed === true
     const { record } = replaced ?? {}
     const previous =
       existed && record !== undefined && isLive(record, this.#context.clock.wallMs()) ? record : undefined
     const { hi, lo, node } = attempt.record
-    this.#settler.resolve({ version: { hi, lo, node }, acks: attempt.tally.succeeded, existed, previous })
+    const acks = attempt.tally.succeeded
+    this.#settler.resolve({ version: { hi, lo, node }, acks, replacedKnown, existed, previous })
   }
 
   /**
    * For the owners that have missed what was acknowledged; nothing else is worth a hint: a write that failed may have
    * been told to be nowhere.
    */
-  #leaveHints(attempt: Attempt): void {
+  #leaveHints(attempt: WriteAttempt): void {
     if (attempt.missed === 0) return
     for (let i = 0; i < this.#owners.length; i++) {
       const member = this.#owners[i]!
@@ -278,71 +296,5 @@ export class WriteOperation extends ActiveOperation {
     this.#stopWaiting?.()
     this.#context.active.remove(this)
     this.#options.cancellation?.onCancel(undefined)
-  }
-}
-
-/** One stamp's way through the owners. */
-class Attempt implements WriteWaiter {
-  readonly record: StoredRecord
-  readonly tally: Tally
-  readonly before: Attempt | undefined
-  /** Replies that come while requests still go out are judged at the end. */
-  sending = true
-  stale = 0
-  pending: number
-  highestSeen: Version | undefined
-  refusal: ErrorCode | undefined
-  /** Replicas that have it, or what beat it there, and have no say in its slot. */
-  refilling = 0
-  /** A bit for each position whose owner certainly or perhaps has not got it, as long as nobody has seen to it. */
-  missed = 0
-  #lost = 0
-  readonly #operation: WriteOperation
-
-  constructor(operation: WriteOperation, record: StoredRecord, needed: number, owners: number) {
-    this.#operation = operation
-    this.record = record
-    this.before = operation.current
-    this.tally = new Tally(needed, owners)
-    this.pending = owners
-  }
-
-  /** Some replica has it, or may have it, or may get it yet. */
-  get mayBeApplied(): boolean {
-    return this.tally.succeeded + this.refilling + this.#lost + this.pending > 0
-  }
-
-  writeReplied(position: number, reply: WriteReply): void {
-    this.pending--
-    switch (reply.kind) {
-      case 'applied':
-        this.tally.succeed(position)
-        break
-      case 'stale':
-        this.stale++
-        if (reply.seen !== undefined) {
-          const higher = this.highestSeen === undefined || compareVersions(reply.seen, this.highestSeen) > 0
-          if (higher) this.highestSeen = reply.seen
-        }
-        this.tally.fail(position)
-        break
-      case 'refused':
-        this.refusal ??= reply.code
-        this.missed |= 1 << position
-        this.tally.fail(position)
-        break
-      case 'refilling':
-        this.refilling++
-        this.tally.fail(position)
-        break
-      case 'lost':
-        this.#lost++
-        this.missed |= 1 << position
-        this.tally.fail(position)
-        break
-      default:
-        reply.kind satisfies never
-    }
-    this.#operation.replied(this, reply)
   }
 }

@@ -49,6 +49,8 @@ export class FakeNode implements Node {
   failure: unknown
   observed: Hlc[] = []
   maxObservedMs: number = Number.POSITIVE_INFINITY
+  /** Whether writes know what they replaced. */
+  replacedKnown = true
   scans = 0
   /** Takes a snapshot; undefined: there is no room for one. */
   snapshotInfo: (() => Promise<SnapshotInfo>) | undefined
@@ -147,7 +149,9 @@ export class FakeNode implements Node {
     const version = { ...hlcOf(1_700_000_000_000, ++this.#counter), node: 1 }
     if (tombstone) this.records.delete(name)
     else this.records.set(name, { ...version, key, value, expiresAtMs, tombstone })
-    return { version, acks: 1, existed: before !== undefined, previous: wantPrevious ? before : undefined }
+    const previous = wantPrevious ? before : undefined
+    if (!this.replacedKnown) return { version, acks: 1, replacedKnown: false, existed: false, previous: undefined }
+    return { version, acks: 1, replacedKnown: true, existed: before !== undefined, previous }
   }
 }
 

@@ -66,6 +66,18 @@ describe('unary calls', () => {
     expect([second.hadPrevious, second.previousValue.toString()]).toEqual([true, 'old'])
   })
 
+  it('that it is not known what a write replaced is told as such', async () => {
+    const node = new FakeNode()
+    node.replacedKnown = false
+    await using services = await startServices(node)
+    const { kv } = services
+    const key = Buffer.from('k')
+    const written = await reply<PutResponse>((done) => kv.put(put({ returnPrevious: true }), done))
+    expect([written.hadPrevious, written.previousUnknown]).toEqual([false, true])
+    const deleted = await reply<DeleteResponse>((done) => kv.delete({ key, consistency: unspecified }, done))
+    expect([deleted.existed, deleted.existedUnknown]).toEqual([false, true])
+  })
+
   it.each<[string, Partial<PutRequest>, string]>([
     ['an empty key', { key: Buffer.alloc(0) }, 'key: must be 1 to 1024 bytes, got 0'],
     ['a long key', { key: Buffer.alloc(1025) }, 'key: must be 1 to 1024 bytes, got 1025'],

@@ -40,11 +40,13 @@ export function toPutResponse(result: WriteResult): PutResponse {
     acks: result.acks,
     hadPrevious: result.existed,
     previousValue: result.previous === undefined ? emptyBuffer : asBuffer(result.previous.value),
+    previousUnknown: !result.replacedKnown,
   }
 }
 
 export function toDeleteResponse(result: WriteResult): DeleteResponse {
-  return { version: toWireVersion(result.version), acks: result.acks, existed: result.existed }
+  const { acks, existed, replacedKnown } = result
+  return { version: toWireVersion(result.version), acks, existed, existedUnknown: !replacedKnown }
 }
 
 function toEntry(record: StoredRecord, keysOnly: boolean): Entry {

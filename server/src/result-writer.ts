@@ -20,12 +20,10 @@ const getTags = {
   version: tagOf(3, delimited),
   expiresAtMs: tagOf(4, varint),
 }
-const writeTags = {
-  version: tagOf(1, delimited),
-  acks: tagOf(2, varint),
-  existed: tagOf(3, varint),
-  previousValue: tagOf(4, delimited),
-}
+/** Of PutResponse and DeleteResponse, as far as they are alike. */
+const writeTags = { version: tagOf(1, delimited), acks: tagOf(2, varint), existed: tagOf(3, varint) }
+const putTags = { previousValue: tagOf(4, delimited), previousUnknown: tagOf(5, varint) }
+const deleteTags = { existedUnknown: tagOf(4, varint) }
 const versionTags = { hlc: tagOf(1, fixed64), node: tagOf(2, varint) }
 
 const bufferBytesMin = 1024
@@ -58,7 +56,8 @@ function getBytes(record: StoredRecord): number {
 
 function writeBytes(result: WriteResult, previousBytes: number): number {
   const previous = previousBytes === 0 ? 0 : lengthBytes(previousBytes)
-  return lengthBytes(versionBytes(result.version)) + fieldBytes(result.acks) + (result.existed ? 2 : 0) + previous
+  const flags = (result.existed ? 2 : 0) + (result.replacedKnown ? 0 : 2)
+  return lengthBytes(versionBytes(result.version)) + fieldBytes(result.acks) + flags + previous
 }
 
 /**
@@ -88,11 +87,15 @@ export class ResultWriter {
   }
 
   put(id: number, result: WriteResult): void {
-    this.#write(id, resultTags.put, result, result.previous?.value)
+    const previous = result.previous?.value
+    this.#write(id, resultTags.put, result, previous?.length ?? 0)
+    if (previous !== undefined) this.#delimited(putTags.previousValue, previous)
+    this.#field(putTags.previousUnknown, result.replacedKnown ? 0 : 1)
   }
 
   delete(id: number, result: WriteResult): void {
-    this.#write(id, resultTags.delete, result, undefined)
+    this.#write(id, resultTags.delete, result, 0)
+    this.#field(deleteTags.existedUnknown, result.replacedKnown ? 0 : 1)
   }
 
   error(id: number, error: WireError): void {
@@ -113,12 +116,12 @@ export class ResultWriter {
     return message
   }
 
-  #write(id: number, tag: number, result: WriteResult, previous: Uint8Array | undefined): void {
-    this.#begin(id, tag, writeBytes(result, previous?.length ?? 0))
+  /** What the outcomes of puts and deletes have in common, with room for the rest. */
+  #write(id: number, tag: number, result: WriteResult, previousBytes: number): void {
+    this.#begin(id, tag, writeBytes(result, previousBytes))
     this.#version(writeTags.version, result.version)
     this.#field(writeTags.acks, result.acks)
     this.#field(writeTags.existed, result.existed ? 1 : 0)
-    if (previous !== undefined) this.#delimited(writeTags.previousValue, previous)
   }
 
   /** A result up to and with the length of its outcome, with room for the outcome itself. */

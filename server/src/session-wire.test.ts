@@ -238,6 +238,7 @@ const record = fc
 const result = fc.record({
   version,
   acks: fc.nat(300),
+  replacedKnown: fc.boolean(),
   existed: fc.boolean(),
   previous: fc.option(record, { nil: undefined }),
 })
@@ -272,14 +273,20 @@ function resultOf(item: Written): Result {
       return { id, outcome: { $case: 'get', value } }
     }
     case 'put': {
-      const { acks, existed, previous } = item.given
-      const previousValue = previous?.value ?? Buffer.alloc(0)
-      const value = { version: wireVersion(item.given.version), acks, hadPrevious: existed, previousValue }
+      const { acks, replacedKnown, existed, previous } = item.given
+      const value = {
+        version: wireVersion(item.given.version),
+        acks,
+        hadPrevious: existed,
+        previousValue: previous?.value ?? Buffer.alloc(0),
+        previousUnknown: !replacedKnown,
+      }
       return { id, outcome: { $case: 'put', value } }
     }
     case 'delete': {
-      const { acks, existed } = item.given
-      return { id, outcome: { $case: 'delete', value: { version: wireVersion(item.given.version), acks, existed } } }
+      const { acks, replacedKnown, existed } = item.given
+      const value = { version: wireVersion(item.given.version), acks, existed, existedUnknown: !replacedKnown }
+      return { id, outcome: { $case: 'delete', value } }
     }
     case 'error':
       return { id, outcome: { $case: 'error', value: item.given } }

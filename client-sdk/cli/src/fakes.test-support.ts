@@ -15,7 +15,7 @@ import type {
   MemberStatus,
   Partition,
   PutOptions,
-  PutResult,
+  PutResultWithPrevious,
   RepairOptions,
   RepairProgress,
   ScanEntry,
@@ -101,6 +101,8 @@ export class FakeClient implements Client {
   readonly faults = new Map<string, KvError[]>()
   /** What every call runs into. */
   fault: KvError | undefined
+  /** Whether deletes know what they have removed. */
+  existedKnown = true
   /** What every member's repair comes to. */
   repaired: Partial<RepairProgress> = {}
   /** What every member says of its convergence. */
@@ -152,7 +154,7 @@ export class FakeClient implements Client {
     for (const go of this.#held.splice(0)) go()
   }
 
-  async put(key: Key, value: Key, options: PutOptions = {}): Promise<PutResult & { previous: undefined }> {
+  async put(key: Key, value: Key, options: PutOptions = {}): Promise<PutResultWithPrevious> {
     const name = latin1(key)
     const bytes = Buffer.from(value as Uint8Array)
     if (this.#keysInFlight.has(name)) throw new Error(`two puts of ${name} at once`)
@@ -170,7 +172,7 @@ export class FakeClient implements Client {
     const fault = this.faults.get(name)?.shift() ?? this.fault
     if (fault !== undefined) throw fault
     const expiresAt = options.ttlMs === undefined ? undefined : new Date(this.timing.now + options.ttlMs)
-    return { version: this.#store(name, bytes, expiresAt).version, acks: 2, previous: undefined }
+    return { version: this.#store(name, bytes, expiresAt).version, acks: 2, previousKnown: true, previous: undefined }
   }
 
   async getEntry<K extends Key>(key: K): Promise<Entry<K> | undefined> {
@@ -190,7 +192,8 @@ export class FakeClient implements Client {
 
   async delete(key: Key): Promise<DeleteResult> {
     if (this.fault !== undefined) throw this.fault
-    return { version: versionOf(1), existed: this.data.delete(latin1(key)) }
+    const existed = this.data.delete(latin1(key))
+    return { version: versionOf(1), existed: this.existedKnown ? existed : undefined }
   }
 
   async *scan(options: ScanOptions = {}): AsyncGenerator<ScanEntry> {

@@ -249,6 +249,9 @@ describe('delete, mget and scan', () => {
     expect(await kv(['delete', 'k'], client)).toMatchObject({ status: 0, out: 'deleted\n' })
     expect(await kv(['del', 'k'], client)).toMatchObject({ status: 0, out: 'there was no such key\n' })
     expect(JSON.parse((await kv(['delete', 'k', '--json'], client)).out)).toMatchObject({ existed: false })
+    client.existedKnown = false
+    expect((await kv(['delete', 'k'], client)).out).toBe('deleted, if it was there: that is not known\n')
+    expect(JSON.parse((await kv(['delete', 'k', '--json'], client)).out)).toMatchObject({ existed: null })
   })
 
   it('mget prints in the order of the arguments, and missing keys are status 3', async () => {

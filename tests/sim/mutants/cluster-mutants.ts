@@ -68,14 +68,14 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'stale-counts-as-applied',
     hazard: 'a write that a replica refused as stale is acknowledged all the same',
-    file: 'replication/write-operation.js',
+    file: 'replication/write-attempt.js',
     find: "case 'stale':\n                this.stale++;",
     replace: "case 'stale':\n                this.tally.succeed(position); break;",
   },
   {
     name: 'lost-counts-as-applied',
     hazard: 'a replica that fell silent is counted toward the quorum',
-    file: 'replication/write-operation.js',
+    file: 'replication/write-attempt.js',
     find: "case 'lost':\n                this.#lost++;",
     replace: "case 'lost':\n                this.tally.succeed(position); break;",
   },
@@ -89,9 +89,16 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'own-trace-taken-for-previous',
     hazard: 'a write that had to be stamped again says that it replaced itself',
-    file: 'replication/write-operation.js',
+    file: 'replication/write-attempt.js',
     find: 'if (compareVersions(own.record, version) === 0)',
     replace: 'if (false)',
+  },
+  {
+    name: 'overtaken-owner-tells',
+    hazard: 'a replica that got a write by another way first says that it replaced nothing, and is believed',
+    file: 'replication/write-attempt.js',
+    find: 'return own === undefined || (own.#told & (1 << position)) !== 0',
+    replace: 'return true',
   },
   {
     name: 'stray-attempt-is-stamped',

@@ -113,6 +113,11 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     needed: 31,
     how: 'at 50775.111 ms: k0: a write replaced nothing, though the key was there',
   },
+  'overtaken-owner-tells': {
+    seed: 731009,
+    needed: undefined,
+    how: 'at 37890.084 ms: k0: a write replaced nothing, though the key was there',
+  },
   'stray-attempt-is-stamped': {
     seed: 15346,
     needed: undefined,

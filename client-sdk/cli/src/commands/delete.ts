@@ -15,14 +15,19 @@ export function registerDelete(program: Command, execute: Execute): void {
     .helpGroup('Keys:')
     .addHelpText(
       'after',
-      examples('kv delete user:1', 'kv delete --json user:1   # "existed" says whether it was there'),
+      examples('kv delete user:1', 'kv delete --json user:1   # "existed": true, false or null (not known)'),
     )
     .action((key: string, options: KeyOptions) => execute((context) => remove(context, keyOf(key, options))))
 }
 
 async function remove({ io, client, options }: Context, key: string | Uint8Array): Promise<number> {
   const { version, existed } = await client().delete(key, callOptions(options))
-  if (options.json) await writeJson(io.stdout, { status: 'success', existed, version })
-  else await write(io.stdout, existed ? 'deleted\n' : 'there was no such key\n')
+  if (options.json) await writeJson(io.stdout, { status: 'success', existed: existed ?? null, version })
+  else await write(io.stdout, `${deed(existed)}\n`)
   return exitStatus.done
+}
+
+function deed(existed: boolean | undefined): string {
+  if (existed === undefined) return 'deleted, if it was there: that is not known'
+  return existed ? 'deleted' : 'there was no such key'
 }
