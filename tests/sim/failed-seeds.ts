@@ -24,6 +24,8 @@ export const failedSeeds: readonly (readonly [seed: number, found: string])[] = 
     'damage to the last frames of a log, before a segment that had not begun, read as a torn write (by the play)',
   ],
   [102302, 'a write that had come to two owners by another way first was told that it had replaced an older value'],
+  [334, 'the same by way of a hint, and it was told that it had replaced nothing'],
+  [731009, 'the same by way of a read'],
   [101716, 'a repair that lost nothing took the floors of all slots away, because no snapshot had them'],
   [101749, 'a node was started from what a repair had left that was cut short, as kv-server is not (by the play)'],
   [101764, 'the same'],

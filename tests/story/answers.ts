@@ -63,11 +63,18 @@ export function fitsAnswer(expected: Expectation, answer: Answer, versions: Vers
   }
 }
 
-function fitsReplaced(expected: Replaced | undefined, { existed, previous }: WriteResult): boolean {
+function fitsReplaced(expected: Replaced | undefined, { replacedKnown, existed, previous }: WriteResult): boolean {
   if (expected === undefined) return true
+  if (!replacedKnown || expected === 'unknown') return !replacedKnown && expected === 'unknown'
   if (expected === 'nothing') return !existed
   if (expected === 'something') return existed
   return previous !== undefined && textOf(previous.value) === expected.value
+}
+
+function shownReplaced({ replacedKnown, existed, previous }: WriteResult): string {
+  if (!replacedKnown) return 'unknown'
+  if (previous !== undefined) return shortened(textOf(previous.value))
+  return existed ? 'something' : 'nothing'
 }
 
 /** An answer in the words of the language. */
@@ -76,9 +83,8 @@ export function shownAnswer(answer: Answer, versions: Versions): string {
     case 'pending':
       return 'pending'
     case 'written': {
-      const { version, existed, previous, acks } = answer.result
-      const replaced = previous !== undefined ? textOf(previous.value) : existed ? 'something' : 'nothing'
-      return `ok ${versions.shown(version)} replacing ${shortened(replaced)} (${acks} acknowledgements)`
+      const { version, acks } = answer.result
+      return `ok ${versions.shown(version)} replacing ${shownReplaced(answer.result)} (${acks} acknowledgements)`
     }
     case 'read':
       if (answer.record === undefined) return 'absent'

@@ -20,7 +20,7 @@ export type Request =
   | { readonly kind: 'scan'; readonly prefix: string; readonly level: Consistency; readonly withinMs: number }
 
 /** What a write replaced: a value that was asked for, something (a delete tells no more), or nothing. */
-export type Replaced = { readonly value: string } | 'something' | 'nothing'
+export type Replaced = { readonly value: string } | 'something' | 'nothing' | 'unknown'
 
 /** What the client is told. `version` is the name of a version: the first mention names it, later ones must be equal. */
 export type Expectation =

@@ -172,7 +172,9 @@ class Parser {
   #replaced(kind: Request['kind']): Replaced {
     if (this.#w.accept('nothing')) return 'nothing'
     if (this.#w.accept('something')) return 'something'
-    return kind === 'put' ? { value: this.#w.string('what it replaced') } : this.#w.wanted('`something` or `nothing`')
+    if (this.#w.accept('unknown')) return 'unknown'
+    if (kind === 'put') return { value: this.#w.string('what it replaced') }
+    return this.#w.wanted('`something`, `nothing` or `unknown`')
   }
 
   #error(kind: Request['kind']): Expectation {

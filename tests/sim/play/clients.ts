@@ -170,14 +170,14 @@ export class Clients {
       return false
     }
     call?.returned()
-    const { version, existed, previous } = attempt.result
+    const { version, replacedKnown, existed, previous } = attempt.result
     this.#ledger.acknowledged(note, version, attempt.via, attempt.stamped)
     if (wanted.returnPrevious === true && previous === undefined && existed) {
       this.#ledger.violation(`${key}: a write replaced something, and was not told what although it had asked`)
     }
     if (consistency !== 'one' && wanted.ttlMs === undefined) {
       const told = previous === undefined ? undefined : { value: nameOfValue(previous)!, version: previous }
-      this.#ledger.replaced(note, { existed, previous: told, repeated })
+      this.#ledger.replaced(note, { known: replacedKnown, existed, previous: told, repeated })
     }
     return true
   }

@@ -1,7 +1,7 @@
 import type { Version } from '@quorumkv/internal/hlc'
 import { zeroVersion } from '@quorumkv/internal/hlc'
 import { expect, test } from 'vitest'
-import { Ledger } from './ledger.js'
+import { Ledger, type Replaced } from './ledger.js'
 
 function version(hi: number): Version {
   return { hi, lo: 0, node: 1 }
@@ -64,4 +64,40 @@ test('a read that began before is not held to what was acknowledged or read whil
   readsAs(ledger, 'newer', version(9))
   ledger.found(early, version(5), () => undefined)
   expect(ledger.violations).toEqual([])
+})
+
+/** A put behind what `written` left, that says this of what it replaced. */
+function replacing(ledger: Ledger, told: Partial<Replaced>): readonly string[] {
+  const note = ledger.write('k', 'last')
+  ledger.acknowledged(note, version(20), 'n1', undefined)
+  ledger.replaced(note, { known: true, existed: false, previous: undefined, repeated: false, ...told })
+  return ledger.violations
+}
+
+/** A register in which `u`, whose fate nobody knows, is older than `v`, and `w` is newer; `w` has been read. */
+function readBehind(): Ledger {
+  const ledger = new Ledger(() => 0)
+  for (const value of ['u', 'w']) ledger.failed(ledger.write('k', value), 'unknown')
+  ledger.acknowledged(ledger.write('k', 'v'), version(5), 'n1', undefined)
+  ledger.found(ledger.read('k'), version(9), () => undefined)
+  return ledger
+}
+
+test('a write that says it replaced nothing, or an older value than was acknowledged or read, is found', () => {
+  for (const [value, at] of [
+    ['u', 3],
+    ['v', 5],
+  ] as const) {
+    const told = { existed: true, previous: { value, version: version(at) } }
+    expect(replacing(readBehind(), told)).toEqual([
+      expect.stringContaining('newer write had been acknowledged or read'),
+    ])
+  }
+  expect(replacing(readBehind(), {})).toEqual([expect.stringContaining('though the key was there')])
+  expect(replacing(readBehind(), { existed: true, previous: { value: 'w', version: version(9) } })).toEqual([])
+})
+
+test('a write may say that it does not know what it replaced, and then says nothing else', () => {
+  expect(replacing(readBehind(), { known: false })).toEqual([])
+  expect(replacing(readBehind(), { known: false, existed: true })).toEqual([expect.stringContaining('not known')])
 })

@@ -10,9 +10,10 @@ export interface WriteNote {
   readonly key: string
   /** Undefined: a delete. */
   readonly value: string | undefined
-  readonly calledMs: number
   /** The highest version of the key that had been acknowledged when it was called, and whether that was a value. */
   readonly floor: Acknowledged | undefined
+  /** The same of what had been acknowledged or read: what it may say that it replaced is not older. */
+  readonly replacedFloor: Acknowledged | undefined
   state: 'open' | 'acknowledged' | Failure
   version: Version | undefined
 }
@@ -31,6 +32,8 @@ export interface ReadNote {
 
 /** What a write was told about what it replaced. */
 export interface Replaced {
+  /** Whether it was told anything: if not, it was told that this is not known. */
+  readonly known: boolean
   readonly existed: boolean
   readonly previous: { readonly value: string; readonly version: Version } | undefined
   /** It was attempted more than once: a later attempt replaces what an earlier one has left. */
@@ -45,9 +48,6 @@ interface KeyNotes {
   /** The highest version that a read of a register has returned. */
   highestRead: Version | undefined
 }
-
-/** A write may be overtaken by a hint of itself if it takes longer. */
-const overtakenMs = 100
 
 function show({ hi, lo, node }: Version): string {
   return `${hi}.${lo}.${node}`
@@ -101,7 +101,8 @@ export class Ledger {
   write(key: string, value: string | undefined, ordered = true): WriteNote {
     const notes = this.#notes(key)
     const floor = ordered ? notes.highest : undefined
-    const note: WriteNote = { key, value, calledMs: this.#nowMs(), floor, state: 'open', version: undefined }
+    const replacedFloor = ordered ? this.read(key).floor : undefined
+    const note: WriteNote = { key, value, floor, replacedFloor, state: 'open', version: undefined }
     notes.writes.push(note)
     if (value !== undefined) notes.values.set(value, note)
     return note
@@ -163,27 +164,26 @@ export class Ledger {
   }
 
   /**
-   * What an acknowledged write says of what it replaced: write quorums overlap, so it has met the highest version that
-   * was acknowledged when it was called, or a newer one.
+   * What an acknowledged write says of what it replaced: the highest version that was acknowledged or read when it was
+   * called, or a newer one; or that this is not known, and then nothing else.
    */
-  replaced(note: WriteNote, { existed, previous, repeated }: Replaced): void {
-    const { key, floor, version } = note
-    // A replica that has got this very write from a hint or a comparison before it came itself has forgotten what it
-    // replaced, and says nothing of it (seed 334); another may say something older. That takes a link that broke, or a
-    // path that is slow.
-    const mayBeOvertaken = this.#nowMs() - note.calledMs > overtakenMs
+  replaced(note: WriteNote, { known, existed, previous, repeated }: Replaced): void {
+    const { key, replacedFloor: floor, version } = note
+    if (!known) {
+      if (existed || previous !== undefined) this.violation(`${key}: told what was replaced, and that it is not known`)
+      return
+    }
     if (previous !== undefined) {
       this.returned(key, previous.value)
       if (!repeated && previous.value === note.value) this.violation(`${key}: ${previous.value} replaced itself`)
-      if (!mayBeOvertaken && floor !== undefined && compareVersions(previous.version, floor.version) < 0) {
-        this.violation(`${key}: replaced ${previous.value}, though a newer write had been acknowledged before`)
+      if (floor !== undefined && compareVersions(previous.version, floor.version) < 0) {
+        this.violation(`${key}: replaced ${previous.value}, though a newer write had been acknowledged or read before`)
       }
       if (version !== undefined && compareVersions(previous.version, version) >= 0) {
         this.violation(`${key}: replaced ${previous.value}, which is newer than what replaced it`)
       }
     }
     if (existed || floor === undefined || floor.tombstone) return
-    if (mayBeOvertaken) return
     const mayBeDeleted = this.#notes(key).writes.some(
       ({ value, state, version: at }) =>
         value === undefined && state !== 'not-applied' && (at === undefined || compareVersions(at, floor.version) > 0),
