@@ -98,9 +98,20 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null
 }
 
+/** Where a server runs if not beside the test: on a host of its own. */
+export interface Place {
+  /** Its address; reachable by others, so that a server there must be told that this is meant. */
+  readonly host: string
+  readonly port: number
+  /** What makes a process one of that host: see `ServerOptions.under`. */
+  readonly under: readonly string[]
+}
+
 export interface ServerOptions {
   /** Undefined: any free one, the same after a restart. */
   readonly port?: number
+  /** Undefined: 127.0.0.1. */
+  readonly host?: string
   readonly id?: string
   readonly peers?: readonly string[]
   /** Undefined: a new one. */
@@ -163,6 +174,7 @@ class Life {
 export class TestServer implements AsyncDisposable {
   readonly dataDir: string
   readonly #options: ServerOptions
+  readonly #host: string
   #port: number
   #under: readonly string[]
   #life: Life
@@ -171,15 +183,16 @@ export class TestServer implements AsyncDisposable {
   constructor(options: ServerOptions = {}) {
     this.#options = options
     this.dataDir = options.dataDir ?? makeTemporaryDirectory()
+    this.#host = options.host ?? '127.0.0.1'
     this.#port = options.port ?? 0
     this.#under = options.under ?? []
     this.#life = this.#begin()
   }
 
-  /** `127.0.0.1:port`; known once it has been ready. */
+  /** `host:port`; known once it has been ready. */
   get address(): string {
     if (this.#port === 0) throw new Error('the server has not been ready yet')
-    return `127.0.0.1:${this.#port}`
+    return `${this.#host}:${this.#port}`
   }
 
   get pid(): number {
@@ -245,7 +258,8 @@ export class TestServer implements AsyncDisposable {
 
   #begin(): Life {
     const { id, peers = [], flags = [], environment = {} } = this.#options
-    const argv = ['--addr', `127.0.0.1:${this.#port}`, '--data-dir', this.dataDir, '--log-format', 'json']
+    const argv = ['--addr', `${this.#host}:${this.#port}`, '--data-dir', this.dataDir, '--log-format', 'json']
+    if (this.#options.host !== undefined) argv.push('--insecure')
     if (id !== undefined) argv.push('--id', id)
     if (peers.length > 0) argv.push('--peers', peers.join(','))
     return new Life([...argv, ...flags], environment, this.#under)
@@ -291,8 +305,25 @@ export async function startServers(
   options: Omit<ServerOptions, 'id' | 'port' | 'peers' | 'dataDir'> = {},
 ): Promise<TestCluster> {
   const ports = await freePorts(count)
-  const peers = ports.map((port) => `127.0.0.1:${port}`)
-  const cluster = new TestCluster(ports.map((port, i) => new TestServer({ ...options, port, peers, id: `n${i + 1}` })))
+  return await form(
+    ports.map((port) => `127.0.0.1:${port}`),
+    ports.map((port) => ({ ...options, port })),
+  )
+}
+
+/** The same with each server on a host of its own. */
+export async function startServersAt(
+  places: readonly Place[],
+  options: Pick<ServerOptions, 'flags' | 'environment'> = {},
+): Promise<TestCluster> {
+  return await form(
+    places.map(({ host, port }) => `${host}:${port}`),
+    places.map((place) => ({ ...options, ...place })),
+  )
+}
+
+async function form(peers: readonly string[], each: readonly ServerOptions[]): Promise<TestCluster> {
+  const cluster = new TestCluster(each.map((options, i) => new TestServer({ ...options, peers, id: `n${i + 1}` })))
   try {
     await cluster.ready()
     return cluster

@@ -3,6 +3,7 @@ import { SimRandom } from '@quorumkv/internal/env-sim'
 import { expect, it } from 'vitest'
 import { eventually, makeClient, startServers, type TestServer } from '../../fixtures.js'
 import { longForm, Report, seed } from '../report.js'
+import { Latencies, median } from './latencies.js'
 import { standStill } from './nemesis.js'
 
 const report = new Report('one of three away')
@@ -12,52 +13,26 @@ const awaySeconds = longForm ? 20 : 4
 const lanes = 16
 const keys = 1_000
 
-/** How long operations took, in milliseconds, by the second in which they ended. */
-class Latencies {
-  readonly errors: string[] = []
-  readonly #seconds: number[][] = []
-  readonly #startedMs = performance.now()
-  #stopped = false
-
-  async lane(client: KvClient, draw: SimRandom): Promise<void> {
-    while (!this.#stopped) {
-      const key = `k${draw.below(keys)}`
-      const startedMs = performance.now()
-      try {
-        if (draw.chance(0.5)) await client.get(key)
-        else await client.put(key, 'x'.repeat(100))
-      } catch (error) {
-        if (!(error instanceof KvError)) throw error
-        this.errors.push(`${error.code} ${error.outcome} ${error.message}`)
-      }
-      const endedMs = performance.now()
-      const second = Math.floor((endedMs - this.#startedMs) / 1_000)
-      for (let i = this.#seconds.length; i <= second; i++) this.#seconds.push([])
-      this.#seconds[second]!.push(endedMs - startedMs)
+/** Reads and writes, one at a time, until `signal` ends them; notes what fails. */
+async function lane(
+  client: KvClient,
+  draw: SimRandom,
+  latencies: Latencies,
+  errors: string[],
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    const key = `k${draw.below(keys)}`
+    const startedMs = performance.now()
+    try {
+      if (draw.chance(0.5)) await client.get(key)
+      else await client.put(key, 'x'.repeat(100))
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      errors.push(`${error.code} ${error.outcome} ${error.message}`)
     }
+    latencies.ended(startedMs)
   }
-
-  stop(): void {
-    this.#stopped = true
-  }
-
-  /** Whole seconds that have been measured. */
-  get seconds(): number {
-    return Math.floor((performance.now() - this.#startedMs) / 1_000)
-  }
-
-  /** The p99 of each whole second, in milliseconds; infinity where nothing ended. */
-  p99s(): number[] {
-    return this.#seconds.map((each) => [...each].sort((a, b) => a - b)[Math.floor(each.length * 0.99)] ?? Infinity)
-  }
-
-  get count(): number {
-    return this.#seconds.reduce((sum, each) => sum + each.length, 0)
-  }
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!
 }
 
 const manners: [manner: string, remove: (server: TestServer) => Promise<void>][] = [
@@ -69,13 +44,17 @@ it.each(manners)('with one node %s reads and writes at quorum go on without an e
   await using cluster = await startServers(3)
   await using client = makeClient(cluster.addresses)
   const latencies = new Latencies()
+  const errors: string[] = []
+  const ending = new AbortController()
   const draw = random.fork(manner)
-  const running = Array.from({ length: lanes }, (_, i) => latencies.lane(client, draw.fork(`${i}`)))
+  const running = Array.from({ length: lanes }, (_, i) =>
+    lane(client, draw.fork(`${i}`), latencies, errors, ending.signal),
+  )
   await eventually('calm seconds', () => latencies.seconds >= calmSeconds)
   const goneAt = latencies.seconds
   await remove(draw.pick(cluster.servers))
   await eventually('seconds without it', () => latencies.seconds >= goneAt + awaySeconds, 1_000 * awaySeconds + 30_000)
-  latencies.stop()
+  ending.abort()
   await Promise.all(running)
 
   // The first second warms up. Figures are told, not judged: on a busy machine they say more about it than about us.
@@ -88,5 +67,5 @@ it.each(manners)('with one node %s reads and writes at quorum go on without an e
   report.highest(`s until p99 stays below twice that (${manner})`, calmAgain)
   const perSecond = p99s.map((ms, i) => `${i === goneAt ? '| ' : ''}${ms.toFixed(1)}`).join(' ')
   if (longForm) process.stdout.write(`p99 in ms by second, one ${manner} at the bar: ${perSecond}\n`)
-  expect(latencies.errors).toEqual([])
+  expect(errors).toEqual([])
 })

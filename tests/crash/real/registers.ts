@@ -3,6 +3,7 @@ import { type KvClient, KvError, Version } from '@quorumkv/client'
 import type { SimRandom } from '@quorumkv/internal/env-sim'
 import { checkRegister } from '../../sim/check/linearizability.js'
 import { History } from '../../sim/play/history.js'
+import type { Latencies } from './latencies.js'
 
 export interface RegistersOptions {
   /** Everything that the clients choose follows from it. */
@@ -13,6 +14,14 @@ export interface RegistersOptions {
   /** Keys of a round that most operations are on, and others. */
   readonly hotKeys: number
   readonly coldKeys: number
+  /** How long calls may take, drawn for each. Undefined: half of them give up before a restart or a stop is over. */
+  readonly timeoutsMs?: readonly number[]
+  /** Each call is made as soon as the one before is over; undefined: now and then one waits a little. */
+  readonly restless?: boolean
+  /** No put asks for what it replaces: one that does is not repeated where it may have been applied. */
+  readonly repeatable?: boolean
+  /** Notes how long the calls of `round` took that returned. */
+  readonly latencies?: Latencies
 }
 
 /** What is left to be known of a key whose history has been checked and dropped. */
@@ -27,8 +36,7 @@ interface Kept {
 
 /** Values have up to this many characters: with many of them the log and its snapshots turn over in a run. */
 const valueCharsMax = 4_000
-/** Half of the calls give up so soon that a stop or a restart is longer than they wait. */
-const timeoutsMs = [250, 600, 2_000, 5_000] as const
+const hastyTimeoutsMs = [250, 600, 2_000, 5_000] as const
 /** A read at the end of a round is made again until it succeeds, so often; all nodes are back long before. */
 const readsMax = 200
 const violationsMax = 20
@@ -68,14 +76,22 @@ export class Registers {
     return this.#kept.size
   }
 
-  /** Lets the clients work for so long on keys that begin with `name`, then reads each key and checks its history. */
-  async round(name: string, durationMs: number): Promise<void> {
+  /** Round after round until `signal` ends the last one; then reads its keys and checks it, too. */
+  async rounds(name: string, roundMs: number, signal: AbortSignal): Promise<void> {
+    for (let i = 0; !signal.aborted; i++) await this.round(`${name}${i}`, roundMs, signal)
+  }
+
+  /**
+   * Lets the clients work for so long on keys that begin with `name`, or until `signal`, then reads each key and checks
+   * its history.
+   */
+  async round(name: string, durationMs: number, signal?: AbortSignal): Promise<void> {
     const { hotKeys, coldKeys, clients, lanesPerClient, random } = this.#options
     const keys = Array.from({ length: hotKeys + coldKeys }, (_, i) => `${name}-${i < hotKeys ? 'hot' : 'cold'}${i}`)
     const endMs = performance.now() + durationMs
     const draw = random.fork(name)
     const lanes = clients.flatMap((client, i) =>
-      Array.from({ length: lanesPerClient }, (_, j) => this.#lane(client, draw.fork(`${i}/${j}`), keys, endMs)),
+      Array.from({ length: lanesPerClient }, (_, j) => this.#lane(client, draw.fork(`${i}/${j}`), keys, endMs, signal)),
     )
     await Promise.all(lanes)
     const lasts = await Promise.all(keys.map((key, i) => this.#readSurely(clients[i % clients.length]!, key)))
@@ -102,9 +118,16 @@ export class Registers {
     }
   }
 
-  async #lane(client: KvClient, random: SimRandom, keys: readonly string[], endMs: number): Promise<void> {
-    const { hotKeys } = this.#options
-    while (performance.now() < endMs) {
+  async #lane(
+    client: KvClient,
+    random: SimRandom,
+    keys: readonly string[],
+    endMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { hotKeys, timeoutsMs = hastyTimeoutsMs, restless = false, repeatable = false, latencies } = this.#options
+    while (performance.now() < endMs && signal?.aborted !== true) {
+      const startedMs = performance.now()
       const place = random.chance(0.8) ? random.below(hotKeys) : random.below(keys.length)
       const key = keys[place]!
       const timeoutMs = random.pick(timeoutsMs)
@@ -114,9 +137,10 @@ export class Registers {
           ? await this.#read(client, key, timeoutMs)
           : draw < 0.58 && place % 2 === 1
             ? await this.#delete(client, key, timeoutMs)
-            : await this.#put(client, key, random.below(valueCharsMax), timeoutMs, draw > 0.9)
+            : await this.#put(client, key, random.below(valueCharsMax), timeoutMs, draw > 0.9 && !repeatable)
+      if (done) latencies?.ended(startedMs)
       // As callers do; and refusals that come at once must not keep everything else from running.
-      if (!done || random.chance(0.5)) await sleep(random.below(done ? 8 : 50))
+      if (!done || (!restless && random.chance(0.5))) await sleep(random.below(done ? 8 : 50))
     }
   }
 
