@@ -6,6 +6,7 @@ import { formatReport } from './report.js'
 import { runStoreBenchmark } from './store-benchmark.js'
 import { formatStoreReport } from './store-format.js'
 import { addStoreOptions, type StoreSettings } from './store-options.js'
+import { addSwimOptions, formatSwimReport, runSwimBenchmark, type SwimBenchmarkSettings } from './swim-benchmark.js'
 
 /** 0: measured, and every operation was right. Ended by a signal: 128 and its number, as shells report it. */
 const exitStatus = { done: 0, failed: 1, usage: 2 } as const
@@ -48,6 +49,11 @@ async function store(settings: StoreSettings): Promise<void> {
   process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatStoreReport(report))
 }
 
+async function swim(settings: SwimBenchmarkSettings): Promise<void> {
+  const report = runSwimBenchmark(settings, progress)
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatSwimReport(report))
+}
+
 function buildProgram(): Command {
   const program = new Command('bench').description('Benchmarks of QuorumKV.').exitOverride()
   const command = program
@@ -58,6 +64,10 @@ function buildProgram(): Command {
   addStoreOptions(
     program.command('store').description("one node's storage: table, log, snapshots and recovery, without network"),
     store,
+  )
+  addSwimOptions(
+    program.command('swim').description('failure detection in virtual time: how fast, how often wrong'),
+    swim,
   )
   return program
 }

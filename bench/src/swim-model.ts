@@ -68,6 +68,8 @@ export interface Traffic {
  */
 export class SwimModel {
   readonly events: ModelEvent[] = []
+  /** Suspicions that there were, each once however many have heard of it: whom, and which of its refutations. */
+  readonly suspicions: Set<string> = new Set()
   readonly traffic: Traffic = { messages: 0, bytes: 0, largestBytes: 0 }
   nowMs = 0
   loss: number
@@ -111,7 +113,7 @@ export class SwimModel {
 
   /** What one node thinks of another. */
   status(by: number, about: number): MemberStatus | undefined {
-    return this.swim(by).members.find(({ number }) => number === about)?.status
+    return this.swim(by).member(about)?.status
   }
 
   /** Whether all that are up, but `about` itself, have this opinion of it. */
@@ -212,7 +214,11 @@ export class SwimModel {
 
   #after(node: ModelNode, { messages, events }: SwimOutput): void {
     const { nowMs } = this
-    for (const event of events) this.events.push({ ...event, atMs: nowMs, by: node.member.number })
+    for (const event of events) {
+      this.events.push({ ...event, atMs: nowMs, by: node.member.number })
+      const refutation = node.swim?.member(event.number)?.refutation
+      if (event.kind === 'suspect') this.suspicions.add(`${event.number}/${refutation}`)
+    }
     for (const { address, message } of messages) {
       const bytes = messageBytes(message)
       this.traffic.messages++

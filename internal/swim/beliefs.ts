@@ -1,7 +1,7 @@
 import { equalBytes } from '../base/index.js'
-import type { SwimEvent, SwimSettings } from './face.js'
+import type { SwimEvent, SwimMember, SwimSettings } from './face.js'
 import type { LocalHealth } from './local-health.js'
-import { descriptionRumour, type MemberState, MemberTable, outranks, type SwimMember, statusRumour } from './members.js'
+import { descriptionRumour, type MemberState, MemberTable, outranks, statusRumour } from './members.js'
 import type { Rumour } from './messages.js'
 import { RumourQueue } from './rumour-queue.js'
 import {

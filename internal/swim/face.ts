@@ -1,7 +1,14 @@
-import { invalidArgument, limits, type NodeId } from '../base/index.js'
+import { type Address, invalidArgument, limits, type NodeId } from '../base/index.js'
 import type { Random } from '../env/index.js'
-import type { SwimMember } from './members.js'
 import type { MemberStatus, SwimMessage } from './messages.js'
+
+/** A member as the topology names it. `number` stands for this life of its data directory and is never reused. */
+export interface SwimMember {
+  readonly id: NodeId
+  readonly number: number
+  /** Where it is reached until it says otherwise itself. */
+  readonly address: Address
+}
 
 /** How fast failures are found; see `--help` of the server. */
 export interface SwimSettings {

@@ -2,11 +2,11 @@ export type {
   MemberView,
   OutgoingMessage,
   SwimEvent,
+  SwimMember,
   SwimOptions,
   SwimOutput,
   SwimSettings,
 } from './face.js'
-export type { SwimMember } from './members.js'
 export {
   type DigestEntry,
   type MemberStatus,

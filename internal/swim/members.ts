@@ -1,15 +1,8 @@
-import type { Address, NodeId } from '../base/index.js'
+import type { NodeId } from '../base/index.js'
 import type { Random } from '../env/index.js'
+import type { MemberView, SwimMember } from './face.js'
 import { type DigestEntry, type MemberStatus, type Rumour, statuses } from './messages.js'
 import type { Suspicion } from './suspicion.js'
-
-/** A member as the topology names it. `number` stands for this life of its data directory and is never reused. */
-export interface SwimMember {
-  readonly id: NodeId
-  readonly number: number
-  /** Where it is reached until it says otherwise itself. */
-  readonly address: Address
-}
 
 /** What a node knows of another member. */
 export interface MemberState {
@@ -83,6 +76,12 @@ export function descriptionRumour({ number, described, address, meta }: MemberSt
 
 export function digestEntry({ number, status, refutation, described }: MemberState): DigestEntry {
   return { number, status, refutation, described }
+}
+
+/** What others may see of it. */
+export function viewOf(member: MemberState): MemberView {
+  const { id, number, status, sinceMs, refutation, address, meta, suspicion } = member
+  return { id, number, status, sinceMs, refutation, address, meta, accusers: suspicion?.accusers ?? [] }
 }
 
 /** The other members of the topology. */

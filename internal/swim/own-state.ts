@@ -1,5 +1,6 @@
 import { assert, equalBytes } from '../base/index.js'
-import { aliveRumour, type SwimMember } from './members.js'
+import type { SwimMember } from './face.js'
+import { aliveRumour } from './members.js'
 import type { DigestEntry, MemberStatus, Rumour } from './messages.js'
 
 /**

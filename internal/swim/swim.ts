@@ -7,12 +7,13 @@ import {
   type MemberView,
   type OutgoingMessage,
   type SwimEvent,
+  type SwimMember,
   type SwimOptions,
   type SwimOutput,
   type SwimSettings,
 } from './face.js'
 import { LocalHealth } from './local-health.js'
-import { accusation, digestEntry, type MemberState, type SwimMember, statusRumour } from './members.js'
+import { accusation, digestEntry, type MemberState, statusRumour, viewOf } from './members.js'
 import { checkMessage, type MessageKind, messageBytes, type Rumour, rumourBytes, type SwimMessage } from './messages.js'
 import { type Hearing, OwnState } from './own-state.js'
 import { Prober } from './prober.js'
@@ -98,9 +99,13 @@ export class Swim {
 
   /** The other members, by number. */
   get members(): readonly MemberView[] {
-    return this.#beliefs.members.all.map(({ id, number, status, sinceMs, refutation, address, meta, suspicion }) => {
-      return { id, number, status, sinceMs, refutation, address, meta, accusers: suspicion?.accusers ?? [] }
-    })
+    return this.#beliefs.members.all.map(viewOf)
+  }
+
+  /** One of them. */
+  member(number: number): MemberView | undefined {
+    const member = this.#beliefs.members.get(number)
+    return member === undefined ? undefined : viewOf(member)
   }
 
   /**
@@ -339,6 +344,9 @@ export class Swim {
 
   #event(kind: SwimEvent['kind'], { id, number }: MemberState): void {
     this.#events.push({ kind, id, number })
+    // Where one is back, others may be: the two sides of a partition do not wait for each other any longer.
+    const soonMs = this.#tickedMs + this.#settings.probeIntervalMs * this.#random.float()
+    if (kind === 'returned') this.#rejoinMs = Math.min(this.#rejoinMs, soonMs)
   }
 
   /** Any message brings rumours along: first what its receiver has to know about itself, or about this node. */
