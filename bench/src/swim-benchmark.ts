@@ -72,7 +72,7 @@ function table(title: string, head: readonly string[], rows: readonly (readonly 
 export function formatSwimReport({ detection, quiet, pauses, partitions }: SwimReport): string {
   const tables = [
     table(
-      'a node is killed and started again: s until the first other node holds it for dead, until all do; until all hold it for alive',
+      'a node is killed and started again: s until the first other node holds it for dead, until all do; until nobody does any more',
       ['nodes', 'loss', 'first p50', 'p99', 'max', 'all p50', 'p99', 'max', 'back p50', 'p99', 'max'],
       detection.map(({ nodes, loss, firstMs, allMs, returnMs }) => {
         return [String(nodes), percent(loss), ...[firstMs, allMs, returnMs].flatMap(seconds)]

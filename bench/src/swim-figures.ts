@@ -15,7 +15,7 @@ export interface DetectionFigures {
   readonly trials: number
   readonly firstMs: Spread
   readonly allMs: Spread
-  /** From the start of a new process until all hold it for alive again. */
+  /** From the start of a new process until nobody holds it for dead any more. */
   readonly returnMs: Spread
 }
 
@@ -86,7 +86,7 @@ export function measureDetection(nodes: number, loss: number, trials: number, se
     const found = model.events.find(({ kind, number }) => kind === 'dead' && number === victim)
     first.push((found?.atMs ?? Number.NaN) - nowMs)
     model.start(victim)
-    back.push(until(model, 'back', () => model.allWell()))
+    back.push(until(model, 'back', () => model.nobodyThinks(victim, 'dead')))
   }
   return { nodes, loss, trials, firstMs: spread(first), allMs: spread(all), returnMs: spread(back) }
 }

@@ -123,6 +123,12 @@ export class SwimModel {
     })
   }
 
+  nobodyThinks(about: number, status: MemberStatus): boolean {
+    return !this.#nodes.some(({ member: { number } }) => {
+      return number !== about && this.isUp(number) && this.status(number, about) === status
+    })
+  }
+
   /** Whether everybody that is up holds everybody for alive. */
   allWell(): boolean {
     return this.#nodes.every(({ member }) => this.allThink(member.number, 'alive'))

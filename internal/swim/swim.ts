@@ -255,7 +255,8 @@ export class Swim {
 
   /** Members that cannot be reached are asked all the same, one at a time: nobody else ends a partition. */
   #rejoin(nowMs: number): void {
-    this.#rejoinMs = nowMs + limits.swimRejoinIntervalMs * Math.max(1, this.#beliefs.count / 10)
+    const crowd = Math.max(1, this.#beliefs.count / 10)
+    this.#rejoinMs = nowMs + limits.swimRejoinIntervalMs * crowd * (0.5 + this.#random.float())
     const [lost] = this.#pick(1, ({ status }) => status === 'dead' || status === 'left')
     if (lost !== undefined) this.#beginSync(lost)
   }
@@ -344,9 +345,6 @@ export class Swim {
 
   #event(kind: SwimEvent['kind'], { id, number }: MemberState): void {
     this.#events.push({ kind, id, number })
-    // Where one is back, others may be: the two sides of a partition do not wait for each other any longer.
-    const soonMs = this.#tickedMs + this.#settings.probeIntervalMs * this.#random.float()
-    if (kind === 'returned') this.#rejoinMs = Math.min(this.#rejoinMs, soonMs)
   }
 
   /** Any message brings rumours along: first what its receiver has to know about itself, or about this node. */
