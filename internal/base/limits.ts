@@ -119,6 +119,20 @@ export const limits = {
   refillBackoffMsMax: 10_000,
   /** A refill tells how far it has come so often. */
   refillReportMs: 1_000,
+  /** Slots that a handover streams to a node side by side, and what it streams in a second unless told otherwise. */
+  handoverSlotsMax: 32,
+  streamBytesPerSecond: 67_108_864,
+  /** A node to which nothing is streamed looks again so often; it is also told. */
+  handoverIdleMs: 60_000,
+  /** While a handover runs, members tell each other how far they are so often. */
+  handoverReportMs: 1_000,
+  /** A step that is due is taken by the member whose turn it is; each other one waits for so much longer than the one before. */
+  handoverTurnMs: 1_000,
+  /** How long one step of a handover is proposed before it is looked at again. */
+  handoverProposeMs: 10_000,
+  /** Slots that a node owns no more are emptied so many at a time, and then it rests. */
+  emptiedSlotsMax: 64,
+  emptiedPauseMs: 50,
   /** After so long no operation runs that began before this node: `requestTimeoutMsMax`, and clocks that run apart. */
   refillForgetMs: 660_000,
   /** A member is compared with again after so long, where all was well; `antiEntropySettleMs` is in one round. */

@@ -1,25 +1,53 @@
 import type { Clock } from '../env/index.js'
 import type { Pauses } from './pauses.js'
 
+/** Who waits looks so often whether the rate has changed. */
+const lookMs = 1_000
+
 /** Keeps what one service moves to so many bytes in a second: whoever has moved some, or is about to, waits until they are paid for. */
 export class ByteRate {
   readonly #clock: Clock
   readonly #pauses: Pauses
-  /** May be changed at any time; what waits already waits as it was. */
-  bytesPerSecond: number
-  /** When all that was moved so far is paid for, in monotonic milliseconds. */
-  #paidMs = 0
+  #bytesPerSecond: number
+  /** Bytes moved so far, and those of them that were paid for at `#paidAtMs`; in between time pays. */
+  #moved = 0
+  #paid = 0
+  #paidAtMs: number
 
   constructor(clock: Clock, pauses: Pauses, bytesPerSecond: number) {
     this.#clock = clock
     this.#pauses = pauses
-    this.bytesPerSecond = bytesPerSecond
+    this.#bytesPerSecond = bytesPerSecond
+    this.#paidAtMs = clock.monotonicMs()
   }
 
-  /** Resolves when these bytes are paid for, or when the pauses end. Several may wait; each waits for its own. */
+  get bytesPerSecond(): number {
+    return this.#bytesPerSecond
+  }
+
+  /** Holds within a second for those who wait, too. */
+  set bytesPerSecond(bytes: number) {
+    this.#settle()
+    this.#bytesPerSecond = bytes
+  }
+
+  /** Resolves when these bytes are paid for, or when the pauses stop. Several may wait; each waits for its own. */
   async pay(bytes: number): Promise<void> {
+    this.#settle()
+    this.#moved += bytes
+    const upTo = this.#moved
+    while (!this.#pauses.stopped) {
+      const leftMs = ((upTo - this.#paid) * 1000) / this.#bytesPerSecond
+      if (leftMs < 1) return
+      await this.#pauses.pause(Math.min(leftMs, lookMs))
+      this.#settle()
+    }
+  }
+
+  #settle(): void {
     const nowMs = this.#clock.monotonicMs()
-    this.#paidMs = Math.max(this.#paidMs, nowMs) + (bytes * 1000) / this.bytesPerSecond
-    if (this.#paidMs - nowMs >= 1) await this.#pauses.pause(this.#paidMs - nowMs)
+    const paid = this.#paid + ((nowMs - this.#paidAtMs) * this.#bytesPerSecond) / 1000
+    this.#paid = Math.min(this.#moved, paid)
+    this.#paidAtMs = nowMs
   }
 }

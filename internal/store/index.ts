@@ -1,4 +1,10 @@
 export { readDocument, writeDocument } from './durable-file.js'
+export {
+  forgetHandoverProgress,
+  type HandoverProgress,
+  readHandoverProgress,
+  writeHandoverProgress,
+} from './handover-progress.js'
 export { type Identity, readIdentity, writeIdentity } from './identity.js'
 export { readLostSlots, writeLostSlots } from './lost-slots.js'
 export type { MergeOutcome } from './met.js'

@@ -3,6 +3,8 @@ import type { Disk } from '../env/index.js'
 import { slotCount } from '../slots/index.js'
 import { corruption, formatVersion, removeIfThere, syncDirectory } from '../wal/index.js'
 import { checkDocumentFormat, readJsonDocument, writeJsonDocument } from './durable-file.js'
+import { forgetHandoverProgress } from './handover-progress.js'
+import { parseRanges, rangesOf } from './slot-ranges.js'
 
 /*
  * The document `lost` (FORMAT.md, "Document"): of which slots this directory may lack records that the node once
@@ -22,22 +24,6 @@ export function parseLostSlots(contents: Readonly<Record<string, unknown>>): Slo
   return parseRanges(contents['slots'])
 }
 
-function parseRanges(ranges: unknown): Slot[] {
-  if (!Array.isArray(ranges)) throw new Error('no list of slots')
-  const slots: Slot[] = []
-  let next = 0
-  for (const range of ranges as readonly unknown[]) {
-    const [first, last] = Array.isArray(range) && range.length === 2 ? (range as readonly unknown[]) : []
-    const ok = Number.isInteger(first) && Number.isInteger(last) && (first as number) >= next
-    if (!ok || (last as number) < (first as number) || (last as number) >= slotCount) {
-      throw new Error(`${JSON.stringify(range)} where a range of slots from ${next} on should be`)
-    }
-    for (let slot = first as number; slot <= (last as number); slot++) slots.push(slot as Slot)
-    next = (last as number) + 1
-  }
-  return slots
-}
-
 /** What the document says for these slots, which are in order. */
 export function lostSlotsContents(
   lost: readonly Slot[],
@@ -45,16 +31,6 @@ export function lostSlotsContents(
 ): Readonly<Record<string, unknown>> {
   const contents = { format: formatVersion, slots: rangesOf(lost) }
   return accepted.length === 0 ? contents : { ...contents, accepted: rangesOf(accepted) }
-}
-
-function rangesOf(slots: readonly Slot[]): [number, number][] {
-  const ranges: [number, number][] = []
-  for (const slot of slots) {
-    const open = ranges.at(-1)
-    if (open !== undefined && open[1] === slot - 1) open[1] = slot
-    else ranges.push([slot, slot])
-  }
-  return ranges
 }
 
 /** What the document `lost` says, in order. */
@@ -108,6 +84,8 @@ export async function writeLostSlots(disk: Disk, slots: Iterable<Slot>, accepted
  */
 export async function acceptLostSlots(disk: Disk): Promise<void> {
   const { lost, accepted } = await readLostDocument(disk)
+  // What has been merged from others may be among what is given up.
+  if (lost.length > 0) await forgetHandoverProgress(disk)
   await writeLostSlots(disk, [], normalizeSlots([...lost, ...accepted]))
 }
 

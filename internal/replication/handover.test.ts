@@ -1,0 +1,219 @@
+import { expect, test } from 'vitest'
+import { type Epoch, KvError, limits, type Slot } from '../base/index.js'
+import { silentLog } from '../env/index.js'
+import type { StoredRecord } from '../record/index.js'
+import type { SlotTable } from '../slots/index.js'
+import type { Store } from '../store/index.js'
+import { Handover, type KeptProgress } from './handover.js'
+import type { PageRequest, PageWaiter } from './replica.js'
+import { failedPage } from './replica.js'
+import { ManualClock, nameOf, record, ScriptedReplica, version } from './replication.test-support.js'
+import { noOtherSide, type Routing } from './routing.js'
+
+const since = 5 as Epoch
+const slots = (...numbers: number[]): Slot[] => numbers as Slot[]
+
+/** What outlives a restart of the node to which slots come. */
+class Disk {
+  readonly held = new Map<string, StoredRecord>()
+  readonly lost = new Set<Slot>()
+  readonly kept = new Map<Epoch, KeptProgress>()
+  /** What was made durable, in order. */
+  readonly order: string[] = []
+  full = false
+}
+
+/** Three owners from before, and a fourth member to which their slots come. */
+class Play {
+  readonly clock = new ManualClock()
+  readonly owners = [0, 1, 2].map(() => new ScriptedReplica())
+  readonly disk: Disk
+  readonly handover: Handover
+  readonly asked: { member: number; slot: number; settled: boolean }[] = []
+  streaming = false
+  progressed = 0
+  incarnations = ['a', 'b', 'c', 'd']
+
+  constructor(disk: Disk = new Disk(), readQuorum = 2) {
+    this.disk = disk
+    const self = new ScriptedReplica()
+    for (const [member, owner] of this.owners.entries()) {
+      const page = owner.page.bind(owner)
+      owner.page = (request: PageRequest, waiter: PageWaiter, position: number) => {
+        this.asked.push({ member, slot: request.slot, settled: request.settled === true })
+        if (owner.up) page(request, waiter, position)
+        else waiter.pageReplied(position, failedPage)
+      }
+    }
+    const routing = (): Routing => {
+      const members = this.incarnations.map((incarnation, i) => ({ id: `n${i}`, incarnation }))
+      const table = { members, owners: () => Uint16Array.of(0, 1, 2) } as unknown as SlotTable
+      const replicas = [...this.owners, self]
+      return { epoch: since, table, self: 3, replicas, readQuorum, writeQuorum: 2, ...noOtherSide }
+    }
+    const store = {
+      commit: async (records: readonly StoredRecord[]) => {
+        if (disk.full) throw new KvError('read-only', 'the disk is full')
+        for (const each of records) disk.held.set(nameOf(each.key), each)
+      },
+      isLost: (slot: Slot) => disk.lost.has(slot),
+      floorMs: () => 0,
+      synced: async () => void disk.order.push('synced'),
+    } as unknown as Store
+    this.handover = new Handover({
+      clock: this.clock,
+      log: silentLog,
+      store,
+      keeper: {
+        read: async (name) => disk.kept.get(name),
+        write: async (name, progress) => {
+          disk.order.push('progress')
+          disk.kept.set(name, progress)
+        },
+      },
+      bytesPerSecond: 1e9,
+      routing,
+      source: (member) => routing().replicas[member]!,
+      streaming: (on) => {
+        this.streaming = on
+      },
+      progressed: () => this.progressed++,
+    })
+    void this.handover.run()
+  }
+
+  async goOn(ms = 0): Promise<void> {
+    for (let passed = 0; passed <= ms; passed += 50) {
+      for (let i = 0; i < 30; i++) await new Promise((resolve) => setImmediate(resolve))
+      this.clock.advance(Math.min(50, ms - passed))
+    }
+  }
+
+  get done(): number | undefined {
+    return this.handover.progress()?.done
+  }
+
+  /** The members that were asked for pages of a slot. */
+  askedOf(slot: number): number[] {
+    return this.asked.filter((each) => each.slot === slot).map(({ member }) => member)
+  }
+}
+
+test('a slot is here when it was merged from a read quorum, of pages that hold all that was admitted, and is durable', async () => {
+  const play = new Play()
+  play.owners[1]!.hold(record('only there', 'v', version(5)))
+  play.handover.follow({ since, slots: slots(3, 4, 5), streams: true })
+  await play.goOn()
+  expect(play.handover.progress()).toMatchObject({ since: 5, slots: 3, done: 3, remainingMs: 0, obstacle: '' })
+  for (const slot of [3, 4, 5]) expect(new Set(play.askedOf(slot)).size).toBe(2)
+  expect(new Set(play.asked.map(({ member }) => member)).size, 'not always the same two').toBe(3)
+  expect(play.asked.every(({ settled }) => settled)).toBe(true)
+  expect([...play.disk.held.values()].map(({ value }) => Buffer.from(value).toString())).toEqual(['v'])
+  expect(play.disk.order).toEqual(['synced', 'progress'])
+  expect(play.streaming).toBe(false)
+})
+
+test('what is here stays here over a restart and other epochs, but not for another handover, nor if it got lost', async () => {
+  const first = new Play()
+  first.handover.follow({ since, slots: slots(1, 2, 3), streams: true })
+  await first.goOn()
+  first.handover.stop()
+  const { disk } = first
+  disk.lost.add(2 as Slot)
+  const second = new Play(disk)
+  second.handover.follow({ since, slots: slots(1, 2, 3, 4), streams: true })
+  await second.goOn()
+  expect(second.asked.map(({ slot }) => slot)).toEqual([4, 4])
+  expect(second.handover.progress()).toMatchObject({ done: 3, obstacle: expect.stringContaining('has to be refilled') })
+  disk.lost.clear()
+  await second.goOn(limits.refillBackoffMsMax)
+  expect(second.askedOf(2)).toHaveLength(2)
+  second.incarnations = ['A', 'b', 'c', 'd']
+  const before = second.asked.length
+  second.handover.follow({ since, slots: slots(1, 2, 3, 4), streams: true })
+  await second.goOn()
+  expect([second.done, second.asked.length]).toEqual([4, before])
+  second.handover.follow({ since: 9 as Epoch, slots: slots(1), streams: true })
+  await second.goOn()
+  expect(second.askedOf(1)).toHaveLength(2)
+})
+
+test('with too few owners in reach it waits, says for whom, and goes on when one returns', async () => {
+  const play = new Play()
+  play.owners[0]!.up = false
+  play.owners[2]!.up = false
+  play.handover.follow({ since, slots: slots(7), streams: true })
+  await play.goOn(300)
+  expect(play.asked).toEqual([])
+  expect(play.handover.progress()).toMatchObject({
+    done: 0,
+    remainingMs: undefined,
+    obstacle: 'slot 7 needs 2 of its owners, and n0, n2 cannot be reached',
+  })
+  play.owners[2]!.up = true
+  play.handover.returned()
+  await play.goOn()
+  expect(play.handover.progress()).toMatchObject({ done: 1, obstacle: '' })
+})
+
+test('half a read quorum counts for nothing when the other half comes from a life that was replaced', async () => {
+  const play = new Play()
+  play.owners[1]!.up = false
+  const [first, , third] = play.owners
+  third!.page = (_request, waiter, position) => waiter.pageReplied(position, failedPage)
+  play.handover.follow({ since, slots: slots(0), streams: true })
+  await play.goOn(50)
+  expect(play.askedOf(0)).toContain(0)
+  expect(play.done).toBe(0)
+  // The one that has been merged is wiped: its copy here no longer stands for one that is there.
+  play.incarnations = ['A', 'b', 'c', 'd']
+  first!.up = false
+  play.owners[1]!.up = true
+  play.handover.follow({ since, slots: slots(0), streams: true })
+  await play.goOn(200)
+  expect(play.done).toBe(0)
+  first!.up = true
+  play.handover.returned()
+  await play.goOn(limits.refillBackoffMsMax)
+  expect(play.done).toBe(1)
+})
+
+test('a disk without room delays it, and it says so', async () => {
+  const play = new Play()
+  play.owners[0]!.hold(record('k', 'v', version(5)))
+  play.owners[1]!.hold(record('k', 'v', version(5)))
+  play.disk.full = true
+  play.handover.follow({ since, slots: slots(1), streams: true })
+  await play.goOn(100)
+  expect(play.handover.progress()?.obstacle).toContain('the disk is full')
+  play.disk.full = false
+  await play.goOn(limits.refillBackoffMsMax)
+  expect(play.done).toBe(1)
+})
+
+test('it keeps to its rate, which may be changed while it runs', async () => {
+  const play = new Play()
+  for (const owner of play.owners) owner.hold(record('k', 'v'.repeat(10_000), version(5)))
+  play.handover.bytesPerSecond = 20_000
+  play.handover.follow({ since, slots: slots(...Array.from({ length: 96 }, (_, i) => i)), streams: true })
+  // 32 slots side by side, 10 KB from each of two owners.
+  await play.goOn(20_000)
+  expect(play.done).toBe(0)
+  await play.goOn(20_000)
+  expect(play.done).toBe(32)
+  expect(play.handover.progress()?.remainingBytes).toBeGreaterThan(64 * 2 * 9_000)
+  play.handover.bytesPerSecond = 1e9
+  await play.goOn(1_000)
+  expect(play.done).toBe(96)
+})
+
+test('when the new owners are read nothing is streamed any more', async () => {
+  const play = new Play()
+  play.handover.follow({ since, slots: slots(1), streams: false })
+  await play.goOn(1_000)
+  expect(play.asked).toEqual([])
+  expect(play.done).toBe(0)
+  play.handover.follow(undefined)
+  await play.goOn()
+  expect(play.handover.progress()).toBeUndefined()
+})

@@ -1,0 +1,55 @@
+import { type Epoch, FatalError, type Incarnation, parseEpoch, parseIncarnation, type Slot } from '../base/index.js'
+import type { Disk } from '../env/index.js'
+import { formatVersion, removeIfThere, syncDirectory } from '../wal/index.js'
+import { readJsonDocument, writeJsonDocument } from './durable-file.js'
+import { parseRanges, rangesOf } from './slot-ranges.js'
+
+/*
+ * The document `handover` (FORMAT.md, "Document"): which slots that come to this node are all here already.
+ */
+const documentName = 'handover'
+
+/** How far the streaming of slots to this node has come. */
+export interface HandoverProgress {
+  /** The epoch that began the handover: its name. */
+  readonly since: Epoch
+  /** Whose directory this is: a later incarnation begins anew. */
+  readonly incarnation: Incarnation
+  /** Slots that have been merged from a read quorum of their owners, in order. */
+  readonly slots: readonly Slot[]
+  /** What has been streamed for them. */
+  readonly bytes: number
+}
+
+/**
+ * What the directory knows of a handover; undefined: nothing. A document that is damaged knows nothing either: then the
+ * slots are streamed again. Throws DiskErrors.
+ */
+export async function readHandoverProgress(disk: Disk): Promise<HandoverProgress | undefined> {
+  try {
+    const contents = await readJsonDocument(disk, documentName)
+    return contents === undefined ? undefined : parse(contents)
+  } catch (error) {
+    if (error instanceof FatalError && error.reason === 'corrupt') return undefined
+    throw error
+  }
+}
+
+function parse(contents: Readonly<Record<string, unknown>>): HandoverProgress | undefined {
+  const { format, since, incarnation, slots, bytes } = contents
+  if (format !== formatVersion || typeof bytes !== 'number') return undefined
+  if (typeof since !== 'number' || typeof incarnation !== 'string') return undefined
+  return { since: parseEpoch(since), incarnation: parseIncarnation(incarnation), slots: parseRanges(slots), bytes }
+}
+
+/** Durable when it resolves; what was merged must be durable before. Throws FatalError `disk-failed`, and DiskErrors. */
+export function writeHandoverProgress(disk: Disk, progress: HandoverProgress): Promise<void> {
+  const { since, incarnation, slots, bytes } = progress
+  const contents = { format: formatVersion, since, incarnation, slots: rangesOf(slots), bytes }
+  return writeJsonDocument(disk, documentName, contents)
+}
+
+/** No slot counts as streamed any more. Durable when it resolves. Throws like `writeHandoverProgress`. */
+export async function forgetHandoverProgress(disk: Disk): Promise<void> {
+  if (await removeIfThere(disk, documentName)) await syncDirectory(disk, '.')
+}
