@@ -31,6 +31,9 @@ export const limits = {
   readHedgeMs: 30,
   /** How often deadlines and hedges of running operations are looked at. */
   operationTickMs: 10,
+  /** An owner that goes by another epoch is asked again after this long, then after longer and longer pauses. */
+  askAgainMsMin: 10,
+  askAgainMsMax: 100,
   /** How often one write may be stamped again because newer versions kept appearing. */
   writeAttemptsMax: 16,
   /** How long a write that is acknowledged waits for more owners to say what it replaced. */

@@ -15,6 +15,10 @@ class Counting extends ActiveOperation {
   override forget(): void {
     this.tick()
   }
+
+  override reroute(): void {
+    this.tick()
+  }
 }
 
 test('each operation that runs is looked at, also when one ends during the round; ended ones are not', () => {

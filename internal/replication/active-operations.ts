@@ -1,6 +1,7 @@
 import { assert, limits } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 import type { Replica } from './replica.js'
+import type { Routing } from './routing.js'
 
 /** An operation that runs and that time can end. */
 export abstract class ActiveOperation {
@@ -10,8 +11,11 @@ export abstract class ActiveOperation {
   previousActive: ActiveOperation | undefined = undefined
   /** @internal */
   nextActive: ActiveOperation | undefined = undefined
+  /** When owners that go by another epoch are asked again, in monotonic milliseconds; infinite while there are none. */
+  #askAgainAtMs = Number.POSITIVE_INFINITY
+  #askAgainMs: number = limits.askAgainMsMin
 
-  /** Looks at its deadline and hedge. Must not throw. */
+  /** Looks at its deadline and hedge, and asks those again that went by another epoch. Must not throw. */
   abstract tick(nowMs: number): void
 
   /**
@@ -20,6 +24,32 @@ export abstract class ActiveOperation {
    * not throw.
    */
   abstract forget(replica: Replica, slots: ReadonlySet<number>): void
+
+  /**
+   * Another topology is in force. An operation counts only what was answered under one epoch: it asks the owners under
+   * this one from the start, and answers to what it had asked before change nothing any more. Must not throw.
+   */
+  abstract reroute(routing: Routing): void
+
+  /** An owner goes by another epoch: it is to be asked again, after a pause that grows from one time to the next. */
+  protected askAgainLater(nowMs: number): void {
+    if (this.#askAgainAtMs !== Number.POSITIVE_INFINITY) return
+    this.#askAgainAtMs = nowMs + this.#askAgainMs
+    this.#askAgainMs = Math.min(2 * this.#askAgainMs, limits.askAgainMsMax)
+  }
+
+  /** Whether that time has come. True once for each. */
+  protected isTimeToAskAgain(nowMs: number): boolean {
+    if (nowMs < this.#askAgainAtMs) return false
+    this.#askAgainAtMs = Number.POSITIVE_INFINITY
+    return true
+  }
+
+  /** Nobody is to be asked again; the next pause is a short one. */
+  protected askNobodyAgain(): void {
+    this.#askAgainAtMs = Number.POSITIVE_INFINITY
+    this.#askAgainMs = limits.askAgainMsMin
+  }
 }
 
 /**
@@ -82,6 +112,11 @@ export class ActiveOperations {
   /** Has every operation that runs forget what a replica answered about slots that it has lost since. */
   forget(replica: Replica, slots: ReadonlySet<number>): void {
     this.#each((operation) => operation.forget(replica, slots))
+  }
+
+  /** Has every operation that runs go on under another routing. */
+  reroute(routing: Routing): void {
+    this.#each((operation) => operation.reroute(routing))
   }
 
   #each(visit: (operation: ActiveOperation) => void): void {

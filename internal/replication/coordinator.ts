@@ -85,9 +85,10 @@ export class Coordinator {
     return this.#load.operations
   }
 
-  /** Operations that begin from now on use it; running ones end under the epoch they began with. */
+  /** Operations that begin from now on use it, and those that run begin anew under it. */
   set routing(routing: Routing) {
     this.#routing = routing
+    this.#context.active.reroute(routing)
   }
 
   get routing(): Routing {
@@ -124,7 +125,7 @@ export class Coordinator {
     const share = table.ownersPerSlot / replicas.length
     const density = this.#entries() / (slotCount * share)
     return this.#run(limits.scanPageBytesMax, options, (admission) => {
-      const page = scanPage(this.#context, this.#routing, options, density)
+      const page = scanPage(this.#context, () => this.#routing, options, density)
       page.then(
         (result) => admission.resolve(result),
         (error: KvError) => admission.reject(error),

@@ -238,6 +238,7 @@ class PageSend implements WriteWaiter {
         break
       case 'refused':
       case 'lost':
+      case 'wrong-epoch':
         this.#failed = true
         break
       default:

@@ -18,8 +18,11 @@ export interface ReadSettler {
 /** What is known of one owner of the key. */
 interface Owner {
   readonly member: number
-  /** `asked` for its version or record; `held`: `version` is what it has; `failed`: not to be counted on. */
-  state: 'spare' | 'asked' | 'held' | 'failed'
+  /**
+   * `asked` for its version or record; `held`: `version` is what it has; `failed`: not to be counted on; `waiting`: it
+   * goes by another epoch, and is a spare again at the next turn to ask.
+   */
+  state: 'spare' | 'asked' | 'held' | 'failed' | 'waiting'
   /** It failed because it has lost part of the slot. */
   refilling: boolean
   version: Version
@@ -37,19 +40,21 @@ interface Owner {
  */
 export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteWaiter {
   readonly #context: OperationContext
-  readonly #routing: Routing
+  #routing: Routing
   readonly #slot: Slot
   readonly #key: Uint8Array
   readonly #options: OperationOptions
   readonly #settler: ReadSettler
-  readonly #owners: Owner[]
+  #owners: Owner[] = []
+  /** The number of the first owner in requests under this routing. Lower ones belong to requests that were given up. */
+  #base = 0
   /** Answers needed before the newest version is judged. */
-  readonly #needed: number
+  #needed = 0
   /** Owners to ask at first: enough to see whether the version has settled. */
-  readonly #wanted: number
+  #wanted = 0
   /** Owners that must hold the newest version before the reply; 0 at level one. */
-  readonly #settled: number
-  #hedgeAtMs: number
+  #settled = 0
+  #hedgeAtMs = 0
   #hedged = false
   #newest: StoredRecord | undefined
   #highest: Version = zeroVersion
@@ -71,13 +76,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     this.#key = key
     this.#options = options
     this.#settler = settler
-    const owners = routing.table.owners(slot)
-    this.#owners = preferenceList(routing, owners)
-    const { consistency } = options
-    this.#settled = consistency === 'one' ? 0 : settledCount(routing)
-    this.#needed = consistency === 'one' ? 1 : consistency === 'all' ? owners.length : routing.readQuorum
-    this.#wanted = Math.max(this.#needed, this.#settled)
-    this.#hedgeAtMs = context.clock.monotonicMs() + limits.readHedgeMs
+    this.#chooseOwners()
   }
 
   start(): void {
@@ -86,12 +85,39 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     this.#advance()
   }
 
+  #chooseOwners(): void {
+    const { consistency } = this.#options
+    const owners = this.#routing.table.owners(this.#slot)
+    this.#owners = preferenceList(this.#routing, owners)
+    this.#settled = consistency === 'one' ? 0 : settledCount(this.#routing)
+    this.#needed = consistency === 'one' ? 1 : consistency === 'all' ? owners.length : this.#routing.readQuorum
+    this.#wanted = Math.max(this.#needed, this.#settled)
+    this.#hedgeAtMs = this.#context.clock.monotonicMs() + limits.readHedgeMs
+  }
+
+  override reroute(routing: Routing): void {
+    this.#base += this.#owners.length
+    this.#routing = routing
+    this.#newest = undefined
+    this.#highest = zeroVersion
+    this.#hedged = false
+    this.askNobodyAgain()
+    this.#chooseOwners()
+    this.#advance()
+  }
+
   override tick(nowMs: number): void {
     if (nowMs >= this.#options.deadlineMs) {
       this.#fail('timeout', `${this.#count('held')} of ${this.#needed} replicas answered before the deadline`)
-    } else if (nowMs >= this.#hedgeAtMs) {
+      return
+    }
+    if (this.isTimeToAskAgain(nowMs)) {
+      for (const owner of this.#owners) if (owner.state === 'waiting') owner.state = 'spare'
+      this.#advance()
+    }
+    if (nowMs >= this.#hedgeAtMs) {
       this.#hedgeAtMs = Number.POSITIVE_INFINITY
-      this.#hedge()
+      if (!this.#done) this.#hedge()
     }
   }
 
@@ -103,11 +129,13 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     }
   }
 
-  readReplied(position: number, reply: ReadReply): void {
-    const owner = this.#owners[position]!
+  readReplied(number: number, reply: ReadReply): void {
+    const owner = this.#owners[number - this.#base]
+    if (owner === undefined || this.#done) return
     owner.fetching = false
-    if (this.#done) return
-    if (reply.kind !== 'held') {
+    if (reply.kind === 'wrong-epoch') {
+      this.#wait(owner)
+    } else if (reply.kind !== 'held') {
       owner.state = 'failed'
       owner.refilling = reply.kind === 'refilling'
     } else {
@@ -122,6 +150,11 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     if (!this.#asking) this.#advance()
   }
 
+  #wait(owner: Owner): void {
+    owner.state = 'waiting'
+    this.askAgainLater(this.#context.clock.monotonicMs())
+  }
+
   /** A key of a few bytes may bring a value of a megabyte, which waits here for the other owners. */
   #keep(record: StoredRecord): void {
     if (this.#settler.hold(record.value.length)) this.#newest = record
@@ -129,12 +162,14 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   }
 
   /** From a write-back: whoever applied it, or has something newer, counts as holding it. */
-  writeReplied(position: number, reply: WriteReply): void {
-    const owner = this.#owners[position]!
+  writeReplied(number: number, reply: WriteReply): void {
+    const owner = this.#owners[number - this.#base]
+    if (owner === undefined || this.#done) return
     const written = owner.repairing ?? zeroVersion
     owner.repairing = undefined
-    if (this.#done) return
-    if (reply.kind === 'applied' || reply.kind === 'stale') {
+    if (reply.kind === 'wrong-epoch') {
+      this.#wait(owner)
+    } else if (reply.kind === 'applied' || reply.kind === 'stale') {
       const holds = reply.kind === 'applied' ? written : (reply.seen ?? written)
       owner.state = 'held'
       if (compareVersions(holds, owner.version) > 0) owner.version = holds
@@ -166,7 +201,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       const held = this.#count('held')
       const asked = this.#count('asked')
       if (held > before) return true
-      if (held + asked < this.#needed) {
+      if (held + asked + this.#count('waiting') < this.#needed) {
         const what = `${held} of ${this.#owners.length} replicas answered, ${this.#needed} are needed`
         this.#fail('unavailable', what + this.#refillingNote())
         return false
@@ -187,7 +222,8 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       if (this.#owners[i]!.state !== 'spare') continue
       // Only the first in line sends the record at once; of the others the version is enough.
       this.#ask(i, i === 0 || this.#settled === 0)
-      if (this.#state(i) !== 'failed') expected++
+      const state = this.#state(i)
+      if (state === 'asked' || state === 'held') expected++
     }
   }
 
@@ -200,7 +236,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     }
     owner.state = 'asked'
     owner.fetching = full
-    replica.read(this.#key, full, this, position)
+    replica.read(this.#key, full, this, this.#base + position)
   }
 
   /** Someone holds a newer version than the records that we have: get it from one who does. */
@@ -220,7 +256,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
         return true
       }
     }
-    if (this.#count('asked') > 0) return false
+    if (this.#count('asked') + this.#count('waiting') > 0) return false
     this.#fail('unavailable', 'the replica that holds the newest version stopped answering')
     return false
   }
@@ -232,16 +268,16 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       return false
     }
     for (const [position, owner] of this.#owners.entries()) {
-      if (owner.repairing !== undefined || owner.state === 'failed' || this.#agrees(owner)) continue
+      if (owner.repairing !== undefined || !isToRepair(owner) || this.#agrees(owner)) continue
       const replica = this.#routing.replicas[owner.member]!
       if (!replica.up) continue
       owner.repairing = record
-      replica.write(record, false, this, position, true)
+      replica.write(record, false, this, this.#base + position, true)
     }
     const agreeing = this.#agreeing()
     if (agreeing >= this.#settled) return true
     const underWay = this.#owners.filter((owner) => owner.repairing !== undefined).length
-    if (agreeing + underWay < this.#settled) {
+    if (agreeing + underWay + this.#count('waiting') < this.#settled) {
       this.#fail('unavailable', `the newest version could not be brought to enough replicas${this.#refillingNote()}`)
     }
     return false
@@ -323,6 +359,11 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     this.#context.active.remove(this)
     this.#options.cancellation?.onCancel(undefined)
   }
+}
+
+/** Whether it is worth while to bring an owner the newest version now. */
+function isToRepair({ state }: Owner): boolean {
+  return state !== 'failed' && state !== 'waiting'
 }
 
 /** The owners in the order of asking: this node first, then those that are up, in the order of the ring. */

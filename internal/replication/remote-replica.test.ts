@@ -189,16 +189,21 @@ test.each(['read-only', 'overloaded', 'unavailable', 'closed'] as const)(
   },
 )
 
-test('a request under another epoch is refused as a whole and changes nothing', () => {
+test('a request under another epoch is refused as a whole, as what it is, and changes nothing', () => {
   const { store, farLink, far, clock, near, replica } = pair()
   const w = writeWaiter()
+  const r = readWaiter()
+  const pages: PageReply[] = []
   replica.write(record('a', 'one', version(5)), false, w, 0)
+  replica.read(Buffer.from('a'), true, r, 0)
+  const request = { slot: 1, prefix: Buffer.alloc(0), after: Buffer.alloc(0), recordsMax: 2, bytesMax: 1_000 }
+  replica.page(request, { pageReplied: (_, reply) => pages.push(reply) }, 0)
   clock.advance(0)
   const message = PeerMessage.decode(near.sent.splice(0)[0]!)
   new ReplicaServer(store).refuse(message, farLink)
   clock.advance(0)
   far.deliver()
-  expect(w.replies).toMatchObject([{ kind: 'refused', code: 'unavailable' }])
+  expect([...w.replies, ...r.replies, ...pages].map(({ kind }) => kind)).toEqual(Array(3).fill('wrong-epoch'))
   expect(store.held.size).toBe(0)
 })
 

@@ -48,6 +48,9 @@ import {
   refusedWrite,
   type WriteReply,
   type WriteWaiter,
+  wrongEpochPage,
+  wrongEpochRead,
+  wrongEpochWrite,
 } from './replica.js'
 
 /** Learns whether another node has forgotten what it was asked to; false: nobody knows. Called once. */
@@ -273,6 +276,7 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
       const version = record ?? versionAt(batch.versionHi, batch.versionLo, batch.versionNode, i)
       if (status === ReadStatus.ABSENT) waiter.readReplied(position, absentRead)
       else if (status === ReadStatus.REFILLING) waiter.readReplied(position, refillingRead)
+      else if (status === ReadStatus.WRONG_EPOCH) waiter.readReplied(position, wrongEpochRead)
       else if ((status === ReadStatus.RECORD || status === ReadStatus.VERSION) && version !== undefined) {
         waiter.readReplied(position, { kind: 'held', version, record })
       } else waiter.readReplied(position, failedRead)
@@ -280,8 +284,10 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
   }
 
   #pageReply(page: SlotPage): void {
-    let reply = page.status === ReadStatus.REFILLING ? refillingPage : failedPage
-    if (page.status === ReadStatus.RECORD) {
+    let reply = failedPage
+    if (page.status === ReadStatus.REFILLING) reply = refillingPage
+    else if (page.status === ReadStatus.WRONG_EPOCH) reply = wrongEpochPage
+    else if (page.status === ReadStatus.RECORD) {
       reply = { kind: 'held', records: decodeRecords(page.records, page.count), more: page.more, floorMs: page.floorMs }
     }
     const waiter = this.#pages.take(page.id)
@@ -328,7 +334,6 @@ function versionAt(
 }
 
 const refusalCodes: Partial<Record<WriteVerdict, ErrorCode>> = {
-  [WriteVerdict.WRONG_EPOCH]: 'unavailable',
   [WriteVerdict.READ_ONLY]: 'read-only',
   [WriteVerdict.OVERLOADED]: 'overloaded',
   [WriteVerdict.UNAVAILABLE]: 'unavailable',
@@ -343,6 +348,7 @@ function writeReply(
   if (verdict === WriteVerdict.APPLIED) return { kind: 'applied', seen, existed, previous, code: undefined }
   if (verdict === WriteVerdict.STALE) return { kind: 'stale', seen, existed, previous, code: undefined }
   if (verdict === WriteVerdict.REFILLING) return refillingWrite
+  if (verdict === WriteVerdict.WRONG_EPOCH) return wrongEpochWrite
   const code = refusalCodes[verdict]
   return code === undefined ? lostWrite : refusedWrite(code)
 }

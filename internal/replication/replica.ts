@@ -10,9 +10,11 @@ import type { StoredRecord } from '../record/index.js'
  * - `lost`: nobody knows: the link broke, or the replica's disk failed.
  * - `refilling`: durable there, or beaten by something newer, but the replica has lost part of the slot and cannot know
  *   what it would have had to refuse: it counts for nothing, and may come to light when the slot has been refilled.
+ * - `wrong-epoch`: certainly not applied there by this request, because the replica goes by another epoch of the
+ *   topology. Neither a success nor a failure: one of the two is behind, and learns that by this very exchange.
  */
 export interface WriteReply {
-  readonly kind: 'applied' | 'stale' | 'refused' | 'lost' | 'refilling'
+  readonly kind: 'applied' | 'stale' | 'refused' | 'lost' | 'refilling' | 'wrong-epoch'
   /** What it replaced (applied) or lost against (stale). */
   readonly seen: Version | undefined
   readonly existed: boolean
@@ -26,9 +28,9 @@ export interface WriteReply {
 export interface ReadReply {
   /**
    * `held`: it answered; `failed`: it cannot answer, or nobody knows; `refilling`: it has lost part of the slot, so
-   * that what it holds says nothing.
+   * that what it holds says nothing; `wrong-epoch`: it goes by another epoch, and may answer soon.
    */
-  readonly kind: 'held' | 'failed' | 'refilling'
+  readonly kind: 'held' | 'failed' | 'refilling' | 'wrong-epoch'
   /** What it holds; `zeroVersion` when it has never heard of the key. */
   readonly version: Version
   /** Present for a full read of a key that it holds. */
@@ -37,7 +39,8 @@ export interface ReadReply {
 
 /** One slot's records behind a key, in byte order, tombstones included. */
 export interface PageReply {
-  readonly kind: 'held' | 'failed' | 'refilling'
+  /** As in `ReadReply`. */
+  readonly kind: 'held' | 'failed' | 'refilling' | 'wrong-epoch'
   readonly records: readonly StoredRecord[]
   /** There are more records behind the last one. */
   readonly more: boolean
@@ -94,6 +97,7 @@ const nothing = { seen: undefined, existed: false, previous: undefined, code: un
 
 export const lostWrite: WriteReply = { kind: 'lost', ...nothing }
 export const refillingWrite: WriteReply = { kind: 'refilling', ...nothing }
+export const wrongEpochWrite: WriteReply = { kind: 'wrong-epoch', ...nothing }
 
 export function refusedWrite(code: ErrorCode): WriteReply {
   return { kind: 'refused', ...nothing, code }
@@ -101,10 +105,12 @@ export function refusedWrite(code: ErrorCode): WriteReply {
 
 export const failedRead: ReadReply = { kind: 'failed', version: zeroVersion, record: undefined }
 export const refillingRead: ReadReply = { kind: 'refilling', version: zeroVersion, record: undefined }
+export const wrongEpochRead: ReadReply = { kind: 'wrong-epoch', version: zeroVersion, record: undefined }
 export const absentRead: ReadReply = { kind: 'held', version: zeroVersion, record: undefined }
 
 export const failedPage: PageReply = { kind: 'failed', records: [], more: false, floorMs: 0 }
 export const refillingPage: PageReply = { kind: 'refilling', records: [], more: false, floorMs: 0 }
+export const wrongEpochPage: PageReply = { kind: 'wrong-epoch', records: [], more: false, floorMs: 0 }
 
 /** For repairs that nobody waits for: a repair that fails is made again by the next read that sees the difference. */
 export const nobody: WriteWaiter = { writeReplied() {} }

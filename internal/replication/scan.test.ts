@@ -50,7 +50,7 @@ async function scanAll(s: Scene, pageSize: number, prefix = ''): Promise<StoredR
   let cursor: Uint8Array = emptyBytes
   const options = { consistency: 'quorum' as const, deadlineMs: 60_000, prefix: Buffer.from(prefix), pageSize }
   for (let pages = 0; pages < 10_000; pages++) {
-    const page = await scanPage(s.context, s.routing, { ...options, cursor }, 0.25)
+    const page = await scanPage(s.context, () => s.routing, { ...options, cursor }, 0.25)
     expect(page.records.length).toBeLessThanOrEqual(pageSize)
     all.push(...page.records)
     cursor = page.cursor
@@ -125,7 +125,7 @@ test.each([
 ])('a cursor %s is refused', async (_, bytes) => {
   const s = scene()
   const options = { consistency: 'quorum' as const, deadlineMs: 60_000, prefix: emptyBytes, pageSize: 10 }
-  const page = scanPage(s.context, s.routing, { ...options, cursor: Uint8Array.from(bytes) }, 1)
+  const page = scanPage(s.context, () => s.routing, { ...options, cursor: Uint8Array.from(bytes) }, 1)
   await expect(page).rejects.toMatchObject({ code: 'invalid-argument', field: 'cursor' })
 })
 
@@ -146,7 +146,7 @@ test('a scan that finds nothing for long gives back how far it came, and the nex
   do {
     const deadlineMs = s.clock.nowMs + 1_000
     const options = { consistency: 'quorum' as const, deadlineMs, prefix: Buffer.from('rare'), pageSize: 1, cursor }
-    const page = await scanPage(s.context, s.routing, options, 10)
+    const page = await scanPage(s.context, () => s.routing, options, 10)
     expect(s.clock.nowMs).toBeLessThan(deadlineMs)
     cursor = page.cursor
     requests++
@@ -163,7 +163,7 @@ test('where slots take long to read, a page ends before its client gives up on t
   let cursor: Uint8Array = emptyBytes
   for (let i = 0; i < 3; i++) {
     const startMs = s.clock.nowMs
-    const page = await scanPage(s.context, s.routing, { ...options, pageSize: 4_096, cursor }, 0.25)
+    const page = await scanPage(s.context, () => s.routing, { ...options, pageSize: 4_096, cursor }, 0.25)
     expect(s.clock.nowMs - startMs).toBeLessThan(1_000)
     expect(page.cursor).not.toEqual(cursor)
     cursor = page.cursor

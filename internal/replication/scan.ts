@@ -33,11 +33,12 @@ function decodeCursor(bytes: Uint8Array): Position {
 
 /**
  * One page of a scan: slots in their order, keys in byte order within a slot. A key's slot never changes, so no key
- * comes twice, whatever is written meanwhile. `density` is a guess of live keys to a slot, for reading ahead.
+ * comes twice, whatever is written meanwhile. `routing` is asked for each slot: each is read under one epoch, but not all
+ * under the same. `density` is a guess of live keys to a slot, for reading ahead.
  */
 export async function scanPage(
   context: OperationContext,
-  routing: Routing,
+  routing: () => Routing,
   options: ScanOptions,
   density: number,
 ): Promise<ScanPage> {
@@ -61,7 +62,7 @@ export async function scanPage(
     const stretches = await Promise.all(
       Array.from({ length: count }, (_, i) => {
         const request = { slot: slot + i, prefix: options.prefix, after: i === 0 ? after : emptyBytes }
-        return readSlot(context, routing, { ...request, recordsMax, bytesMax }, options)
+        return readSlot(context, routing(), { ...request, recordsMax, bytesMax }, options)
       }),
     )
     const isFast = context.clock.monotonicMs() - nowMs < limits.scanSlotsMs

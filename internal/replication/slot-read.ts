@@ -28,7 +28,14 @@ interface Settler {
   reject(error: KvError): void
 }
 
-type OwnerState = 'spare' | 'asked' | 'held' | 'failed' | 'refilling'
+/** `wrong-epoch`: it is asked again at the next turn. */
+type OwnerState = 'spare' | 'asked' | PageReply['kind']
+
+/** A write-back on its way to one owner. */
+interface SlotRepair {
+  readonly record: StoredRecord
+  readonly replica: Replica
+}
 
 /**
  * Reads one stretch of a slot from enough of its owners, merges it key by key, and writes back what too few of them
@@ -36,23 +43,27 @@ type OwnerState = 'spare' | 'asked' | 'held' | 'failed' | 'refilling'
  */
 export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter {
   readonly #context: OperationContext
-  readonly #routing: Routing
+  #routing: Routing
   readonly #request: PageRequest
   readonly #options: OperationOptions
   readonly #settler: Settler
-  readonly #owners: readonly number[]
-  readonly #states: OwnerState[]
-  readonly #pages: (PageReply | undefined)[]
-  readonly #needed: number
-  readonly #settled: number
-  #hedgeAtMs: number
+  #owners: readonly number[] = []
+  #states: OwnerState[] = []
+  #pages: (PageReply | undefined)[] = []
+  /** The number of the first owner in requests under this routing. Lower ones belong to requests that were given up. */
+  #base = 0
+  #needed = 0
+  #settled = 0
+  #hedgeAtMs = 0
   #asking = false
   #done = false
   #stretch: SlotStretch | undefined
   /** Write-backs that must still succeed before the reply, and those that may still answer. */
   readonly #repairsNeeded = new Map<StoredRecord, { needed: number; pending: number }>()
-  /** What each write-back carries, by its number. */
-  readonly #repairs: StoredRecord[] = []
+  /** The write-backs, by their numbers. */
+  readonly #repairs: SlotRepair[] = []
+  /** Numbers of those whose owners go by another epoch: they are sent again at the next turn. */
+  #repairsAgain: number[] = []
 
   constructor(
     context: OperationContext,
@@ -67,19 +78,35 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     this.#request = request
     this.#options = options
     this.#settler = settler
-    const owners = Array.from<number>(routing.table.owners(request.slot as Slot))
+    this.#chooseOwners()
+  }
+
+  #chooseOwners(): void {
+    const { consistency } = this.#options
+    const routing = this.#routing
+    const owners = Array.from<number>(routing.table.owners(this.#request.slot as Slot))
     this.#owners = [...owners.filter((o) => o === routing.self), ...owners.filter((o) => o !== routing.self)]
     this.#states = this.#owners.map((member) => (routing.replicas[member]!.up ? 'spare' : 'failed'))
     this.#pages = this.#owners.map(() => undefined)
-    const { consistency } = options
     this.#settled = consistency === 'one' ? 0 : settledCount(routing)
     const quorum = consistency === 'one' ? 1 : consistency === 'all' ? owners.length : routing.readQuorum
     this.#needed = Math.max(quorum, this.#settled)
-    this.#hedgeAtMs = context.clock.monotonicMs() + limits.scanHedgeMs
+    this.#hedgeAtMs = this.#context.clock.monotonicMs() + limits.scanHedgeMs
   }
 
   start(): void {
     this.#context.active.add(this)
+    this.#ask(this.#needed)
+  }
+
+  override reroute(routing: Routing): void {
+    this.#base += this.#owners.length
+    this.#routing = routing
+    this.#stretch = undefined
+    this.#repairsNeeded.clear()
+    this.#repairsAgain = []
+    this.askNobodyAgain()
+    this.#chooseOwners()
     this.#ask(this.#needed)
   }
 
@@ -90,6 +117,17 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     } else if (nowMs >= this.#hedgeAtMs && this.#stretch === undefined) {
       this.#hedgeAtMs = Number.POSITIVE_INFINITY
       this.#ask(this.#owners.length)
+    } else if (this.isTimeToAskAgain(nowMs)) this.#askAgain()
+  }
+
+  #askAgain(): void {
+    this.#states = this.#states.map((state) => (state === 'wrong-epoch' ? 'spare' : state))
+    if (this.#stretch === undefined) this.#ask(this.#needed)
+    const again = this.#repairsAgain
+    this.#repairsAgain = []
+    for (const number of again) {
+      const { record, replica } = this.#repairs[number]!
+      replica.write(record, false, this, number, true)
     }
   }
 
@@ -102,19 +140,26 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     if (counted) this.#fail(new KvError('unavailable', 'a replica that had answered lost its data'))
   }
 
-  pageReplied(position: number, reply: PageReply): void {
-    if (this.#done || this.#stretch !== undefined) return
+  pageReplied(number: number, reply: PageReply): void {
+    const position = number - this.#base
+    if (this.#done || this.#stretch !== undefined || position < 0) return
     this.#states[position] = reply.kind
+    if (reply.kind === 'wrong-epoch') this.askAgainLater(this.#context.clock.monotonicMs())
     if (reply.kind === 'held') this.#pages[position] = reply
     if (!this.#asking) this.#ask(this.#needed)
   }
 
-  /** From a write-back; `position` numbers the repairs. Who has something newer counts as having it. */
-  writeReplied(position: number, reply: WriteReply): void {
+  /** From a write-back; `number` is that of the repair. Who has something newer counts as having it. */
+  writeReplied(number: number, reply: WriteReply): void {
     if (this.#done) return
-    const record = this.#repairs[position]!
+    const { record } = this.#repairs[number]!
     const repair = this.#repairsNeeded.get(record)
     if (repair === undefined) return
+    if (reply.kind === 'wrong-epoch') {
+      this.#repairsAgain.push(number)
+      this.askAgainLater(this.#context.clock.monotonicMs())
+      return
+    }
     repair.pending--
     if (reply.kind === 'stale' && !record.tombstone && reply.seen !== undefined && isFloorVersion(reply.seen)) {
       // The newest copy came from an old disk, and where it is now known to be deleted it was not known before.
@@ -136,11 +181,11 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
       if (this.#count('held') + this.#count('asked') >= wanted) break
       if (this.#states[i] !== 'spare') continue
       this.#states[i] = 'asked'
-      this.#routing.replicas[this.#owners[i]!]!.page(this.#request, this, i)
+      this.#routing.replicas[this.#owners[i]!]!.page(this.#request, this, this.#base + i)
     }
     this.#asking = false
     if (this.#count('held') >= this.#needed) this.#merge()
-    else if (this.#count('held') + this.#count('asked') < this.#needed) {
+    else if (this.#count('held') + this.#count('asked') + this.#count('wrong-epoch') < this.#needed) {
       const { slot } = this.#request
       const note = refillingNote(slot as Slot, this.#count('refilling'), this.#owners.length)
       this.#fail(new KvError('unavailable', `${this.#count('held')} replicas answered for slot ${slot}${note}`))
@@ -197,8 +242,9 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     const up = lacking.filter((member) => this.#routing.replicas[member]!.up)
     this.#repairsNeeded.set(record, { needed, pending: up.length })
     for (const member of up) {
-      this.#repairs.push(record)
-      this.#routing.replicas[member]!.write(record, false, this, this.#repairs.length - 1, true)
+      const replica = this.#routing.replicas[member]!
+      this.#repairs.push({ record, replica })
+      replica.write(record, false, this, this.#repairs.length - 1, true)
     }
   }
 

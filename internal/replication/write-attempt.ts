@@ -2,16 +2,20 @@ import type { ErrorCode } from '../base/index.js'
 import { compareVersions, type Version } from '../hlc/index.js'
 import { Tally } from '../quorum/index.js'
 import type { StoredRecord } from '../record/index.js'
-import type { WriteReply, WriteWaiter } from './replica.js'
+import type { Replica, WriteReply, WriteWaiter } from './replica.js'
+import type { Routing } from './routing.js'
 
 /** Who is told of every answer that an attempt gets, after the attempt has counted it. */
 export interface AttemptWatcher {
   replied(attempt: WriteAttempt, reply: WriteReply): void
 }
 
-/** One stamp's way through the owners, and what they have answered. */
+/** One stamp's way through the owners under one epoch, and what they have answered. */
 export class WriteAttempt implements WriteWaiter {
   readonly record: StoredRecord
+  readonly routing: Routing
+  /** Who is asked, by their indexes in the routing. */
+  readonly owners: ArrayLike<number>
   readonly tally: Tally
   readonly before: WriteAttempt | undefined
   /** Replies that come while requests still go out are judged at the end. */
@@ -24,6 +28,8 @@ export class WriteAttempt implements WriteWaiter {
   refilling = 0
   /** A bit for each position whose owner certainly or perhaps has not got it, as long as nobody has seen to it. */
   missed = 0
+  /** The same for owners that go by another epoch: they certainly have not got it, and may be sent it again. */
+  waiting = 0
   /** How many owners have told what they had before the first attempt came to them. */
   tellers = 0
   /** A bit for each of their positions. */
@@ -31,24 +37,37 @@ export class WriteAttempt implements WriteWaiter {
   #lost = 0
   readonly #watcher: AttemptWatcher
 
-  /** `needed` of `owners` must acknowledge it. `before`: the attempt before, so that this one can tell its own traces. */
+  /** `needed` of the owners must acknowledge it. `before`: the attempt before, so that this one can tell its own traces. */
   constructor(
     watcher: AttemptWatcher,
     record: StoredRecord,
+    routing: Routing,
+    owners: ArrayLike<number>,
     needed: number,
-    owners: number,
     before: WriteAttempt | undefined,
   ) {
     this.#watcher = watcher
     this.record = record
     this.before = before
-    this.tally = new Tally(needed, owners)
-    this.pending = owners
+    this.routing = routing
+    this.owners = owners
+    this.tally = new Tally(needed, owners.length)
+    this.pending = owners.length
+  }
+
+  replica(position: number): Replica {
+    return this.routing.replicas[this.owners[position]!]!
+  }
+
+  isWaiting(position: number): boolean {
+    return (this.waiting & (1 << position)) !== 0
   }
 
   /** Some replica has it, or may have it, or may get it yet. */
   get mayBeApplied(): boolean {
-    return this.tally.succeeded + this.refilling + this.#lost + this.pending > 0
+    let underWay = this.pending
+    for (let i = 0; i < this.owners.length; i++) if (this.isWaiting(i)) underWay--
+    return this.tally.succeeded + this.refilling + this.#lost + underWay > 0
   }
 
   /** The attempt, this one or one before it, that has this version. */
@@ -65,11 +84,24 @@ export class WriteAttempt implements WriteWaiter {
    * write-back, a comparison, a hint), and no longer knows what that replaced.
    */
   #tells(position: number, seen: Version | undefined): boolean {
-    const own = seen === undefined ? undefined : this.own(seen)
-    return own === undefined || (own.#told & (1 << position)) !== 0
+    let own = seen === undefined ? undefined : this.own(seen)
+    if (own === undefined) return true
+    // After a change of the topology the same record was sent again, perhaps to other owners.
+    const replica = this.replica(position)
+    for (; own !== undefined; own = own.before) {
+      for (let i = 0; i < own.owners.length; i++) {
+        if ((own.#told & (1 << i)) !== 0 && own.replica(i) === replica) return true
+      }
+    }
+    return false
   }
 
   writeReplied(position: number, reply: WriteReply): void {
+    if (reply.kind === 'wrong-epoch') {
+      this.waiting |= 1 << position
+      this.#watcher.replied(this, reply)
+      return
+    }
     this.pending--
     switch (reply.kind) {
       case 'applied':

@@ -37,17 +37,17 @@ export interface WriteSettler {
  */
 export class WriteOperation extends ActiveOperation implements AttemptWatcher {
   readonly #context: OperationContext
-  readonly #routing: Routing
+  #routing: Routing
   readonly #slot: Slot
-  readonly #owners: ArrayLike<number>
+  #owners: ArrayLike<number>
   readonly #intent: WriteIntent
   readonly #options: OperationOptions
-  readonly #needed: number
+  #needed: number
   /**
    * How many owners must tell what the write replaced. As many as a read asks: so one of them has had whatever was
    * acknowledged, or returned by a read, before the write was called.
    */
-  readonly #tellersNeeded: number
+  #tellersNeeded: number
   readonly #settler: WriteSettler
   #attempt: WriteAttempt | undefined
   #attempts = 0
@@ -77,12 +77,11 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     this.#context = context
     this.#routing = routing
     this.#slot = slot
-    this.#owners = routing.table.owners(slot)
     this.#intent = intent
     this.#options = options
     this.#settler = settler
-    this.#needed =
-      options.consistency === 'one' ? 1 : options.consistency === 'all' ? this.#owners.length : routing.writeQuorum
+    this.#owners = routing.table.owners(slot)
+    this.#needed = writesNeeded(routing, options, this.#owners)
     this.#tellersNeeded = options.consistency === 'one' ? 1 : routing.readQuorum
   }
 
@@ -95,6 +94,34 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
   override tick(nowMs: number): void {
     if (nowMs >= this.#options.deadlineMs) this.#fail('timeout', `${this.#progress()} before the deadline`)
     else if (this.#tellersUntilMs !== 0 && this.#attempt !== undefined) this.#judge(this.#attempt)
+    if (!this.#settled && this.isTimeToAskAgain(nowMs)) this.#askAgain()
+  }
+
+  #askAgain(): void {
+    const attempt = this.#attempt
+    if (attempt === undefined) return
+    const { waiting } = attempt
+    attempt.waiting = 0
+    for (let i = 0; i < attempt.owners.length; i++) {
+      if ((waiting & (1 << i)) !== 0) this.#sendTo(attempt, i)
+    }
+  }
+
+  /**
+   * The same record goes out again, as an attempt of its own: what the attempt before has met does not count with what
+   * this one meets, and may have been applied.
+   */
+  override reroute(routing: Routing): void {
+    // It has met its quorum, and only waits to hear what it replaced.
+    if (this.#tellersUntilMs !== 0) return
+    this.#routing = routing
+    this.#owners = routing.table.owners(this.#slot)
+    this.#needed = writesNeeded(routing, this.#options, this.#owners)
+    this.#tellersNeeded = this.#options.consistency === 'one' ? 1 : routing.readQuorum
+    this.askNobodyAgain()
+    if (this.#stopWaiting !== undefined || this.#attempt === undefined) return
+    if (this.#attempt.mayBeApplied) this.#mayBeApplied = true
+    if (this.#isReachable()) this.#send(this.#attempt.record)
   }
 
   override forget(replica: Replica, slots: ReadonlySet<number>): void {
@@ -108,12 +135,24 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
   /** @internal From any attempt, at any time. */
   replied(attempt: WriteAttempt, reply: WriteReply): void {
     if (reply.kind === 'applied' && !this.#settled) this.#noteReplaced(attempt, reply)
+    if (reply.kind === 'wrong-epoch' && attempt === this.#attempt) {
+      this.askAgainLater(this.#context.clock.monotonicMs())
+    }
     if (attempt === this.#acknowledged) this.#leaveHints(attempt)
     if (this.#settled || attempt !== this.#attempt || attempt.sending) return
     this.#judge(attempt)
   }
 
   #stampAndSend(): void {
+    if (!this.#isReachable()) return
+    const stamp = this.#stamp()
+    if (stamp === undefined) return
+    this.#attempts++
+    this.#send(this.#stamped(stamp))
+  }
+
+  /** Whether enough owners can be sent something; otherwise the operation has failed. */
+  #isReachable(): boolean {
     const { replicas } = this.#routing
     const bytes = this.#intent.key.length + this.#intent.value.length
     let up = 0
@@ -129,24 +168,24 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
       up++
       if (replica.accepts(bytes)) accepting++
     }
-    if (accepting < this.#needed) {
-      const [code, what] = up < this.#needed ? (['unavailable', 'reached'] as const) : (['overloaded', 'used'] as const)
-      const count = Math.min(up, accepting)
-      const note = refillingNote(this.#slot, lacking, this.#owners.length)
-      this.#fail(code, `${count} of ${this.#owners.length} replicas can be ${what}, ${this.#needed} are needed${note}`)
-      return
-    }
-    const stamp = this.#stamp()
-    if (stamp === undefined) return
-    const attempt = new WriteAttempt(this, this.#stamped(stamp), this.#needed, this.#owners.length, this.#attempt)
-    this.#attempts++
+    if (accepting >= this.#needed) return true
+    const [code, what] = up < this.#needed ? (['unavailable', 'reached'] as const) : (['overloaded', 'used'] as const)
+    const count = Math.min(up, accepting)
+    const note = refillingNote(this.#slot, lacking, this.#owners.length)
+    this.#fail(code, `${count} of ${this.#owners.length} replicas can be ${what}, ${this.#needed} are needed${note}`)
+    return false
+  }
+
+  #send(record: StoredRecord): void {
+    const attempt = new WriteAttempt(this, record, this.#routing, this.#owners, this.#needed, this.#attempt)
     this.#attempt = attempt
-    for (let i = 0; i < this.#owners.length; i++) {
-      const replica = replicas[this.#owners[i]!]!
-      replica.write(attempt.record, this.#intent.returnPrevious, attempt, i)
-    }
+    for (let i = 0; i < this.#owners.length; i++) this.#sendTo(attempt, i)
     attempt.sending = false
     this.#judge(attempt)
+  }
+
+  #sendTo(attempt: WriteAttempt, position: number): void {
+    attempt.replica(position).write(attempt.record, this.#intent.returnPrevious, attempt, position)
   }
 
   /** Undefined: there will be another attempt when the clock may move on, or the operation has failed. */
@@ -274,13 +313,17 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
    * been told to be nowhere.
    */
   #leaveHints(attempt: WriteAttempt): void {
-    if (attempt.missed === 0) return
-    for (let i = 0; i < this.#owners.length; i++) {
-      const member = this.#owners[i]!
-      if ((attempt.missed & (1 << i)) === 0 || member === this.#routing.self) continue
-      this.#context.missed(this.#routing.table.members[member]!, attempt.record)
+    // Nobody asks the waiting ones again.
+    const missed = attempt.missed | attempt.waiting
+    if (missed === 0) return
+    const { routing, owners } = attempt
+    for (let i = 0; i < owners.length; i++) {
+      const member = owners[i]!
+      if ((missed & (1 << i)) === 0 || member === routing.self) continue
+      this.#context.missed(routing.table.members[member]!, attempt.record)
     }
     attempt.missed = 0
+    attempt.waiting = 0
   }
 
   #fail(code: ErrorCode, message: string): void {
@@ -297,4 +340,10 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     this.#context.active.remove(this)
     this.#options.cancellation?.onCancel(undefined)
   }
+}
+
+/** How many owners must acknowledge a write. */
+function writesNeeded(routing: Routing, { consistency }: OperationOptions, owners: ArrayLike<number>): number {
+  if (consistency === 'one') return 1
+  return consistency === 'all' ? owners.length : routing.writeQuorum
 }
