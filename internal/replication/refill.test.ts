@@ -73,6 +73,7 @@ class Play {
   readonly forgetful = new Set<number>()
   /** Who was asked for pages of which slot. */
   readonly pages: [number, number][] = []
+  streaming = false
   routing: Scene['routing']
   ended = false
   readonly scene: Scene
@@ -96,7 +97,9 @@ class Play {
       replacesAnother,
       routing: () => this.routing,
       source: (member) => s.replicas[member]!,
-      streaming: () => undefined,
+      streaming: (on) => {
+        this.streaming = on
+      },
       forget: (member, slots, waiter) => {
         this.forgets.push({ member, slots, waiter })
         if (this.forgetful.has(member)) waiter.forgotten(s.replicas[member]!.up)
@@ -232,6 +235,7 @@ test('a slot of others stays lost, and the node says so until the topology makes
   play.start()
   await play.until(() => play.refiller.obstacle !== '', 60_000)
   expect(play.refiller.obstacle).toBe('1 of the lost slots belong to other nodes')
+  expect(play.streaming, 'links are kept for nothing').toBe(false)
   expect(await play.until(() => play.ended, 60_000)).toBe(false)
   play.routing = { ...s.routing, epoch: 2 as Epoch }
   play.refiller.wake()

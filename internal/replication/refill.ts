@@ -133,7 +133,6 @@ export class Refiller {
     const { store, log } = this.#options
     if (store.lostCount === 0) return
     log.warn('slots are lost here and will be refilled from their other owners', { slots: store.lostCount })
-    this.#options.streaming(true)
     let backoffMs: number = limits.refillBackoffMsMin
     while (!this.#pauses.stopped && store.lostCount > 0) {
       const before = store.lostCount
@@ -165,6 +164,8 @@ export class Refiller {
     // An owner by a later topology would be asked about them: they stay lost until then.
     if (owned.length < lost.length)
       this.#found = `${lost.length - owned.length} of the lost slots belong to other nodes`
+    // Slots of other nodes may stay lost here for good: no links are kept for them.
+    this.#options.streaming(owned.length > 0)
     if (owned.length === 0 || !(await this.#haveForgotten())) return
     for (let i = 0; i < owned.length && !this.#pauses.stopped; i += limits.refillSlotsMax) {
       const some = owned.slice(i, i + limits.refillSlotsMax)

@@ -26,6 +26,7 @@ export const failedSeeds: readonly (readonly [seed: number, found: string])[] = 
   [102302, 'a write that had come to two owners by another way first was told that it had replaced an older value'],
   [334, 'the same by way of a hint, and it was told that it had replaced nothing'],
   [731009, 'the same by way of a read'],
+  [300017, 'a node kept links for a refill that could not go on: what was lost belonged to others'],
   [101716, 'a repair that lost nothing took the floors of all slots away, because no snapshot had them'],
   [101749, 'a node was started from what a repair had left that was cut short, as kv-server is not (by the play)'],
   [101764, 'the same'],
