@@ -294,6 +294,16 @@ export class TestCluster implements AsyncDisposable {
     await Promise.all(this.servers.map((server) => server.ready()))
   }
 
+  /** What `work` brings, unless a server ends before: then throws with the last of its log. */
+  async whileAllRun<T>(work: () => Promise<T>): Promise<T> {
+    const ends = this.servers.map(async (server) => {
+      const { exited, lines } = server
+      const exit = await exited
+      throw new Error(`a server ended: ${JSON.stringify(exit)}\n${JSON.stringify(lines.slice(-10), undefined, 1)}`)
+    })
+    return await Promise.race([work(), ...ends])
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.servers.map((server) => server[Symbol.asyncDispose]()))
   }

@@ -69,37 +69,40 @@ async function endure(name: string, fault: Fault): Promise<void> {
   // What goes wrong in it is told where it is waited for.
   work.catch(() => undefined)
   try {
-    await untilLinked(client, addresses, noticeMs)
-    const before = await membership(client)
-    await sleep(calmMs)
-    const [open, returned] = [descriptors(cluster), patient.returned]
-    const beganMs = performance.now()
-    const afterwards = await fault({ hosts, cluster, client }, draw)
-    await sleep(Math.max(0, faultMs - (performance.now() - beganMs)))
-    const lastedMs = performance.now() - beganMs
-    const more = descriptors(cluster) - open
-    expect(patient.returned, 'what is left goes on working').toBeGreaterThan(returned + 10)
-    await hosts.heal()
-    const healedMs = performance.now()
-    await untilLinked(client, addresses, healMs)
-    report.highest('ms until all nodes had each other back', Math.round(performance.now() - healedMs))
-    await afterwards?.()
-    ending.abort()
-    await work
-    if (longForm) {
-      await untilConverged(client, addresses, healMs)
-      report.highest('ms until all copies were equal', Math.round(performance.now() - healedMs))
-    }
-    await untilEqual(client, addresses, healMs)
-    expect(await membership(client)).toEqual(before)
-    for (const registers of [hasty, patient]) await registers.checkKept([client])
-    report.count('ms of faults', Math.round(lastedMs))
-    report.highest('descriptors more during one', more)
-    expect(more).toBeLessThan(descriptorsMore)
+    await cluster.whileAllRun(async () => {
+      await untilLinked(client, addresses, noticeMs)
+      const before = await membership(client)
+      await sleep(calmMs)
+      const [open, returned] = [descriptors(cluster), patient.returned]
+      const beganMs = performance.now()
+      const afterwards = await fault({ hosts, cluster, client }, draw)
+      await sleep(Math.max(0, faultMs - (performance.now() - beganMs)))
+      const lastedMs = performance.now() - beganMs
+      const more = descriptors(cluster) - open
+      expect(patient.returned, 'what is left goes on working').toBeGreaterThan(returned + 10)
+      await hosts.heal()
+      const healedMs = performance.now()
+      await untilLinked(client, addresses, healMs)
+      report.highest('ms until all nodes had each other back', Math.round(performance.now() - healedMs))
+      await afterwards?.()
+      ending.abort()
+      await work
+      if (longForm) {
+        await untilConverged(client, addresses, healMs)
+        report.highest('ms until all copies were equal', Math.round(performance.now() - healedMs))
+      }
+      await untilEqual(client, addresses, healMs)
+      expect(await membership(client)).toEqual(before)
+      for (const registers of [hasty, patient]) await registers.checkKept([client])
+      report.count('ms of faults', Math.round(lastedMs))
+      report.highest('descriptors more during one', more)
+      expect(more).toBeLessThan(descriptorsMore)
+    })
   } finally {
     ending.abort()
-    await Promise.allSettled([work])
+    // So that nobody goes on trying where the test has failed.
     await Promise.all(clients.map((each) => each.close()))
+    await Promise.allSettled([work])
   }
   for (const registers of [hasty, patient]) {
     report.count('operations returned', registers.returned)
