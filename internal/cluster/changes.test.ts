@@ -112,7 +112,7 @@ describe('a join', () => {
 
   test('under the name, the address or with the directory of another it is refused, and it is no member twice', () => {
     const clash = founder('n4', { address: 'n2:50051' as Address })
-    expect(objectionToJoin(three, clash)).toMatch(/which is the address of n2/)
+    expect(objectionToJoin(three, clash)).toMatch(/which is the address of the member n2/)
     expect(joined(three, clash)).toBeUndefined()
     const copy = founder('n4', { incarnation: three.members[1]!.incarnation })
     expect(objectionToJoin(three, copy)).toMatch(/is a copy of that of n2/)

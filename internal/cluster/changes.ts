@@ -45,7 +45,12 @@ export function objectionToJoin({ members, removed, clusterId }: Topology, found
   const twin = members.find((member) => member.id !== id && member.incarnation === incarnation)
   if (twin !== undefined) return `the data directory of ${id} is a copy of that of ${twin.id}`
   const neighbour = members.find((member) => member.id !== id && member.address === address)
-  if (neighbour !== undefined) return `${id} wants to be reached at ${address}, which is the address of ${neighbour.id}`
+  if (neighbour !== undefined) {
+    return (
+      `${id} wants to be reached at ${address}, which is the address of the member ${neighbour.id}. If it is that node ` +
+      `with a new data directory, start it with --id ${neighbour.id}`
+    )
+  }
   return undefined
 }
 

@@ -1,6 +1,6 @@
 import type { Address } from '../base/index.js'
 import type { Clock, Log, Timer } from '../env/index.js'
-import type { Member } from '../slots/index.js'
+import { type Member, type Topology, voters } from '../slots/index.js'
 import { Formation } from './formation.js'
 import type { FormationView, Founder } from './handshake.js'
 
@@ -30,7 +30,7 @@ export class Founding {
   #timer: Timer | undefined
   #complainAtMs = 0
   #ended = false
-  /** What members of a cluster that may take this node back have said last. */
+  /** What members of a cluster that may take this node in have said last. */
   readonly #told = new Map<Address, string>()
 
   constructor(options: FoundingOptions) {
@@ -65,11 +65,16 @@ export class Founding {
     this.#follow()
   }
 
-  /** Another node belongs to a cluster that may take this one back, and says how far that has come. */
-  waits(at: Address, message: string): void {
+  /**
+   * The node at `at` belongs to a cluster that may take this one in, and says how far that has come; `topology` where others
+   * have to be asked.
+   */
+  waits(at: Address, message: string, topology: Topology | undefined): void {
+    if (this.#ended) return
     const first = this.#told.size === 0
     this.#told.set(at, message)
-    if (first) this.#options.log.info('waiting to be taken back by the cluster', { at, message })
+    if (first) this.#options.log.info('waiting to be taken in by the cluster', { at, message })
+    for (const { address } of topology === undefined ? [] : voters(topology)) this.#options.dial(address)
   }
 
   /** The node belongs to a cluster now, or stops. */
@@ -92,7 +97,7 @@ export class Founding {
     if (clock.monotonicMs() < this.#complainAtMs) return
     this.#complainAtMs = clock.monotonicMs() + complainIntervalMs
     if (this.#told.size > 0) {
-      log.warn('still waiting to be taken back by the cluster', { told: Object.fromEntries(this.#told) })
+      log.warn('still waiting to be taken in by the cluster', { told: Object.fromEntries(this.#told) })
       return
     }
     const met = this.view().met.map(({ id, address }) => `${id}@${address}`)

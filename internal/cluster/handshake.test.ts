@@ -48,27 +48,51 @@ test('a node recognises itself, and a copy of its data directory is refused', ()
   expect(judgeHello(a, undefined, helloOf(copy, undefined, nothingMet))).toMatchObject({ kind: 'refused', code: 'id' })
 })
 
-test('a member is welcome; a stranger, another cluster and a former life are refused by name', () => {
+test('a member is welcome; a former member, another cluster and a former life are refused by name', () => {
   const ours = cluster('1', a, b)
   expect(judgeHello(a, ours, helloOf(b, ours, nothingMet)).kind).toBe('welcome')
   expect(judgeHello(a, ours, helloOf(b, undefined, nothingMet)).kind).toBe('welcome')
   const cases = [
-    ['not-a-member', helloOf(node('c', 'c'), undefined, nothingMet)],
+    ['not-a-member', helloOf(node('c', 'c'), ours, nothingMet)],
     ['cluster', helloOf(b, cluster('2', a, b), nothingMet)],
     ['incarnation', helloOf({ ...b, incarnation: 'd'.repeat(32) as Incarnation }, ours, nothingMet)],
   ] as const
   for (const [code, hello] of cases) expect(judgeHello(a, ours, hello)).toMatchObject({ kind: 'refused', code })
 })
 
-test('a member with an empty data directory may come back, but not in the place of another', () => {
+test('a former member is told when it was removed, while that is remembered', () => {
+  const former = {
+    id: 'c' as NodeId,
+    incarnation: 'c'.repeat(32) as Incarnation,
+    epoch: 7 as Epoch,
+    by: 'remove' as const,
+  }
+  const hello = helloOf(node('c', 'c'), cluster('1', a, b), nothingMet)
+  const remembered = judgeHello(a, { ...cluster('1', a, b), removed: [former] }, hello)
+  expect(remembered).toMatchObject({ message: expect.stringMatching(/^c .* was removed at epoch 7 of cluster 1111/) })
+  expect(judgeHello(a, cluster('1', a, b), hello)).toMatchObject({ message: expect.stringMatching(/is no member/) })
+})
+
+test('a stranger without a cluster may join, with the settings of the cluster only', () => {
+  const ours = cluster('1', a, b)
+  const stranger = node('c', 'c')
+  const joins = judgeHello(a, ours, helloOf(stranger, undefined, nothingMet))
+  expect(joins).toMatchObject({ kind: 'joining', remote: { id: 'c', address: 'c:1' } })
+  const other = helloOf({ ...stranger, virtualNodes: 10 }, undefined, nothingMet)
+  expect(judgeHello(a, ours, other)).toMatchObject({
+    kind: 'refused',
+    code: 'settings-in-force',
+    message: expect.stringMatching(/are 3, 2, 2, 10 there and 3, 2, 2, 150 at cluster 1111/),
+  })
+})
+
+test('a member with an empty data directory may come back', () => {
   const ours = cluster('1', a, b)
   const wiped = { ...b, incarnation: 'd'.repeat(32) as Incarnation }
   expect(judgeHello(a, ours, helloOf(wiped, undefined, nothingMet))).toMatchObject({
     kind: 'returning',
     remote: { id: 'b', incarnation: wiped.incarnation },
   })
-  const elsewhere = helloOf({ ...wiped, address: a.address }, undefined, nothingMet)
-  expect(judgeHello(a, ours, elsewhere)).toMatchObject({ kind: 'refused', code: 'id' })
 })
 
 test('forming nodes with different replication settings do not meet; a running cluster goes by its topology', () => {

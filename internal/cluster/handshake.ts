@@ -11,6 +11,7 @@ import {
   parseNodeId,
 } from '../base/index.js'
 import { parseWeight, parseZone, type ReplicationSettings, type Topology } from '../slots/index.js'
+import { farewell } from './changes.js'
 
 /** The version of the protocol between nodes. */
 export const protocolVersion = 1
@@ -44,7 +45,18 @@ export interface LocalNode extends Founder {
 }
 
 /** Why a node will not talk to another. */
-export type RefusalCode = 'protocol' | 'id' | 'cluster' | 'settings' | 'not-a-member' | 'incarnation' | 'clock' | 'wait'
+export type RefusalCode =
+  | 'protocol'
+  | 'id'
+  | 'cluster'
+  /** Others than this node's, both forming a cluster: either may be started again with others. */
+  | 'settings'
+  /** Others than those of the cluster that the node wants to join. */
+  | 'settings-in-force'
+  | 'not-a-member'
+  | 'incarnation'
+  | 'clock'
+  | 'wait'
 
 export interface RefusedHello {
   readonly kind: 'refused'
@@ -57,6 +69,8 @@ export type HelloVerdict =
   | { readonly kind: 'self' }
   /** A member's name with an empty data directory: it may be taken back as a new incarnation. */
   | { readonly kind: 'returning'; readonly remote: Founder }
+  /** Nobody that is known here, without a cluster: it may be taken in. */
+  | { readonly kind: 'joining'; readonly remote: Founder }
   | RefusedHello
 
 export function helloOf(local: LocalNode, topology: Topology | undefined, view: FormationView): Hello {
@@ -106,19 +120,25 @@ export function judgeHello(local: LocalNode, topology: Topology | undefined, hel
     if (hello.life === local.life) return { kind: 'self' }
     return refused('id', `the id ${local.id} is in use at ${local.address}`)
   }
-  if (topology === undefined) return judgeSettings(local, hello) ?? { kind: 'welcome', remote, view }
+  if (topology === undefined) {
+    // A node of a running cluster says what its flags say, which may differ from its topology.
+    const differ = hello.clusterId === '' ? settingsApart(local, hello, local.id) : undefined
+    return differ === undefined ? { kind: 'welcome', remote, view } : refused('settings', differ)
+  }
   return judgeAsMember(topology, remote, hello) ?? { kind: 'welcome', remote, view }
 }
 
-function judgeSettings(local: LocalNode, hello: Hello): HelloVerdict | undefined {
-  // A node of a running cluster says what its flags say, which may differ from its topology.
-  if (hello.clusterId !== '') return undefined
-  const { replicationFactor, readQuorum, writeQuorum } = local.replication
-  const ours = [replicationFactor, readQuorum, writeQuorum, local.virtualNodes]
+function settingsApart(
+  { replication, virtualNodes }: Pick<Topology, 'replication' | 'virtualNodes'>,
+  hello: Hello,
+  where: string,
+): string | undefined {
+  const { replicationFactor, readQuorum, writeQuorum } = replication
+  const ours = [replicationFactor, readQuorum, writeQuorum, virtualNodes]
   const theirs = [hello.replicationFactor, hello.readQuorum, hello.writeQuorum, hello.virtualNodes]
   if (ours.every((value, i) => value === theirs[i])) return undefined
   const names = 'replication factor, read quorum, write quorum, virtual nodes'
-  return refused('settings', `${names} are ${theirs.join(', ')} there and ${ours.join(', ')} at ${local.id}`)
+  return `${names} are ${theirs.join(', ')} there and ${ours.join(', ')} at ${where}`
 }
 
 function judgeAsMember(topology: Topology, remote: Founder, hello: Hello): HelloVerdict | undefined {
@@ -126,9 +146,7 @@ function judgeAsMember(topology: Topology, remote: Founder, hello: Hello): Hello
     return refused('cluster', `it belongs to cluster ${hello.clusterId}, this node to ${topology.clusterId}`)
   }
   const member = topology.members.find(({ id }) => id === remote.id)
-  if (member === undefined) {
-    return refused('not-a-member', `${remote.id} is not a member of cluster ${topology.clusterId}`)
-  }
+  if (member === undefined) return judgeStranger(topology, remote, hello)
   if (member.incarnation === remote.incarnation) return undefined
   // Whoever belongs to the cluster already has a data directory of some life of the member, but not of this one.
   if (hello.clusterId !== '') {
@@ -137,11 +155,18 @@ function judgeAsMember(topology: Topology, remote: Founder, hello: Hello): Hello
       `${remote.id} goes by incarnation ${member.incarnation} here, not ${remote.incarnation}`,
     )
   }
-  const other = topology.members.find(({ id, address }) => id !== remote.id && address === remote.address)
-  if (other !== undefined) {
-    return refused('id', `${remote.id} comes back with the address of ${other.id}, ${other.address}`)
-  }
   return { kind: 'returning', remote }
+}
+
+function judgeStranger(topology: Topology, remote: Founder, hello: Hello): HelloVerdict {
+  const { clusterId, removed } = topology
+  if (hello.clusterId !== '') {
+    const former = removed.find(({ incarnation }) => incarnation === remote.incarnation)
+    const forgotten = `${remote.id} (incarnation ${remote.incarnation}) is no member of cluster ${clusterId} any more`
+    return refused('not-a-member', former === undefined ? forgotten : farewell(former, clusterId))
+  }
+  const differ = settingsApart(topology, hello, `cluster ${clusterId}`)
+  return differ === undefined ? { kind: 'joining', remote } : refused('settings-in-force', differ)
 }
 
 function refused(code: RefusalCode, message: string): HelloVerdict {

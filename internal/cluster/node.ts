@@ -37,13 +37,12 @@ import { Founding } from './founding.js'
 import type { Founder, LocalNode } from './handshake.js'
 import { hex, localIdentity } from './identity.js'
 import { LoneMember } from './lone-member.js'
+import { Membership } from './membership.js'
 import type { Liveness, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
 import { Peers, type PeersHost } from './peers.js'
 import { Readiness } from './readiness.js'
-import { Returns } from './returns.js'
 import { nothingServed, Serving } from './serving.js'
 import { readTopology, writeTopology } from './topology-document.js'
-import { TopologyRegister } from './topology-register.js'
 
 /** Starts a node. Resolves when it listens; `ready()` tells when it serves. Throws KvError, DiskError, FatalError. */
 export async function startCoreNode(options: NodeOptions): Promise<Node> {
@@ -72,8 +71,7 @@ class CoreNode implements Node {
   /** Where a new incarnation has found its directory: the cluster that it may be taken back by. */
   #former: ClusterId | undefined
   #serving: Serving | undefined
-  #register: TopologyRegister | undefined
-  #returns: Returns | undefined
+  #membership: Membership | undefined
   #listener: Listener | undefined
   #local: LocalNode | undefined
   #stopping: Promise<void> | undefined
@@ -217,8 +215,7 @@ class CoreNode implements Node {
     this.#founding?.end()
     this.#lone?.stop()
     this.#ready.fail(new KvError('closed', 'the node was stopped'))
-    this.#register?.stop()
-    this.#returns?.stop()
+    this.#membership?.stop()
     await this.#serving?.drain(graceMs)
     this.#peers.stopCalling()
     this.#peers.close('the node stops')
@@ -270,7 +267,7 @@ class CoreNode implements Node {
       },
       learned: (topology) => this.#background.guard(this.#learned(topology)),
       knocked: (founder) => this.#knocked(founder),
-      agreeing: (from, message, link) => this.#agreeing(from, message, link),
+      agreeing: (from, message, link) => this.#membership?.received(from, message, link),
       end: (error) => this.#background.guard(Promise.reject(error)),
       guard: (work) => this.#background.guard(work),
     }
@@ -291,9 +288,12 @@ class CoreNode implements Node {
     this.#joining = true
     this.#founding?.end()
     const { disk, log } = this.#options
-    const { since } = this.#member(topology)
+    const { since, state } = this.#member(topology)
+    if (state === 'joining' && this.#former !== undefined) {
+      throw new FatalError('refused', 'the data directory belongs to a former member: only an empty one can join')
+    }
     if (since > 1) {
-      log.info('taken in as a new incarnation: its slots have to be refilled', { epoch: topology.epoch, since })
+      log.info('taken in by the cluster: what it owns has to be refilled', { epoch: topology.epoch, since, state })
       // Before anything says that this directory belongs to a member: it holds nothing of what the name stands for. What
       // it does not own nobody asks it for; whoever becomes an owner later gets the slot's contents then.
       const table = slotTable(topology)
@@ -327,18 +327,10 @@ class CoreNode implements Node {
       serving.adopt(newer)
       if (this.#phase === 'serving') this.#peers.follow(newer, before)
     }
-    const register = await TopologyRegister.open({ clock, random, disk, log, self, send, adopted, guard }, topology)
-    this.#returns = new Returns({
-      clock,
-      log,
-      self: this.id,
-      register,
-      silenceMs: 2 * (probeIntervalMs + probeTimeoutMs),
-      linked: (id) => serving.remote(id)?.up === true,
-      send,
-      guard,
-    })
-    this.#register = register
+    const silenceMs = 2 * (probeIntervalMs + probeTimeoutMs)
+    const linked = (id: NodeId): boolean => serving.remote(id)?.up === true
+    const options = { clock, random, disk, log, self, silenceMs, linked, send, adopted, guard }
+    this.#membership = await Membership.open(options, topology)
     this.#serving = serving
   }
 
@@ -354,8 +346,8 @@ class CoreNode implements Node {
   }
 
   async #learned(topology: Topology): Promise<void> {
-    if (this.#register !== undefined) {
-      await this.#register.adopt(topology)
+    if (this.#membership !== undefined) {
+      await this.#membership.register.adopt(topology)
       return
     }
     if (!topology.members.some(({ id, incarnation }) => id === this.id && incarnation === this.#incarnation)) return
@@ -368,15 +360,7 @@ class CoreNode implements Node {
 
   #knocked(founder: Founder): ReturnType<PeersHost['knocked']> {
     const waiting = { code: 'wait', message: 'this node is only starting' } as const
-    return this.#phase === 'serving' ? (this.#returns?.knock(founder) ?? waiting) : waiting
-  }
-
-  #agreeing(...[from, message, link]: Parameters<PeersHost['agreeing']>): string | undefined {
-    const [register, returns] = [this.#register, this.#returns]
-    if (register === undefined || returns === undefined) return undefined
-    const { linkQuestion, linkAnswer } = message
-    if (linkQuestion !== undefined) link.sendNow({ linkAnswer: returns.asked(linkQuestion, register.topology) })
-    if (linkAnswer !== undefined && from !== undefined) returns.answered(from, linkAnswer)
-    return register.received(from, message, link)
+    this.#lone?.knocked(founder.id)
+    return this.#phase === 'serving' ? (this.#membership?.knock(founder) ?? waiting) : waiting
   }
 }

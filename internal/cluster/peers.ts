@@ -33,7 +33,7 @@ export interface PeersHost {
   readonly founding: Founding | undefined
   /** Another node has handed over a topology. */
   learned(topology: Topology): void
-  /** A member comes back with nothing. Returns what to tell it. */
+  /** A node without a cluster asks to be taken in, or back. Returns what to tell it. */
   knocked(founder: Founder): InboundRefusal
   /** What a message says about topologies to come; `from` answers on the link to it. Returns why the link must end. */
   agreeing(from: NodeId | undefined, message: PeerMessage, link: PeerLink): string | undefined
@@ -161,6 +161,8 @@ export class Peers {
           return `refused here: ${message}`
         }
         if (verdict.kind === 'returning') return `refused here: ${host.knocked(verdict.remote).message}`
+        // It has not asked for anything: it may be forming a cluster of its own where a member was once.
+        if (verdict.kind === 'joining') return `refused here: ${verdict.remote.id} is not a member`
         if (verdict.kind === 'self') {
           host.founding?.isSelf(address)
           this.#dialers.hangUp(address)
@@ -184,7 +186,8 @@ export class Peers {
       },
       refused: (refusal, topology) => {
         if (refusal.code === 'wait' && host.serving === undefined) {
-          host.founding?.waits(address, refusal.message)
+          const known = topology === undefined ? undefined : this.#parsed(topology)
+          host.founding?.waits(address, refusal.message, typeof known === 'string' ? undefined : known)
           return
         }
         this.#options.log.warn('refused by another node', { address, code: refusal.code, message: refusal.message })
@@ -211,15 +214,19 @@ export class Peers {
   #greetedBy({ hello, topology: brought }: Greeting): Greeting | InboundRefusal {
     const verdict = judgeHello(this.#host.local, this.#host.topology, hello)
     if (verdict.kind === 'refused') return this.#refusal(verdict, brought)
-    if (verdict.kind === 'returning') return this.#host.knocked(verdict.remote)
+    if (verdict.kind === 'returning' || verdict.kind === 'joining') return this.#host.knocked(verdict.remote)
     if (verdict.kind === 'welcome') this.#heard(hello)
     return this.#greeting()
   }
 
-  /** Where two go by different incarnations of a member one of them is behind: the newer topology tells it. */
+  /**
+   * Where two go by different incarnations of a member, or one of them by a member that is none, one is behind: the
+   * newer topology tells it.
+   */
   #refusal({ code, message }: RefusedHello, brought: TopologyMessage | undefined): InboundRefusal {
     const { topology } = this.#host
-    if (code !== 'incarnation' || topology === undefined) return { code, message }
+    const behind = code === 'incarnation' || code === 'not-a-member'
+    if (!behind || topology === undefined) return { code, message }
     if (brought !== undefined && brought.epoch > topology.epoch) {
       const malformed = this.#learned(brought)
       return { code: 'wait', message: malformed ?? 'the topology that it has brought is being followed' }
@@ -252,9 +259,16 @@ export class Peers {
   }
 
   #learned(message: TopologyMessage): string | undefined {
+    const topology = this.#parsed(message)
+    if (typeof topology === 'string') return topology
+    this.#host.learned(topology)
+    return undefined
+  }
+
+  /** The topology, or what is wrong with it. */
+  #parsed(message: TopologyMessage): Topology | string {
     try {
-      this.#host.learned(topologyFromMessage(message))
-      return undefined
+      return topologyFromMessage(message)
     } catch (error) {
       if (error instanceof KvError) return `malformed topology: ${error.message}`
       throw error

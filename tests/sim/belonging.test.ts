@@ -25,13 +25,17 @@ test('a node founded alone that is started with peers serves nobody and is refus
   for (const part of ['--peers', 'n2:50051', 'nobody answers']) expect(cluster.fatal.get('n1')!.message).toContain(part)
 })
 
-test('a node founded alone is refused at once where another node answers, whether that has a cluster or not', async () => {
-  for (const peers of [[], ['n2', 'n3']]) {
+test('a node founded alone is refused where another node answers: at once if that has a cluster, else if it does not ask', async () => {
+  for (const [peers, withinMs, why] of [
+    [[], 2_000, 'another node answers and says'],
+    [['n2', 'n3'], 10_000, 'n2 answers, and does not ask to be taken in'],
+  ] as const) {
     const cluster = await foundedAlone(`lone and ${peers.length}`)
     await cluster.startNode('n2', peers)
     await cluster.startNode('n1', ['n2'])
-    await cluster.world.runUntil(() => cluster.fatal.has('n1'), 2_000)
+    await cluster.world.runUntil(() => cluster.fatal.has('n1'), withinMs)
     expect(cluster.fatal.get('n1')).toMatchObject({ reason: 'refused', message: expect.stringContaining('n2:50051') })
+    expect(cluster.fatal.get('n1')!.message).toContain(why)
   }
 })
 

@@ -73,7 +73,12 @@ export class SimCluster {
   }
 
   /** The same for callers who drive the world themselves. */
-  async launch(name: string, peers: readonly string[] = this.names, id: string = name): Promise<Node> {
+  async launch(
+    name: string,
+    peers: readonly string[] = this.names,
+    id: string = name,
+    change: Partial<NodeOptions> = {},
+  ): Promise<Node> {
     const process = this.process(name)
     const { clock, random, disk, network } = process.life
     const starting = startCoreNode({
@@ -100,6 +105,7 @@ export class SimCluster {
       ...(this.#options.tuning === undefined ? {} : { tuning: this.#options.tuning }),
       ...(this.#options.floorTuning === undefined ? {} : { floorTuning: this.#options.floorTuning }),
       onFatal: (error) => this.onFatal(name, error),
+      ...change,
     })
     const node = await starting
     this.#nodes.set(name, node)

@@ -1,14 +1,14 @@
 import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type Address, type Epoch, type Incarnation, KvError, limits, type NodeId } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { SimWorld } from '../env-sim/index.js'
-import type { Topology } from '../slots/index.js'
+import type { Member, Topology } from '../slots/index.js'
 import { topologyOf } from '../slots/topology.test-support.js'
 import { returned } from './changes.js'
+import { FormerLives } from './former-lives.js'
 import type { Founder } from './handshake.js'
-import { Returns } from './returns.js'
-import type { TopologyRegister } from './topology-register.js'
+import { Newcomers } from './newcomers.js'
 
 const topology = topologyOf([{ id: 'n1' }, { id: 'n2', zone: 'z', weight: 3 }, { id: 'n3' }])
 const former = topology.members[1]!.incarnation
@@ -27,39 +27,43 @@ class Door {
   readonly changes: (Topology | undefined)[] = []
   /** What becomes of a change of the topology. */
   outcome: Promise<void> = Promise.resolve()
-  readonly returns: Returns
+  readonly lives: FormerLives
+  readonly newcomers: Newcomers
+  topology: Topology
 
-  constructor() {
+  constructor(now: Topology = topology) {
+    this.topology = now
     const register = {
-      topology,
+      topology: now,
       change: (alter: (before: Topology) => Topology | undefined) => {
-        this.changes.push(alter(topology))
+        this.changes.push(alter(now))
         return this.outcome
       },
     }
-    this.returns = new Returns({
+    const self = 'n1' as NodeId
+    this.lives = new FormerLives({
       clock: this.world.process('n1').clock,
-      log: silentLog,
-      self: 'n1' as NodeId,
-      register: register as unknown as TopologyRegister,
+      self,
+      topology: () => this.topology,
       silenceMs,
       linked: (id) => this.linked.has(id),
       send: (to, { linkQuestion }: Partial<PeerMessage>) => {
         if (linkQuestion !== undefined) this.questions.push({ to, id: linkQuestion.id })
       },
-      guard: (work) => void work,
     })
+    const guard = (work: Promise<void>): void => void work
+    this.newcomers = new Newcomers({ log: silentLog, self, register, formerLives: this.lives, guard })
   }
 
   /** All questions that wait are answered. */
   answer(linked: boolean): void {
-    for (const { to, id } of this.questions.splice(0)) this.returns.answered(to as NodeId, { id, linked })
+    for (const { to, id } of this.questions.splice(0)) this.lives.answered(to as NodeId, { id, linked })
   }
 }
 
 test('a newcomer waits while the others are asked, and is proposed when nobody is linked to its former life', async () => {
   const door = new Door()
-  expect(door.returns.knock(newcomer('d'))).toMatchObject({ code: 'wait' })
+  expect(door.newcomers.knock(newcomer('d'))).toMatchObject({ code: 'wait' })
   expect(door.questions).toEqual([{ to: 'n3', id: 1 }])
   await door.world.advance(10)
   expect(door.changes).toEqual([])
@@ -70,12 +74,12 @@ test('a newcomer waits while the others are asked, and is proposed when nobody i
 
 test('a life that somebody is linked to for longer than a dead node looks alive is alive: the newcomer is sent away', async () => {
   const door = new Door()
-  door.returns.knock(newcomer('d'))
+  door.newcomers.knock(newcomer('d'))
   for (let waitedMs = 0; waitedMs <= silenceMs + limits.returnAskIntervalMs; waitedMs += limits.returnAskIntervalMs) {
     door.answer(true)
     await door.world.advance(limits.returnAskIntervalMs)
   }
-  expect(door.returns.knock(newcomer('d'))).toMatchObject({
+  expect(door.newcomers.knock(newcomer('d'))).toMatchObject({
     code: 'id',
     message: expect.stringMatching(/linked to n3/),
   })
@@ -85,7 +89,7 @@ test('a life that somebody is linked to for longer than a dead node looks alive 
 test('a link that only has not noticed yet that its node has died costs the newcomer its time and no more', async () => {
   const door = new Door()
   door.linked.add('n2')
-  door.returns.knock(newcomer('d'))
+  door.newcomers.knock(newcomer('d'))
   door.answer(true)
   await door.world.advance(silenceMs / 2)
   door.linked.delete('n2')
@@ -101,7 +105,7 @@ test('a member that was stopped and comes to itself at the end does not bear wit
   const door = new Door()
   // n1 has not noticed for long, and n3 says nothing until then.
   door.linked.add('n2')
-  door.returns.knock(newcomer('d'))
+  door.newcomers.knock(newcomer('d'))
   await door.world.advance(silenceMs - 500)
   for (let i = 0; i < 6; i++) {
     door.linked.delete('n2')
@@ -115,7 +119,7 @@ test('a member that was stopped and comes to itself at the end does not bear wit
 
 test('a member that does not answer in time is not waited for', async () => {
   const door = new Door()
-  door.returns.knock(newcomer('d'))
+  door.newcomers.knock(newcomer('d'))
   await door.world.advance(limits.returnAnswerMs + 10)
   expect(door.changes).toHaveLength(1)
 })
@@ -125,17 +129,23 @@ test('without a majority the newcomer is told so, and each time it asks it is tr
   door.outcome = Promise.reject(new KvError('unavailable', '1 of 3 members answer'))
   door.outcome.catch(() => undefined)
   door.linked.clear()
-  door.returns.knock(newcomer('d'))
+  door.newcomers.knock(newcomer('d'))
   await door.world.advance(10)
-  expect(door.returns.knock(newcomer('d'))).toMatchObject({ code: 'wait', message: expect.stringContaining('1 of 3') })
+  expect(door.newcomers.knock(newcomer('d'))).toMatchObject({
+    code: 'wait',
+    message: expect.stringContaining('1 of 3'),
+  })
   await door.world.advance(10)
   expect(door.changes).toHaveLength(2)
 })
 
 test('of two newcomers of one name the second waits for what becomes of the first', async () => {
   const door = new Door()
-  door.returns.knock(newcomer('d'))
-  expect(door.returns.knock(newcomer('e'))).toMatchObject({ code: 'wait', message: expect.stringContaining('another') })
+  door.newcomers.knock(newcomer('d'))
+  expect(door.newcomers.knock(newcomer('e'))).toMatchObject({
+    code: 'wait',
+    message: expect.stringContaining('another'),
+  })
   door.answer(false)
   await door.world.advance(10)
   expect(door.changes).toHaveLength(1)
@@ -145,7 +155,48 @@ test('who is asked tells of the life that was meant, not of its successor', () =
   const door = new Door()
   door.linked.add('n2')
   const nodeId = 'n2'
-  expect(door.returns.asked({ id: 7, nodeId, incarnation: former }, topology)).toEqual({ id: 7, linked: true })
-  const next = returned(topology, newcomer('d'), former)!
-  expect(door.returns.asked({ id: 8, nodeId, incarnation: former }, next)).toEqual({ id: 8, linked: false })
+  expect(door.lives.asked({ id: 7, nodeId, incarnation: former })).toEqual({ id: 7, linked: true })
+  door.topology = returned(topology, newcomer('d'), former)!
+  expect(door.lives.asked({ id: 8, nodeId, incarnation: former })).toEqual({ id: 8, linked: false })
+})
+
+describe('a node that joins', () => {
+  const joiner: Founder = { ...newcomer('d'), id: 'n4' as NodeId }
+
+  test('is proposed at once, as a member that owns nothing, and is told to wait', async () => {
+    const door = new Door()
+    expect(door.newcomers.knock(joiner)).toMatchObject({ code: 'wait' })
+    await door.world.advance(10)
+    expect(door.questions).toEqual([])
+    expect(door.changes.map((change) => change?.members[3])).toMatchObject([{ id: 'n4', state: 'joining' }])
+  })
+
+  test('is sent away where it can never be taken in', () => {
+    const twin = { ...joiner, incarnation: former }
+    expect(new Door().newcomers.knock(twin)).toMatchObject({
+      code: 'id',
+      message: expect.stringMatching(/copy of that of n2/),
+    })
+    const clash = { ...joiner, address: topology.members[2]!.address }
+    expect(new Door().newcomers.knock(clash)).toMatchObject({ code: 'id', message: expect.stringMatching(/--id n3/) })
+  })
+
+  test('is told who can take it in where the one that it asks has no vote itself', () => {
+    const members = topology.members.map((member, i): Member => (i === 0 ? { ...member, state: 'joining' } : member))
+    const told = new Door({ ...topology, members }).newcomers.knock(joiner)
+    expect(told).toMatchObject({ code: 'wait', message: expect.stringMatching(/n2 at n2:50051, n3 at n3:50051 can$/) })
+    expect(told.topology?.members).toHaveLength(3)
+  })
+
+  test('waits while the cluster is as large as it may get, and while as many others wait', async () => {
+    const full = topologyOf(Array.from({ length: limits.membersMax }, (_, i) => ({ id: i === 0 ? 'n1' : `m${i}` })))
+    const door = new Door(full)
+    expect(door.newcomers.knock(joiner)).toMatchObject({ code: 'wait', message: expect.stringMatching(/256 members/) })
+    expect(door.changes).toEqual([])
+    const crowded = new Door()
+    crowded.outcome = new Promise(() => undefined)
+    const other = (i: number): Founder => ({ ...joiner, id: `m${i}` as NodeId, address: `m${i}:1` as Address })
+    for (let i = 0; i < limits.membersMax; i++) crowded.newcomers.knock(other(i))
+    expect(crowded.newcomers.knock(joiner)).toMatchObject({ message: 'many others are being taken in' })
+  })
 })

@@ -1,0 +1,93 @@
+import type { LinkAnswer, LinkQuestion, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import { type Incarnation, limits, type NodeId } from '../base/index.js'
+import type { Clock } from '../env/index.js'
+import { Pauses } from '../replication/index.js'
+import type { Topology } from '../slots/index.js'
+
+export interface FormerLivesOptions {
+  readonly clock: Clock
+  readonly self: NodeId
+  readonly topology: () => Topology
+  /** How long a dead node may still look alive: until then its former life is not taken for a live one. */
+  readonly silenceMs: number
+  /** Whether this node has a link to a member. */
+  readonly linked: (id: NodeId) => boolean
+  readonly send: (to: NodeId, part: Partial<PeerMessage>) => void
+}
+
+interface Inquiry {
+  readonly waiting: Set<NodeId>
+  readonly linked: NodeId[]
+  readonly done: () => void
+}
+
+/** Finds out whether a member's life goes on somewhere, although another node has come under its name. */
+export class FormerLives {
+  readonly #options: FormerLivesOptions
+  readonly #pauses: Pauses
+  readonly #inquiries = new Map<number, Inquiry>()
+  #inquiryId = 0
+  #stopped = false
+
+  constructor(options: FormerLivesOptions) {
+    this.#options = options
+    this.#pauses = new Pauses(options.clock)
+  }
+
+  /** Idempotent. */
+  stop(): void {
+    this.#stopped = true
+    this.#pauses.endAll()
+  }
+
+  /** Another member wants to know whether somebody's former life is linked to this node. */
+  asked({ id, nodeId, incarnation }: LinkQuestion): LinkAnswer {
+    const member = this.#options.topology().members.find((each) => each.id === nodeId)
+    const linked = member?.incarnation === incarnation && this.#options.linked(member.id)
+    return { id, linked }
+  }
+
+  answered(from: NodeId, { id, linked }: LinkAnswer): void {
+    const inquiry = this.#inquiries.get(id)
+    if (inquiry === undefined || !inquiry.waiting.delete(from)) return
+    if (linked) inquiry.linked.push(from)
+    if (inquiry.waiting.size === 0) inquiry.done()
+  }
+
+  /**
+   * Who has a link to that life, when one of them has said so for as long as the silence lasts; empty as soon as nobody
+   * has. Answers are counted, and in a row: a process that was stopped meanwhile, this one included, finds its links as
+   * they were before it finds out that they are dead.
+   */
+  async stillLinked(id: NodeId, former: Incarnation): Promise<readonly NodeId[]> {
+    const enough = Math.ceil(this.#options.silenceMs / limits.returnAskIntervalMs)
+    let inARow = new Map<NodeId, number>()
+    for (;;) {
+      const linked = await this.#whoIsLinked(id, former)
+      if (linked.length === 0 || this.#stopped) return []
+      inARow = new Map(linked.map((member) => [member, (inARow.get(member) ?? 0) + 1]))
+      if ([...inARow.values()].some((times) => times > enough)) return linked
+      await this.#pauses.pause(limits.returnAskIntervalMs)
+    }
+  }
+
+  #whoIsLinked(id: NodeId, incarnation: Incarnation): Promise<readonly NodeId[]> {
+    const { self, topology, linked, send } = this.#options
+    const here = linked(id) ? [self] : []
+    const others = topology().members.filter((member) => member.id !== self && member.id !== id)
+    const reached = others.filter((member) => linked(member.id)).map((member) => member.id)
+    if (reached.length === 0 || this.#stopped) return Promise.resolve(here)
+    const number = ++this.#inquiryId
+    return new Promise((resolve) => {
+      const answered = [...here]
+      const done = (): void => {
+        stopWaiting()
+        this.#inquiries.delete(number)
+        resolve(answered)
+      }
+      const stopWaiting = this.#pauses.begin(limits.returnAnswerMs, done)
+      this.#inquiries.set(number, { waiting: new Set(reached), linked: answered, done })
+      for (const member of reached) send(member, { linkQuestion: { id: number, nodeId: id, incarnation } })
+    })
+  }
+}

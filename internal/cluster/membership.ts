@@ -1,0 +1,68 @@
+import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { Incarnation, NodeId } from '../base/index.js'
+import type { Clock, Disk, Log, Random } from '../env/index.js'
+import type { PeerLink } from '../replication/index.js'
+import type { Topology } from '../slots/index.js'
+import { FormerLives } from './former-lives.js'
+import type { Founder } from './handshake.js'
+import type { InboundRefusal } from './inbound.js'
+import { Newcomers } from './newcomers.js'
+import { TopologyRegister } from './topology-register.js'
+
+export interface MembershipOptions {
+  readonly clock: Clock
+  readonly random: Random
+  readonly disk: Disk
+  readonly log: Log
+  readonly self: { readonly id: NodeId; readonly incarnation: Incarnation }
+  /** How long a dead node may still look alive. */
+  readonly silenceMs: number
+  /** Whether this node has a link to a member. */
+  readonly linked: (id: NodeId) => boolean
+  /** To another member, by whatever link there is; without one nothing happens. */
+  readonly send: (to: NodeId, part: Partial<PeerMessage>) => void
+  /** This document is durable here, and in force. */
+  readonly adopted: (topology: Topology, before: Topology) => void
+  /** Takes charge of work in the background. */
+  readonly guard: (work: Promise<void>) => void
+}
+
+/** A member's part in who the members are: it votes, follows what was decided, and takes in who comes. */
+export class Membership {
+  readonly register: TopologyRegister
+  readonly #formerLives: FormerLives
+  readonly #newcomers: Newcomers
+
+  /** `topology` is on disk and names this node. Throws FatalError `corrupt`, and DiskErrors. */
+  static async open(options: MembershipOptions, topology: Topology): Promise<Membership> {
+    return new Membership(options, await TopologyRegister.open(options, topology))
+  }
+
+  private constructor(options: MembershipOptions, register: TopologyRegister) {
+    const { clock, log, self, silenceMs, linked, send, guard } = options
+    this.register = register
+    const topology = (): Topology => register.topology
+    this.#formerLives = new FormerLives({ clock, self: self.id, topology, silenceMs, linked, send })
+    this.#newcomers = new Newcomers({ log, self: self.id, register, formerLives: this.#formerLives, guard })
+  }
+
+  /** A node greets as one that is no member, and has no cluster. Returns what to tell it. */
+  knock(founder: Founder): InboundRefusal {
+    return this.#newcomers.knock(founder)
+  }
+
+  /** What a message says about members; `from` answers on the link to it. Returns why the link must end, or undefined. */
+  received(from: NodeId | undefined, message: PeerMessage, link: PeerLink): string | undefined {
+    const { linkQuestion, linkAnswer } = message
+    if (linkQuestion !== undefined) link.sendNow({ linkAnswer: this.#formerLives.asked(linkQuestion) })
+    if (linkAnswer !== undefined && from !== undefined) this.#formerLives.answered(from, linkAnswer)
+    return this.register.received(from, message, link)
+  }
+
+  /** Idempotent. Nothing is begun any more, and what runs ends soon. */
+  stop(): void {
+    this.register.stop()
+    this.#newcomers.stop()
+    this.#formerLives.stop()
+  }
+}
