@@ -82,6 +82,8 @@ export const limits = {
   /** A block of a snapshot is closed when it has passed the first size, and never passes the second. */
   snapshotBlockBytes: 262_144,
   snapshotBlockBytesMax: 4_194_304,
+  /** The buffer of a snapshot that is being written begins with so much, and doubles. */
+  snapshotBufferBytesMin: 65_536,
   /** Work on a snapshot gives way after so much time on an idle node, or so many bytes, whichever comes first. */
   snapshotSliceMs: 10,
   /** The same while commits come, and then it rests so many times as long as it has worked, but at most for so long. */

@@ -23,8 +23,10 @@ export class SharedTree {
   readonly #slots: readonly Slot[]
   /** Where the leaves of group g begin; one more at the end. */
   readonly #starts: Uint16Array = new Uint16Array(groupCount + 1)
+  #groups: Uint8Array | undefined
+  #root: Uint8Array | undefined
 
-  /** `slots`: ascending. */
+  /** `slots`: ascending. `digest` may return the same object each time. */
   constructor(slots: readonly Slot[], digest: (slot: Slot) => Readonly<Hash64>) {
     this.#slots = slots
     this.#leaves = packDigests(slots.length, (i) => digest(slots[i]!))
@@ -32,15 +34,17 @@ export class SharedTree {
     for (let group = 0; group < groupCount; group++) this.#starts[group + 1]! += this.#starts[group]!
   }
 
-  /** One digest. */
+  /** One digest. Shared: nobody changes it. */
   root(): Uint8Array {
-    return packDigests(1, () => digestOf(this.groups()))
+    this.#root ??= packDigests(1, () => digestOf(this.groups()))
+    return this.#root
   }
 
-  /** `groupCount` digests, of which those of groups without shared slots are all alike. */
+  /** `groupCount` digests, of which those of groups without shared slots are all alike. Shared: nobody changes them. */
   groups(): Uint8Array {
     const at = (group: number): number => this.#starts[group]! * digestBytes
-    return packDigests(groupCount, (group) => digestOf(this.#leaves, at(group), at(group + 1)))
+    this.#groups ??= packDigests(groupCount, (group) => digestOf(this.#leaves, at(group), at(group + 1)))
+    return this.#groups
   }
 
   /** The digests of the shared slots in these groups, in the order of `slotsIn`. */

@@ -48,6 +48,7 @@ export class Pending<Waiter> {
 
   /** Takes all, calling `end` for each; those that `end` adds wait on. */
   takeAll(end: (waiter: Waiter, position: number) => void): void {
+    if (this.#size === 0 && this.#waiters.length === sizeMin) return
     const [waiters, positions] = [this.#waiters, this.#positions]
     this.#waiters = emptyPlaces(sizeMin)
     this.#ids = new Uint32Array(sizeMin)

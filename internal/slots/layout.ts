@@ -3,7 +3,7 @@ import { balance } from './balance.js'
 import { slotRanks } from './ring.js'
 import { overloadPercentMax, type Shares, sharesOf } from './shares.js'
 import { allSlots, slotCount } from './slot.js'
-import { SlotTable } from './slot-table.js'
+import { SlotLayout, SlotTable } from './slot-table.js'
 import { currentRing, type Member, type RingShare, type Topology } from './topology.js'
 
 /** Who owns slots before and after a handover. Both name all members of the topology by their indexes. */
@@ -43,16 +43,12 @@ function tableOf(topology: Topology, ring: readonly RingShare[]): SlotTable {
     owning.push(weight === member.weight ? member : { ...member, weight })
     places.push(place)
   }
-  const { owners, fairShares, picks } = layoutOf(topology, owning)
-  if (owning.length === topology.members.length) return new SlotTable(topology.members, picks, owners, fairShares)
+  const layout = layoutOf(topology, owning)
+  if (owning.length === topology.members.length) return new SlotTable(topology.members, layout)
   const allShares = new Float64Array(topology.members.length)
-  for (const [i, place] of places.entries()) allShares[place] = fairShares[i]!
-  return new SlotTable(
-    topology.members,
-    picks,
-    owners.map((owner) => places[owner]!),
-    allShares,
-  )
+  for (const [i, place] of places.entries()) allShares[place] = layout.fairShares[i]!
+  const flat = layout.flat.map((owner) => places[owner]!)
+  return new SlotTable(topology.members, new SlotLayout(layout.ownersPerSlot, flat, allShares))
 }
 
 /** Slots whose owners are not the same before and after, whatever their order. Ascending. */
@@ -75,21 +71,17 @@ export function incomingSlots({ replication: { readQuorum } }: Topology, tables:
   return next.slotsOf(member).filter((slot) => shrinks || !current.ownsSlot(member, slot))
 }
 
-/** Who owns what, by the ring's indexes. Never changed once it is made. */
-interface Layout {
-  readonly picks: number
-  readonly owners: Uint16Array
-  readonly fairShares: Float64Array
-}
-
 const recentLayoutsMax = 8
-const recentLayouts = new Map<string, Layout>()
+const recentLayouts = new Map<string, SlotLayout>()
 
 /**
  * A layout takes some 15 ms, and most epochs decide nothing that it depends on. So the last few are kept, by all that
  * they depend on; the nodes of a simulated cluster, which start in one process again and again, find theirs there too.
  */
-function layoutOf({ virtualNodes, replication: { replicationFactor } }: Topology, members: readonly Member[]): Layout {
+function layoutOf(
+  { virtualNodes, replication: { replicationFactor } }: Topology,
+  members: readonly Member[],
+): SlotLayout {
   const deciding = members.map(({ id, zone, weight }) => [id, zone, weight])
   const name = JSON.stringify([virtualNodes, replicationFactor, deciding])
   const layout = recentLayouts.get(name) ?? layOut(members, virtualNodes, replicationFactor)
@@ -99,7 +91,7 @@ function layoutOf({ virtualNodes, replication: { replicationFactor } }: Topology
   return layout
 }
 
-function layOut(members: readonly Member[], virtualNodes: number, replicationFactor: number): Layout {
+function layOut(members: readonly Member[], virtualNodes: number, replicationFactor: number): SlotLayout {
   const picks = Math.min(replicationFactor, members.length)
   // From here on members are counted in the order of their ids, whatever the document's order.
   const toIndex = [...members.keys()].sort((a, b) => (members[a]!.id < members[b]!.id ? -1 : 1))
@@ -116,7 +108,8 @@ function layOut(members: readonly Member[], virtualNodes: number, replicationFac
   toIndex.forEach((index, member) => {
     fairShares[index] = shares.fair[member]!
   })
-  return { picks, owners: owners.map((owner) => toIndex[owner]!), fairShares }
+  const flat = owners.map((owner) => toIndex[owner]!)
+  return new SlotLayout(picks, flat, fairShares)
 }
 
 /**

@@ -1,5 +1,6 @@
 import { assert, KvError, limits, type Slot } from '../base/index.js'
 import type { Timer } from '../env/index.js'
+import type { Hash64 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
 import { emptiedSlot, encodedFloorBytes, encodedRecordBytes, type Floor, type StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
@@ -216,8 +217,12 @@ export class DurableStore implements Store {
     this.#table.scanSlot(slot, visit)
   }
 
-  digest(slot: Slot): Digest {
-    return this.#table.digest(slot)
+  digest(slot: Slot, into?: Hash64): Digest {
+    return this.#table.digest(slot, into)
+  }
+
+  get changes(): number {
+    return this.#table.changes
   }
 
   isLost(slot: Slot): boolean {

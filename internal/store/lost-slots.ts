@@ -16,7 +16,9 @@ const contentsOffset = 24
 
 /** A slot may be given in any order and more than once; what comes back is in order, each slot once. */
 export function normalizeSlots(slots: Iterable<number>): Slot[] {
-  return [...new Set(slots)].sort((a, b) => a - b) as Slot[]
+  const given = [...slots]
+  const isNormal = given.every((slot, i) => i === 0 || given[i - 1]! < slot)
+  return (isNormal ? given : [...new Set(given)].sort((a, b) => a - b)) as Slot[]
 }
 
 /** The slots that the document `lost` names. Throws an Error that tells why it names none. */

@@ -11,17 +11,27 @@ export class SlotDigests {
   readonly #hi: Uint32Array = new Uint32Array(slotCount)
   readonly #lo: Uint32Array = new Uint32Array(slotCount)
   readonly #hash: Hash64 = { hi: 0, lo: 0 }
+  #changes = 0
+
+  /** Rises with every change of a digest. */
+  get changes(): number {
+    return this.#changes
+  }
 
   get bytes(): number {
     return this.#hi.byteLength + this.#lo.byteLength
   }
 
-  of(slot: number): Digest {
-    return { hi: this.#hi[slot]!, lo: this.#lo[slot]! }
+  /** Written to `into` where that is given, so that a look at all slots allocates nothing. */
+  of(slot: number, into: Hash64 = { hi: 0, lo: 0 }): Digest {
+    into.hi = this.#hi[slot]!
+    into.lo = this.#lo[slot]!
+    return into
   }
 
   /** The slot holds nothing any more. */
   clear(slot: number): void {
+    this.#changes++
     this.#hi[slot] = 0
     this.#lo[slot] = 0
   }
@@ -29,6 +39,7 @@ export class SlotDigests {
   /** Adds a record to the slot's digest or takes it away: with XOR they are the same. */
   toggle(slot: number, key: Uint8Array, hi: number, lo: number, node: number): void {
     hash64(key, hi, lo, node, this.#hash)
+    this.#changes++
     this.#hi[slot]! ^= this.#hash.hi
     this.#lo[slot]! ^= this.#hash.lo
   }
@@ -38,6 +49,7 @@ export class SlotDigests {
     const keyByte = keyWordAt(words, at) * 4
     const end = keyByte + keyLengthAt(words, at)
     hash64(bytes, words[at + 2]!, words[at + 3]!, words[at + 4]!, this.#hash, keyByte, end)
+    this.#changes++
     this.#hi[slot]! ^= this.#hash.hi
     this.#lo[slot]! ^= this.#hash.lo
   }

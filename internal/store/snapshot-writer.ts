@@ -17,12 +17,13 @@ import type { SnapshotInfo } from './store.js'
 
 /**
  * Writes one snapshot file. Records are encoded into a buffer in one turn (`addSlot`) and written in another
- * (`flush`); the buffer grows to the largest slot at most, and slots are alike in size.
+ * (`flush`); the buffer grows with what it has to take, to a slice and the largest slot at most. Slots are alike in
+ * size, and most stores that take snapshots again and again are small.
  */
 export class SnapshotWriter {
   readonly #file: DiskFile
   readonly #sequence: number
-  #buffer = new Uint8Array(limits.snapshotSliceBytes * 2)
+  #buffer = new Uint8Array(limits.snapshotBufferBytesMin)
   #length: number
   #written = 0
   #synced = 0

@@ -168,6 +168,24 @@ export function describeStore(name: string, makeFixture: () => Promise<StoreFixt
       expect(store.digest(slot)).toEqual(after)
     })
 
+    test('what has changed is told by the count of changes, whether a digest or a floor', async () => {
+      const slot = slotOf(put('a', 1).key)
+      const start = store.changes
+      await fixture.settle(store.commit([put('a', 5)]))
+      const written = store.changes
+      expect(written).toBeGreaterThan(start)
+      await fixture.settle(store.commit([put('a', 3)]))
+      expect(store.changes).toBe(written)
+      await fixture.settle(store.commit([put('a', 6)]))
+      const replaced = store.changes
+      expect(replaced).toBeGreaterThan(written)
+      await fixture.settle(store.raiseFloors([{ slot, floorMs: 1 }]))
+      const raised = store.changes
+      expect(raised).toBeGreaterThan(replaced)
+      await fixture.settle(store.emptySlots([slot]))
+      expect(store.changes).toBeGreaterThan(raised)
+    })
+
     test('keys and values at their limits are kept, beyond them refused by name, and nothing has changed', async () => {
       const largest = {
         ...put('x', 1),

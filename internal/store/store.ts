@@ -1,5 +1,6 @@
 import type { ClusterId, Incarnation, Slot } from '../base/index.js'
 import type { Clock, Disk, Log } from '../env/index.js'
+import type { Hash64 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
 import type { Floor, StoredRecord } from '../record/index.js'
 import type { FsyncPolicy } from '../wal/index.js'
@@ -124,8 +125,13 @@ export interface Store {
   prefetch(keys: readonly Uint8Array[], from: number, to: number): void
   /** Visits every record of a slot, tombstones and expired ones included, in no particular order, in this call. */
   scanSlot(slot: Slot, visit: (record: StoredRecord) => void): void
-  /** XOR of 64-bit record hashes over key and version: equal for equal contents, whatever the order of writes. */
-  digest(slot: Slot): Digest
+  /**
+   * XOR of 64-bit record hashes over key and version: equal for equal contents, whatever the order of writes. Returns
+   * `into` where that is given.
+   */
+  digest(slot: Slot, into?: Hash64): Digest
+  /** Rises with every change of a `digest` or of a `floorMs`: while it stays, so does what was made of them. */
+  readonly changes: number
   /** The same over what was stamped at `upToMs` (Unix milliseconds) or before, by a scan of the slot. */
   digestUpTo(slot: Slot, upToMs: number): PastDigest
   /** How many tombstones the slot holds, those of expired values included whose memory has been won back. */

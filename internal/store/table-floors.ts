@@ -7,6 +7,12 @@ import type { Table } from './table.js'
 /** The slots' floors, and what an absent key is under them (docs/adr/0023-tombstone-floors.md). */
 export class Floors {
   readonly #ms: Float64Array = new Float64Array(slotCount)
+  #changes = 0
+
+  /** Rises with every change of a floor. */
+  get changes(): number {
+    return this.#changes
+  }
 
   get bytes(): number {
     return this.#ms.byteLength
@@ -19,6 +25,7 @@ export class Floors {
 
   set(slot: number, floorMs: number): void {
     this.#ms[slot] = floorMs
+    this.#changes++
   }
 
   /** What an absent key of the slot holds; undefined: nothing is known of it. */

@@ -1,5 +1,5 @@
 import { assert, limits, type Slot } from '../base/index.js'
-import { murmur3_32 } from '../hash/index.js'
+import { type Hash64, murmur3_32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
 import { isDeadAtFloor, type StoredRecord } from '../record/index.js'
 import { slotCount, slotOfHash } from '../slots/index.js'
@@ -107,7 +107,8 @@ export class Table {
 
   /** Memory held, in bytes: chunks (with what is dead, spare or not yet used in them), indexes and expiries. */
   get bytes(): number {
-    return this.#arena.heldBytes + this.#indexBytes + this.#emptied.bytes + this.#expiries.bytes + this.#fixedBytes
+    const fixedBytes = 2 * this.#counts.byteLength + this.#digests.bytes + this.#floors.bytes
+    return this.#arena.heldBytes + this.#indexBytes + this.#emptied.bytes + this.#expiries.bytes + fixedBytes
   }
 
   /**
@@ -210,8 +211,13 @@ export class Table {
   }
 
   /** XOR of `hash64` of key and version over all records of the slot. Kept with every change; costs no scan. */
-  digest(slot: Slot): Digest {
-    return this.#digests.of(slot)
+  digest(slot: Slot, into?: Hash64): Digest {
+    return this.#digests.of(slot, into)
+  }
+
+  /** Rises with every change of a digest or of a floor. */
+  get changes(): number {
+    return this.#digests.changes + this.#floors.changes
   }
 
   /** The slot's floor in Unix milliseconds; 0: it has none. */
@@ -340,10 +346,6 @@ export class Table {
   #countTombstones(slot: Slot, more: 1 | -1): void {
     this.#tombstones += more
     this.#tombstonesIn[slot]! += more
-  }
-
-  get #fixedBytes(): number {
-    return 2 * this.#counts.byteLength + this.#digests.bytes + this.#floors.bytes
   }
 
   #insert(slot: Slot, tag: number, record: StoredRecord): void {
