@@ -17,6 +17,7 @@ import type {
 } from '../replication/index.js'
 import type { Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
 import type { FsyncPolicy, SnapshotInfo, Store, StoreStatistics, StoreTuning } from '../store/index.js'
+import type { HandoverStatus } from './handover-driver.js'
 
 export type Liveness = 'alive' | 'down'
 
@@ -51,6 +52,8 @@ export interface NodeOptions {
   readonly fsyncIntervalMs: number
   readonly snapshotIntervalMs: number
   readonly snapshotWalBytes: number
+  /** What a handover streams to this node in a second at most, at first. */
+  readonly streamBytesPerSecond: number
   /** Sizes that the simulator makes small. */
   readonly tuning?: StoreTuning
   /** Times of the collection of tombstones that the simulator makes small. */
@@ -76,6 +79,8 @@ export interface CopyStatus {
 }
 
 export interface NodeStatus extends CopyStatus {
+  /** How the handover that runs stands; undefined: none runs. */
+  readonly handover: HandoverStatus | undefined
   readonly id: NodeId
   readonly incarnation: Incarnation
   readonly clusterId: ClusterId | undefined
@@ -83,6 +88,17 @@ export interface NodeStatus extends CopyStatus {
   readonly address: Address
   readonly topology: Topology | undefined
   readonly uptimeMs: number
+}
+
+/** What can be done about handovers while they run. */
+export interface Handovers {
+  /**
+   * Takes the one that runs back, and what it was for. Rejects with KvError: `invalid-argument` once its new owners are
+   * read, or where none runs; `unavailable` without a majority.
+   */
+  cancel(): Promise<void>
+  /** What is streamed to this node in a second at most; until the process ends. */
+  streamBytesPerSecond: number
 }
 
 /** Comparisons with other members that somebody asks for, beside those that run anyway. */
@@ -106,6 +122,7 @@ export interface Node {
   readonly localStore: Store | undefined
   /** Undefined while the node does not serve. */
   readonly repairs: Repairs | undefined
+  readonly handovers: Handovers | undefined
   /** The reading for replies to clients: what a stamp given now would be at least. */
   clockReading(): Hlc
   /**

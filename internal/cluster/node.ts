@@ -34,11 +34,13 @@ import { Background } from './background.js'
 import type { LinkOptions } from './dialer.js'
 import { warnOfDifferingSettings } from './differing-settings.js'
 import { Founding } from './founding.js'
+import type { HandoverDriver } from './handover-driver.js'
+import { openHandovers } from './handovers.js'
 import type { Founder, LocalNode } from './handshake.js'
 import { hex, localIdentity } from './identity.js'
 import { LoneMember } from './lone-member.js'
 import { Membership } from './membership.js'
-import type { Liveness, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
+import type { Handovers, Liveness, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
 import { Peers, type PeersHost } from './peers.js'
 import { Readiness } from './readiness.js'
 import { nothingServed, Serving } from './serving.js'
@@ -72,6 +74,7 @@ class CoreNode implements Node {
   #former: ClusterId | undefined
   #serving: Serving | undefined
   #membership: Membership | undefined
+  #handovers: HandoverDriver | undefined
   #listener: Listener | undefined
   #local: LocalNode | undefined
   #stopping: Promise<void> | undefined
@@ -102,6 +105,10 @@ class CoreNode implements Node {
 
   get localStore(): Store | undefined {
     return this.#serving?.store
+  }
+
+  get handovers(): Handovers | undefined {
+    return this.#phase === 'serving' ? this.#handovers : undefined
   }
 
   get repairs(): Repairs | undefined {
@@ -178,6 +185,7 @@ class CoreNode implements Node {
       phase: this.#phase,
       address: this.#localNode.address,
       topology: this.topology,
+      handover: this.#handovers?.status(),
       ...(this.#serving?.status() ?? nothingServed),
       uptimeMs: this.#options.clock.monotonicMs() - this.#startedMs,
     }
@@ -216,6 +224,7 @@ class CoreNode implements Node {
     this.#lone?.stop()
     this.#ready.fail(new KvError('closed', 'the node was stopped'))
     this.#membership?.stop()
+    this.#handovers?.stop()
     await this.#serving?.drain(graceMs)
     this.#peers.stopCalling()
     this.#peers.close('the node stops')
@@ -267,7 +276,8 @@ class CoreNode implements Node {
       },
       learned: (topology) => this.#background.guard(this.#learned(topology)),
       knocked: (founder) => this.#knocked(founder),
-      agreeing: (from, message, link) => this.#membership?.received(from, message, link),
+      agreeing: (from, message, link) =>
+        this.#handovers?.received(message) ?? this.#membership?.received(from, message, link),
       end: (error) => this.#background.guard(Promise.reject(error)),
       guard: (work) => this.#background.guard(work),
     }
@@ -325,12 +335,15 @@ class CoreNode implements Node {
     const guard = (work: Promise<void>): void => this.#background.guard(work)
     const adopted = (newer: Topology, before: Topology): void => {
       serving.adopt(newer)
+      this.#handovers?.adopted(newer)
       if (this.#phase === 'serving') this.#peers.follow(newer, before)
     }
     const silenceMs = 2 * (probeIntervalMs + probeTimeoutMs)
     const linked = (id: NodeId): boolean => serving.remote(id)?.up === true
     const options = { clock, random, disk, log, self, silenceMs, linked, send, adopted, guard }
-    this.#membership = await Membership.open(options, topology)
+    const membership = await Membership.open(options, topology)
+    this.#handovers = openHandovers(this.#options, serving, { self, register: membership.register, send, guard })
+    this.#membership = membership
     this.#serving = serving
   }
 
@@ -339,6 +352,7 @@ class CoreNode implements Node {
     if (this.#phase !== 'forming') return
     this.#phase = 'serving'
     this.#background.guard(this.#serving.run())
+    if (this.#handovers !== undefined) this.#background.guard(this.#handovers.run())
     this.#peers.callMembers(this.#serving.topology)
     // Whoever greeted this node while it formed learns that it has a topology now.
     this.#peers.announce()

@@ -57,12 +57,12 @@ export class Serving {
   readonly antiEntropy: AntiEntropy
   readonly hints: HintedHandoff
   readonly floors: FloorRounds
+  readonly remotes: Remotes
   readonly #clock: StampingClock
   readonly #witnesses: ClockWitnesses
   readonly #server: ReplicaServer
   readonly #digestServer: DigestServer
   readonly #floorServer: FloorServer
-  readonly #remotes: Remotes
   readonly #local: LocalReplica
   readonly #self: Self
   readonly #log: Log
@@ -117,7 +117,7 @@ export class Serving {
     hints: HintStore,
     remotes: Remotes,
   ) {
-    this.#remotes = remotes
+    this.remotes = remotes
     this.#witnesses = witnesses
     this.store = store
     this.#self = self
@@ -259,12 +259,12 @@ export class Serving {
 
   /** The way to another member, over whatever link is there. */
   remote(id: NodeId): RemoteReplica | undefined {
-    return this.#remotes.get(id)
+    return this.remotes.get(id)
   }
 
   /** The same for what is large. */
   bulk(id: NodeId): RemoteReplica | undefined {
-    return this.#remotes.bulk(id)
+    return this.remotes.bulk(id)
   }
 
   /** Another node's requests. Returns why its link must end, or undefined. */
@@ -288,7 +288,7 @@ export class Serving {
   /** What another node says on the link to it. Returns why the link must end, or undefined. */
   replied(from: { id: NodeId; life: string }, message: PeerMessage, link: PeerLink): string | undefined {
     if (message.wallMs > 0) this.#witnesses.heard(from.id, message.wallMs)
-    const replica = this.#remotes.get(from.id)
+    const replica = this.remotes.get(from.id)
     // A node without a topology yet could not answer requests.
     if (replica?.up === false && message.epoch > 0n) {
       this.#log.info('reached a node', { node: from.id, address: link.remote })
@@ -322,7 +322,7 @@ export class Serving {
   }
 
   async close(): Promise<void> {
-    this.#remotes.detachAll()
+    this.remotes.detachAll()
     // What was on its way has just been lost, and some of it was acknowledged.
     await this.hints.close()
     await this.store.close()
@@ -344,7 +344,7 @@ export class Serving {
   }
 
   #remoteOf(member: number): RemoteReplica {
-    const remote = this.#remotes.get(this.#topology.members[member]!.id)
+    const remote = this.remotes.get(this.#topology.members[member]!.id)
     assert(remote !== undefined, 'a node asks nothing of itself over a link')
     return remote
   }
@@ -355,7 +355,7 @@ export class Serving {
    * otherwise come after the slots had been read for the refill.
    */
   #forget({ id, nodeId, life, slots }: Forget, link: PeerLink): void {
-    const remote = this.#remotes.get(nodeId as NodeId)
+    const remote = this.remotes.get(nodeId as NodeId)
     if (remote !== undefined) {
       remote.keepOnly(life)
       this.active.forget(remote, new Set(slots))
@@ -365,7 +365,7 @@ export class Serving {
 
   #route(topology: Topology): Routing {
     const replicas: Replica[] = topology.members.map(({ id }) => {
-      return id === this.#self.id ? this.#local : this.#remotes.made(id)
+      return id === this.#self.id ? this.#local : this.remotes.made(id)
     })
     const self = topology.members.findIndex(({ id }) => id === this.#self.id)
     if (self < 0) throw new FatalError('refused', `${this.#self.id} is no longer a member of the cluster`)

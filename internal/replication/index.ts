@@ -4,6 +4,14 @@ export { Coordinator, type CoordinatorOptions } from './coordinator.js'
 export { DigestServer } from './digest-server.js'
 export { FloorRounds, type FloorStatus, type FloorTuning } from './floor-rounds.js'
 export { FloorServer } from './floor-server.js'
+export {
+  Handover,
+  type HandoverOptions,
+  type IncomingProgress,
+  type KeptProgress,
+  noRoomForProgress,
+  type ProgressKeeper,
+} from './handover.js'
 export { HintedHandoff, type HintedHandoffOptions } from './hinted-handoff.js'
 export { Horizon, PacedReading } from './horizon.js'
 export { LocalReplica } from './local-replica.js'

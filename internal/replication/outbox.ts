@@ -40,6 +40,7 @@ export function emptyPeerMessage(): PeerMessage {
     registerReply: undefined,
     linkQuestion: undefined,
     linkAnswer: undefined,
+    handoverReport: undefined,
     ...emptyComparison(),
   }
 }

@@ -41,6 +41,7 @@ export class FakeNode implements Node {
   hints: NodeStatus['hints'] = []
   floors: NodeStatus['floors'] = undefined
   repairs: Repairs | undefined
+  readonly handovers: undefined = undefined
   readonly localStore: undefined
   readonly records = new Map<string, StoredRecord>()
   /** When set, operations on keys wait here until the test lets them end. */
@@ -78,6 +79,7 @@ export class FakeNode implements Node {
       phase: this.phase,
       address: '127.0.0.1:1' as Address,
       topology: this.topology,
+      handover: undefined,
       store: this.store,
       refillObstacle: this.refillObstacle,
       convergence: this.convergence,

@@ -54,6 +54,7 @@ describe('defaults', () => {
       fsyncIntervalMs: 100,
       snapshotInterval: 300_000,
       snapshotWalBytes: 268_435_456,
+      streamRate: 67_108_864,
       maxClockDrift: 10_000,
       probeIntervalMs: 1000,
       probeTimeoutMs: 500,

@@ -27,6 +27,7 @@ export interface SettingValues {
   readonly fsyncIntervalMs: number
   readonly snapshotInterval: number
   readonly snapshotWalBytes: number
+  readonly streamRate: number
   readonly maxClockDrift: number
   readonly probeIntervalMs: number
   readonly probeTimeoutMs: number
@@ -209,6 +210,13 @@ export const settings: { readonly [Name in SettingName]: Setting<SettingValues[N
     help: '…or when the log has grown by this much',
     defaultText: '256MiB',
     parse: (text, label) => parseSizeBytes(text, label, 1_048_576, 1_099_511_627_776),
+  }),
+  streamRate: setting({
+    group: 'storage',
+    argument: '<size>',
+    help: 'slots that are handed over to this node come at so many bytes per second, at most',
+    defaultText: '64MiB',
+    parse: (text, label) => parseSizeBytes(text, label, 65_536, 1_099_511_627_776),
   }),
   maxClockDrift: setting({
     group: 'liveness',

@@ -191,6 +191,7 @@ function startCore(config: NodeConfig, parts: CoreParts): Promise<Node> {
     fsyncIntervalMs: config.fsyncIntervalMs,
     snapshotIntervalMs: config.snapshotInterval,
     snapshotWalBytes: config.snapshotWalBytes,
+    streamBytesPerSecond: config.streamRate,
     onFatal: parts.fail,
   })
 }

@@ -13,6 +13,7 @@ export interface SimClusterOptions extends SimWorldOptions {
   readonly maxClockDriftMs?: number
   readonly snapshotIntervalMs?: number
   readonly snapshotWalBytes?: number
+  readonly streamBytesPerSecond?: number
   readonly tuning?: NodeOptions['tuning']
   readonly floorTuning?: NodeOptions['floorTuning']
   /** Where each node logs to; default nowhere. */
@@ -102,6 +103,7 @@ export class SimCluster {
       fsyncIntervalMs: 100,
       snapshotIntervalMs: this.#options.snapshotIntervalMs ?? 300_000,
       snapshotWalBytes: this.#options.snapshotWalBytes ?? 268_435_456,
+      streamBytesPerSecond: this.#options.streamBytesPerSecond ?? 67_108_864,
       ...(this.#options.tuning === undefined ? {} : { tuning: this.#options.tuning }),
       ...(this.#options.floorTuning === undefined ? {} : { floorTuning: this.#options.floorTuning }),
       onFatal: (error) => this.onFatal(name, error),
