@@ -1,4 +1,4 @@
-import { parseAddress, parseNodeId } from '@quorumkv/internal/base'
+import { type Address, parseAddress, parseNodeId } from '@quorumkv/internal/base'
 import { SimRandom } from '@quorumkv/internal/env-sim'
 import {
   type MemberStatus,
@@ -43,7 +43,7 @@ export interface ModelEvent extends SwimEvent {
 
 /** A node of the model; its number in the topology is its place. */
 interface ModelNode {
-  readonly member: SwimMember
+  member: SwimMember
   swim: Swim | undefined
   /** Bumped when its process ends: what belongs to an earlier one is not delivered. */
   life: number
@@ -160,6 +160,12 @@ export class SwimModel {
 
   pause(number: number, forMs: number): void {
     this.#node(number).pausedUntilMs = this.nowMs + forMs
+  }
+
+  /** From its next start on it is reached at this address. The topology of the others goes on naming the old one. */
+  move(number: number, address: Address): void {
+    const node = this.#node(number)
+    node.member = { ...node.member, address }
   }
 
   /** Nodes reach those of their own group only; who is in none is in the first. */

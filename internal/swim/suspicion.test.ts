@@ -30,8 +30,10 @@ describe('the time that a suspicion runs', () => {
     expect(suspicionTimeoutMs(of([1], { confirmed: true }), times(10))).toBe(4000)
   })
 
-  test('is longer for a node that was not well itself when it began', () => {
+  test('is longer for a node that was not well itself when it began, but never longer than without any accuser', () => {
     expect(suspicionTimeoutMs(of([1, 2, 3], { factor: 3 }), times(10))).toBe(12_000)
+    expect(suspicionTimeoutMs(of([1, 2, 3], { factor: 8 }), times(10))).toBe(24_000)
+    expect(suspicionTimeoutMs(of([1], { factor: 8 }), times(10))).toBe(24_000)
   })
 })
 

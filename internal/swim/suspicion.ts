@@ -32,15 +32,16 @@ export function confirmationsNeeded({ suspicionMult, members }: SuspicionTimes):
 
 /**
  * How long a suspicion runs: Lifeguard's dogpile. One accuser may itself be the one that is cut off, so a suspicion
- * that nobody confirms runs `swimSuspicionMaxMult` times as long as one that enough others do.
+ * that nobody confirms runs `swimSuspicionMaxMult` times as long as one that enough others do. A node in doubt of
+ * itself waits longer, but never longer than that: where many have failed at once nobody is left to confirm anything.
  */
 export function suspicionTimeoutMs(suspicion: Suspicion, times: SuspicionTimes): number {
   const min = suspicionMinMs(times)
-  const needed = confirmationsNeeded(times)
+  const max = min * limits.swimSuspicionMaxMult
+  const needed = suspicion.confirmed ? 0 : confirmationsNeeded(times)
   const confirmations = Math.min(needed, Math.max(0, suspicion.accusers.length - 1))
-  const max = needed === 0 || suspicion.confirmed ? min : min * limits.swimSuspicionMaxMult
-  const shrunk = needed === 0 ? 0 : Math.log(confirmations + 1) / Math.log(needed + 1)
-  return (max - (max - min) * shrunk) * suspicion.factor
+  const shrunk = needed === 0 ? 1 : Math.log(confirmations + 1) / Math.log(needed + 1)
+  return Math.min(max, (max - (max - min) * shrunk) * suspicion.factor)
 }
 
 /** The union of both in order, cut to what counts; `known` itself where that has nothing new. */
