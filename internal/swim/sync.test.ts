@@ -118,6 +118,24 @@ describe('exchanges', () => {
     expect(lone.until('sync', 1100)).toBeDefined()
   })
 
+  test('are soon when an answer was so large that there may be more', () => {
+    const meta = new Uint8Array(limits.swimMetaBytesMax)
+    const numbers = Array.from({ length: 40 }, (_, at) => at + 2)
+    const rumours = numbers.map((number) => aliveRumour(number, 1, memberOf(number).address, meta))
+    for (const [size, soon] of [
+      [20, false],
+      [40, true],
+    ] as const) {
+      const lone = new Lone(41)
+      lone.answer(100)
+      lone.greet(...numbers)
+      lone.receive(2, 'syncReply')
+      lone.run(1000)
+      lone.receive(2, 'syncReply', { rumours: rumours.slice(0, size) })
+      expect(lone.until('sync', 1100) !== undefined).toBe(soon)
+    }
+  })
+
   test('of the largest cluster with the longest descriptions stay within the bound, and bring all of it by and by', () => {
     const host = `${'h'.repeat(60)}.${'h'.repeat(60)}.${'h'.repeat(60)}.${'h'.repeat(60)}.example:50051`
     const address = parseAddress(host, 'address')
