@@ -23,6 +23,7 @@ import {
   type Replica,
   ReplicaServer,
   type Routing,
+  routingOf,
   ScanSlices,
   SharedSlots,
 } from '../replication/index.js'
@@ -373,10 +374,11 @@ export class Serving {
     const [table, other] = topology.handover?.step === 'switch' ? [next!, current] : [current, next]
     const { readQuorum, writeQuorum } = effectiveQuorums(topology.replication, table.ownersPerSlot)
     const routing = { epoch: topology.epoch, table, self, replicas, readQuorum, writeQuorum }
-    if (other === undefined) return { ...routing, ...noOtherSide }
+    if (other === undefined) return routingOf({ ...routing, ...noOtherSide })
     const otherSide = effectiveQuorums(topology.replication, other.ownersPerSlot)
     const [otherReadQuorum, otherWriteQuorum] = [otherSide.readQuorum, otherSide.writeQuorum]
-    return { ...routing, other, otherReadQuorum, otherWriteQuorum }
+    const step = topology.handover?.step
+    return routingOf({ ...routing, other, otherReadQuorum, otherWriteQuorum, step })
   }
 }
 

@@ -1,56 +1,57 @@
 import { AssertionError, assert } from '../base/index.js'
+import { countVoters, firstVoters, isMet, type Quorums } from './quorum.js'
 
 /** Three-valued, so that a quorum that cannot come about any more fails at once instead of by timeout. */
 export type Verdict = 'pending' | 'met' | 'impossible'
 
-/** Voters are the bits of one number. */
-const votersMax = 32
-
 /**
- * Counts the answers of a slot's owners toward a quorum. Pure and allocation-light: one object per operation. Each
+ * Counts the answers of a slot's owners toward their quorums. Pure and allocation-light: one object per operation. Each
  * owner has one vote, named by its position in the owners' list; a second vote is a bug, because a quorum that counts
  * one replica twice is none. A verdict that was reached stays: later votes are counted but change nothing.
  */
 export class Tally {
-  /** How many successes the quorum needs. */
-  readonly needed: number
+  readonly quorums: Quorums
   /** How many owners vote. */
   readonly voters: number
-  #voted = 0
+  /** A bit for each owner that has voted for it, or against. */
   #inFavour = 0
-  #succeeded = 0
-  #failed = 0
+  #against = 0
 
-  /** `needed` of `voters` must succeed: 1 <= needed <= voters <= 32. */
-  constructor(needed: number, voters: number) {
-    assert(Number.isInteger(voters) && voters >= 1 && voters <= votersMax, `a tally of ${voters} voters`)
-    assert(Number.isInteger(needed) && needed >= 1 && needed <= voters, `${needed} needed of ${voters} voters`)
-    this.needed = needed
+  /** The quorums' groups are among the first `voters`, at most `votersMax`. */
+  constructor(quorums: Quorums, voters: number) {
+    this.quorums = quorums
     this.voters = voters
+    const all = firstVoters(voters)
+    for (let i = 0; i < quorums.length; i++) assert((quorums[i]!.group & ~all) === 0, 'a quorum of others than voters')
   }
 
   /** `met`: enough succeeded. `impossible`: too many failed. Both are final, and never both true. */
   get verdict(): Verdict {
-    if (this.#succeeded >= this.needed) return 'met'
-    return this.#failed > this.voters - this.needed ? 'impossible' : 'pending'
+    if (isMet(this.quorums, this.#inFavour)) return 'met'
+    return isMet(this.quorums, ~this.#against) ? 'pending' : 'impossible'
+  }
+
+  /** A bit for each owner that has voted for it. */
+  get inFavour(): number {
+    return this.#inFavour
   }
 
   get succeeded(): number {
-    return this.#succeeded
+    return countVoters(this.#inFavour)
   }
 
   get failed(): number {
-    return this.#failed
+    return countVoters(this.#against)
   }
 
   /** How many have not voted. */
   get outstanding(): number {
-    return this.voters - this.#succeeded - this.#failed
+    return this.voters - this.succeeded - this.failed
   }
 
   /** Whether this owner has voted, either way. */
   hasVoted(voter: number): boolean {
-    return (this.#voted & this.#bit(voter)) !== 0
+    return ((this.#inFavour | this.#against) & this.#bit(voter)) !== 0
   }
 
   /** Whether this owner has voted, and for it. */
@@ -60,19 +61,15 @@ export class Tally {
 
   succeed(voter: number): void {
     this.#inFavour |= this.#vote(voter)
-    this.#succeeded++
   }
 
   fail(voter: number): void {
-    this.#vote(voter)
-    this.#failed++
+    this.#against |= this.#vote(voter)
   }
 
   #vote(voter: number): number {
-    const bit = this.#bit(voter)
-    if ((this.#voted & bit) !== 0) throw new AssertionError(`voter ${voter} votes twice`)
-    this.#voted |= bit
-    return bit
+    if (this.hasVoted(voter)) throw new AssertionError(`voter ${voter} votes twice`)
+    return 1 << voter
   }
 
   // Not `assert`: it would format its message at each of some hundred thousand votes a second.

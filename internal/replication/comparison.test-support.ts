@@ -22,6 +22,7 @@ import { ManualClock, nameOf, Wire } from './replication.test-support.js'
 import { noOtherSide, type Routing } from './routing.js'
 import { ScanSlices } from './scan-slices.js'
 import { SharedSlots } from './shared-slots.js'
+import { routingOf } from './slot-quorums.js'
 
 /** A store in a Map with digests, of which slots can be lost and whose commits can fail. */
 export class ComparableStore {
@@ -164,9 +165,11 @@ export class ComparingNode {
   constructor(self: number, names: readonly NodeId[], clock: ManualClock, owns: (member: number) => boolean) {
     this.name = names[self]!
     for (const name of names) this.remotes.push(name === this.name ? undefined : new RemoteReplica())
-    const table = { members: names.map((id) => ({ id })), ownsSlot: owns } as unknown as SlotTable
+    const members = names.map((id) => ({ id }))
+    const table = { members, ownersPerSlot: members.length, ownsSlot: owns } as unknown as SlotTable
     const replicas = this.remotes.map((remote) => remote ?? ({ up: true } as unknown as RemoteReplica))
-    this.routing = { epoch: 1 as Epoch, table, self, replicas, readQuorum: 1, writeQuorum: 1, ...noOtherSide }
+    const quorums = { readQuorum: 1, writeQuorum: 1, ...noOtherSide }
+    this.routing = routingOf({ epoch: 1 as Epoch, table, self, replicas, ...quorums })
     const store = this.store as unknown as Store
     const shared = new SharedSlots()
     const slices = new ScanSlices(clock)

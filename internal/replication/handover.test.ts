@@ -9,6 +9,7 @@ import type { PageRequest, PageWaiter } from './replica.js'
 import { failedPage } from './replica.js'
 import { ManualClock, nameOf, record, ScriptedReplica, version } from './replication.test-support.js'
 import { noOtherSide, type Routing } from './routing.js'
+import { routingOf } from './slot-quorums.js'
 
 const since = 5 as Epoch
 const slots = (...numbers: number[]): Slot[] => numbers as Slot[]
@@ -47,9 +48,9 @@ class Play {
     }
     const routing = (): Routing => {
       const members = this.incarnations.map((incarnation, i) => ({ id: `n${i}`, incarnation }))
-      const table = { members, owners: () => Uint16Array.of(0, 1, 2) } as unknown as SlotTable
+      const table = { members, ownersPerSlot: 3, owners: () => Uint16Array.of(0, 1, 2) } as unknown as SlotTable
       const replicas = [...this.owners, self]
-      return { epoch: since, table, self: 3, replicas, readQuorum, writeQuorum: 2, ...noOtherSide }
+      return routingOf({ epoch: since, table, self: 3, replicas, readQuorum, writeQuorum: 2, ...noOtherSide })
     }
     const store = {
       commit: async (records: readonly StoredRecord[]) => {

@@ -7,6 +7,7 @@ import { HintedHandoff } from './hinted-handoff.js'
 import { lostWrite, refillingWrite, refusedWrite, type WriteReply } from './replica.js'
 import { applied, ScriptedReplica, stale, version } from './replication.test-support.js'
 import { noOtherSide, type Routing } from './routing.js'
+import { routingOf } from './slot-quorums.js'
 
 class Peer extends ScriptedReplica {
   busy = false
@@ -62,7 +63,7 @@ class Play {
     const routing = (): Routing => {
       const table = { members: this.members, ownersPerSlot: 3, ownsSlot: (member: number) => this.owns(member) }
       const [replicas, quorums] = [this.peers, { readQuorum: 2, writeQuorum: 2, ...noOtherSide }]
-      return { epoch: 1 as Epoch, table: table as unknown as SlotTable, self: 0, replicas, ...quorums }
+      return routingOf({ epoch: 1 as Epoch, table: table as unknown as SlotTable, self: 0, replicas, ...quorums })
     }
     const log = { debug() {}, info() {}, warn() {}, error() {} }
     const peer = (member: number): ComparedReplica => this.peers[member]!

@@ -1,11 +1,14 @@
 import { type ErrorCode, KvError, limits, type Slot } from '../base/index.js'
 import { compareVersions, hlcMs, type Version, zeroVersion } from '../hlc/index.js'
+import { countVoters, isMet, isWanted, type Quorums } from '../quorum/index.js'
 import { floorTombstone, isFloorVersion, isLive, type StoredRecord } from '../record/index.js'
 import { ActiveOperation } from './active-operations.js'
+import { isToRepair, type KeyOwner, preferenceList } from './key-owner.js'
 import type { OperationOptions } from './operations.js'
 import { refillingNote } from './refilling.js'
 import { nobody, type ReadReply, type ReadWaiter, type Replica, type WriteReply, type WriteWaiter } from './replica.js'
-import { type OperationContext, type Routing, settledCount } from './routing.js'
+import type { OperationContext, Routing } from './routing.js'
+import { neededNote, quorumsOf, type SlotQuorums } from './slot-quorums.js'
 
 export interface ReadSettler {
   /** The live record, or undefined. */
@@ -15,28 +18,12 @@ export interface ReadSettler {
   hold(bytes: number): boolean
 }
 
-/** What is known of one owner of the key. */
-interface Owner {
-  readonly member: number
-  /**
-   * `asked` for its version or record; `held`: `version` is what it has; `failed`: not to be counted on; `waiting`: it
-   * goes by another epoch, and is a spare again at the next turn to ask.
-   */
-  state: 'spare' | 'asked' | 'held' | 'failed' | 'waiting'
-  /** It failed because it has lost part of the slot. */
-  refilling: boolean
-  version: Version
-  /** A full read is on its way to it. */
-  fetching: boolean
-  /** The version of the record that is on its way to it. */
-  repairing: Version | undefined
-}
-
 /**
  * One read of one key. It asks enough owners for their versions, fetches the newest record if it does not have it,
  * and makes sure before the reply that every later read quorum meets that version: the write-back of Attiya, Bar-Noy
  * and Dolev ("Sharing memory robustly", 1995), skipped when enough owners already agree. Newest wins, whatever the
- * order of the replies; "absent" is below every version.
+ * order of the replies; "absent" is below every version. While the slot moves, what the newest is, is asked of the side that
+ * is read, and it must have settled on both.
  */
 export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteWaiter {
   readonly #context: OperationContext
@@ -45,15 +32,10 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   readonly #key: Uint8Array
   readonly #options: OperationOptions
   readonly #settler: ReadSettler
-  #owners: Owner[] = []
+  #owners: KeyOwner[] = []
   /** The number of the first owner in requests under this routing. Lower ones belong to requests that were given up. */
   #base = 0
-  /** Answers needed before the newest version is judged. */
-  #needed = 0
-  /** Owners to ask at first: enough to see whether the version has settled. */
-  #wanted = 0
-  /** Owners that must hold the newest version before the reply; 0 at level one. */
-  #settled = 0
+  #quorums: SlotQuorums
   #hedgeAtMs = 0
   #hedged = false
   #newest: StoredRecord | undefined
@@ -76,6 +58,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     this.#key = key
     this.#options = options
     this.#settler = settler
+    this.#quorums = quorumsOf(routing, slot)
     this.#chooseOwners()
   }
 
@@ -86,13 +69,24 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   }
 
   #chooseOwners(): void {
-    const { consistency } = this.#options
-    const owners = this.#routing.table.owners(this.#slot)
-    this.#owners = preferenceList(this.#routing, owners)
-    this.#settled = consistency === 'one' ? 0 : settledCount(this.#routing)
-    this.#needed = consistency === 'one' ? 1 : consistency === 'all' ? owners.length : this.#routing.readQuorum
-    this.#wanted = Math.max(this.#needed, this.#settled)
+    this.#quorums = quorumsOf(this.#routing, this.#slot)
+    this.#owners = preferenceList(this.#routing, this.#slot, this.#wanted)
     this.#hedgeAtMs = this.#context.clock.monotonicMs() + limits.readHedgeMs
+  }
+
+  /** Answers needed before the newest version is judged. */
+  get #needed(): Quorums {
+    return this.#quorums.answered[this.#options.consistency]
+  }
+
+  /** Owners to ask at first. */
+  get #wanted(): Quorums {
+    return this.#quorums.asked[this.#options.consistency]
+  }
+
+  /** Owners that must hold the newest version before the reply. */
+  get #settled(): Quorums {
+    return this.#quorums.settled[this.#options.consistency]
   }
 
   override reroute(routing: Routing): void {
@@ -108,7 +102,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
 
   override tick(nowMs: number): void {
     if (nowMs >= this.#options.deadlineMs) {
-      this.#fail('timeout', `${this.#count('held')} of ${this.#needed} replicas answered before the deadline`)
+      this.#fail('timeout', `${this.#answered()} before the deadline, ${neededNote(this.#needed)} are needed`)
       return
     }
     if (this.isTimeToAskAgain(nowMs)) {
@@ -141,7 +135,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     } else {
       owner.state = 'held'
       if (compareVersions(reply.version, owner.version) > 0) owner.version = reply.version
-      if (compareVersions(reply.version, this.#highest) > 0) {
+      if (this.#isRead(owner) && compareVersions(reply.version, this.#highest) > 0) {
         this.#highest = reply.version
         this.#newest = undefined
       }
@@ -150,7 +144,12 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     if (!this.#asking) this.#advance()
   }
 
-  #wait(owner: Owner): void {
+  /** Whether what an owner holds may be what is returned; of others only matters whether it is not lower. */
+  #isRead({ bit }: KeyOwner): boolean {
+    return (bit & this.#quorums.reading) !== 0
+  }
+
+  #wait(owner: KeyOwner): void {
     owner.state = 'waiting'
     this.askAgainLater(this.#context.clock.monotonicMs())
   }
@@ -174,7 +173,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       owner.state = 'held'
       if (compareVersions(holds, owner.version) > 0) owner.version = holds
       // Not a write that came meanwhile, but one that was deleted long ago: what was found is from an old disk.
-      if (isFloorVersion(holds) && compareVersions(holds, this.#highest) > 0) {
+      if (this.#isRead(owner) && isFloorVersion(holds) && compareVersions(holds, this.#highest) > 0) {
         this.#highest = holds
         this.#newest = undefined
       }
@@ -195,35 +194,36 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
 
   /** Returns whether the state may allow another step at once. */
   #step(): boolean {
-    const before = this.#count('held')
-    if (before < this.#wanted) {
+    const before = this.#those('held')
+    if (!isMet(this.#wanted, before)) {
       this.#askSpare()
-      const held = this.#count('held')
-      const asked = this.#count('asked')
-      if (held > before) return true
-      if (held + asked + this.#count('waiting') < this.#needed) {
-        const what = `${held} of ${this.#owners.length} replicas answered, ${this.#needed} are needed`
+      const held = this.#those('held')
+      const asked = this.#those('asked')
+      if (held !== before) return true
+      if (!isMet(this.#needed, held | asked | this.#those('waiting'))) {
+        const what = `${this.#answered()}, ${neededNote(this.#needed)} are needed`
         this.#fail('unavailable', what + this.#refillingNote())
         return false
       }
-      if (held < this.#needed || (asked > 0 && !this.#hedged)) return false
+      if (!isMet(this.#needed, held) || (asked !== 0 && !this.#hedged)) return false
     }
     if (compareVersions(this.#highest, zeroVersion) === 0) return this.#succeed(undefined)
     if (isFloorVersion(this.#highest)) this.#newest ??= floorTombstone(this.#key, hlcMs(this.#highest))
     if (this.#newest === undefined) return this.#fetch()
-    if (this.#agreeing() >= this.#settled) return this.#succeed(this.#newest)
+    if (isMet(this.#settled, this.#agreeing())) return this.#succeed(this.#newest)
     return this.#writeBack(this.#newest)
   }
 
   /** Asks owners that were spared so far, until as many as wanted have answered or are asked. */
   #askSpare(): void {
-    let expected = this.#count('held') + this.#count('asked')
-    for (let i = 0; i < this.#owners.length && expected < this.#wanted && !this.#done; i++) {
-      if (this.#owners[i]!.state !== 'spare') continue
+    let expected = this.#those('held') | this.#those('asked')
+    for (let i = 0; i < this.#owners.length && !this.#done; i++) {
+      const { bit, state: before } = this.#owners[i]!
+      if (before !== 'spare' || !isWanted(this.#wanted, expected, bit)) continue
       // Only the first in line sends the record at once; of the others the version is enough.
-      this.#ask(i, i === 0 || this.#settled === 0)
+      this.#ask(i, i === 0 || this.#settled.length === 0)
       const state = this.#state(i)
-      if (state === 'asked' || state === 'held') expected++
+      if (state === 'asked' || state === 'held') expected |= bit
     }
   }
 
@@ -244,19 +244,19 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     if (this.#owners.some((owner) => owner.fetching)) return false
     for (let i = 0; i < this.#owners.length; i++) {
       const owner = this.#owners[i]!
-      if (owner.state !== 'held' || compareVersions(owner.version, this.#highest) !== 0) continue
+      if (!this.#holdsNewest(owner)) continue
       this.#hedgeAtMs = this.#context.clock.monotonicMs() + limits.readHedgeMs
       this.#ask(i, true)
       return true
     }
     // Its holders are gone. It may have been acknowledged, so nothing older may be returned: perhaps a spare has it.
     for (let i = 0; i < this.#owners.length; i++) {
-      if (this.#owners[i]!.state === 'spare') {
+      if (this.#owners[i]!.state === 'spare' && this.#isRead(this.#owners[i]!)) {
         this.#ask(i, true)
         return true
       }
     }
-    if (this.#count('asked') + this.#count('waiting') > 0) return false
+    if ((this.#those('asked') | this.#those('waiting')) !== 0) return false
     this.#fail('unavailable', 'the replica that holds the newest version stopped answering')
     return false
   }
@@ -274,10 +274,12 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       owner.repairing = record
       replica.write(record, false, this, this.#base + position, true)
     }
-    const agreeing = this.#agreeing()
-    if (agreeing >= this.#settled) return true
-    const underWay = this.#owners.filter((owner) => owner.repairing !== undefined).length
-    if (agreeing + underWay + this.#count('waiting') < this.#settled) {
+    let possible = this.#agreeing()
+    if (isMet(this.#settled, possible)) return true
+    for (const owner of this.#owners) {
+      if (owner.repairing !== undefined || owner.state === 'waiting') possible |= owner.bit
+    }
+    if (!isMet(this.#settled, possible)) {
       this.#fail('unavailable', `the newest version could not be brought to enough replicas${this.#refillingNote()}`)
     }
     return false
@@ -289,36 +291,45 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     this.#asking = true
     const lacking = this.#newest === undefined
     for (const [position, owner] of this.#owners.entries()) {
-      const otherHolder = lacking && owner.state === 'held' && compareVersions(owner.version, this.#highest) === 0
+      const otherHolder = lacking && this.#holdsNewest(owner)
       if (owner.state === 'spare' || otherHolder) this.#ask(position, true)
     }
     this.#asking = false
     this.#advance()
   }
 
+  /** Whether the newest record can be had from it. */
+  #holdsNewest(owner: KeyOwner): boolean {
+    return owner.state === 'held' && this.#isRead(owner) && compareVersions(owner.version, this.#highest) === 0
+  }
+
   /** Owners that hold the newest version; what one has said to hold is on its disk, even if it has fallen silent. */
   #agreeing(): number {
-    let count = 0
-    for (const owner of this.#owners) if (this.#agrees(owner)) count++
-    return count
+    let agreeing = 0
+    for (const owner of this.#owners) if (this.#agrees(owner)) agreeing |= owner.bit
+    return agreeing
   }
 
   /**
    * Whether an owner need not be told of the newest version. Two that have nothing under floors of different height agree
    * as well: when the higher one rose, both held the same up to it, and so neither will ever take anything below it.
    */
-  #agrees({ version }: Owner): boolean {
+  #agrees({ version }: KeyOwner): boolean {
     if (compareVersions(version, this.#highest) >= 0) return true
     return isFloorVersion(version) && isFloorVersion(this.#highest)
   }
 
-  #count(state: Owner['state']): number {
-    let count = 0
-    for (const owner of this.#owners) if (owner.state === state) count++
-    return count
+  #those(state: KeyOwner['state']): number {
+    let those = 0
+    for (const owner of this.#owners) if (owner.state === state) those |= owner.bit
+    return those
   }
 
-  #state(position: number): Owner['state'] {
+  #answered(): string {
+    return `${countVoters(this.#those('held'))} of ${this.#owners.length} replicas answered`
+  }
+
+  #state(position: number): KeyOwner['state'] {
     return this.#owners[position]!.state
   }
 
@@ -329,7 +340,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       return false
     }
     this.#end()
-    if (record !== undefined && this.#settled > 0) this.#repairStale(record)
+    if (record !== undefined && this.#settled.length > 0) this.#repairStale(record)
     const live = record !== undefined && isLive(record, this.#context.clock.wallMs())
     this.#settler.resolve(live ? record : undefined)
     return false
@@ -359,25 +370,4 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     this.#context.active.remove(this)
     this.#options.cancellation?.onCancel(undefined)
   }
-}
-
-/** Whether it is worth while to bring an owner the newest version now. */
-function isToRepair({ state }: Owner): boolean {
-  return state !== 'failed' && state !== 'waiting'
-}
-
-/** The owners in the order of asking: this node first, then those that are up, in the order of the ring. */
-function preferenceList(routing: Routing, owners: ArrayLike<number>): Owner[] {
-  const list: Owner[] = []
-  const add = (member: number): void => {
-    list.push({ member, state: 'spare', refilling: false, version: zeroVersion, fetching: false, repairing: undefined })
-  }
-  for (let i = 0; i < owners.length; i++) if (owners[i] === routing.self) add(owners[i]!)
-  for (const up of [true, false]) {
-    for (let i = 0; i < owners.length; i++) {
-      const member = owners[i]!
-      if (member !== routing.self && routing.replicas[member]!.up === up) add(member)
-    }
-  }
-  return list
 }

@@ -6,6 +6,7 @@ import type { Member, SlotTable } from '../slots/index.js'
 import { ActiveOperations } from './active-operations.js'
 import type { PageRequest, PageWaiter, ReadReply, ReadWaiter, Replica, WriteReply, WriteWaiter } from './replica.js'
 import { noOtherSide, type OperationContext, type Routing } from './routing.js'
+import { routingOf } from './slot-quorums.js'
 
 /** Time that moves when told to. */
 export class ManualClock implements Clock {
@@ -211,7 +212,8 @@ export function scene(
     ownsSlot: (member: number): boolean => owners.includes(member),
     owners: (_slot: Slot): Uint16Array => Uint16Array.from(owners),
   } as unknown as SlotTable
-  const routing: Routing = { epoch: 1 as Epoch, table, self, replicas, readQuorum: r, writeQuorum: w, ...noOtherSide }
+  const quorums = { readQuorum: r, writeQuorum: w, ...noOtherSide }
+  const routing = routingOf({ epoch: 1 as Epoch, table, self, replicas, ...quorums })
   const context = {
     clock,
     active: new ActiveOperations(clock),

@@ -2,12 +2,13 @@ import type { Epoch } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 import type { Hlc } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
-import type { Member, SlotTable } from '../slots/index.js'
+import type { HandoverStep, Member, SlotTable } from '../slots/index.js'
 import type { ActiveOperations } from './active-operations.js'
 import type { Replica } from './replica.js'
+import type { MovingSlot, SlotQuorums } from './slot-quorums.js'
 
-/** Where the data is, under one epoch of the topology. Replaced as a whole; an operation keeps the one it began with. */
-export interface Routing {
+/** Where the data is, under one epoch of the topology. */
+export interface RoutingSides {
   readonly epoch: Epoch
   /** Whose copies are read. */
   readonly table: SlotTable
@@ -23,11 +24,22 @@ export interface Routing {
   /** What a quorum is among the owners of that side; 0 where there is none. */
   readonly otherReadQuorum: number
   readonly otherWriteQuorum: number
+  /** Of the handover that runs. */
+  readonly step: HandoverStep | undefined
+}
+
+/** The same with what follows from it for each slot. Made by `routingOf`; replaced as a whole, never changed. */
+export interface Routing extends RoutingSides {
+  /** Of slots that do not move. */
+  readonly quorums: SlotQuorums
+  /** By slot, those that move; undefined while no handover runs. */
+  readonly moving: readonly (MovingSlot | undefined)[] | undefined
 }
 
 /** Of a routing while no handover runs. */
-export const noOtherSide: Pick<Routing, 'other' | 'otherReadQuorum' | 'otherWriteQuorum'> = {
+export const noOtherSide: Pick<RoutingSides, 'other' | 'otherReadQuorum' | 'otherWriteQuorum' | 'step'> = {
   other: undefined,
+  step: undefined,
   otherReadQuorum: 0,
   otherWriteQuorum: 0,
 }

@@ -1,8 +1,9 @@
-import { compareBytes, equalBytes, KvError, limits, type Slot } from '../base/index.js'
-import { compareVersions, hlcMs } from '../hlc/index.js'
-import { compareRecords, floorTombstone, isFloorVersion, type StoredRecord } from '../record/index.js'
+import { KvError, limits, type Slot } from '../base/index.js'
+import { countVoters, firstVoters, isMet, isWanted, type Quorum, type Quorums } from '../quorum/index.js'
+import { isFloorVersion, type StoredRecord } from '../record/index.js'
 import { ActiveOperation } from './active-operations.js'
-import { keyName } from './adopt-floor.js'
+import { preferenceList } from './key-owner.js'
+import { mergePages } from './merge-pages.js'
 import type { OperationOptions } from './operations.js'
 import { refillingNote } from './refilling.js'
 import {
@@ -14,7 +15,8 @@ import {
   type WriteReply,
   type WriteWaiter,
 } from './replica.js'
-import { type OperationContext, type Routing, settledCount } from './routing.js'
+import type { OperationContext, Routing } from './routing.js'
+import { quorumsOf, type SlotQuorums } from './slot-quorums.js'
 
 /** The newest record of each key in one stretch of a slot, tombstones included, in byte order. */
 export interface SlotStretch {
@@ -28,13 +30,20 @@ interface Settler {
   reject(error: KvError): void
 }
 
-/** `wrong-epoch`: it is asked again at the next turn. */
-type OwnerState = 'spare' | 'asked' | PageReply['kind']
+/** What is known of one owner of the slot. */
+interface SlotOwner {
+  readonly replica: Replica
+  /** Its bit in quorums. */
+  readonly bit: number
+  /** `wrong-epoch`: it is asked again at the next turn. */
+  state: 'spare' | 'asked' | PageReply['kind']
+  page: PageReply | undefined
+}
 
 /** A write-back on its way to one owner. */
 interface SlotRepair {
   readonly record: StoredRecord
-  readonly replica: Replica
+  readonly owner: SlotOwner
 }
 
 /**
@@ -47,19 +56,16 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
   readonly #request: PageRequest
   readonly #options: OperationOptions
   readonly #settler: Settler
-  #owners: readonly number[] = []
-  #states: OwnerState[] = []
-  #pages: (PageReply | undefined)[] = []
+  #quorums: SlotQuorums
+  #owners: SlotOwner[] = []
   /** The number of the first owner in requests under this routing. Lower ones belong to requests that were given up. */
   #base = 0
-  #needed = 0
-  #settled = 0
   #hedgeAtMs = 0
   #asking = false
   #done = false
   #stretch: SlotStretch | undefined
-  /** Write-backs that must still succeed before the reply, and those that may still answer. */
-  readonly #repairsNeeded = new Map<StoredRecord, { needed: number; pending: number }>()
+  /** Write-backs that must still succeed before the reply: who has the record, and who may still answer. */
+  readonly #repairsNeeded = new Map<StoredRecord, { holders: number; pending: number }>()
   /** The write-backs, by their numbers. */
   readonly #repairs: SlotRepair[] = []
   /** Numbers of those whose owners go by another epoch: they are sent again at the next turn. */
@@ -78,20 +84,32 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     this.#request = request
     this.#options = options
     this.#settler = settler
+    this.#quorums = quorumsOf(routing, this.#slot)
     this.#chooseOwners()
   }
 
   #chooseOwners(): void {
-    const { consistency } = this.#options
-    const routing = this.#routing
-    const owners = Array.from<number>(routing.table.owners(this.#request.slot as Slot))
-    this.#owners = [...owners.filter((o) => o === routing.self), ...owners.filter((o) => o !== routing.self)]
-    this.#states = this.#owners.map((member) => (routing.replicas[member]!.up ? 'spare' : 'failed'))
-    this.#pages = this.#owners.map(() => undefined)
-    this.#settled = consistency === 'one' ? 0 : settledCount(routing)
-    const quorum = consistency === 'one' ? 1 : consistency === 'all' ? owners.length : routing.readQuorum
-    this.#needed = Math.max(quorum, this.#settled)
+    const { replicas } = this.#routing
+    this.#quorums = quorumsOf(this.#routing, this.#slot)
+    this.#owners = preferenceList(this.#routing, this.#slot, this.#needed).map(({ member, bit }) => {
+      const replica = replicas[member]!
+      return { replica, bit, state: replica.up ? 'spare' : 'failed', page: undefined }
+    })
     this.#hedgeAtMs = this.#context.clock.monotonicMs() + limits.scanHedgeMs
+  }
+
+  get #slot(): Slot {
+    return this.#request.slot as Slot
+  }
+
+  /** Owners whose pages are needed: enough to see what has settled. */
+  get #needed(): Quorums {
+    return this.#quorums.asked[this.#options.consistency]
+  }
+
+  /** Owners that must hold a record before it is returned. */
+  get #settled(): Quorums {
+    return this.#quorums.settled[this.#options.consistency]
   }
 
   start(): void {
@@ -113,46 +131,51 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
   override tick(nowMs: number): void {
     if (this.#options.cancellation?.cancelled) this.#fail(new KvError('cancelled', 'the caller stopped waiting'))
     else if (nowMs >= this.#options.deadlineMs) {
-      this.#fail(new KvError('timeout', `slot ${this.#request.slot} was not read before the deadline`))
+      this.#fail(new KvError('timeout', `slot ${this.#slot} was not read before the deadline`))
     } else if (nowMs >= this.#hedgeAtMs && this.#stretch === undefined) {
       this.#hedgeAtMs = Number.POSITIVE_INFINITY
-      this.#ask(this.#owners.length)
+      this.#ask(this.#everybody())
     } else if (this.isTimeToAskAgain(nowMs)) this.#askAgain()
   }
 
+  #everybody(): Quorums {
+    const all: Quorum = { group: firstVoters(this.#owners.length), needed: this.#owners.length }
+    return [all]
+  }
+
   #askAgain(): void {
-    this.#states = this.#states.map((state) => (state === 'wrong-epoch' ? 'spare' : state))
+    for (const owner of this.#owners) if (owner.state === 'wrong-epoch') owner.state = 'spare'
     if (this.#stretch === undefined) this.#ask(this.#needed)
     const again = this.#repairsAgain
     this.#repairsAgain = []
     for (const number of again) {
-      const { record, replica } = this.#repairs[number]!
-      replica.write(record, false, this, number, true)
+      const { record, owner } = this.#repairs[number]!
+      owner.replica.write(record, false, this, number, true)
     }
   }
 
   override forget(replica: Replica, slots: ReadonlySet<number>): void {
-    if (!slots.has(this.#request.slot)) return
-    const position = this.#owners.findIndex((member) => this.#routing.replicas[member] === replica)
-    if (position < 0) return
+    if (!slots.has(this.#slot)) return
+    const owner = this.#owners.find((one) => one.replica === replica)
+    if (owner === undefined) return
     // Whether it has acknowledged a write-back is not kept: one that was sent to it may have counted.
-    const counted = this.#states[position] === 'held' || this.#stretch !== undefined
+    const counted = owner.state === 'held' || this.#stretch !== undefined
     if (counted) this.#fail(new KvError('unavailable', 'a replica that had answered lost its data'))
   }
 
   pageReplied(number: number, reply: PageReply): void {
-    const position = number - this.#base
-    if (this.#done || this.#stretch !== undefined || position < 0) return
-    this.#states[position] = reply.kind
+    const owner = this.#owners[number - this.#base]
+    if (this.#done || this.#stretch !== undefined || owner === undefined) return
+    owner.state = reply.kind
     if (reply.kind === 'wrong-epoch') this.askAgainLater(this.#context.clock.monotonicMs())
-    if (reply.kind === 'held') this.#pages[position] = reply
+    if (reply.kind === 'held') owner.page = reply
     if (!this.#asking) this.#ask(this.#needed)
   }
 
   /** From a write-back; `number` is that of the repair. Who has something newer counts as having it. */
   writeReplied(number: number, reply: WriteReply): void {
     if (this.#done) return
-    const { record } = this.#repairs[number]!
+    const { record, owner } = this.#repairs[number]!
     const repair = this.#repairsNeeded.get(record)
     if (repair === undefined) return
     if (reply.kind === 'wrong-epoch') {
@@ -160,98 +183,77 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
       this.askAgainLater(this.#context.clock.monotonicMs())
       return
     }
-    repair.pending--
-    if (reply.kind === 'stale' && !record.tombstone && reply.seen !== undefined && isFloorVersion(reply.seen)) {
+    repair.pending &= ~owner.bit
+    const isBuried = reply.kind === 'stale' && reply.seen !== undefined && isFloorVersion(reply.seen)
+    if (isBuried && !record.tombstone && (owner.bit & this.#quorums.reading) !== 0) {
       // The newest copy came from an old disk, and where it is now known to be deleted it was not known before.
-      this.#fail(new KvError('unavailable', `slot ${this.#request.slot} was compared with others meanwhile`))
+      this.#fail(new KvError('unavailable', `slot ${this.#slot} was compared with others meanwhile`))
       return
     }
-    if (reply.kind === 'applied' || reply.kind === 'stale') repair.needed--
-    if (repair.needed <= 0) this.#repairsNeeded.delete(record)
+    if (reply.kind === 'applied' || reply.kind === 'stale') repair.holders |= owner.bit
+    if (isMet(this.#settled, repair.holders)) this.#repairsNeeded.delete(record)
     if (!this.#asking) this.#finishIfRepaired()
   }
 
-  #count(state: OwnerState): number {
-    return this.#states.filter((s) => s === state).length
+  #those(state: SlotOwner['state']): number {
+    let those = 0
+    for (const owner of this.#owners) if (owner.state === state) those |= owner.bit
+    return those
   }
 
-  #ask(wanted: number): void {
+  #ask(wanted: Quorums): void {
     this.#asking = true
-    for (let i = 0; i < this.#owners.length; i++) {
-      if (this.#count('held') + this.#count('asked') >= wanted) break
-      if (this.#states[i] !== 'spare') continue
-      this.#states[i] = 'asked'
-      this.#routing.replicas[this.#owners[i]!]!.page(this.#request, this, this.#base + i)
+    for (const [i, owner] of this.#owners.entries()) {
+      if (owner.state !== 'spare' || !isWanted(wanted, this.#those('held') | this.#those('asked'), owner.bit)) continue
+      owner.state = 'asked'
+      owner.replica.page(this.#request, this, this.#base + i)
     }
     this.#asking = false
-    if (this.#count('held') >= this.#needed) this.#merge()
-    else if (this.#count('held') + this.#count('asked') + this.#count('wrong-epoch') < this.#needed) {
-      const { slot } = this.#request
-      const note = refillingNote(slot as Slot, this.#count('refilling'), this.#owners.length)
-      this.#fail(new KvError('unavailable', `${this.#count('held')} replicas answered for slot ${slot}${note}`))
+    const held = this.#those('held')
+    if (isMet(this.#needed, held)) this.#merge()
+    else if (!isMet(this.#needed, held | this.#those('asked') | this.#those('wrong-epoch'))) {
+      const note = refillingNote(this.#slot, countVoters(this.#those('refilling')), this.#owners.length)
+      this.#fail(new KvError('unavailable', `${countVoters(held)} replicas answered for slot ${this.#slot}${note}`))
     }
   }
 
   #merge(): void {
     // As in a read: repairs do not outlive their request.
     if (this.#context.clock.monotonicMs() >= this.#options.deadlineMs) {
-      this.#fail(new KvError('timeout', `slot ${this.#request.slot} was read after the deadline`))
+      this.#fail(new KvError('timeout', `slot ${this.#slot} was read after the deadline`))
       return
     }
-    const pages = this.#pages.filter((page) => page !== undefined)
-    const bound = stretchEnd(pages)
-    const newest = new Map<string, { record: StoredRecord; holders: number }>()
-    for (const page of pages) {
-      for (const record of page.records) {
-        if (bound !== undefined && compareBytes(record.key, bound) > 0) break
-        const name = keyName(record.key)
-        const known = newest.get(name)
-        const order = known === undefined ? 1 : compareVersions(record, known.record)
-        if (order > 0) newest.set(name, { record, holders: 1 })
-        else if (order === 0) {
-          known!.holders++
-          // One replica may have purged the expired value and another not yet: the same write all the same.
-          if (compareRecords(record, known!.record) > 0) known!.record = record
-        }
-      }
-    }
-    for (const item of newest.values()) if (item.holders < pages.length) buryUnderFloors(item, pages)
-    const merged = [...newest.values()].sort((a, b) => compareBytes(a.record.key, b.record.key))
-    this.#stretch = { records: merged.map(({ record }) => record), more: bound !== undefined }
+    const pages = this.#owners.flatMap(({ page, bit }) => (page === undefined ? [] : [{ page, bit }]))
+    const { records, more } = mergePages(pages, this.#quorums.reading)
+    this.#stretch = { records: records.map(({ record }) => record), more }
+    const answered = this.#those('held')
     this.#asking = true
-    for (const { record, holders } of merged) {
-      if (this.#settled > 0 && holders < pages.length) this.#repair(record, this.#settled - holders)
+    for (const { record, holders } of records) {
+      if (this.#settled.length > 0 && holders !== answered) this.#repair(record, holders)
     }
     this.#asking = false
     this.#finishIfRepaired()
   }
 
-  /** Sends a record to every owner; `needed` of those that lacked it must have it before the reply. */
-  #repair(record: StoredRecord, needed: number): void {
-    // Owners that already hold it answer as well: they are told from the others by what they sent.
-    const lacking = this.#owners.filter((_, i) => {
-      const page = this.#pages[i]
-      return page === undefined || !page.records.some((held) => compareVersions(held, record) === 0)
-    })
-    if (needed <= 0) {
-      for (const member of lacking) {
-        if (this.#routing.replicas[member]!.up) this.#routing.replicas[member]!.write(record, false, nobody, 0, true)
-      }
+  /** Sends a record to all owners but its holders; until it has settled there is no reply. */
+  #repair(record: StoredRecord, holders: number): void {
+    const lacking = this.#owners.filter(({ bit, replica }) => (bit & holders) === 0 && replica.up)
+    if (isMet(this.#settled, holders)) {
+      for (const { replica } of lacking) replica.write(record, false, nobody, 0, true)
       return
     }
-    const up = lacking.filter((member) => this.#routing.replicas[member]!.up)
-    this.#repairsNeeded.set(record, { needed, pending: up.length })
-    for (const member of up) {
-      const replica = this.#routing.replicas[member]!
-      this.#repairs.push({ record, replica })
-      replica.write(record, false, this, this.#repairs.length - 1, true)
+    const pending = lacking.reduce((sum, { bit }) => sum | bit, 0)
+    this.#repairsNeeded.set(record, { holders, pending })
+    for (const owner of lacking) {
+      this.#repairs.push({ record, owner })
+      owner.replica.write(record, false, this, this.#repairs.length - 1, true)
     }
   }
 
   #finishIfRepaired(): void {
     if (this.#done || this.#stretch === undefined) return
-    for (const { needed, pending } of this.#repairsNeeded.values()) {
-      if (pending < needed) {
+    for (const { holders, pending } of this.#repairsNeeded.values()) {
+      if (!isMet(this.#settled, holders | pending)) {
         this.#fail(new KvError('unavailable', 'a newest version could not be brought to enough replicas'))
         return
       }
@@ -259,7 +261,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     if (this.#repairsNeeded.size > 0) return
     // As for a write: what is late stays late.
     if (this.#context.clock.monotonicMs() >= this.#options.deadlineMs) {
-      this.#fail(new KvError('timeout', `slot ${this.#request.slot} was read after the deadline`))
+      this.#fail(new KvError('timeout', `slot ${this.#slot} was read after the deadline`))
       return
     }
     this.#end()
@@ -276,30 +278,4 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     this.#done = true
     this.#context.active.remove(this)
   }
-}
-
-/**
- * Those that lack a key under a floor that covers its newest record hold a tombstone of it, and that is newer. A floor
- * covers all of a page: what was cut off is behind the stretch.
- */
-function buryUnderFloors(item: { record: StoredRecord; holders: number }, pages: readonly PageReply[]): void {
-  const { key } = item.record
-  const over = pages.filter(
-    ({ floorMs, records }) =>
-      floorMs > 0 && hlcMs(item.record) <= floorMs && !records.some((held) => equalBytes(held.key, key)),
-  )
-  if (over.length === 0) return
-  item.record = floorTombstone(key, Math.max(...over.map(({ floorMs }) => floorMs)))
-  item.holders = over.length
-}
-
-/** Pages that were cut short are known only up to their last key: the stretch ends at the lowest of those. */
-function stretchEnd(pages: readonly PageReply[]): Uint8Array | undefined {
-  let end: Uint8Array | undefined
-  for (const page of pages) {
-    if (!page.more) continue
-    const last = page.records.at(-1)?.key
-    if (last !== undefined && (end === undefined || compareBytes(last, end) < 0)) end = last
-  }
-  return end
 }

@@ -1,27 +1,33 @@
-import type { ErrorCode } from '../base/index.js'
+import type { ErrorCode, Slot } from '../base/index.js'
 import { compareVersions, type Version } from '../hlc/index.js'
-import { Tally } from '../quorum/index.js'
+import { countVoters, firstVoters, isMet, Tally } from '../quorum/index.js'
 import type { StoredRecord } from '../record/index.js'
+import type { Consistency } from './operations.js'
 import type { Replica, WriteReply, WriteWaiter } from './replica.js'
 import type { Routing } from './routing.js'
+import { ownersOf, quorumsOf, type SlotQuorums } from './slot-quorums.js'
 
-/** Who is told of every answer that an attempt gets, after the attempt has counted it. */
+/** Who is told of every answer that an attempt gets, and from which of its owners, after the attempt has counted it. */
 export interface AttemptWatcher {
-  replied(attempt: WriteAttempt, reply: WriteReply): void
+  replied(attempt: WriteAttempt, position: number, reply: WriteReply): void
 }
 
-/** One stamp's way through the owners under one epoch, and what they have answered. */
+/** One stamp's way through the owners under one epoch, and what they have answered. Masks have a bit for each position. */
 export class WriteAttempt implements WriteWaiter {
   readonly record: StoredRecord
   readonly routing: Routing
   /** Who is asked, by their indexes in the routing. */
   readonly owners: ArrayLike<number>
+  readonly quorums: SlotQuorums
   readonly tally: Tally
   readonly before: WriteAttempt | undefined
   /** Replies that come while requests still go out are judged at the end. */
   sending = true
   stale = 0
+  /** Owners that have not answered. */
   pending: number
+  /** On how many owners it is durable, as they have said. */
+  applied = 0
   highestSeen: Version | undefined
   refusal: ErrorCode | undefined
   /** Replicas that have it, or what beat it there, and have no say in its slot. */
@@ -30,44 +36,43 @@ export class WriteAttempt implements WriteWaiter {
   missed = 0
   /** The same for owners that go by another epoch: they certainly have not got it, and may be sent it again. */
   waiting = 0
-  /** How many owners have told what they had before the first attempt came to them. */
+  /** Owners that have told what they had before the first attempt came to them. */
   tellers = 0
-  /** A bit for each of their positions. */
-  #told = 0
   #lost = 0
   readonly #watcher: AttemptWatcher
 
-  /** `needed` of the owners must acknowledge it. `before`: the attempt before, so that this one can tell its own traces. */
+  /** `before`: the attempt before, so that this one can tell its own traces. */
   constructor(
     watcher: AttemptWatcher,
     record: StoredRecord,
     routing: Routing,
-    owners: ArrayLike<number>,
-    needed: number,
+    slot: Slot,
+    consistency: Consistency,
     before: WriteAttempt | undefined,
   ) {
     this.#watcher = watcher
     this.record = record
     this.before = before
     this.routing = routing
-    this.owners = owners
-    this.tally = new Tally(needed, owners.length)
-    this.pending = owners.length
+    this.owners = ownersOf(routing, slot)
+    this.quorums = quorumsOf(routing, slot)
+    this.tally = new Tally(this.quorums.written[consistency], this.owners.length)
+    this.pending = firstVoters(this.owners.length)
   }
 
   replica(position: number): Replica {
     return this.routing.replicas[this.owners[position]!]!
   }
 
-  isWaiting(position: number): boolean {
-    return (this.waiting & (1 << position)) !== 0
+  /** Whether the quorum might come about if those that call it stale took it under another stamp. */
+  get couldBeMet(): boolean {
+    return isMet(this.tally.quorums, this.tally.inFavour | this.pending | this.stale)
   }
 
   /** Some replica has it, or may have it, or may get it yet. */
   get mayBeApplied(): boolean {
-    let underWay = this.pending
-    for (let i = 0; i < this.owners.length; i++) if (this.isWaiting(i)) underWay--
-    return this.tally.succeeded + this.refilling + this.#lost + underWay > 0
+    const underWay = countVoters(this.pending & ~this.waiting)
+    return this.applied + this.refilling + this.#lost + underWay > 0
   }
 
   /** The attempt, this one or one before it, that has this version. */
@@ -90,29 +95,32 @@ export class WriteAttempt implements WriteWaiter {
     const replica = this.replica(position)
     for (; own !== undefined; own = own.before) {
       for (let i = 0; i < own.owners.length; i++) {
-        if ((own.#told & (1 << i)) !== 0 && own.replica(i) === replica) return true
+        if ((own.tellers & (1 << i)) !== 0 && own.replica(i) === replica) return true
       }
     }
     return false
   }
 
   writeReplied(position: number, reply: WriteReply): void {
+    const bit = 1 << position
     if (reply.kind === 'wrong-epoch') {
-      this.waiting |= 1 << position
-      this.#watcher.replied(this, reply)
+      this.waiting |= bit
+      this.#watcher.replied(this, position, reply)
       return
     }
-    this.pending--
+    this.pending &= ~bit
     switch (reply.kind) {
       case 'applied':
+        this.applied++
         this.tally.succeed(position)
-        if (this.#tells(position, reply.seen)) {
-          this.#told |= 1 << position
-          this.tellers++
-        }
+        if (this.#tells(position, reply.seen)) this.tellers |= bit
         break
       case 'stale':
-        this.stale++
+        if ((this.quorums.newcomers & bit) !== 0) {
+          this.tally.succeed(position)
+          break
+        }
+        this.stale |= bit
         if (reply.seen !== undefined) {
           const higher = this.highestSeen === undefined || compareVersions(reply.seen, this.highestSeen) > 0
           if (higher) this.highestSeen = reply.seen
@@ -121,7 +129,7 @@ export class WriteAttempt implements WriteWaiter {
         break
       case 'refused':
         this.refusal ??= reply.code
-        this.missed |= 1 << position
+        this.missed |= bit
         this.tally.fail(position)
         break
       case 'refilling':
@@ -130,12 +138,12 @@ export class WriteAttempt implements WriteWaiter {
         break
       case 'lost':
         this.#lost++
-        this.missed |= 1 << position
+        this.missed |= bit
         this.tally.fail(position)
         break
       default:
         reply.kind satisfies never
     }
-    this.#watcher.replied(this, reply)
+    this.#watcher.replied(this, position, reply)
   }
 }

@@ -1,11 +1,13 @@
 import { type ErrorCode, KvError, limits, type Slot, type WriteOutcome } from '../base/index.js'
 import { compareVersions, type Hlc, hlcMs, hlcOf, type Version } from '../hlc/index.js'
+import { countVoters, isMet, type Quorums } from '../quorum/index.js'
 import { isLive, type StoredRecord } from '../record/index.js'
 import { ActiveOperation } from './active-operations.js'
 import type { OperationOptions, WriteResult } from './operations.js'
 import { refillingNote } from './refilling.js'
 import type { Replica, WriteReply } from './replica.js'
 import type { OperationContext, Routing } from './routing.js'
+import { neededNote, ownersOf, quorumsOf } from './slot-quorums.js'
 import { type AttemptWatcher, WriteAttempt } from './write-attempt.js'
 
 /** What is to be written, before it has a stamp. */
@@ -39,15 +41,8 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
   readonly #context: OperationContext
   #routing: Routing
   readonly #slot: Slot
-  #owners: ArrayLike<number>
   readonly #intent: WriteIntent
   readonly #options: OperationOptions
-  #needed: number
-  /**
-   * How many owners must tell what the write replaced. As many as a read asks: so one of them has had whatever was
-   * acknowledged, or returned by a read, before the write was called.
-   */
-  #tellersNeeded: number
   readonly #settler: WriteSettler
   #attempt: WriteAttempt | undefined
   #attempts = 0
@@ -80,9 +75,6 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     this.#intent = intent
     this.#options = options
     this.#settler = settler
-    this.#owners = routing.table.owners(slot)
-    this.#needed = writesNeeded(routing, options, this.#owners)
-    this.#tellersNeeded = options.consistency === 'one' ? 1 : routing.readQuorum
   }
 
   start(): void {
@@ -115,9 +107,6 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     // It has met its quorum, and only waits to hear what it replaced.
     if (this.#tellersUntilMs !== 0) return
     this.#routing = routing
-    this.#owners = routing.table.owners(this.#slot)
-    this.#needed = writesNeeded(routing, this.#options, this.#owners)
-    this.#tellersNeeded = this.#options.consistency === 'one' ? 1 : routing.readQuorum
     this.askNobodyAgain()
     if (this.#stopWaiting !== undefined || this.#attempt === undefined) return
     if (this.#attempt.mayBeApplied) this.#mayBeApplied = true
@@ -126,15 +115,18 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
 
   override forget(replica: Replica, slots: ReadonlySet<number>): void {
     if (!slots.has(this.#slot)) return
-    for (let i = 0; i < this.#owners.length; i++) {
-      const counted = this.#routing.replicas[this.#owners[i]!] === replica && this.#attempt?.tally.hasSucceeded(i)
-      if (counted === true) this.#fail('unavailable', 'a replica that had acknowledged the write lost its data')
+    const attempt = this.#attempt
+    if (attempt === undefined) return
+    for (let i = 0; i < attempt.owners.length; i++) {
+      const counted = attempt.replica(i) === replica && attempt.tally.hasSucceeded(i)
+      if (counted) this.#fail('unavailable', 'a replica that had acknowledged the write lost its data')
     }
   }
 
   /** @internal From any attempt, at any time. */
-  replied(attempt: WriteAttempt, reply: WriteReply): void {
-    if (reply.kind === 'applied' && !this.#settled) this.#noteReplaced(attempt, reply)
+  replied(attempt: WriteAttempt, position: number, reply: WriteReply): void {
+    const isRead = (attempt.quorums.reading & (1 << position)) !== 0
+    if (reply.kind === 'applied' && isRead && !this.#settled) this.#noteReplaced(attempt, reply)
     if (reply.kind === 'wrong-epoch' && attempt === this.#attempt) {
       this.askAgainLater(this.#context.clock.monotonicMs())
     }
@@ -154,32 +146,35 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
   /** Whether enough owners can be sent something; otherwise the operation has failed. */
   #isReachable(): boolean {
     const { replicas } = this.#routing
+    const owners = ownersOf(this.#routing, this.#slot)
+    const quorums = quorumsOf(this.#routing, this.#slot).written[this.#options.consistency]
     const bytes = this.#intent.key.length + this.#intent.value.length
     let up = 0
     let accepting = 0
     let lacking = 0
-    for (let i = 0; i < this.#owners.length; i++) {
-      const replica = replicas[this.#owners[i]!]!
+    for (let i = 0; i < owners.length; i++) {
+      const replica = replicas[owners[i]!]!
       if (!replica.up) continue
       if (replica.lacks(this.#slot)) {
         lacking++
         continue
       }
-      up++
-      if (replica.accepts(bytes)) accepting++
+      up |= 1 << i
+      if (replica.accepts(bytes)) accepting |= 1 << i
     }
-    if (accepting >= this.#needed) return true
-    const [code, what] = up < this.#needed ? (['unavailable', 'reached'] as const) : (['overloaded', 'used'] as const)
-    const count = Math.min(up, accepting)
-    const note = refillingNote(this.#slot, lacking, this.#owners.length)
-    this.#fail(code, `${count} of ${this.#owners.length} replicas can be ${what}, ${this.#needed} are needed${note}`)
+    if (isMet(quorums, accepting)) return true
+    const [code, what] = isMet(quorums, up) ? (['overloaded', 'used'] as const) : (['unavailable', 'reached'] as const)
+    const note = refillingNote(this.#slot, lacking, owners.length)
+    const count = `${countVoters(accepting)} of ${owners.length} replicas`
+    this.#fail(code, `${count} can be ${what}, ${neededNote(quorums)} are needed${note}`)
     return false
   }
 
   #send(record: StoredRecord): void {
-    const attempt = new WriteAttempt(this, record, this.#routing, this.#owners, this.#needed, this.#attempt)
+    const { consistency } = this.#options
+    const attempt = new WriteAttempt(this, record, this.#routing, this.#slot, consistency, this.#attempt)
     this.#attempt = attempt
-    for (let i = 0; i < this.#owners.length; i++) this.#sendTo(attempt, i)
+    for (let i = 0; i < attempt.owners.length; i++) this.#sendTo(attempt, i)
     attempt.sending = false
     this.#judge(attempt)
   }
@@ -229,8 +224,7 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
       default:
         verdict satisfies never
     }
-    const couldBeMet = attempt.tally.succeeded + attempt.pending + attempt.stale >= this.#needed
-    if (attempt.stale > 0 && couldBeMet) this.#stampAgain(attempt)
+    if (attempt.stale !== 0 && attempt.couldBeMet) this.#stampAgain(attempt)
     else this.#fail(attempt.refusal ?? 'unavailable', this.#progress())
   }
 
@@ -265,8 +259,8 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
    * Never for long: who is acknowledged shall not time out for it.
    */
   #awaitsTellers(attempt: WriteAttempt): boolean {
-    const { tellers, pending } = attempt
-    if (tellers >= this.#tellersNeeded || tellers + pending < this.#tellersNeeded) return false
+    if (this.#isReplacedKnown(attempt) || !isMet(this.#tellers(attempt), attempt.tellers | attempt.pending))
+      return false
     if (!this.#intent.returnPrevious && !this.#intent.tombstone) return false
     const nowMs = this.#context.clock.monotonicMs()
     if (this.#tellersUntilMs === 0) {
@@ -276,10 +270,24 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     return nowMs < this.#tellersUntilMs
   }
 
+  /**
+   * Which owners must tell what the write replaced. As many as a read asks: so one of them has had whatever was
+   * acknowledged, or returned by a read, before the write was called.
+   */
+  #tellers({ quorums }: WriteAttempt): Quorums {
+    return quorums.answered[this.#options.consistency === 'one' ? 'one' : 'quorum']
+  }
+
+  #isReplacedKnown(attempt: WriteAttempt): boolean {
+    return isMet(this.#tellers(attempt), attempt.tellers)
+  }
+
   #progress(): string {
-    const applied = this.#attempt?.tally.succeeded ?? 0
-    const note = refillingNote(this.#slot, this.#attempt?.refilling ?? 0, this.#owners.length)
-    return `${applied} of ${this.#owners.length} replicas acknowledged, ${this.#needed} are needed${note}`
+    const owners = ownersOf(this.#routing, this.#slot).length
+    const quorums = quorumsOf(this.#routing, this.#slot).written[this.#options.consistency]
+    const note = refillingNote(this.#slot, this.#attempt?.refilling ?? 0, owners)
+    const acknowledged = `${this.#attempt?.applied ?? 0} of ${owners} replicas acknowledged`
+    return `${acknowledged}, ${neededNote(quorums)} are needed${note}`
   }
 
   #succeed(attempt: WriteAttempt): void {
@@ -292,7 +300,7 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     this.#settle()
     this.#acknowledged = attempt
     this.#leaveHints(attempt)
-    const replacedKnown = attempt.tellers >= this.#tellersNeeded
+    const replacedKnown = this.#isReplacedKnown(attempt)
     if (this.#withheld && replacedKnown) {
       // It says nothing about the outcome, and so leaves it unknown: the write has been applied.
       this.#settler.reject(new KvError('overloaded', 'too much that was replaced waits for other replicas'))
@@ -304,7 +312,7 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     const previous =
       existed && record !== undefined && isLive(record, this.#context.clock.wallMs()) ? record : undefined
     const { hi, lo, node } = attempt.record
-    const acks = attempt.tally.succeeded
+    const acks = attempt.applied
     this.#settler.resolve({ version: { hi, lo, node }, acks, replacedKnown, existed, previous })
   }
 
@@ -340,10 +348,4 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     this.#context.active.remove(this)
     this.#options.cancellation?.onCancel(undefined)
   }
-}
-
-/** How many owners must acknowledge a write. */
-function writesNeeded(routing: Routing, { consistency }: OperationOptions, owners: ArrayLike<number>): number {
-  if (consistency === 'one') return 1
-  return consistency === 'all' ? owners.length : routing.writeQuorum
 }

@@ -1,0 +1,53 @@
+import type { Slot } from '../base/index.js'
+import { type Version, zeroVersion } from '../hlc/index.js'
+import type { Quorums } from '../quorum/index.js'
+import type { Routing } from './routing.js'
+import { ownersOf } from './slot-quorums.js'
+
+/** What a read knows of one owner of its key. */
+export interface KeyOwner {
+  readonly member: number
+  /** Its bit in quorums. */
+  readonly bit: number
+  /**
+   * `asked` for its version or record; `held`: `version` is what it has; `failed`: not to be counted on; `waiting`: it
+   * goes by another epoch, and is a spare again at the next turn to ask.
+   */
+  state: 'spare' | 'asked' | 'held' | 'failed' | 'waiting'
+  /** It failed because it has lost part of the slot. */
+  refilling: boolean
+  version: Version
+  /** A full read is on its way to it. */
+  fetching: boolean
+  /** The version of the record that is on its way to it. */
+  repairing: Version | undefined
+}
+
+/** Whether it is worth while to bring an owner the newest version now. */
+export function isToRepair({ state }: KeyOwner): boolean {
+  return state !== 'failed' && state !== 'waiting'
+}
+
+/**
+ * The owners in the order of asking: those first that are on both sides of a move, then those of the side
+ * that is read; among equals this node, then those that are up, in the order of the ring.
+ */
+export function preferenceList(routing: Routing, slot: Slot, wanted: Quorums): KeyOwner[] {
+  const members = ownersOf(routing, slot)
+  const list: KeyOwner[] = []
+  const add = (position: number): void => {
+    const of = { member: members[position]!, bit: 1 << position }
+    list.push({ ...of, state: 'spare', refilling: false, version: zeroVersion, fetching: false, repairing: undefined })
+  }
+  const self = members.indexOf(routing.self)
+  if (self >= 0) add(self)
+  for (const up of [true, false]) {
+    for (let i = 0; i < members.length; i++) {
+      if (i !== self && routing.replicas[members[i]!]!.up === up) add(i)
+    }
+  }
+  if (wanted.length === 1) return list
+  const weight = ({ bit }: KeyOwner): number =>
+    wanted.reduce((sum, { group }, i) => sum + ((group & bit) === 0 ? 0 : wanted.length - i), 0)
+  return list.sort((a, b) => weight(b) - weight(a))
+}
