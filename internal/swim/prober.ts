@@ -73,7 +73,9 @@ export class Prober {
 
   /** Members that are new have their first turn at random (SWIM, 4.3). */
   enlist(numbers: readonly number[]): void {
-    this.#turns.push(...numbers)
+    // Who is no member any more has no turn to wait for.
+    const waiting = this.#turns.filter((number) => this.#port.members.get(number) !== undefined)
+    this.#turns = [...waiting, ...numbers]
     shuffle(this.#port.random, this.#turns)
   }
 
