@@ -56,6 +56,8 @@ export class Clients {
   readonly #clockErrorMs: number
   #values = 0
   #stopped = false
+  /** Who belongs to a former one has gone home. */
+  #shift = 0
 
   constructor(cluster: SimCluster, scenario: Scenario, ledger: Ledger, watch: Watch) {
     this.#cluster = cluster
@@ -79,8 +81,11 @@ export class Clients {
     this.#deedWeight = this.#deeds.reduce((sum, [weight]) => sum + weight, 0)
   }
 
+  /** Also after `stop`: then the same clients come back. */
   start(): void {
-    for (let client = 0; client < this.#scenario.clients; client++) this.#turn()
+    this.#stopped = false
+    this.#shift++
+    for (let client = 0; client < this.#scenario.clients; client++) this.#turn(this.#shift)
   }
 
   /** No new operations; those that run come to their ends within `patienceMs`. */
@@ -88,13 +93,13 @@ export class Clients {
     this.#stopped = true
   }
 
-  #turn(): void {
-    if (this.#stopped) return
+  #turn(shift: number): void {
+    if (this.#stopped || shift !== this.#shift) return
     let over = false
     const next = (pauseMs: number): void => {
       if (over) return
       over = true
-      this.#cluster.world.after(pauseMs, () => this.#turn())
+      this.#cluster.world.after(pauseMs, () => this.#turn(shift))
     }
     const thinkMs = this.#random.chance(0.3) ? 0 : this.#random.between(0, this.#scenario.thinkMsMax)
     // A node that dies never answers: its client turns to another one, as if the time were up.

@@ -16,21 +16,36 @@ const lookEveryMs = 500
 /** Tombstones are collected within this and three times the drift bound: see `floorTuning` of the run. */
 const collectionMs = 60_000
 
-/** What must be true when all faults are over and the clients have gone. */
+/**
+ * What must be true when nothing is wrong any more and nobody asks for anything: all nodes serve, owners hold the same by
+ * themselves, what was acknowledged is on all of them, and no tombstone is left.
+ */
+export async function checkAtRest(
+  cluster: SimCluster,
+  scenario: Scenario,
+  ledger: Ledger,
+  losesSingleCopies: boolean,
+): Promise<boolean> {
+  const idle = cluster.names.filter((name) => cluster.node(name).phase !== 'serving')
+  if (idle.length > 0) {
+    ledger.violation(`${idle.join(', ')} cannot serve although nothing is wrong any more`)
+    return false
+  }
+  // Before anybody reads: a read would mend what it meets.
+  await checkConvergence(cluster, ledger, losesSingleCopies)
+  await checkCollection(cluster, scenario, ledger)
+  checkBounds(cluster, scenario, ledger)
+  return true
+}
+
+/** The same when all is over, and that every node serves every key then. */
 export async function checkEnd(
   cluster: SimCluster,
   scenario: Scenario,
   ledger: Ledger,
   losesSingleCopies: boolean,
 ): Promise<void> {
-  const idle = cluster.names.filter((name) => cluster.node(name).phase !== 'serving')
-  if (idle.length > 0) {
-    ledger.violation(`${idle.join(', ')} cannot serve although nothing is wrong any more`)
-    return
-  }
-  // Before anybody reads: a read would mend what it meets.
-  await checkConvergence(cluster, ledger, losesSingleCopies)
-  await checkCollection(cluster, scenario, ledger)
+  if (!(await checkAtRest(cluster, scenario, ledger, losesSingleCopies))) return
   for (let i = 0; i < scenario.keys; i++) await everyNodeServes(cluster, ledger, `k${i}`)
   await checkConvergence(cluster, ledger, losesSingleCopies)
   checkBounds(cluster, scenario, ledger)

@@ -181,6 +181,25 @@ export class Nemesis {
     this.#cluster.world.after(this.#random.between(0, 2 * this.#scenario.faultEveryMs), () => this.start())
   }
 
+  /** After `mend`: new faults. */
+  goOn(): void {
+    this.#over = false
+    this.rot.thorough = false
+    this.start()
+  }
+
+  /** All clocks go wrong a little, where this is a play of clocks that drift. */
+  driftApart(): void {
+    if (this.#scenario.faults.drift === 0) return
+    for (const { time } of this.#cluster.world.processes) time.setDriftPpm(this.#random.between(-500, 500))
+  }
+
+  /** Switches a node off until `startAll`. */
+  takeAway(name: string): void {
+    this.#tell(`${name} is away`)
+    this.#cluster.crash(name, { disk: 'keep', links: 'silent' })
+  }
+
   /** Ends all faults, and starts what is down. Afterwards nothing is wrong any more. */
   async mend(): Promise<void> {
     this.#over = true
@@ -196,10 +215,10 @@ export class Nemesis {
       faults.clear()
       if (process.paused) process.resume()
     }
-    await this.#startAll()
+    await this.startAll()
     for (let round = 0; round < 4 && this.#scenario.atlas && this.rot.victim !== undefined; round++) {
       if (!this.rot.sound) this.#look(this.#cluster.process(this.rot.victim))
-      await this.#startAll()
+      await this.startAll()
       for (let waitedMs = 0; waitedMs < refillMs && !this.rot.release(); waitedMs += 250) await world.advance(250)
     }
     if (this.#scenario.atlas && this.rot.victim !== undefined) {
@@ -207,7 +226,8 @@ export class Nemesis {
     }
   }
 
-  async #startAll(): Promise<void> {
+  /** Until every node runs. */
+  async startAll(): Promise<void> {
     const { world } = this.#cluster
     for (let round = 0; round < 8; round++) {
       for (const { name } of world.processes) this.#start(name)

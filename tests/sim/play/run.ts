@@ -4,6 +4,7 @@ import { SimCluster } from '../sim-cluster.js'
 import { Clients } from './clients.js'
 import { checkEnd } from './invariants.js'
 import { Ledger } from './ledger.js'
+import { becomeWhole, passLull } from './lull.js'
 import { Nemesis } from './nemesis.js'
 import { drawScenario, type Scenario } from './scenario.js'
 import { Watch } from './watch.js'
@@ -39,8 +40,6 @@ export interface RunReport {
 
 /** So that tombstones are collected within a run; no request lives as long as two comparisons are apart. */
 const floorTuning = { horizonMs: 1_000, agreementMs: 4_000, intervalMs: 500 }
-/** After the faults, a cluster has so much time to become whole. */
-const recoveryMs = 60_000
 
 /** One run of a whole cluster: faults under load, an end of all faults, and what must be true then. */
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<RunReport> {
@@ -77,13 +76,14 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
   watch.start()
   clients.start()
   nemesis.start()
-  await world.advance(scenario.faultsMs)
-  await nemesis.mend()
-  if (scenario.atlas) {
-    await cluster.allConnected(recoveryMs).catch((error: unknown) => {
-      ledger.violation(`the cluster did not become whole: ${String(error)}`)
-    })
+  const burstMs = scenario.faultsMs / (scenario.lulls.length + 1)
+  for (const lull of scenario.lulls) {
+    await world.advance(burstMs)
+    await passLull({ cluster, scenario, ledger, clients, nemesis }, lull)
   }
+  await world.advance(burstMs)
+  await nemesis.mend()
+  if (scenario.atlas) await becomeWhole(cluster, ledger)
   await world.advance(1_000)
   clients.stop()
   await world.advance(Clients.patienceMs)

@@ -45,6 +45,14 @@ export interface Mix {
   readonly all: number
 }
 
+/** A quiet stretch between two bursts of faults. */
+export interface Lull {
+  /** Nobody asks for anything, and nothing new goes wrong, for so long. */
+  readonly quietMs: number
+  /** The node, by its place, that is switched off all the while; undefined: none. */
+  readonly away: number | undefined
+}
+
 /** Everything that a seed decides about a run before it starts. */
 export interface Scenario {
   readonly seed: number
@@ -61,8 +69,10 @@ export interface Scenario {
   readonly latencyMs: readonly [number, number]
   readonly faults: Readonly<Record<FaultKind, number>>
   readonly faultEveryMs: number
-  /** How long faults go on; then they stop, and the cluster must recover. */
+  /** How long faults go on, in all bursts together; then they stop, and the cluster must recover. */
   readonly faultsMs: number
+  /** Between bursts of faults that are alike in length; none: one burst. */
+  readonly lulls: readonly Lull[]
   /** A node that went down comes back after at most so long. */
   readonly downMsMax: number
   readonly logSegmentBytes: number
@@ -90,6 +100,16 @@ const settings: readonly (readonly [number, number, number, number])[] = [
   [2, 2, 1, 2],
   [1, 1, 1, 1],
 ]
+
+function drawLulls(random: SimRandom, nodes: number, atlas: boolean): Lull[] {
+  // What is damaged at will may never be whole again.
+  const count = atlas ? random.pick([0, 1, 1, 2]) : 0
+  return Array.from({ length: count }, () => {
+    const quietMs = random.between(30_000, 300_000)
+    const isAway = nodes > 1 && random.chance(0.4)
+    return { quietMs, away: isAway ? random.below(nodes) : undefined }
+  })
+}
 
 function drawMix(random: SimRandom): Mix {
   return {
@@ -137,6 +157,7 @@ export function drawScenario(seed: number, atlas = true): Scenario {
     snapshotWalBytes: random.pick([0, 8_192, 65_536]),
     snapshotIntervalMs: random.pick([0, 5_000, 60_000]),
     maxClockDriftMs: random.pick([500, 2_000, 10_000]),
+    lulls: drawLulls(random, nodes, atlas),
     atlas,
   }
 }
