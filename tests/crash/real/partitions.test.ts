@@ -36,7 +36,7 @@ interface Scene {
   readonly client: KvClient
 }
 
-/** A fault that begins, with what is to be seen while it lasts, and what when it has passed. */
+/** A fault that begins, with what is to be seen while it lasts; and what when all copies are equal again. */
 type Fault = (scene: Scene, draw: SimRandom) => Promise<(() => Promise<void>) | undefined>
 
 function descriptors(cluster: TestCluster): number {
@@ -84,7 +84,6 @@ async function endure(name: string, fault: Fault): Promise<void> {
       const healedMs = performance.now()
       await untilLinked(client, addresses, healMs)
       report.highest('ms until all nodes had each other back', Math.round(performance.now() - healedMs))
-      await afterwards?.()
       ending.abort()
       await work
       if (longForm) {
@@ -92,6 +91,7 @@ async function endure(name: string, fault: Fault): Promise<void> {
         report.highest('ms until all copies were equal', Math.round(performance.now() - healedMs))
       }
       await untilEqual(client, addresses, healMs)
+      await afterwards?.()
       expect(await membership(client)).toEqual(before)
       for (const registers of [hasty, patient]) await registers.checkKept([client])
       report.count('ms of faults', Math.round(lastedMs))
