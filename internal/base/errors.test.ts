@@ -41,7 +41,15 @@ test('a broken assumption throws with its message, a kept one does not', () => {
 })
 
 test('exit statuses are those that operators were told, one for each reason', () => {
-  expect(exitStatus).toEqual({ usage: 2, corrupt: 3, 'disk-failed': 4, 'in-use': 5, refused: 6, bug: 70 })
+  expect(exitStatus).toEqual({
+    decommissioned: 0,
+    usage: 2,
+    corrupt: 3,
+    'disk-failed': 4,
+    'in-use': 5,
+    refused: 6,
+    bug: 70,
+  })
 })
 
 test('limits fit into one another: the largest record into a message and a frame, a batch into a message', () => {

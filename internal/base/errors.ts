@@ -40,10 +40,14 @@ export function invalidArgument(field: string, message: string): KvError {
   return new KvError('invalid-argument', `${field}: ${message}`, { field, outcome: 'not-applied' })
 }
 
-/** Why the process must end; each reason has one exit status. */
-export type FatalReason = 'usage' | 'corrupt' | 'disk-failed' | 'in-use' | 'refused' | 'bug'
+/**
+ * Why the process must end; each reason has one exit status. `decommissioned`: its work is done, and it may finish what
+ * runs; in all other cases it ends at once.
+ */
+export type FatalReason = 'decommissioned' | 'usage' | 'corrupt' | 'disk-failed' | 'in-use' | 'refused' | 'bug'
 
 export const exitStatus: Readonly<Record<FatalReason, number>> = {
+  decommissioned: 0,
   usage: 2,
   corrupt: 3,
   'disk-failed': 4,

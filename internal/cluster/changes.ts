@@ -105,15 +105,22 @@ export function readdressed(
 
 /**
  * With a change that somebody wants: queued behind those that wait, in the place of any earlier one about the same
- * member; or done at once, where it moves nothing. Undefined: it is under way already. Throws KvError `invalid-argument`
- * where it makes no sense, and `overloaded` where too many wait.
+ * member; or done at once, where it moves nothing. Undefined: it is under way or done already, so that asking again
+ * changes nothing. Throws KvError `invalid-argument` where it makes no sense, and `overloaded` where too many wait.
  */
 export function requested(topology: Topology, change: PlannedChange): Topology | undefined {
-  const { members, handover, planned } = topology
+  const { members, handover, planned, removed } = topology
+  if (planned.some((other) => isSame(other, change)) || handover?.changes.some((other) => isSame(other, change))) {
+    return undefined
+  }
   const member = members.find(({ id }) => id === change.id)
-  if (member === undefined) throw invalidArgument('id', `${change.id} is not a member`)
+  const goes = change.kind === 'decommission' || change.kind === 'remove'
+  if (member === undefined) {
+    if (change.kind !== 'reweight' && removed.some(({ id }) => id === change.id)) return undefined
+    throw invalidArgument('id', `${change.id} is not a member`)
+  }
   if (member.state === 'leaving' || member.state === 'left') {
-    if (change.kind === 'decommission' || change.kind === 'remove') return undefined
+    if (goes) return undefined
     throw invalidArgument('id', `${change.id} is leaving`)
   }
   if (member.state === 'joining') return requestedOfJoining(topology, member, change)
@@ -126,6 +133,9 @@ export function requested(topology: Topology, change: PlannedChange): Topology |
     }
   }
   const others = planned.filter(({ id }) => id !== change.id)
+  if (change.kind === 'reweight' && handover === undefined && member.weight === change.weight) {
+    return others.length === planned.length ? undefined : next(topology, { planned: others })
+  }
   const queued = [...others, change]
   if (queued.length + (handover?.changes.length ?? 0) > limits.plannedChangesMax) {
     throw new KvError('overloaded', `${limits.plannedChangesMax} changes of the topology wait already`)
@@ -134,6 +144,18 @@ export function requested(topology: Topology, change: PlannedChange): Topology |
     throw invalidArgument('id', `without ${change.id} nobody would own a slot`)
   }
   return next(topology, { planned: queued })
+}
+
+function isSame(a: PlannedChange, b: PlannedChange): boolean {
+  return a.kind === b.kind && a.id === b.id && weightOf(a) === weightOf(b) && byOf(a) === byOf(b)
+}
+
+function weightOf(change: PlannedChange): number | undefined {
+  return change.kind === 'reweight' ? change.weight : undefined
+}
+
+function byOf(change: PlannedChange): NodeId | undefined {
+  return change.kind === 'replace' ? change.by : undefined
 }
 
 function requestedOfJoining(topology: Topology, member: Member, change: PlannedChange): Topology | undefined {
@@ -147,6 +169,7 @@ function requestedOfJoining(topology: Topology, member: Member, change: PlannedC
       return next(topology, { planned: [...planned.filter(({ id }) => id !== member.id), change] })
     case 'reweight':
       if (inRing) throw invalidArgument('id', `${member.id} is getting its slots: its weight can be changed afterwards`)
+      if (member.weight === change.weight) return undefined
       return next(topology, { members: withMember(members, member.id, { weight: change.weight }) })
     case 'replace':
       throw invalidArgument('id', `${member.id} owns nothing yet: remove it, and another may join`)
@@ -281,13 +304,14 @@ function withoutHandover(topology: Topology): Topology {
 
 /**
  * What comes by itself, one epoch each: a member that has got its slots gets its vote, one that has given them away is
- * taken off the list. Undefined: nothing of the kind.
+ * taken off the list, when it `mayGo` (it has finished what clients have asked of it, or cannot be reached). Undefined:
+ * nothing of the kind.
  */
-export function settledStep(topology: Topology): Topology | undefined {
+export function settledStep(topology: Topology, mayGo: (id: NodeId) => boolean = () => true): Topology | undefined {
   const { members, planned } = topology
   const arrived = members.find(({ state }) => state === 'arrived')
   if (arrived !== undefined) return next(topology, { members: withMember(members, arrived.id, { state: 'serving' }) })
-  const left = members.find(({ state }) => state === 'left')
+  const left = members.find(({ id, state }) => state === 'left' && mayGo(id))
   if (left === undefined) return undefined
   const wish = planned.find(({ id }) => id === left.id)
   return offList(topology, left.id, wish?.kind === 'decommission' ? 'decommission' : 'remove')

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import type { NodeId } from '../base/index.js'
 import { ManualClock } from '../replication/replication.test-support.js'
+import type { Topology } from '../slots/index.js'
+import { type MemberSketch, topologyOf } from '../slots/topology.test-support.js'
 import { ClockWitnesses } from './clock-witnesses.js'
 
 const [a, b] = ['a' as NodeId, 'b' as NodeId]
@@ -15,7 +17,7 @@ class SkewedClock extends ManualClock {
 
 test('a jump ahead shows at once, before anybody has spoken again, and is forgotten when it is undone', () => {
   const clock = new SkewedClock()
-  const witnesses = new ClockWitnesses(clock, 10_000, false)
+  const witnesses = new ClockWitnesses(clock, 10_000)
   expect(witnesses.localIsAhead()).toBe(false)
   witnesses.heard(a, clock.wallMs())
   witnesses.heard(b, clock.wallMs() - 2_000)
@@ -31,7 +33,7 @@ test('a jump ahead shows at once, before anybody has spoken again, and is forgot
 
 test('one other node that is behind does not outvote the rest; a clock that is behind is no reason', () => {
   const clock = new SkewedClock()
-  const witnesses = new ClockWitnesses(clock, 10_000, false)
+  const witnesses = new ClockWitnesses(clock, 10_000)
   witnesses.heard(a, clock.wallMs() - 3_600_000)
   witnesses.heard(b, clock.wallMs())
   expect(witnesses.localIsAhead()).toBe(false)
@@ -41,7 +43,7 @@ test('one other node that is behind does not outvote the rest; a clock that is b
 
 test('the local clock is borne out only by others that have been heard and are not behind it', () => {
   const clock = new SkewedClock()
-  const witnesses = new ClockWitnesses(clock, 10_000, false)
+  const witnesses = new ClockWitnesses(clock, 10_000)
   expect(witnesses.bearOutLocal(), 'nobody has been heard').toBe(false)
   witnesses.heard(a, clock.wallMs())
   expect(witnesses.bearOutLocal()).toBe(true)
@@ -49,4 +51,22 @@ test('the local clock is borne out only by others that have been heard and are n
   expect(witnesses.bearOutLocal()).toBe(false)
   clock.skewMs = 0
   expect(witnesses.bearOutLocal()).toBe(true)
+})
+
+test('the only voter is borne out by itself, and whoever is no member any more bears witness no longer', () => {
+  const clock = new SkewedClock()
+  const witnesses = new ClockWitnesses(clock, 10_000)
+  const self = 'self' as NodeId
+  const clusterOf = (...others: MemberSketch[]): Topology => topologyOf([{ id: 'self' }, ...others])
+  witnesses.follow(clusterOf({ id: 'a' }, { id: 'b' }), self)
+  expect(witnesses.bearOutLocal()).toBe(false)
+  witnesses.follow(clusterOf({ id: 'a', state: 'joining' }), self)
+  expect(witnesses.bearOutLocal()).toBe(true)
+  witnesses.follow(clusterOf({ id: 'a', state: 'joining' }), a)
+  expect(witnesses.bearOutLocal(), 'who joins has others to ask').toBe(false)
+  witnesses.heard(a, clock.wallMs() - 3_600_000)
+  witnesses.heard(b, clock.wallMs() - 3_600_000)
+  expect(witnesses.localIsAhead()).toBe(true)
+  witnesses.follow(clusterOf(), self)
+  expect(witnesses.localIsAhead()).toBe(false)
 })

@@ -1,5 +1,6 @@
 import type { NodeId } from '../base/index.js'
 import type { Clock } from '../env/index.js'
+import { type Topology, voters } from '../slots/index.js'
 
 /**
  * What the other nodes' wall clocks read, as far as their messages told. A node whose own wall clock has jumped ahead
@@ -9,16 +10,26 @@ import type { Clock } from '../env/index.js'
  * anyone has spoken again. A reading is late by the time that its message travelled; the bound is far above that.
  */
 export class ClockWitnesses {
-  readonly #alone: boolean
+  #alone = false
   readonly #clock: Clock
   readonly #maxDriftMs: number
   readonly #offsetsMs = new Map<NodeId, number>()
 
-  /** `alone`: the node is the only member of its cluster, and nobody can bear it out. */
-  constructor(clock: Clock, maxDriftMs: number, alone: boolean) {
-    this.#alone = alone
+  constructor(clock: Clock, maxDriftMs: number) {
     this.#clock = clock
     this.#maxDriftMs = maxDriftMs
+  }
+
+  /**
+   * Whoever is no member any more bears witness no longer. Nobody needs to bear out the only voter: its cluster is itself,
+   * with others at most on their way to it.
+   */
+  follow(topology: Topology, self: NodeId): void {
+    const voting = voters(topology)
+    this.#alone = voting.length === 1 && voting[0]!.id === self
+    for (const id of this.#offsetsMs.keys()) {
+      if (!topology.members.some((member) => member.id === id)) this.#offsetsMs.delete(id)
+    }
   }
 
   heard(from: NodeId, wallMs: number): void {

@@ -20,6 +20,8 @@ export interface HandoverDriverOptions {
   routing(): Routing
   /** Whether there is a link to a member. */
   live(id: NodeId): boolean
+  /** Whether nothing runs any more that clients have asked of this node. */
+  drained(): boolean
   /** To another member, by whatever link there is; without one nothing happens. */
   send(to: NodeId, part: Partial<PeerMessage>): void
   /** Takes charge of work in the background. */
@@ -219,10 +221,12 @@ export class HandoverDriver {
   }
 
   #dueStep(topology: Topology): DueStep | undefined {
-    const { live } = this.#options
+    const { drained, live, self } = this.#options
     const { handover } = topology
     if (handover === undefined) {
-      const step: DueStep = (before) => settledStep(before) ?? begun(before, live)
+      // Whoever has left takes its own name off, when its clients have had their answers.
+      const mayGo = (id: NodeId): boolean => (id === self.id ? drained() : !live(id))
+      const step: DueStep = (before) => settledStep(before, mayGo) ?? begun(before, live)
       return step(topology) === undefined ? undefined : step
     }
     if (this.#waitsFor(topology).length > 0) return undefined

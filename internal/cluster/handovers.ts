@@ -24,7 +24,8 @@ export function openHandovers(options: NodeOptions, serving: Serving, given: Giv
     progressed: () => driver.progressed(),
   })
   const live: HandoverDriverOptions['live'] = (id) => id === given.self.id || remotes.get(id)?.up === true
-  const driver: HandoverDriver = new HandoverDriver({ ...given, clock, log, store, worker, routing, live })
+  const drained = (): boolean => serving.active.size === 0
+  const driver: HandoverDriver = new HandoverDriver({ ...given, clock, log, store, worker, routing, live, drained })
   return driver
 }
 

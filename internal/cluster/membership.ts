@@ -1,12 +1,14 @@
 import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import type { Incarnation, NodeId } from '../base/index.js'
+import { type Incarnation, limits, type NodeId } from '../base/index.js'
 import type { Clock, Disk, Log, Random } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
-import type { Topology } from '../slots/index.js'
+import type { PlannedChange, Topology } from '../slots/index.js'
+import { requested } from './changes.js'
 import { FormerLives } from './former-lives.js'
 import type { Founder } from './handshake.js'
 import type { InboundRefusal } from './inbound.js'
 import { Newcomers } from './newcomers.js'
+import type { Members } from './node-face.js'
 import { TopologyRegister } from './topology-register.js'
 
 export interface MembershipOptions {
@@ -28,7 +30,7 @@ export interface MembershipOptions {
 }
 
 /** A member's part in who the members are: it votes, follows what was decided, and takes in who comes. */
-export class Membership {
+export class Membership implements Members {
   readonly register: TopologyRegister
   readonly #formerLives: FormerLives
   readonly #newcomers: Newcomers
@@ -44,6 +46,11 @@ export class Membership {
     const topology = (): Topology => register.topology
     this.#formerLives = new FormerLives({ clock, self: self.id, topology, silenceMs, linked, send })
     this.#newcomers = new Newcomers({ log, self: self.id, register, formerLives: this.#formerLives, guard })
+  }
+
+  /** See `Members`. */
+  request(change: PlannedChange): Promise<void> {
+    return this.register.change((topology) => requested(topology, change), limits.returnChangeMs)
   }
 
   /** A node greets as one that is no member, and has no cluster. Returns what to tell it. */

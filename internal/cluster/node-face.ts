@@ -15,7 +15,7 @@ import type {
   ScanPage,
   WriteResult,
 } from '../replication/index.js'
-import type { Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
+import type { Member, PlannedChange, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
 import type { FsyncPolicy, SnapshotInfo, Store, StoreStatistics, StoreTuning } from '../store/index.js'
 import type { HandoverStatus } from './handover-driver.js'
 
@@ -112,6 +112,17 @@ export interface Repairs {
   repairProgress(id: number): RepairProgress
 }
 
+/** Who the members are, and how that is changed. */
+export interface Members {
+  /**
+   * Asks for a change of the ring. Resolves when the topology says that it is to come (or has come); the handover that
+   * it takes begins by itself when its turn comes. Rejects with KvError: `invalid-argument`, which names the field, where
+   * it makes no sense; `overloaded` where too many wait; `unavailable` without a majority of the voters, or without a vote
+   * of this node: then it may still come.
+   */
+  request(change: PlannedChange): Promise<void>
+}
+
 /** A storage node: store, clock, replication and membership, without gRPC around it. */
 export interface Node {
   readonly id: NodeId
@@ -123,6 +134,8 @@ export interface Node {
   /** Undefined while the node does not serve. */
   readonly repairs: Repairs | undefined
   readonly handovers: Handovers | undefined
+  /** Undefined while the node does not serve. */
+  readonly members: Members | undefined
   /** The reading for replies to clients: what a stamp given now would be at least. */
   clockReading(): Hlc
   /**

@@ -40,7 +40,7 @@ import type { Founder, LocalNode } from './handshake.js'
 import { hex, localIdentity } from './identity.js'
 import { LoneMember } from './lone-member.js'
 import { Membership } from './membership.js'
-import type { Handovers, Liveness, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
+import type { Handovers, Liveness, Members, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
 import { Peers, type PeersHost } from './peers.js'
 import { Readiness } from './readiness.js'
 import { nothingServed, Serving } from './serving.js'
@@ -109,6 +109,10 @@ class CoreNode implements Node {
 
   get handovers(): Handovers | undefined {
     return this.#phase === 'serving' ? this.#handovers : undefined
+  }
+
+  get members(): Members | undefined {
+    return this.#phase === 'serving' ? this.#membership : undefined
   }
 
   get repairs(): Repairs | undefined {

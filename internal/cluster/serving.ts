@@ -79,7 +79,8 @@ export class Serving {
     const member = topology.members.find(({ id }) => id === self.id)
     assert(member !== undefined, 'a node serves only a topology that it belongs to')
     const { disk, clock, log } = options
-    const witnesses = new ClockWitnesses(clock, options.maxClockDriftMs, topology.members.length === 1)
+    const witnesses = new ClockWitnesses(clock, options.maxClockDriftMs)
+    witnesses.follow(topology, self.id)
     const store = await openStore({
       disk,
       clock,
@@ -184,6 +185,13 @@ export class Serving {
       leaveToAntiEntropy: (node: NodeId) => this.antiEntropy.hasten(node),
     }
     this.hints = new HintedHandoff(handoff, hints)
+    this.#bowOut()
+  }
+
+  /** Who owns nothing any more, and is about to go, sends clients to others. */
+  #bowOut(): void {
+    const own = this.#topology.members.find(({ id }) => id === this.#self.id)
+    if (own?.state === 'left') this.coordinator.stop()
   }
 
   /** The wall clock counts as long as others bear it out: an idle node gives no stamps that would move its hybrid clock on. */
@@ -251,7 +259,9 @@ export class Serving {
   adopt(topology: Topology): boolean {
     if (topology.epoch <= this.#topology.epoch) return false
     this.#topology = topology
+    this.#witnesses.follow(topology, this.#self.id)
     this.coordinator.routing = this.#route(topology)
+    this.#bowOut()
     this.refiller.wake()
     this.antiEntropy.wake()
     this.hints.wake()

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
+import type { NodeId } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { SimWorld } from '../env-sim/index.js'
 import { type Hlc, hlcMs, zeroVersion } from '../hlc/index.js'
+import { topologyOf } from '../slots/topology.test-support.js'
 import { ClockWitnesses } from './clock-witnesses.js'
 import { StampingClock } from './stamping-clock.js'
 
@@ -14,7 +16,8 @@ class Bench {
   /** A clock in this life of the machine. */
   async open(startAbove: Hlc = zeroVersion): Promise<StampingClock> {
     const { clock, disk } = this.world.process('n1').life
-    const witnesses = new ClockWitnesses(clock, 10_000, true)
+    const witnesses = new ClockWitnesses(clock, 10_000)
+    witnesses.follow(topologyOf([{ id: 'n1' }]), 'n1' as NodeId)
     const onFatal = (error: Error): void => void this.fatal.push(error)
     const options = { clock, disk, log: silentLog, maxDriftMs: 10_000, startAbove, witnesses, onFatal }
     return await this.world.settle(StampingClock.open(options))

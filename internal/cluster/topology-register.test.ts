@@ -4,7 +4,7 @@ import type { Epoch, FatalError, Incarnation, NodeId } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { SimWorld } from '../env-sim/index.js'
 import type { PeerLink } from '../replication/index.js'
-import type { Topology } from '../slots/index.js'
+import type { Member, Topology } from '../slots/index.js'
 import { topologyOf } from '../slots/topology.test-support.js'
 import { readTopology, writeTopology } from './topology-document.js'
 import { TopologyRegister } from './topology-register.js'
@@ -188,6 +188,47 @@ test('a document that names another incarnation of the node ends it; one of anot
   register.stop()
   await trio.settle(voting)
   expect(end).toMatchObject({ reason: 'refused', message: expect.stringContaining('a former life of n1') })
+})
+
+test('a document that does not name the node ends it: in order where it was leaving, else with what became of it', async () => {
+  const gone = (by: 'decommission' | 'remove', before: Topology): Topology => {
+    const { id, incarnation } = before.members[2]!
+    const epoch = (before.epoch + 1) as Epoch
+    return { ...before, epoch, members: before.members.slice(0, 2), removed: [{ id, incarnation, epoch, by }] }
+  }
+  const leaving: Topology = {
+    ...founding,
+    epoch: 2 as Epoch,
+    members: founding.members.map((member, i) => (i === 2 ? { ...member, state: 'left' } : member)),
+  }
+  const ends = [
+    [founding, gone('remove', founding), 'refused', /was removed at epoch 2 of/],
+    [founding, gone('decommission', founding), 'refused', /was decommissioned at epoch 2 of/],
+    [leaving, gone('remove', leaving), 'refused', /was removed at epoch 3 of/],
+    [leaving, gone('decommission', leaving), 'decommissioned', /was decommissioned at epoch 3 of/],
+    [founding, { ...gone('remove', founding), removed: [] }, 'refused', /is no member of .* at epoch 2/],
+  ] as const
+  for (const [before, after, reason, message] of ends) {
+    const trio = await Trio.open()
+    const register = trio.register('n3')
+    await trio.settle(register.adopt(before))
+    const end = await trio.settle(register.adopt(after).catch((error: FatalError) => error))
+    expect(end).toMatchObject({ reason, message: expect.stringMatching(message) })
+    expect(register.topology.epoch).toBe(before.epoch)
+  }
+})
+
+test('a member without a vote proposes nothing, and is asked for none', async () => {
+  const trio = await Trio.open()
+  const members = founding.members.map((member, i): Member => (i === 2 ? { ...member, state: 'joining' } : member))
+  const growing: Topology = { ...founding, epoch: 2 as Epoch, members }
+  for (const name of names) await trio.settle(trio.register(name).adopt(growing))
+  await trio.world.advance(10)
+  await expect(trio.settle(trio.change('n3', 7))).rejects.toMatchObject({ code: 'unavailable' })
+  await trio.settle(trio.change('n1', 7))
+  await trio.world.advance(10)
+  expect(trio.register('n3').topology).toEqual(successor(growing, 7))
+  expect(trio.sent.filter(({ to, part }) => to === 'n3' && part.registerRequest !== undefined)).toEqual([])
 })
 
 test('malformed messages end the link and change nothing', async () => {

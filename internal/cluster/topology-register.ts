@@ -14,6 +14,7 @@ import {
 import { type Clock, type Disk, DiskError, type Log, type Random } from '../env/index.js'
 import { Pauses, type PeerLink } from '../replication/index.js'
 import { type Member, type Topology, voters } from '../slots/index.js'
+import { farewell } from './changes.js'
 import { replyFromMessage, replyToMessage, requestFromMessage, requestToMessage } from './register-messages.js'
 import { writeTopology } from './topology-document.js'
 import { readVotes, writeVotes } from './votes-document.js'
@@ -100,14 +101,16 @@ export class TopologyRegister {
 
   /**
    * Follows a document that was decided; one that is not newer, or another cluster's, changes nothing. Throws FatalError
-   * `refused` where it names another incarnation of this node, and DiskErrors.
+   * `refused` where it names another incarnation of this node, or none, and DiskErrors; FatalError `decommissioned` where
+   * this node knew that it was leaving.
    */
   adopt(topology: Topology): Promise<void> {
     if (topology.clusterId !== this.#topology.clusterId || topology.epoch <= this.#coming) return Promise.resolve()
     const { self } = this.#options
     const named = topology.members.find(({ id }) => id === self.id)
     // At once: a former life must not go on serving because its disk is slow.
-    if (named?.incarnation !== self.incarnation) return Promise.reject(replaced(self, topology))
+    if (named === undefined) return Promise.reject(this.#departed(topology))
+    if (named.incarnation !== self.incarnation) return Promise.reject(replaced(self, topology))
     this.#coming = topology.epoch
     return this.#inTurn(() => this.#adopt(topology))
   }
@@ -233,6 +236,21 @@ export class TopologyRegister {
     log.info('following a newer topology', { epoch: topology.epoch, before: before.epoch })
     this.#topology = topology
     adopted(topology, before)
+  }
+
+  /** A node that took part in its going ends in order; one that slept meanwhile is told what happened. */
+  #departed({ clusterId, epoch, removed }: Topology): FatalError {
+    const { id, incarnation } = this.#options.self
+    const former = removed.find((each) => each.incarnation === incarnation)
+    if (former === undefined) {
+      return new FatalError(
+        'refused',
+        `${id} (incarnation ${incarnation}) is no member of cluster ${clusterId} at epoch ${epoch}`,
+      )
+    }
+    const state = this.#topology.members.find((member) => member.id === id)?.state
+    const knew = former.by === 'decommission' && (state === 'leaving' || state === 'left')
+    return new FatalError(knew ? 'decommissioned' : 'refused', farewell(former, clusterId))
   }
 
   /** False: the disk has no room, which passes. */

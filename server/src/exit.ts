@@ -1,6 +1,11 @@
 import { AssertionError, exitStatus, FatalError, KvError } from '@quorumkv/internal/base'
 import { DiskError } from '@quorumkv/internal/env'
 
+/** Whether a node ends because its cluster does not need it any more: then it may finish what runs. */
+export function isDecommissioned(error: unknown): error is FatalError {
+  return error instanceof FatalError && error.reason === 'decommissioned'
+}
+
 /** The exit status of a process that ends because of `error`. What nobody foresaw is a bug. */
 export function exitStatusOf(error: unknown): number {
   if (error instanceof FatalError) return exitStatus[error.reason]

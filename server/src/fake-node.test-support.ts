@@ -42,6 +42,7 @@ export class FakeNode implements Node {
   floors: NodeStatus['floors'] = undefined
   repairs: Repairs | undefined
   readonly handovers: undefined = undefined
+  readonly members: undefined = undefined
   readonly localStore: undefined
   readonly records = new Map<string, StoredRecord>()
   /** When set, operations on keys wait here until the test lets them end. */

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline/promises'
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import type { Log } from '@quorumkv/internal/env'
 import type { NodeConfig } from './config.js'
-import { exitStatusOf } from './exit.js'
+import { exitStatusOf, isDecommissioned } from './exit.js'
 import { type Invocation, parseCommandLine } from './flags.js'
 import { openLog } from './logging.js'
 import { type Ask, runRepair } from './repair.js'
@@ -22,8 +22,11 @@ function watchForBugs(log: Log): void {
   process.on('unhandledRejection', (reason) => die(log, 'unhandled rejection', reason))
 }
 
-/** Stops a node at the first SIGTERM or SIGINT, also one that is still starting; a second one ends the process. */
-class SignalHandler {
+/**
+ * Stops a node at the first SIGTERM or SIGINT, also one that is still starting, and when its cluster does not need it any
+ * more; a second signal ends the process.
+ */
+class Ending {
   stopping = false
   readonly #log: Log
   readonly #starting: Promise<RunningNode>
@@ -40,8 +43,17 @@ class SignalHandler {
       this.#log.warn('second signal: not waiting for what still runs', { signal })
       process.exit(128 + constants.signals[signal])
     }
+    this.#begin('stopping', { signal })
+  }
+
+  /** The node has given away all that it had. */
+  decommissioned(error: Error): void {
+    if (!this.stopping) this.#begin(`stopping: ${error.message}`, {})
+  }
+
+  #begin(message: string, fields: Record<string, unknown>): void {
     this.stopping = true
-    this.#log.info('stopping', { signal })
+    this.#log.info(message, fields)
     this.#stop().catch((error: unknown) => die(this.#log, 'could not stop in order', error))
   }
 
@@ -58,8 +70,11 @@ async function serve(config: NodeConfig): Promise<void> {
   setLogVerbosity(logVerbosity.NONE)
   const log = openLog(config.logLevel, config.logFormat)
   watchForBugs(log)
-  const starting = startConfiguredNode(config, log, (error) => die(log, 'the node must end', error))
-  const signals = new SignalHandler(log, starting)
+  const starting = startConfiguredNode(config, log, (error) => {
+    if (isDecommissioned(error)) ending.decommissioned(error)
+    else die(log, 'the node must end', error)
+  })
+  const ending: Ending = new Ending(log, starting)
   try {
     const node = await starting
     log.info('listening', { id: node.id, addresses: node.addresses, advertised: node.address })
@@ -67,7 +82,7 @@ async function serve(config: NodeConfig): Promise<void> {
     log.info('ready', { id: node.id, addresses: node.addresses, clusterId: node.clusterId })
   } catch (error) {
     // A node that is told to stop before it was ready will never be; that is not a failure.
-    if (!signals.stopping) die(log, 'the node could not start', error)
+    if (!ending.stopping) die(log, 'the node could not start', error)
   }
 }
 

@@ -8,6 +8,7 @@ import { formatAddress, isWildcard, splitAddress } from './addresses.js'
 import { clusterService } from './cluster-service.js'
 import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from './config.js'
 import { type DataDirectory, openDataDirectory } from './data-directory.js'
+import { isDecommissioned } from './exit.js'
 import { GrpcHost } from './grpc-host.js'
 import { Health } from './health.js'
 import { kvDefinition } from './kv-definition.js'
@@ -46,7 +47,8 @@ export interface StartNodeOptions extends NodeSettings {
   readonly log?: Log | undefined
   /**
    * The node must not go on: its disk failed, the cluster refuses it, or its own code is wrong. It acknowledges nothing
-   * any more. Unless given, the error is thrown where nothing catches it, so that the process ends.
+   * any more. Unless given, the error is thrown where nothing catches it, so that the process ends; only a node that was
+   * decommissioned (`reason` of the FatalError) is stopped instead.
    */
   readonly onFatal?: ((error: Error) => void) | undefined
 }
@@ -204,6 +206,12 @@ function startCore(config: NodeConfig, parts: CoreParts): Promise<Node> {
  * address cannot be had (`reason` says which), and with DiskError.
  */
 export async function startNode(options: StartNodeOptions = {}): Promise<RunningNode> {
-  const { log = silentLog, onFatal = throwUncaught, ...given } = options
-  return startConfiguredNode(resolveConfig([programSource(given)]), log, onFatal)
+  const { log = silentLog, onFatal = stopOrThrow, ...given } = options
+  const starting = startConfiguredNode(resolveConfig([programSource(given)]), log, (error) => onFatal(error))
+  return starting
+
+  function stopOrThrow(error: Error): void {
+    if (!isDecommissioned(error)) throwUncaught(error)
+    else void starting.then((node) => node.stop())
+  }
 }

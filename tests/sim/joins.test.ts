@@ -1,3 +1,4 @@
+import { parseNodeId } from '@quorumkv/internal/base'
 import type { NodeOptions } from '@quorumkv/internal/cluster'
 import { describe, expect, test } from 'vitest'
 import { SimCluster } from './sim-cluster.js'
@@ -244,5 +245,46 @@ describe('a node that cannot join ends with status 6, and says why', () => {
     await cluster.settle(cluster.node('n4').ready())
     expect(clusterIds(cluster, ['n1', 'n4']).size).toBe(1)
     expect([...cluster.fatal.keys()]).toEqual(['y1'])
+  })
+})
+
+describe('a member that is removed', () => {
+  async function withFourth(seed: string): Promise<SimCluster> {
+    const cluster = await SimCluster.start({ seed })
+    await launch(cluster, 'n4', ['n1'])
+    await cluster.settle(cluster.node('n4').ready())
+    await cluster.allConnected()
+    return cluster
+  }
+  const removal = { kind: 'remove', id: parseNodeId('n4') } as const
+  const sentence = /n4 \(incarnation .*\) was removed at epoch 3 of cluster/
+
+  test('ends with status 6 while it runs, and is told when', async () => {
+    const cluster = await withFourth('removed while it runs')
+    await cluster.settle(cluster.node('n2').members!.request(removal))
+    expect(await refused(cluster, 'n4', 5_000)).toMatch(sentence)
+    expect(cluster.node('n2').topology!.members.map(({ id }) => id)).toEqual(['n1', 'n2', 'n3'])
+  })
+
+  test('that slept meanwhile is told when it wakes up, each time, and comes in again with an empty directory', async () => {
+    const cluster = await withFourth('removed while it slept')
+    cluster.crash('n4')
+    await cluster.settle(cluster.node('n2').members!.request(removal))
+    // To be asked for it again changes nothing.
+    await cluster.settle(cluster.node('n3').members!.request(removal))
+    for (let i = 0; i < 2; i++) {
+      cluster.process('n4').restart()
+      await launch(cluster, 'n4', ['n1'])
+      expect(await refused(cluster, 'n4', 5_000)).toMatch(sentence)
+      cluster.crash('n4')
+      cluster.fatal.clear()
+    }
+    cluster.process('n4').restart()
+    cluster.wipe('n4')
+    await launch(cluster, 'n4', ['n1'])
+    await cluster.settle(cluster.node('n4').ready())
+    await cluster.world.runUntil(() => agreed(cluster, ['n1', 'n2', 'n3', 'n4']) !== undefined, 5_000)
+    expect(cluster.node('n4').topology!.members[3]).toMatchObject({ number: 5, since: 4 })
+    expect(cluster.fatal.size).toBe(0)
   })
 })
