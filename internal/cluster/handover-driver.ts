@@ -52,6 +52,8 @@ export class HandoverDriver {
   readonly #pauses: Pauses
   readonly #leftovers: Leftovers
   readonly #reports = new Map<NodeId, HandoverReport>()
+  /** Incarnations that have left and answered all their clients. */
+  readonly #drained = new Set<string>()
   #judgement: { readonly topology: Topology; readonly judgement: HandoverJudgement } | undefined
   /** The handover of which this node has adopted the step `switch`, with all that was admitted before on its disk. */
   #switched: Epoch | undefined
@@ -85,6 +87,7 @@ export class HandoverDriver {
 
   /** What another member says of itself. Returns why its link must end, or undefined. */
   received(message: PeerMessage): string | undefined {
+    if (message.drained !== '') this.#answered(message.drained)
     if (message.handoverReport === undefined) return undefined
     try {
       const report = reportFromMessage(message.handoverReport)
@@ -98,6 +101,13 @@ export class HandoverDriver {
       if (error instanceof KvError) return `malformed report on a handover: ${error.message}`
       throw error
     }
+  }
+
+  #answered(incarnation: string): void {
+    // Of members only, so that their number bounds what is kept.
+    if (!this.#topology.members.some((member) => member.incarnation === incarnation)) return
+    this.#drained.add(incarnation)
+    this.#pauses.endAll()
   }
 
   get streamBytesPerSecond(): number {
@@ -169,6 +179,7 @@ export class HandoverDriver {
     while (!this.#pauses.stopped) {
       const topology = this.#topology
       this.#welcomeBack(topology)
+      this.#bidFarewell(topology)
       if (topology.handover !== undefined) this.#report(topology)
       const due = this.#dueStep(topology)
       if (due === undefined || this.#due?.epoch !== topology.epoch) this.#due = undefined
@@ -221,12 +232,10 @@ export class HandoverDriver {
   }
 
   #dueStep(topology: Topology): DueStep | undefined {
-    const { drained, live, self } = this.#options
+    const { live } = this.#options
     const { handover } = topology
     if (handover === undefined) {
-      // Whoever has left takes its own name off, when its clients have had their answers.
-      const mayGo = (id: NodeId): boolean => (id === self.id ? drained() : !live(id))
-      const step: DueStep = (before) => settledStep(before, mayGo) ?? begun(before, live)
+      const step: DueStep = (before) => settledStep(before, (id) => this.#mayGo(before, id)) ?? begun(before, live)
       return step(topology) === undefined ? undefined : step
     }
     if (this.#waitsFor(topology).length > 0) return undefined
@@ -236,6 +245,23 @@ export class HandoverDriver {
       if (before.handover?.since !== since || this.#waitsFor(before).length > 0) return undefined
       return step === 'both' ? switched(before, since) : done(before, since)
     }
+  }
+
+  /**
+   * Whoever has left and lives says when its clients have had their answers. It does not take its own name off: it
+   * would end at once, and the others might not hear of what was decided with its vote.
+   */
+  #mayGo({ members }: Topology, id: NodeId): boolean {
+    const { live, self } = this.#options
+    const { incarnation } = members.find((member) => member.id === id)!
+    return id !== self.id && (this.#drained.has(incarnation) || !live(id))
+  }
+
+  /** Again and again, because the first one may be lost. */
+  #bidFarewell({ members }: Topology): void {
+    const { drained, self, send } = this.#options
+    if (members.find(({ id }) => id === self.id)?.state !== 'left' || !drained()) return
+    for (const { id } of members) if (id !== self.id) send(id, { drained: self.incarnation })
   }
 
   #proposeInTurn(topology: Topology, due: DueStep): void {

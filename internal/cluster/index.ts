@@ -1,4 +1,14 @@
 export { startCoreNode } from './node.js'
-export type { Handovers, Liveness, Members, Node, NodeOptions, NodePhase, NodeStatus, PeerName, Repairs } from './node-face.js'
+export type {
+  Handovers,
+  Liveness,
+  Members,
+  Node,
+  NodeOptions,
+  NodePhase,
+  NodeStatus,
+  PeerName,
+  Repairs,
+} from './node-face.js'
 export { decodeTopology, encodeTopology } from './topology-codec.js'
 export { decodeVotes } from './votes-document.js'

@@ -41,6 +41,7 @@ export function emptyPeerMessage(): PeerMessage {
     linkQuestion: undefined,
     linkAnswer: undefined,
     handoverReport: undefined,
+    drained: '',
     ...emptyComparison(),
   }
 }

@@ -257,7 +257,7 @@ describe('a member that is removed', () => {
     return cluster
   }
   const removal = { kind: 'remove', id: parseNodeId('n4') } as const
-  const sentence = /n4 \(incarnation .*\) was removed at epoch 3 of cluster/
+  const sentence = /n4 \(incarnation .*\) was removed at epoch \d+ of cluster/
 
   test('ends with status 6 while it runs, and is told when', async () => {
     const cluster = await withFourth('removed while it runs')
