@@ -91,7 +91,7 @@ export function formatSwimReport({ detection, quiet, pauses, partitions }: SwimR
       ]),
     ),
     table(
-      'one node stands still for 5 s of every 20 s: what the others suffer',
+      'one node stands still for 5 s of about every 20 s, and messages take up to 0.2 s: what the others suffer',
       ['nodes', 'pauses', 'others suspected', 'others dead', 'pauses in which it was held for dead'],
       pauses.map(({ nodes, pauses: count, othersSuspected, othersDead, pausesDead }) =>
         [nodes, count, othersSuspected, othersDead, pausesDead].map(formatFigure),

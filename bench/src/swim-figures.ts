@@ -33,7 +33,10 @@ export interface QuietFigures {
   readonly largestBytes: number
 }
 
-/** One node stands still for 5 s of every 20 s. */
+/**
+ * One node stands still for 5 s of about every 20 s, at other moments of its round each time. Messages take up to a
+ * fifth of a second, so that it is often in the middle of a probe.
+ */
 export interface PauseFigures {
   readonly nodes: number
   readonly pauses: number
@@ -113,14 +116,14 @@ export function measureQuiet(nodes: number, loss: number, minutes: number, seed:
 }
 
 export function measurePauses(nodes: number, pauses: number, seed: string): PauseFigures {
-  const model = new SwimModel({ nodes, seed: `${seed}/pauses` })
+  const model = new SwimModel({ nodes, seed: `${seed}/pauses`, delayMs: [20, 220] })
   model.run(settleMs)
   model.events.length = 0
   let pausesDead = 0
   for (let n = 0; n < pauses; n++) {
     const before = model.events.length
     model.pause(1, 5_000)
-    model.run(20_000)
+    model.run(16_500 + ((n * 1_370) % 7_000))
     if (model.events.slice(before).some(({ kind, number }) => kind === 'dead' && number === 1)) pausesDead++
   }
   const others = model.events.filter(({ number }) => number !== 1)
