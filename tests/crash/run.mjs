@@ -1,6 +1,6 @@
 // `npm run test:crash`: the long form of the suites below tests/crash.
 //
-//   npm run test:crash -- [--seed S] [--workloads N | --workload I] [--seconds N] [--short] [what vitest takes: a path, -t 'a name' …]
+//   npm run test:crash -- [--seed S] [--workloads N | --workload I] [--seconds N] [--records FILE] [--short] [what vitest takes: a path, -t 'a name' …]
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
@@ -13,6 +13,7 @@ while (given.length > 0) {
   else if (argument === '--workloads') environment.KV_WORKLOADS = given.shift() ?? ''
   else if (argument === '--workload') environment.KV_WORKLOAD = given.shift() ?? ''
   else if (argument === '--seconds') environment.KV_SECONDS = given.shift() ?? ''
+  else if (argument === '--records') environment.KV_RECORDS = given.shift() ?? ''
   else if (argument === '--short') delete environment.KV_CRASH
   else forVitest.push(argument)
 }
