@@ -2,8 +2,21 @@ import { assert } from '../base/index.js'
 import { DiskError, type DiskErrorCode } from '../env/index.js'
 import type { DirectoryNode, DiskNode, FileNode } from './disk-image.js'
 
-/** The parts of a relative path; none for the root, which is written '' or '.'. Other shapes are bugs. */
-export function splitPath(path: string): string[] {
+/** A drive has some dozen names, and each operation takes one of them apart two or three times. */
+const knownMax = 1_024
+const known = new Map<string, readonly string[]>()
+
+/** The parts of a relative path; none for the root, which is written '' or '.'. Other shapes are bugs. Shared. */
+export function splitPath(path: string): readonly string[] {
+  const before = known.get(path)
+  if (before !== undefined) return before
+  const parts = takeApart(path)
+  if (known.size >= knownMax) known.clear()
+  known.set(path, parts)
+  return parts
+}
+
+function takeApart(path: string): readonly string[] {
   if (path === '' || path === '.') return []
   const parts = path.split('/')
   const sound = parts.every((part) => part !== '' && part !== '.' && part !== '..' && !part.includes('\0'))
@@ -51,9 +64,9 @@ export class PathFinder {
   /** The directory that holds the last part of a path, and that part. */
   parent(path: string = this.#path): [DirectoryNode, string] {
     const parts = splitPath(path)
-    const name = parts.pop()
+    const name = parts.at(-1)
     assert(name !== undefined, 'a file needs a name')
-    return [this.directory(parts.join('/')), name]
+    return [this.directory(path.slice(0, Math.max(0, path.length - name.length - 1))), name]
   }
 
   /** A file that is there. */

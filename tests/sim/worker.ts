@@ -1,4 +1,5 @@
 import { register } from 'node:module'
+import { setFlagsFromString } from 'node:v8'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { CrewOptions } from './crew.js'
 import { mutants } from './mutants/mutants.js'
@@ -11,6 +12,10 @@ if (name !== undefined) {
   if (mutant === undefined) throw new Error(`there is no mutant ${name}`)
   register('./mutants/loader.js', { parentURL: import.meta.url, data: mutant })
 }
+// A play runs a whole store for seconds only: compiling all of it for speed, and again with each new branch, took a quarter
+// of the processor's time of 40 plays. So the quick compiler comes at once, and the thorough one later.
+setFlagsFromString('--always-sparkplug')
+setFlagsFromString('--interrupt-budget=1000000')
 // Only now: what it imports may be mutated.
 const { runSeed } = await import('./play/run.js')
 

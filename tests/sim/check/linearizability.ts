@@ -154,7 +154,7 @@ class Search {
   /** Tells what has been taken from what has not, and the register: two searches from one place end alike. */
   #place(): string {
     let bits = ''
-    for (let index = this.#low; index < this.#high; index++) bits += this.#taken[index]
+    for (let index = this.#low; index < this.#high; index++) bits += this.#taken[index] === 1 ? '1' : '0'
     // What has been taken once and given back since must not tell two equal places apart.
     return `${this.#low} ${bits.replace(/0+$/, '')} ${this.#value === undefined ? '' : `=${this.#value}`}`
   }
