@@ -26,7 +26,7 @@ export interface SwimOptions extends SwimSettings {
   readonly self: SwimMember
   /** What all should know of this node, at most `limits.swimMetaBytesMax`. The bytes must not change afterwards. */
   readonly meta?: Uint8Array
-  /** Where the count of refutations begins, 1 unless given. Higher ones that others remember are overtaken. */
+  /** Where the count of refutations begins, at random unless given. Higher ones that others remember are overtaken. */
   readonly refutation?: number
   readonly random: Random
   readonly nowMs: number

@@ -26,7 +26,14 @@ export class Lone {
       gossipIntervalMs: 200,
       gossipFanout: 3,
     }
-    this.swim = new Swim({ ...settings, self: memberOf(1), random: new SimRandom(1), nowMs: 0, ...options })
+    this.swim = new Swim({
+      ...settings,
+      self: memberOf(1),
+      random: new SimRandom(1),
+      refutation: 1,
+      nowMs: 0,
+      ...options,
+    })
     this.members(...Array.from({ length: nodes }, (_, at) => at + 1))
   }
 

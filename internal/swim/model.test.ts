@@ -195,6 +195,17 @@ describe('what is said', () => {
     expect(model.runUntil(() => model.swim(3).member(1)?.meta[0] === 7, 5_000)).toBe(true)
   })
 
+  test('about itself by one that was started again before anybody missed it replaces what it had said', () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const model = settled(5, seed)
+      model.kill(2)
+      model.start(2, { meta: new Uint8Array([seed]) })
+      const known = (): boolean => [1, 3, 4, 5].every((by) => model.swim(by).member(2)?.meta[0] === seed)
+      expect(model.runUntil(known, 3_000)).toBe(true)
+      expect(against(model.events)).toEqual([])
+    }
+  })
+
   test('by one that stops is known to all before it is missed', () => {
     const model = settled(10, 1)
     model.leave(4)
@@ -207,17 +218,20 @@ describe('what is said', () => {
   })
 
   test('a node that comes back at another address is found there, whatever the topology says', () => {
-    const model = settled(5, 1)
-    model.kill(2)
-    model.run(20_000)
-    const address = parseAddress('10.0.9.9:50051', 'address')
-    model.move(2, address)
-    model.start(2)
-    expect(model.runUntil(() => model.allWell(), 3_000)).toBe(true)
-    expect([1, 3, 4, 5].map((by) => model.swim(by).member(2)?.address)).toEqual(new Array(4).fill(address))
-    expect(memberOf(2).address).not.toBe(address)
-    model.run(60_000)
-    expect(model.allWell()).toBe(true)
+    for (let seed = 1; seed <= 5; seed++) {
+      const model = settled(5, seed)
+      model.kill(2)
+      // Sometimes it is missed, sometimes not.
+      model.run(seed % 2 === 0 ? 20_000 : 100)
+      const address = parseAddress('10.0.9.9:50051', 'address')
+      model.move(2, address)
+      model.start(2)
+      const found = (): boolean => [1, 3, 4, 5].every((by) => model.swim(by).member(2)?.address === address)
+      expect(model.runUntil(() => found() && model.allWell(), 3_000)).toBe(true)
+      expect(memberOf(2).address).not.toBe(address)
+      model.run(60_000)
+      expect(model.allWell()).toBe(true)
+    }
   })
 })
 

@@ -102,6 +102,16 @@ describe('a member that has started anew', () => {
     expect(lone.until('ping', 3000)?.address).toBe(moved)
   })
 
+  test('is answered where it is now also while it must learn that it has been there before', () => {
+    const lone = new Lone(2)
+    lone.tell(2, aliveRumour(2, 8, memberOf(2).address, noMeta))
+    const [answer] = lone.receive(2, 'sync', { seq: 1, refutation: 3, address: moved, digest: [] })
+    expect(answer).toMatchObject({ address: moved, message: { kind: 'syncReply' } })
+    expect(answer?.message.rumours).toContainEqual(aliveRumour(2, 8, memberOf(2).address, noMeta))
+    expect(lone.swim.member(2)?.address).toBe(memberOf(2).address)
+    expect(lone.until('ping', 3000)?.address).toBe(memberOf(2).address)
+  })
+
   test('an older word does not bring it back to where it was', () => {
     const lone = new Lone(2)
     lone.tell(2, aliveRumour(2, 5, moved, noMeta))

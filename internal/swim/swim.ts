@@ -23,6 +23,14 @@ import { differences, fitting, rumoursOf } from './sync.js'
 const replyBytesMax = limits.swimMessageBytesMax - limits.swimPiggybackBytesMax - limits.swimHeaderBytesMax
 
 /**
+ * Where a process begins to count. Not always at the same number: it would take what the others remember of an earlier
+ * process, with another address or meta, for what it has said itself. Three bytes in a message.
+ */
+function firstRefutation(random: Random): number {
+  return 1 + (random.u32() >>> 11)
+}
+
+/**
  * Who of the members can be reached: SWIM (Das, Gupta and Motivala, 2002) with Lifeguard (Dadgar, Phillips and Currey,
  * 2018), as a pure core. Each call takes the monotonic time and gives what is to be sent and what has happened; nothing
  * happens in between. It wants `tick` every `limits.swimTickMs`, and notices when that comes late.
@@ -55,12 +63,14 @@ export class Swim {
   #synced = false
   /** No death is declared before: after a pause, what has come meanwhile is heard first. */
   #verdictsFromMs = Number.NEGATIVE_INFINITY
+  /** The message that is being answered, if any. */
+  #answering: SwimMessage | undefined
   #messages: OutgoingMessage[] = []
   #events: SwimEvent[] = []
 
   /** Throws `invalid-argument` where settings or meta cannot be. */
   constructor(options: SwimOptions) {
-    const { self, meta = new Uint8Array(), refutation = 1, random, nowMs } = options
+    const { self, meta = new Uint8Array(), random, nowMs, refutation = firstRefutation(random) } = options
     checkSettings(options)
     checkMeta(meta)
     this.#settings = options
@@ -175,22 +185,23 @@ export class Swim {
       this.#answerStranger(from, message)
       return this.#flush()
     }
-    this.#greet(nowMs, sender, message)
+    this.#answering = message
+    this.#greet(sender, message)
     for (const rumour of message.rumours) this.#hear(nowMs, sender, rumour, message.kind)
+    // It has spoken for itself, and this was missed: an exchange brings it.
+    if (message.refutation > sender.described) this.#hastenSync(nowMs)
     this.#handle(nowMs, sender, message)
+    this.#answering = undefined
     return this.#flush()
   }
 
   /** What the head of a message says about its sender. */
-  #greet(nowMs: number, sender: MemberState, { refutation, address }: SwimMessage): void {
+  #greet(sender: MemberState, { refutation, address }: SwimMessage): void {
     if (sender.refutation > refutation) sender.behind = true
-    // Who has moved is answered where it is now.
     if (refutation >= sender.described && address !== sender.address) {
       sender.address = address
       this.#event('updated', sender)
     }
-    // Its description was missed: an exchange brings it.
-    if (refutation > sender.described) this.#hastenSync(nowMs)
   }
 
   #handle(nowMs: number, sender: MemberState, message: SwimMessage): void {
@@ -363,7 +374,9 @@ export class Swim {
     const rest = queue.take(to.number, first, limits.swimPiggybackBytesMax - extra, count)
     const message = this.#message(kind, { ...fields, rumours: [...first, ...rest] })
     assert(messageBytes(message) <= limits.swimMessageBytesMax, 'a message of the failure detector is too large')
-    this.#messages.push({ to: to.id, address: to.address, message })
+    // Who has moved is answered where it is now, also while it does not know yet how to make itself believed.
+    const address = this.#answering?.number === to.number ? this.#answering.address : to.address
+    this.#messages.push({ to: to.id, address, message })
   }
 
   #message(kind: MessageKind, fields: Partial<SwimMessage>): SwimMessage {
