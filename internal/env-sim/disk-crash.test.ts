@@ -193,8 +193,22 @@ test('a file may have grown though the data did not make it, and reads as zeros 
   expect(zeros).toBeGreaterThan(0)
 })
 
+test('"tear" leaves some sectors of a write and not others, and no sector half', async () => {
+  let torn = 0
+  for (let seed = 0; seed < 50; seed++) {
+    const { read } = await crashed(seed, 'tear', async (disk) => {
+      await makeDurable(disk, 'a', 'x'.repeat(2048))
+      await write(disk, 'a', 'y'.repeat(2048), 0)
+    })
+    const sectors = read('a')!.match(/.{512}/gs)!
+    for (const sector of sectors) expect(['x'.repeat(512), 'y'.repeat(512)]).toContain(sector)
+    if (new Set(sectors).size === 2) torn++
+  }
+  expect(torn).toBeGreaterThan(35)
+})
+
 test('an operation under way at the crash has happened or not; with "lose" it has not', async () => {
-  const outcomes: Record<CrashPolicy, Set<string>> = { keep: new Set(), lose: new Set(), random: new Set() }
+  const outcomes = { keep: new Set<string>(), lose: new Set<string>(), random: new Set<string>() }
   for (const policy of ['keep', 'lose', 'random'] as const) {
     for (let seed = 0; seed < 30; seed++) {
       const world = new SimWorld({ seed })

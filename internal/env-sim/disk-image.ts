@@ -4,9 +4,10 @@ import type { SimRandom } from './random.js'
 
 /**
  * What becomes of unsynced changes in a crash. `keep`: all of them survive, as when a process is killed and its kernel
- * lives. `lose`: none survives. `random`: each survives or not, by itself, and writes may be torn.
+ * lives. `lose`: none survives. `random`: each survives or not, by itself, and writes may be torn. `tear`: of each write
+ * some sectors survive; names are as with `random`.
  */
-export type CrashPolicy = 'keep' | 'lose' | 'random'
+export type CrashPolicy = 'keep' | 'lose' | 'random' | 'tear'
 
 /** The unit that a drive writes wholly or not at all. */
 export const sectorBytes = 512
@@ -73,13 +74,13 @@ export class FileNode {
     const contents = this.durable.fork()
     if (policy === 'lose') return contents
     // One bias for the whole file: with a coin for each change, "all kept" and "only the last lost" would be rare.
-    const keepProbability = policy === 'keep' ? 1 : random.float()
+    const keepProbability = policy === 'keep' ? 1 : policy === 'tear' ? 0 : random.float()
     for (const change of this.#unsynced) {
       const kept = random.chance(keepProbability)
       if (change.kind === 'resize') {
         if (kept) contents.resize(change.size)
       } else if (kept) contents.write(change.bytes, change.position)
-      else damageWrite(contents, change.position, change.bytes, random)
+      else damageWrite(contents, change.position, change.bytes, random, policy === 'tear' ? 1 : 0.5)
     }
     return contents
   }
@@ -108,9 +109,15 @@ function changeCost(change: FileChange): number {
 }
 
 /** A write that did not fully make it: nothing of it, some of its sectors, or only the new size of the file. */
-function damageWrite(contents: PagedBytes, position: number, bytes: Uint8Array, random: SimRandom): void {
+function damageWrite(
+  contents: PagedBytes,
+  position: number,
+  bytes: Uint8Array,
+  random: SimRandom,
+  tearProbability: number,
+): void {
   const end = position + bytes.length
-  if (random.chance(0.5)) {
+  if (random.chance(tearProbability)) {
     for (let at = position; at < end; ) {
       const sectorEnd = Math.min(end, at - (at % sectorBytes) + sectorBytes)
       if (random.chance(0.5)) contents.write(bytes.subarray(at - position, sectorEnd - position), at)
