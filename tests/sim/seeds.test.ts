@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { type CrewOptions, failureOf, faultsOf, type Played, playInThread } from './crew.js'
 import { failedSeeds } from './failed-seeds.js'
-import { mutants } from './mutants/mutants.js'
+import { mutants, mutantsElsewhere } from './mutants/mutants.js'
 import { mutate } from './mutants/mutate.js'
 import { mutantSeeds } from './mutants/seeds.js'
 
@@ -56,10 +56,14 @@ test('a seed is one play, bit for bit', async () => {
   expect(new Set(played.map(({ report }) => report!.hash)).size).toBe(seedsPlayedTwice.length)
 }, 300_000)
 
-test.each(mutants)('the place for $name is there, once', (mutant) => {
+test.each([...mutants, ...mutantsElsewhere])('the place for $name is there, once', (mutant) => {
   const path = new URL(`../../internal/dist/${mutant.file}`, import.meta.url)
   const source = readFileSync(path, 'utf8')
   expect(mutate(source, mutant)).not.toBe(source)
+})
+
+test.each(mutantsElsewhere)('the test that shows $name is there', ({ test: { path, title } }) => {
+  expect(readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')).toContain(`test('${title}'`)
 })
 
 /** Where a kept seed no longer finds its bug, because the play or the times of messages have changed, so many more may. */

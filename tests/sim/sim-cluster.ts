@@ -147,11 +147,7 @@ export class SimCluster {
 
   /** A node that does not run loses all records, and knows of which slots; who it is, its topology and its clock stay. */
   async lose(name: string, slots: readonly Slot[] = allSlots): Promise<void> {
-    const { disk } = this.process(name).life
-    for (const directory of ['log', 'snapshots']) await this.settle(removeFiles(disk, directory))
-    // Without this document the directory is that of a store which has never been used.
-    await this.settle(this.process(name).life.disk.remove('store'))
-    await this.settle(writeLostSlots(this.process(name).life.disk, slots))
+    await this.settle(loseRecords(this.process(name).life.disk, slots))
   }
 
   /** What is on a node's disk, to be put back later. */
@@ -239,6 +235,20 @@ export class SimCluster {
     } while (cursor.length > 0)
     return found
   }
+}
+
+/**
+ * Removes all records from the disk of a node that has been used, and writes down of which slots. When it was cut short it
+ * can be done again.
+ */
+export async function loseRecords(disk: Disk, slots: readonly Slot[] = allSlots): Promise<void> {
+  const names = await disk.list('.')
+  if (!names.includes('identity')) return
+  await writeLostSlots(disk, slots)
+  for (const directory of ['log', 'snapshots']) if (names.includes(directory)) await removeFiles(disk, directory)
+  // With this document the directory would be that of a store whose files are gone.
+  if (names.includes('store')) await disk.remove('store')
+  await disk.syncDirectory('.')
 }
 
 /** Removes every file of a directory, for good. */

@@ -2,13 +2,13 @@ import { register } from 'node:module'
 import { setFlagsFromString } from 'node:v8'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { CrewOptions } from './crew.js'
-import { mutants } from './mutants/mutants.js'
+import { mutants, mutantsElsewhere } from './mutants/mutants.js'
 
 /** Plays the seeds that it is sent, one at a time, and answers each with what came of it; undefined ends it. */
 
 const { mutant: name, trace = false, twice = false, atlas = true } = workerData as CrewOptions
 if (name !== undefined) {
-  const mutant = mutants.find((each) => each.name === name)
+  const mutant = [...mutants, ...mutantsElsewhere].find((each) => each.name === name)
   if (mutant === undefined) throw new Error(`there is no mutant ${name}`)
   register('./mutants/loader.js', { parentURL: import.meta.url, data: mutant })
 }
@@ -50,7 +50,7 @@ parentPort!.on('message', (seed: number | undefined) => {
     return
   }
   const play = async (): Promise<object> => {
-    const report = await runSeed(seed, { ...traced, atlas })
+    const report = await runSeed(seed, { ...traced, atlas, once: name !== undefined })
     return twice ? { seed, report, again: await runSeed(seed, { atlas }) } : { seed, report }
   }
   play().then(

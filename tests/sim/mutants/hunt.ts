@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { faultsOf, playInThread } from '../crew.js'
-import { mutants } from './mutants.js'
+import { mutants, mutantsElsewhere } from './mutants.js'
 import { type Found, mutantSeeds } from './seeds.js'
 
 /** A bug that fresh seeds do not find within so many is not found at all. */
@@ -86,5 +86,15 @@ export function mutantTable(): string {
         : `${found.seed}`.padStart(11) + `${found.needed ?? 'chosen'}`.padStart(13)
     return `${name.padEnd(32)} ${seed}  ${hazard}`
   })
-  return [`${'name'.padEnd(32)}        seed seeds needed  hazard`, ...rows, ''].join('\n')
+  const elsewhere = mutantsElsewhere.map(({ name, hazard, why, test: { path, title } }) =>
+    [`${name.padEnd(32)} ${hazard}`, `  ${why}`, `  ${path} “${title}”`].join('\n'),
+  )
+  return [
+    `${'name'.padEnd(32)}        seed seeds needed  hazard`,
+    ...rows,
+    '',
+    'not to be found by a play, and what shows it',
+    ...elsewhere,
+    '',
+  ].join('\n')
 }

@@ -9,3 +9,10 @@ export interface Mutant {
   readonly find: string
   readonly replace: string
 }
+
+/** A bug that no play can show, and the test that does: with the bug planted it fails. */
+export interface MutantElsewhere extends Mutant {
+  /** Why the simulation does not find it. */
+  readonly why: string
+  readonly test: { readonly path: string; readonly title: string }
+}

@@ -3,11 +3,11 @@ import type { Node } from '@quorumkv/internal/cluster'
 import type { SimRandom } from '@quorumkv/internal/env-sim'
 import type { Version } from '@quorumkv/internal/hlc'
 import type { StoredRecord } from '@quorumkv/internal/record'
-import type { Consistency, OperationOptions, ScanPage } from '@quorumkv/internal/replication'
+import type { Consistency, OperationOptions, ScanOptions, ScanPage } from '@quorumkv/internal/replication'
 import type { SimCluster } from '../sim-cluster.js'
 import { Attempts, operationMs, patienceMs, type Wanted } from './attempts.js'
 import type { Call } from './history.js'
-import { keyBytes } from './keys.js'
+import { keyBytes, keySlot } from './keys.js'
 import type { Ledger, ReadNote } from './ledger.js'
 import type { Mix, Scenario } from './scenario.js'
 import type { Watch } from './watch.js'
@@ -72,6 +72,7 @@ export class Clients {
       read: (via) => this.#read(via),
       write: (via) => this.#write(via, this.#value()),
       delete: (via) => this.#write(via, undefined),
+      twin: (via) => this.#twin(via),
       scan: (via) => this.#scan(via),
       expiring: (via) => this.#expiring(via),
       one: (via) => this.#one(via),
@@ -130,6 +131,20 @@ export class Clients {
 
   #key(kind: KeyKind): string {
     return `${kind}${this.#random.below(this.#scenario.keys)}`
+  }
+
+  /** The one that is written in this season, or (1) the one of the season before. */
+  #keyToWrite(kind: KeyKind, seasonsAgo: 0 | 1 = 0): string {
+    const { keys, seasonMs } = this.#scenario
+    if (seasonMs === 0) return this.#key(kind)
+    const season = Math.floor(this.#cluster.world.nowMs / seasonMs) + keys - seasonsAgo
+    return `${kind}${season % keys}`
+  }
+
+  /** Some running node, another one if there is any. */
+  #otherThan(via: string): string {
+    const others = this.#cluster.runningNames.filter((name) => name !== via)
+    return others.length === 0 ? via : this.#random.pick(others)
   }
 
   #value(): string {
@@ -193,10 +208,17 @@ export class Clients {
 
   async #read(via: string): Promise<boolean> {
     const key = this.#key('k')
+    const done = await this.#readKey(via, key)
+    if (!done || !this.#random.chance(this.#scenario.followed) || this.#cluster.runningNames.length === 0) return done
+    return await this.#readKey(this.#otherThan(via), key)
+  }
+
+  async #readKey(via: string, key: string): Promise<boolean> {
     const call = this.#ledger.history.call(key, 'read')
     const note = this.#ledger.read(key)
     const highestHeld = this.#watch.holders(key)
-    const found = await this.#get(via, key, this.#registerLevel())
+    const byScan = this.#ledger.highest(key)?.tombstone === false && this.#random.chance(this.#scenario.scanned)
+    const found = byScan ? await this.#scanFor(via, key) : await this.#get(via, key, this.#registerLevel())
     if (found === undefined) call.failed('not-applied')
     else {
       call.returned(nameOfValue(found.record))
@@ -205,8 +227,32 @@ export class Clients {
     return found !== undefined
   }
 
+  /** A page of a scan that begins in the slot of the key: what it does not say of that slot is not there. */
+  async #scanFor(via: string, key: string): Promise<{ record: StoredRecord | undefined } | undefined> {
+    const slot = keySlot(key)
+    const cursor = Uint8Array.of(1, slot & 0xff, slot >>> 8)
+    const options = { ...this.#options(via, 'quorum'), prefix: keyBytes(key), pageSize: 1, cursor }
+    const page = await this.#page(this.#cluster.node(via), options)
+    if (page === undefined) return undefined
+    const record = page.records.find((each) => Buffer.from(each.key).toString() === key)
+    this.#ledger.returned(key, nameOfValue(record))
+    return { record }
+  }
+
   #write(via: string, value: string | undefined): Promise<boolean> {
-    const key = this.#key('k')
+    // What is deleted then rests for a while.
+    return this.#writeKey(via, this.#keyToWrite('k', value === undefined ? 1 : 0), value)
+  }
+
+  /** What two clients do who know nothing of each other: both get the same clock reading. */
+  async #twin(via: string): Promise<boolean> {
+    const key = this.#keyToWrite('k')
+    const other = this.#random.chance(0.2) ? undefined : this.#value()
+    const both = [this.#writeKey(via, key, this.#value()), this.#writeKey(this.#otherThan(via), key, other)]
+    return (await Promise.all(both)).every((done) => done)
+  }
+
+  #writeKey(via: string, key: string, value: string | undefined): Promise<boolean> {
     const call = this.#ledger.history.call(key, 'write', value === undefined ? undefined : nameOfText(value))
     const returnPrevious = value !== undefined && this.#random.chance(0.3)
     return this.#put(via, { key, value, consistency: this.#registerLevel(), returnPrevious }, call)
@@ -224,7 +270,8 @@ export class Clients {
     const options = this.#options(via, 'quorum')
     let cursor: Uint8Array = new Uint8Array(0)
     do {
-      const page = await this.#page(node, cursor, options)
+      const pageSize = 1 + this.#random.below(8)
+      const page = await this.#page(node, { ...options, prefix: text.encode('k'), pageSize, cursor })
       if (page === undefined) {
         for (const { call } of calls.values()) call.failed('not-applied')
         return false
@@ -245,13 +292,13 @@ export class Clients {
       call.returned(undefined)
       this.#ledger.found(note, undefined, highestHeld)
     }
-    return true
+    if (this.#cluster.runningNames.length === 0) return false
+    return await this.#readKey(this.#otherThan(via), this.#key('k'))
   }
 
-  async #page(node: Node, cursor: Uint8Array, options: OperationOptions): Promise<ScanPage | undefined> {
+  async #page(node: Node, options: ScanOptions): Promise<ScanPage | undefined> {
     try {
-      const pageSize = 1 + this.#random.below(8)
-      return await node.scan({ ...options, prefix: text.encode('k'), pageSize, cursor })
+      return await node.scan(options)
     } catch (error) {
       if (!(error instanceof KvError)) throw error
       return undefined
@@ -260,9 +307,9 @@ export class Clients {
 
   /** Puts an entry that expires, or reads one and checks that it was not due. Wrong clocks excuse who reads by them. */
   async #expiring(via: string): Promise<boolean> {
-    const key = this.#key('t')
     const { world } = this.#cluster
     if (this.#random.chance(0.5)) {
+      const key = this.#keyToWrite('t')
       const value = this.#value()
       const ttlMs = Math.ceil(this.#random.between(1, 20_000))
       // Until the last attempt has arrived and looked at its clock.
@@ -275,6 +322,7 @@ export class Clients {
       if (this.#watch.clockWasOff(calledMs)) this.#dueMs.set(nameOfText(value), Number.POSITIVE_INFINITY)
       return done
     }
+    const key = this.#key('t')
     const calledMs = world.nowMs
     const found = await this.#get(via, key, 'quorum')
     const value = nameOfValue(found?.record)

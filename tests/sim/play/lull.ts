@@ -41,7 +41,7 @@ export async function passLull(players: Players, { quietMs, away }: Lull): Promi
     await nemesis.startAll()
     await becomeWhole(cluster, ledger)
   }
-  await checkAtRest(cluster, scenario, ledger, nemesis.rot.repairs + nemesis.rot.wipes > 0)
+  await checkAtRest(cluster, scenario, ledger, nemesis.rot.repairs + nemesis.rot.losses > 0)
   clients.start()
   nemesis.goOn()
 }

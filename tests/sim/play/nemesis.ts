@@ -1,9 +1,11 @@
 import { FatalError } from '@quorumkv/internal/base'
 import { DiskError } from '@quorumkv/internal/env'
-import type { SimNetwork, SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
+import type { ObservedEvent, SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
 import { hlcOf } from '@quorumkv/internal/hlc'
 import type { SimCluster } from '../sim-cluster.js'
 import type { Ledger } from './ledger.js'
+import { type Deeds, networkDeeds } from './network-deeds.js'
+import { type Accomplice, Plots } from './plots.js'
 import { Rot } from './rot.js'
 import { type FaultKind, faultKinds, type Scenario } from './scenario.js'
 import type { Watch } from './watch.js'
@@ -15,11 +17,9 @@ const rotLookMsMax = 20_000
 const refillMs = 60_000
 
 interface CrashManner {
-  readonly disk: 'keep' | 'random' | 'lose'
+  readonly disk: 'keep' | 'random' | 'lose' | 'tear'
   readonly links: 'reset' | 'silent'
 }
-
-type Deeds<Kind extends FaultKind> = Readonly<Record<Kind, (node: SimProcess, other: SimProcess) => void>>
 
 /** Does harm, notes what it did, and mends everything at the end. */
 export class Nemesis {
@@ -30,9 +30,13 @@ export class Nemesis {
   readonly #ledger: Ledger
   readonly #watch: Watch
   readonly #random: SimRandom
+  readonly #plots: Plots
+  /** Whose data directory each node has said to have. */
+  readonly #incarnations = new Map<string, string>()
   /** Nodes that are being started. */
   readonly #starting = new Map<string, Promise<void>>()
   #over = false
+  #restUntilMs = 0
   readonly #tell: (what: string) => void
   /** What each fault does to a node and, where two are needed, to another one. */
   readonly #deeds: Readonly<Record<FaultKind, (node: SimProcess, other: SimProcess) => void>>
@@ -50,12 +54,20 @@ export class Nemesis {
     this.#ledger = ledger
     this.#watch = watch
     this.#random = cluster.world.random.fork('nemesis')
+    this.#plots = new Plots(this.#asAccomplice())
+    for (const name of cluster.names) this.#incarnations.set(name, cluster.node(name).status().incarnation)
     this.rot = new Rot(cluster, scenario)
     this.rot.wiped = (name) => {
       watch.mayForget(name)
       ledger.newIncarnation(name)
     }
-    this.#deeds = { ...this.#processDeeds(), ...this.#networkDeeds(), ...this.#clockDeeds(), ...this.#diskDeeds() }
+    this.#deeds = {
+      ...this.#plotDeeds(),
+      ...this.#processDeeds(),
+      ...networkDeeds(cluster.world, this.#random, (withinMs, act) => this.#later(withinMs, act)),
+      ...this.#clockDeeds(),
+      ...this.#diskDeeds(),
+    }
     cluster.onFatal = (name, error) => this.#died(name, error)
   }
 
@@ -81,38 +93,41 @@ export class Nemesis {
     }
   }
 
-  #networkDeeds(): Deeds<
-    'partition' | 'cutOneWay' | 'breakLinks' | 'halfOpenLink' | 'slowPath' | 'jitter' | 'lossyNetwork'
-  > {
+  #plotDeeds(): Deeds<'cutInWrite' | 'snapshotInWrite' | 'leaveBehind' | 'longCut'> {
     return {
-      partition: () => this.#partition(),
-      cutOneWay: (node, other) => {
-        this.#network.cut(node.name, other.name)
-        this.#later(15_000, () => this.#network.heal())
+      cutInWrite: (node) => this.#plots.cutInWrite(node),
+      snapshotInWrite: (node) => this.#plots.snapshotInWrite(node),
+      leaveBehind: (node, other) => this.#plots.leaveBehind(node, other),
+      longCut: (node, other) => this.#plots.longCut(node, other),
+    }
+  }
+
+  #asAccomplice(): Accomplice {
+    const nemesis = this
+    return {
+      cluster: this.#cluster,
+      random: this.#random,
+      get over() {
+        return nemesis.#over
       },
-      breakLinks: (node, other) => this.#network.cutLinks(node.name, other.name),
-      halfOpenLink: (node, other) => this.#network.cutLinks(node.name, other.name, 'first'),
-      slowPath: (node, other) => {
-        this.#network.setExtraDelayMs(node.name, other.name, this.#random.pick([5, 100, 1_000, 4_000]))
-        this.#later(15_000, () => this.#network.setExtraDelayMs(node.name, other.name, 0))
+      powerCut: (process, disk) => this.#crash(process, { disk, links: 'silent' }),
+      kill: (process) => this.#crash(process, { disk: 'keep', links: 'reset' }),
+      rest: (forMs) => {
+        this.#restUntilMs = this.#cluster.world.nowMs + forMs
       },
-      // Each link keeps its order; what goes over different ones overtakes.
-      jitter: () => {
-        const { processes } = this.#cluster.world
-        const delayMsMax = this.#random.pick([2, 50, 500])
-        for (const from of processes) {
-          for (const to of processes) {
-            if (from === to) continue
-            this.#network.setExtraDelayMs(from.name, to.name, this.#random.between(0, delayMsMax))
-            this.#later(10_000, () => this.#network.setExtraDelayMs(from.name, to.name, 0))
-          }
-        }
-      },
-      lossyNetwork: () => {
-        this.#network.setBreakProbability(this.#random.between(0.0005, 0.02))
-        this.#later(10_000, () => this.#network.setBreakProbability(0))
+      ruin: (process) => {
+        const done =
+          this.#scenario.faults.wipe > 0 && this.#random.chance(0.5) ? this.rot.wipe(process) : this.rot.lose(process)
+        if (!done || !process.running) return
+        this.#crash(process, { disk: 'keep', links: 'reset' })
+        this.#start(process.name)
       },
     }
+  }
+
+  /** To be told of every event before it happens. */
+  sees(event: ObservedEvent): void {
+    this.#plots.sees(event)
   }
 
   #clockDeeds(): Deeds<'skew' | 'clockFarOff' | 'drift' | 'farClient'> {
@@ -163,7 +178,7 @@ export class Nemesis {
         const where = this.rot.strike(node)
         if (where === undefined) return
         this.#tell(`rot ${node.name}: ${where}`)
-        this.#later(this.#random.pick([500, rotLookMsMax]), () => this.#look(node))
+        this.#later(this.#random.pick([20, 500, rotLookMsMax]), () => this.#look(node))
       },
       wipe: (node) => {
         if (this.rot.wipe(node)) this.#powerCut(node)
@@ -177,7 +192,7 @@ export class Nemesis {
   /** Does one thing now, and the next one after a while, until `mend`. */
   start(): void {
     if (this.#over) return
-    this.#strike()
+    if (this.#cluster.world.nowMs >= this.#restUntilMs) this.#strike()
     this.#cluster.world.after(this.#random.between(0, 2 * this.#scenario.faultEveryMs), () => this.start())
   }
 
@@ -261,10 +276,6 @@ export class Nemesis {
     this.done[kind] = (this.done[kind] ?? 0) + 1
   }
 
-  get #network(): SimNetwork {
-    return this.#cluster.world.network
-  }
-
   #later(withinMs: number, act: () => void): void {
     this.#cluster.world.after(this.#random.between(0, withinMs), () => {
       if (!this.#over) act()
@@ -317,15 +328,6 @@ export class Nemesis {
     })
   }
 
-  #partition(): void {
-    const { world } = this.#cluster
-    const sides: [string[], string[]] = [[], []]
-    // Who is in neither sees both: a partition that is not transitive.
-    for (const { name } of world.processes) sides[this.#random.below(3)]?.push(name)
-    world.network.partition(sides)
-    this.#later(15_000, () => world.network.heal())
-  }
-
   #snapshot(process: SimProcess): void {
     if (!this.#cluster.runningNames.includes(process.name)) return
     this.#cluster
@@ -369,6 +371,7 @@ export class Nemesis {
     const starting: Promise<void> = launched.then(
       () => {
         this.#watch.started(name)
+        this.#checkIncarnation(name)
         this.#started(name, starting)
       },
       (error: unknown) => {
@@ -377,6 +380,17 @@ export class Nemesis {
       },
     )
     this.#starting.set(name, starting)
+  }
+
+  /** A node that has forgotten who it is has forgotten what it promised. */
+  #checkIncarnation(name: string): void {
+    if (!this.#cluster.runningNames.includes(name)) return
+    const { incarnation } = this.#cluster.node(name).status()
+    const before = this.#incarnations.get(name)
+    this.#incarnations.set(name, incarnation)
+    if (!this.rot.mayBeReborn(name) && incarnation !== before) {
+      this.#ledger.violation(`${name} has begun anew, though nobody has emptied or repaired its data directory`)
+    }
   }
 
   #started(name: string, starting: Promise<void>): void {

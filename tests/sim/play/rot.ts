@@ -1,9 +1,9 @@
 import { type Incarnation, parseIncarnation } from '@quorumkv/internal/base'
 import { decodeTopology, decodeVotes } from '@quorumkv/internal/cluster'
 import type { Disk } from '@quorumkv/internal/env'
-import type { SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
+import type { SimDisk, SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
 import { carryOutRepair, type DocumentCheck, planRepair, surveyDirectory } from '@quorumkv/internal/store'
-import type { SimCluster } from '../sim-cluster.js'
+import { loseRecords, type SimCluster } from '../sim-cluster.js'
 import type { Scenario } from './scenario.js'
 
 /** Where the frames of a segment begin (FORMAT.md, "Segment header"), and what they begin with. */
@@ -11,6 +11,8 @@ const framesAt = 512
 const frameMagic = [0xf1, 0x4b, 0x56, 0x0a] as const
 const segmentTagAt = 16
 const frameHeaderBytes = 40
+/** So much of the end of a log holds what is still of use. */
+const lastFramesBytes = 600
 
 const checks: Readonly<Record<string, DocumentCheck>> = {
   topology: (payload) => void decodeTopology(payload),
@@ -38,9 +40,11 @@ export class Rot {
   /** The victim's files were sound when it started last. */
   #sound = false
   #repairs = 0
-  /** Nodes whose disks are emptied before they start again. */
+  /** Nodes whose disks are emptied, or lose all records, before they start again. */
   readonly #toWipe = new Set<string>()
-  #wipes = 0
+  readonly #toLose = new Set<string>()
+  readonly #reborn = new Set<string>()
+  #losses = 0
   /** Called when a disk has been emptied. */
   wiped: (name: string) => void = () => undefined
   /** Whatever is found is repaired, also what a node starts with: damage to what it keeps of an older generation. */
@@ -62,9 +66,14 @@ export class Rot {
     return this.#victim
   }
 
-  /** How often a disk has been emptied. */
-  get wipes(): number {
-    return this.#wipes
+  /** How often a disk has been emptied, or has lost all records. */
+  get losses(): number {
+    return this.#losses
+  }
+
+  /** Whether the node may have become a new incarnation since this was asked last: it was wiped or repaired. */
+  mayBeReborn(name: string): boolean {
+    return this.#reborn.delete(name)
   }
 
   /** How often a node has been repaired; what a repair could not read is gone from that node. */
@@ -75,7 +84,7 @@ export class Rot {
   /** Turns over bits of a file, if the atlas allows it. Returns what was done. */
   strike({ name, drive }: SimProcess): string | undefined {
     if (!this.#claim(name)) return undefined
-    const path = this.#pickFile(drive.paths())
+    const path = this.#pickFile(drive)
     const bytes = path === undefined ? undefined : drive.peek(path)
     if (path === undefined || bytes === undefined) return undefined
     const end = this.#scenario.atlas
@@ -86,7 +95,7 @@ export class Rot {
     const count = isDocument || this.#random.chance(0.5) ? 1 : 1 + this.#random.below(20)
     if (isDocument && this.#scenario.atlas) this.#spoiltDocuments.add(path)
     // Near each other, as a bad spot of the medium is.
-    const first = this.#random.below(end)
+    const first = this.#pickPlace(path, end)
     for (let i = 0; i < count; i++) {
       drive.corrupt(
         path,
@@ -120,6 +129,15 @@ export class Rot {
     return true
   }
 
+  /** The node is to come back without any records, and to know it, as a repair may leave it. */
+  lose({ name }: SimProcess): boolean {
+    // Not again before it has everything back: else nobody would ever see what it makes of that.
+    if (!this.release() || !this.#claim(name)) return false
+    this.#toLose.add(name)
+    this.#sound = false
+    return true
+  }
+
   /** The node has said that its data is corrupt. Whether it may have been damaged. */
   isBroken(name: string): boolean {
     this.#broken.add(name)
@@ -131,13 +149,20 @@ export class Rot {
     if (this.#toWipe.has(name)) {
       this.#cluster.process(name).drive.erase()
       this.#toWipe.delete(name)
+      this.#toLose.delete(name)
       this.#broken.delete(name)
+      this.#reborn.add(name)
       // Of a new directory nothing but its identity says whose it is.
       for (const document of documents) this.#spoiltDocuments.add(document)
       this.#sound = true
-      this.#wipes++
+      this.#losses++
       this.wiped(name)
       return
+    }
+    if (this.#toLose.has(name)) {
+      await loseRecords(disk)
+      this.#toLose.delete(name)
+      this.#losses++
     }
     if (!this.#broken.has(name) && name !== this.#victim) return
     const survey = await surveyDirectory(disk, checks)
@@ -158,6 +183,7 @@ export class Rot {
       acceptLoss: false,
     })
     await carryOutRepair(disk, plan)
+    this.#reborn.add(name)
     this.#broken.delete(name)
   }
 
@@ -194,17 +220,34 @@ export class Rot {
     return parseIncarnation(this.#random.u32().toString(16).padStart(8, '0').repeat(4))
   }
 
-  #pickFile(paths: readonly string[]): string | undefined {
+  #pickFile(drive: SimDisk): string | undefined {
     const { atlas } = this.#scenario
-    const allowed = paths.filter((path) => {
+    const allowed = drive.paths().filter((path) => {
       if (path.startsWith('damaged/')) return false
       if (path.includes('/')) return true
       return !atlas || (documents.has(path) && !this.#spoiltDocuments.has(path))
     })
     const files = allowed.filter((path) => path.includes('/'))
-    const choice = files.length > 0 && this.#random.chance(0.85) ? files : allowed
-    return choice.length === 0 ? undefined : this.#random.pick(choice)
+    // What a start reads, more often than what it does not.
+    const needed = [
+      files.filter((path) => path.startsWith('snapshots/')).at(-1),
+      files.filter((path) => isSegment(path) && drive.peek(path)?.[0] !== 0).at(-1),
+    ]
+    const choices = [needed.filter((path) => path !== undefined), files, allowed].filter(({ length }) => length > 0)
+    const draw = this.#random.float()
+    const choice = choices[draw < 0.5 ? 0 : draw < 0.9 ? 1 : 2] ?? choices.at(-1)
+    return choice === undefined ? undefined : this.#random.pick(choice)
   }
+
+  /** In a log rather among the last frames: what older ones hold has mostly been overwritten since. */
+  #pickPlace(path: string, end: number): number {
+    const from = isSegment(path) && this.#random.chance(0.5) ? Math.max(0, end - lastFramesBytes) : 0
+    return from + this.#random.below(end - from)
+  }
+}
+
+function isSegment(path: string): boolean {
+  return /^log\/\d+\.log$/.test(path)
 }
 
 /**
@@ -218,8 +261,8 @@ function provenEnd(
   paths: readonly string[],
   peek: (path: string) => Uint8Array | undefined,
 ): number {
-  if (!/^log\/\d+\.log$/.test(path)) return path.startsWith('log/') ? 0 : bytes.length
-  const segments = paths.filter((each) => /^log\/\d+\.log$/.test(each)).sort()
+  if (!isSegment(path)) return path.startsWith('log/') ? 0 : bytes.length
+  const segments = paths.filter(isSegment).sort()
   for (const segment of segments.reverse()) {
     const end = lastFrameButOne(segment === path ? bytes : (peek(segment) ?? new Uint8Array(0)))
     if (segment === path) return end

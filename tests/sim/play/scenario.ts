@@ -5,6 +5,7 @@ import type { ReplicationSettings } from '@quorumkv/internal/slots'
 export const faultKinds = [
   'crash',
   'powerCut',
+  'cutInWrite',
   'crashAll',
   'stop',
   'pause',
@@ -27,6 +28,9 @@ export const faultKinds = [
   'rot',
   'misdirectedWrite',
   'snapshot',
+  'snapshotInWrite',
+  'leaveBehind',
+  'longCut',
   'wipe',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
@@ -36,6 +40,8 @@ export interface Mix {
   readonly read: number
   readonly write: number
   readonly delete: number
+  /** Two writes of one key in the same instant, through two nodes. */
+  readonly twin: number
   readonly scan: number
   /** Entries that expire. */
   readonly expiring: number
@@ -60,7 +66,13 @@ export interface Scenario {
   readonly replication: ReplicationSettings
   readonly clients: number
   readonly keys: number
+  /** One key at a time is written, for so long; the others rest, and what was deleted of them is collected. 0: all are. */
+  readonly seasonMs: number
   readonly mix: Mix
+  /** Which part of the reads is followed by one through another node at once. */
+  readonly followed: number
+  /** Which part of the reads of what is there is made by a scan of its slot. */
+  readonly scanned: number
   /** Which part of the writes is repeated on another node as the SDK does it, until one is acknowledged. */
   readonly repeated: number
   readonly valueBytesMax: number
@@ -76,6 +88,7 @@ export interface Scenario {
   /** A node that went down comes back after at most so long. */
   readonly downMsMax: number
   readonly logSegmentBytes: number
+  readonly logPreallocateBytes: number
   readonly snapshotWalBytes: number
   readonly snapshotIntervalMs: number
   readonly maxClockDriftMs: number
@@ -116,6 +129,7 @@ function drawMix(random: SimRandom): Mix {
     read: random.between(0.2, 1),
     write: random.between(0.2, 1),
     delete: random.chance(0.7) ? random.between(0.02, 0.3) : 0,
+    twin: random.chance(0.4) ? random.between(0.05, 0.3) : 0,
     // A scan asks for 4,096 slots, and costs as much as some hundred reads.
     scan: random.chance(0.2) ? random.between(0.002, 0.008) : 0,
     expiring: random.chance(0.5) ? random.between(0.05, 0.3) : 0,
@@ -132,8 +146,16 @@ export function drawScenario(seed: number, atlas = true): Scenario {
   const random = new SimRandom(seed).fork('scenario')
   const [nodes, replicationFactor, readQuorum, writeQuorum] = random.pick(settings)
   const faults = Object.fromEntries(
-    faultKinds.map((kind) => [kind, kind !== 'wipe' && random.chance(0.5) ? random.between(0.2, 1) : 0]),
+    faultKinds.map((kind) => [kind, random.chance(0.5) ? random.between(0.2, 1) : 0]),
   ) as Record<FaultKind, number>
+  // Until a wiped node has all its data back no other disk is damaged: more of it would leave room for nothing else. The
+  // others must be able to agree without it, and have what it had.
+  if (nodes < 3) faults.wipe = 0
+  else faults.wipe *= 0.3
+  // As much.
+  faults.leaveBehind *= 0.3
+  // Nothing else happens meanwhile.
+  faults.longCut *= 0.1
   const low = random.pick([0.05, 0.05, 0.5, 5])
   const clients = 2 + random.below(7)
   const faultsMs = random.between(20_000, 160_000)
@@ -144,7 +166,10 @@ export function drawScenario(seed: number, atlas = true): Scenario {
     replication: { replicationFactor, readQuorum, writeQuorum },
     clients,
     keys: random.pick([1, 2, 3, 1 + random.below(10)]),
+    seasonMs: random.pick([0, 0, 4_000, 15_000]),
     mix: drawMix(random),
+    followed: random.pick([0, 0.3]),
+    scanned: random.pick([0, 0.2]),
     repeated: random.pick([0, 0.5, 1]),
     valueBytesMax: random.pick([16, 16, 200, 5_000, operations > 300 ? 2_000 : 60_000]),
     thinkMsMax: (3 * clients * faultsMs) / operations,
@@ -154,6 +179,7 @@ export function drawScenario(seed: number, atlas = true): Scenario {
     faultsMs,
     downMsMax: random.pick([200, 5_000, 15_000]),
     logSegmentBytes: random.pick([1_024, 4_096, 16_384, 67_108_864]),
+    logPreallocateBytes: random.pick([512, 65_536]),
     snapshotWalBytes: random.pick([0, 8_192, 65_536]),
     snapshotIntervalMs: random.pick([0, 5_000, 60_000]),
     maxClockDriftMs: random.pick([500, 2_000, 10_000]),

@@ -1,3 +1,4 @@
+import type { Slot } from '@quorumkv/internal/base'
 import { compareVersions, hlcMs, type Version, zeroVersion } from '@quorumkv/internal/hlc'
 import type { SimCluster } from '../sim-cluster.js'
 import { keyBytes, keySlot } from './keys.js'
@@ -66,10 +67,16 @@ export class Watch {
     for (const key of this.#ledger.keys()) if (store.isLost(keySlot(key))) this.#held.delete(`${name}/${key}`)
   }
 
-  /** What a node holds of a key never falls, also over restarts: it has told others of it. */
+  /**
+   * What a node holds of a key never falls, also over restarts: it has told others of it. And what was acknowledged is
+   * held by so many of those who have a say that no read quorum misses it.
+   */
   key(key: string): void {
     const bytes = keyBytes(key)
     const slot = keySlot(key)
+    const acknowledged = this.#ledger.highest(key)
+    let lacking = ''
+    let lackingCount = 0
     for (const name of this.#cluster.runningNames) {
       const store = this.#cluster.node(name).localStore
       if (store === undefined) continue
@@ -85,7 +92,26 @@ export class Watch {
         this.#ledger.violation(`${name} holds ${now} of ${key} after ${before.hi}.${before.lo}.${before.node}`)
       }
       if (version !== undefined) this.#held.set(place, version)
+      if (acknowledged === undefined || !this.#owns(name, slot)) continue
+      if (version !== undefined && compareVersions(version, acknowledged.version) >= 0) continue
+      lacking += ` ${name}`
+      lackingCount++
     }
+    if (lackingCount <= this.#lackingMax(key)) return
+    this.#ledger.violation(`${key}: what was acknowledged is not on${lacking}, which have a say`)
+  }
+
+  #owns(name: string, slot: Slot): boolean {
+    const { slotTable } = this.#cluster.node(name)
+    const member = slotTable?.members.findIndex(({ id }) => id === name) ?? -1
+    return member >= 0 && slotTable!.ownsSlot(member, slot)
+  }
+
+  /** How many owners of a key may lack what was acknowledged. */
+  #lackingMax(key: string): number {
+    const { replicationFactor, writeQuorum } = this.#scenario.replication
+    if (key.startsWith('o')) return replicationFactor
+    return key.startsWith('a') ? 0 : replicationFactor - writeQuorum
   }
 
   /**
