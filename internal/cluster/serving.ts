@@ -165,7 +165,7 @@ export class Serving {
       routing,
       peer: (member) => this.#remoteOf(member),
     })
-    this.#floorServer = new FloorServer(store, horizon, slices, options.log)
+    this.#floorServer = new FloorServer(store, horizon, slices, options.log, routing)
     this.floors = new FloorRounds({
       clock: options.clock,
       log: options.log,

@@ -57,6 +57,8 @@ type Outcome =
  * where every one of them held the same both times it tells them to raise the floor to that moment. Whoever is away,
  * has lost the slot or differs keeps the floor where it is, and the tombstones with it, for as long as it takes.
  *
+ * While a slot moves its floor stays where it is: those who own it only afterwards may not hold everything yet.
+ *
  * The other owners keep nothing of it. What this node remembers, one moment for each slot, it may forget: then it takes
  * longer.
  */
@@ -108,12 +110,14 @@ export class FloorRounds {
   async #round(): Promise<void> {
     const { store, routing } = this.#options
     this.#found = ''
-    const { epoch, table, self } = routing()
+    const { epoch, table, self, moving } = routing()
     if (epoch !== this.#toldEpoch) this.#told.clear()
     this.#toldEpoch = epoch
     const slots: Slot[] = []
     for (let slot = 0 as Slot; slot < slotCount; slot++) {
-      if (store.tombstonesIn(slot) > 0 && table.owners(slot)[0] === self) slots.push(slot)
+      if (store.tombstonesIn(slot) === 0 || table.owners(slot)[0] !== self) continue
+      if (moving?.[slot] === undefined) slots.push(slot)
+      else this.#found = `slot ${slot} is being handed over`
     }
     const workers = Array.from({ length: limits.floorSlotsMax }, async () => {
       for (let slot = slots.pop(); slot !== undefined && !this.#pauses.stopped; slot = slots.pop()) {

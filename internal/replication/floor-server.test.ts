@@ -11,6 +11,7 @@ import { Horizon } from './horizon.js'
 import { emptyPeerMessage } from './outbox.js'
 import { PeerLink } from './peer-link.js'
 import { ManualClock, Wire } from './replication.test-support.js'
+import type { Routing } from './routing.js'
 import { ScanSlices } from './scan-slices.js'
 
 const slot = slotOf(Buffer.from('k'))
@@ -25,6 +26,7 @@ function serving() {
     store,
     slices,
     readingMs: 1_000,
+    moving: false,
     ask(count: number): void {
       const floorRequests = Array.from({ length: count }, (_, i) => ({
         id: i + 1,
@@ -46,7 +48,8 @@ function serving() {
     },
   }
   const horizon = new Horizon(() => play.readingMs, 50)
-  const server = new FloorServer(store as unknown as Store, horizon, slices, silentLog)
+  const routing = (): Routing => ({ moving: play.moving ? { [slot]: {} } : undefined }) as unknown as Routing
+  const server = new FloorServer(store as unknown as Store, horizon, slices, silentLog, routing)
   return play
 }
 
@@ -87,4 +90,12 @@ test('a floor above the horizon is not raised, nor one of a lost slot', async ()
   play.raise(950)
   await play.replies()
   expect(play.store.floorMs(slot)).toBe(950)
+})
+
+test('a floor that was agreed on before a slot began to move is not raised any more', async () => {
+  const play = serving()
+  play.moving = true
+  play.raise(940)
+  await play.replies()
+  expect(play.store.floorMs(slot)).toBe(0)
 })

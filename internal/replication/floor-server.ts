@@ -7,6 +7,7 @@ import type { Store } from '../store/index.js'
 import { type FloorAnswer, failedFloors, floorStanding } from './floor-peer.js'
 import type { Horizon } from './horizon.js'
 import type { PeerLink } from './peer-link.js'
+import type { Routing } from './routing.js'
 import type { ScanSlices } from './scan-slices.js'
 
 /** Tells other owners how this one stands to a floor, and raises floors on which all of them have agreed. */
@@ -15,14 +16,16 @@ export class FloorServer {
   readonly #horizon: Horizon
   readonly #slices: ScanSlices
   readonly #log: Log
+  readonly #routing: () => Routing
   /** Questions that wait until what was committed before them has settled, and then for their slice. */
   #waiting = 0
 
-  constructor(store: Store, horizon: Horizon, slices: ScanSlices, log: Log) {
+  constructor(store: Store, horizon: Horizon, slices: ScanSlices, log: Log, routing: () => Routing) {
     this.#store = store
     this.#horizon = horizon
     this.#slices = slices
     this.#log = log
+    this.#routing = routing
   }
 
   /**
@@ -66,6 +69,8 @@ export class FloorServer {
 
   #raise(slot: Slot, floorMs: number): void {
     if (this.#store.isLost(slot) || floorMs > this.#horizon.ms()) return
+    // Agreed before the handover began, and sent after its sender had heard of it.
+    if (this.#routing().moving?.[slot] !== undefined) return
     this.#store.raiseFloors([{ slot, floorMs }]).catch((error: unknown) => {
       if (!(error instanceof KvError)) throw error
       // Anti-entropy finds that the others' floor is higher.

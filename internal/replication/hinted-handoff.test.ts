@@ -38,6 +38,8 @@ class Play {
   readonly left: string[] = []
   members: (typeof self)[] = [self, far, near]
   owns: (member: number) => boolean = () => true
+  /** Of the other side of a handover, if one runs. */
+  willOwn: ((member: number) => boolean) | undefined
   handoff!: HintedHandoff
   #running: Promise<void> = Promise.resolve()
 
@@ -61,9 +63,17 @@ class Play {
   run(): void {
     const { clock } = this.holder.process.life
     const routing = (): Routing => {
-      const table = { members: this.members, ownersPerSlot: 3, ownsSlot: (member: number) => this.owns(member) }
+      const owning = (owns: (member: number) => boolean) => ({
+        members: this.members,
+        ownersPerSlot: 3,
+        owners: () => Uint16Array.of(0, 1, 2).filter(owns),
+      })
+      const table = owning((member) => this.owns(member))
       const [replicas, quorums] = [this.peers, { readQuorum: 2, writeQuorum: 2, ...noOtherSide }]
-      return routingOf({ epoch: 1 as Epoch, table: table as unknown as SlotTable, self: 0, replicas, ...quorums })
+      const of = { epoch: 1 as Epoch, table: table as unknown as SlotTable, self: 0, replicas, ...quorums }
+      if (this.willOwn === undefined) return routingOf(of)
+      const other = { ...owning(this.willOwn), ownersPerSlot: 2 } as unknown as SlotTable
+      return routingOf({ ...of, other, otherReadQuorum: 1, otherWriteQuorum: 2, step: 'both' })
     }
     const log = { debug() {}, info() {}, warn() {}, error() {} }
     const peer = (member: number): ComparedReplica => this.peers[member]!
@@ -277,6 +287,15 @@ test('a key whose slot the member does not own any more is not sent to it', asyn
   await play.comeBack()
   expect(play.far.keys).toEqual([])
   expect(play.waiting).toBe(0)
+})
+
+test('while the slot of a key moves its hint is sent to owners of either side', async () => {
+  const play = await Play.start('moving')
+  play.keep('k1')
+  play.owns = (member) => member !== 1
+  play.willOwn = (member) => member !== 2
+  await play.comeBack()
+  expect(play.far.keys).toEqual(['k1'])
 })
 
 test('what is dropped is left to anti-entropy, once, when the member is there and the rest has been handed over', async () => {

@@ -9,6 +9,7 @@ import type { ComparedReplica } from './compared-replica.js'
 import { Pauses } from './pauses.js'
 import type { WriteReply, WriteWaiter } from './replica.js'
 import type { Routing } from './routing.js'
+import { ownersOf } from './slot-quorums.js'
 
 export interface HintedHandoffOptions {
   readonly clock: Clock
@@ -201,8 +202,8 @@ export class HintedHandoff {
       const peer = this.#options.peer(member)
       if (!peer.up || this.#tooOld(records)) return false
       if (!peer.busy) {
-        const { table } = this.#options.routing()
-        const owned = records.filter(({ key }) => table.ownsSlot(member, slotOf(key) as Slot))
+        const routing = this.#options.routing()
+        const owned = records.filter(({ key }) => ownersOf(routing, slotOf(key) as Slot).includes(member))
         return await this.#pauses.answer<boolean>(limits.hintReplyMs, false, (resolve) => {
           new PageSend(owned, resolve).start(peer)
         })
