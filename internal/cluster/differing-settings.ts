@@ -13,7 +13,7 @@ export interface DifferingSetting extends Record<string, unknown> {
 export function differingSettings(local: LocalNode, topology: Topology): DifferingSetting[] {
   const member = topology.members.find(({ id }) => id === local.id)
   const { replication, virtualNodes } = topology
-  const { zone, weight, address } = member ?? local
+  const { zone, weight } = member ?? local
   const given = { ...local.replication, virtualNodes: local.virtualNodes }
   const inForce = { ...replication, virtualNodes }
   const pairs: [string, unknown, unknown][] = [
@@ -23,7 +23,6 @@ export function differingSettings(local: LocalNode, topology: Topology): Differi
     ['virtualNodes', given.virtualNodes, inForce.virtualNodes],
     ['zone', local.zone, zone],
     ['weight', local.weight, weight],
-    ['address', local.address, address],
   ]
   return pairs.filter(([, a, b]) => a !== b).map(([setting, a, b]) => ({ setting, given: a, inForce: b }))
 }

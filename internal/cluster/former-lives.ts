@@ -10,8 +10,8 @@ export interface FormerLivesOptions {
   readonly topology: () => Topology
   /** How long a dead node may still look alive: until then its former life is not taken for a live one. */
   readonly silenceMs: number
-  /** Whether this node has a link to a member. */
-  readonly linked: (id: NodeId) => boolean
+  /** Whether this node has a link to a member, in another life of its process than that one; empty: in any. */
+  readonly linked: (id: NodeId, otherThan: string) => boolean
   readonly send: (to: NodeId, part: Partial<PeerMessage>) => void
 }
 
@@ -41,9 +41,9 @@ export class FormerLives {
   }
 
   /** Another member wants to know whether somebody's former life is linked to this node. */
-  asked({ id, nodeId, incarnation }: LinkQuestion): LinkAnswer {
+  asked({ id, nodeId, incarnation, otherThan }: LinkQuestion): LinkAnswer {
     const member = this.#options.topology().members.find((each) => each.id === nodeId)
-    const linked = member?.incarnation === incarnation && this.#options.linked(member.id)
+    const linked = member?.incarnation === incarnation && this.#options.linked(member.id, otherThan)
     return { id, linked }
   }
 
@@ -55,15 +55,15 @@ export class FormerLives {
   }
 
   /**
-   * Who has a link to that life, when one of them has said so for as long as the silence lasts; empty as soon as nobody
+   * Who has a link to that life (where it is this node's own: in another process than the one named), when one of them has said so for as long as the silence lasts; empty as soon as nobody
    * has. Answers are counted, and in a row: a process that was stopped meanwhile, this one included, finds its links as
    * they were before it finds out that they are dead.
    */
-  async stillLinked(id: NodeId, former: Incarnation): Promise<readonly NodeId[]> {
+  async stillLinked(id: NodeId, former: Incarnation, otherThan: string = ''): Promise<readonly NodeId[]> {
     const enough = Math.ceil(this.#options.silenceMs / limits.returnAskIntervalMs)
     let inARow = new Map<NodeId, number>()
     for (;;) {
-      const linked = await this.#whoIsLinked(id, former)
+      const linked = await this.#whoIsLinked(id, former, otherThan)
       if (linked.length === 0 || this.#stopped) return []
       inARow = new Map(linked.map((member) => [member, (inARow.get(member) ?? 0) + 1]))
       if ([...inARow.values()].some((times) => times > enough)) return linked
@@ -71,11 +71,11 @@ export class FormerLives {
     }
   }
 
-  #whoIsLinked(id: NodeId, incarnation: Incarnation): Promise<readonly NodeId[]> {
+  #whoIsLinked(id: NodeId, incarnation: Incarnation, otherThan: string): Promise<readonly NodeId[]> {
     const { self, topology, linked, send } = this.#options
-    const here = linked(id) ? [self] : []
+    const here = linked(id, otherThan) ? [self] : []
     const others = topology().members.filter((member) => member.id !== self && member.id !== id)
-    const reached = others.filter((member) => linked(member.id)).map((member) => member.id)
+    const reached = others.filter((member) => linked(member.id, '')).map((member) => member.id)
     if (reached.length === 0 || this.#stopped) return Promise.resolve(here)
     const number = ++this.#inquiryId
     return new Promise((resolve) => {
@@ -87,7 +87,7 @@ export class FormerLives {
       }
       const stopWaiting = this.#pauses.begin(limits.returnAnswerMs, done)
       this.#inquiries.set(number, { waiting: new Set(reached), linked: answered, done })
-      for (const member of reached) send(member, { linkQuestion: { id: number, nodeId: id, incarnation } })
+      for (const member of reached) send(member, { linkQuestion: { id: number, nodeId: id, incarnation, otherThan } })
     })
   }
 }

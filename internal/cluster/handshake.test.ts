@@ -116,10 +116,9 @@ test.each([
 test('settings that differ from those of the founding are named, with what is in force', () => {
   const ours = cluster('1', a, b)
   expect(differingSettings(a, ours)).toEqual([])
-  const changed = { ...a, weight: 9, address: 'elsewhere:1' as Address, virtualNodes: 10 }
+  const changed = { ...a, weight: 9, virtualNodes: 10 }
   expect(differingSettings(changed, ours)).toEqual([
     { setting: 'virtualNodes', given: 10, inForce: 150 },
     { setting: 'weight', given: 9, inForce: 1 },
-    { setting: 'address', given: 'elsewhere:1', inForce: 'a:1' },
   ])
 })

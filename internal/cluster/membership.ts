@@ -1,8 +1,9 @@
 import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { type Incarnation, limits, type NodeId } from '../base/index.js'
+import { type Address, type Incarnation, limits, type NodeId } from '../base/index.js'
 import type { Clock, Disk, Log, Random } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import type { PlannedChange, Topology } from '../slots/index.js'
+import { AddressChange } from './address-change.js'
 import { requested } from './changes.js'
 import { FormerLives } from './former-lives.js'
 import type { Founder } from './handshake.js'
@@ -16,11 +17,12 @@ export interface MembershipOptions {
   readonly random: Random
   readonly disk: Disk
   readonly log: Log
-  readonly self: { readonly id: NodeId; readonly incarnation: Incarnation }
+  /** This node, in this life of its process. */
+  readonly self: { readonly id: NodeId; readonly incarnation: Incarnation; readonly life: string }
   /** How long a dead node may still look alive. */
   readonly silenceMs: number
-  /** Whether this node has a link to a member. */
-  readonly linked: (id: NodeId) => boolean
+  /** Whether this node has a link to a member, in another life of its process than that one; empty: in any. */
+  readonly linked: (id: NodeId, otherThan: string) => boolean
   /** To another member, by whatever link there is; without one nothing happens. */
   readonly send: (to: NodeId, part: Partial<PeerMessage>) => void
   /** This document is durable here, and in force. */
@@ -32,6 +34,7 @@ export interface MembershipOptions {
 /** A member's part in who the members are: it votes, follows what was decided, and takes in who comes. */
 export class Membership implements Members {
   readonly register: TopologyRegister
+  readonly #addressChange: AddressChange
   readonly #formerLives: FormerLives
   readonly #newcomers: Newcomers
 
@@ -45,12 +48,18 @@ export class Membership implements Members {
     this.register = register
     const topology = (): Topology => register.topology
     this.#formerLives = new FormerLives({ clock, self: self.id, topology, silenceMs, linked, send })
+    this.#addressChange = new AddressChange({ clock, log, self, register, formerLives: this.#formerLives, linked })
     this.#newcomers = new Newcomers({ log, self: self.id, register, formerLives: this.#formerLives, guard })
   }
 
   /** See `Members`. */
   request(change: PlannedChange): Promise<void> {
     return this.register.change((topology) => requested(topology, change), limits.returnChangeMs)
+  }
+
+  /** See `AddressChange.settle`. */
+  settleAddress(address: Address): Promise<void> {
+    return this.#addressChange.settle(address)
   }
 
   /** A node greets as one that is no member, and has no cluster. Returns what to tell it. */
@@ -70,6 +79,7 @@ export class Membership implements Members {
   stop(): void {
     this.register.stop()
     this.#newcomers.stop()
+    this.#addressChange.stop()
     this.#formerLives.stop()
   }
 }

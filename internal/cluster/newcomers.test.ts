@@ -46,7 +46,7 @@ class Door {
       self,
       topology: () => this.topology,
       silenceMs,
-      linked: (id) => this.linked.has(id),
+      linked: (id, otherThan) => this.linked.has(id) && otherThan !== 'its life',
       send: (to, { linkQuestion }: Partial<PeerMessage>) => {
         if (linkQuestion !== undefined) this.questions.push({ to, id: linkQuestion.id })
       },
@@ -155,9 +155,11 @@ test('who is asked tells of the life that was meant, not of its successor', () =
   const door = new Door()
   door.linked.add('n2')
   const nodeId = 'n2'
-  expect(door.lives.asked({ id: 7, nodeId, incarnation: former })).toEqual({ id: 7, linked: true })
+  expect(door.lives.asked({ id: 7, nodeId, incarnation: former, otherThan: '' })).toEqual({ id: 7, linked: true })
+  const other = { id: 9, nodeId, incarnation: former, otherThan: 'its life' }
+  expect(door.lives.asked(other)).toEqual({ id: 9, linked: false })
   door.topology = returned(topology, newcomer('d'), former)!
-  expect(door.lives.asked({ id: 8, nodeId, incarnation: former })).toEqual({ id: 8, linked: false })
+  expect(door.lives.asked({ id: 8, nodeId, incarnation: former, otherThan: '' })).toEqual({ id: 8, linked: false })
 })
 
 describe('a node that joins', () => {

@@ -20,16 +20,9 @@ import type {
   ScanPage,
   WriteResult,
 } from '../replication/index.js'
-import {
-  allSlots,
-  atRest,
-  type Member,
-  type SlotTable,
-  slotTable,
-  type Topology,
-  validateTopology,
-} from '../slots/index.js'
-import { type Identity, type SnapshotInfo, type Store, writeIdentity, writeLostSlots } from '../store/index.js'
+import { atRest, type Member, type SlotTable, type Topology, validateTopology } from '../slots/index.js'
+import type { Identity, SnapshotInfo, Store } from '../store/index.js'
+import { writeArrival } from './arrival.js'
 import { Background } from './background.js'
 import type { LinkOptions } from './dialer.js'
 import { warnOfDifferingSettings } from './differing-settings.js'
@@ -44,7 +37,7 @@ import type { Handovers, Liveness, Members, Node, NodeOptions, NodePhase, NodeSt
 import { Peers, type PeersHost } from './peers.js'
 import { Readiness } from './readiness.js'
 import { nothingServed, Serving } from './serving.js'
-import { readTopology, writeTopology } from './topology-document.js'
+import { readTopology } from './topology-document.js'
 
 /** Starts a node. Resolves when it listens; `ready()` tells when it serves. Throws KvError, DiskError, FatalError. */
 export async function startCoreNode(options: NodeOptions): Promise<Node> {
@@ -141,8 +134,7 @@ class CoreNode implements Node {
       warnOfDifferingSettings(log, this.#local, topology)
       const own = [address, listenAddress, this.#listener.address as Address]
       this.#lone = new LoneMember({ ...this.#links, local: this.#local, topology, named, own })
-      if (this.#lone.settled) this.#startServing()
-      else this.#background.guard(this.#lone.check().then(() => this.#startServing()))
+      this.#background.guard(this.#resume(this.#lone, address))
       return
     }
     this.#former = topology?.clusterId
@@ -160,6 +152,17 @@ class CoreNode implements Node {
       found: (members) => this.#background.guard(this.#found(members)),
     })
     this.#founding.start()
+  }
+
+  /** A member goes on where its last life has ended, once it may. */
+  async #resume(lone: LoneMember, address: Address): Promise<void> {
+    if (!lone.settled) await lone.check()
+    if (this.#phase !== 'forming') return
+    if (this.#member(this.topology!).address !== address) {
+      this.#peers.callMembers(this.topology!)
+      await this.#membership?.settleAddress(address)
+    }
+    this.#startServing()
   }
 
   ready(): Promise<void> {
@@ -302,23 +305,11 @@ class CoreNode implements Node {
     this.#joining = true
     this.#founding?.end()
     const { disk, log } = this.#options
-    const { since, state } = this.#member(topology)
-    if (state === 'joining' && this.#former !== undefined) {
+    if (this.#member(topology).state === 'joining' && this.#former !== undefined) {
       throw new FatalError('refused', 'the data directory belongs to a former member: only an empty one can join')
     }
-    if (since > 1) {
-      log.info('taken in by the cluster: what it owns has to be refilled', { epoch: topology.epoch, since, state })
-      // Before anything says that this directory belongs to a member: it holds nothing of what the name stands for. What
-      // it does not own nobody asks it for; whoever becomes an owner later gets the slot's contents then.
-      const table = slotTable(topology)
-      const self = table.members.findIndex(({ id }) => id === this.id)
-      await writeLostSlots(
-        disk,
-        allSlots().filter((slot) => table.ownsSlot(self, slot)),
-      )
-    }
-    await writeIdentity(disk, { nodeId: this.id, incarnation: this.#incarnation, clusterId: topology.clusterId })
-    await writeTopology(disk, topology)
+    const identity = { nodeId: this.id, incarnation: this.#incarnation, clusterId: undefined }
+    await writeArrival(disk, log, identity, topology)
     await this.#serve(topology)
     this.#startServing()
   }
@@ -334,16 +325,22 @@ class CoreNode implements Node {
     this.#member(topology)
     const stream = (on: boolean): void => this.#peers.stream(on)
     const serving = await Serving.open(this.#options, { id: this.id, life: this.#life }, topology, stream)
-    const self = { id: this.id, incarnation: this.#incarnation }
+    const self = { id: this.id, incarnation: this.#incarnation, life: this.#life }
     const send = (to: NodeId, part: Partial<PeerMessage>): void => serving.remote(to)?.tell(part)
     const guard = (work: Promise<void>): void => this.#background.guard(work)
     const adopted = (newer: Topology, before: Topology): void => {
       serving.adopt(newer)
       this.#handovers?.adopted(newer)
-      if (this.#phase === 'serving') this.#peers.follow(newer, before)
+      if (this.#phase !== 'stopping') this.#peers.follow(newer, before)
+      // Whoever runs with this directory somewhere else has had it changed.
+      const { address } = this.#localNode
+      if (this.#member(newer).address !== address) guard(membership.settleAddress(address))
     }
     const silenceMs = 2 * (probeIntervalMs + probeTimeoutMs)
-    const linked = (id: NodeId): boolean => serving.remote(id)?.up === true
+    const linked = (id: NodeId, otherThan: string): boolean => {
+      const remote = serving.remote(id)
+      return remote?.up === true && remote.life !== otherThan
+    }
     const options = { clock, random, disk, log, self, silenceMs, linked, send, adopted, guard }
     const membership = await Membership.open(options, topology)
     this.#handovers = openHandovers(this.#options, serving, { self, register: membership.register, send, guard })

@@ -96,10 +96,17 @@ export class Peers {
     this.#dialers.dial(address)
   }
 
-  /** Calls all other members, and nobody else. */
+  /**
+   * Calls all other members, and nobody else; but a node that has moved calls also those that were named to it, because
+   * they may have moved as well.
+   */
   callMembers({ members }: Topology): void {
-    const others = members.filter(({ id }) => id !== this.#options.id)
-    this.#dialers.keep(new Set(others.map(({ address }) => address)))
+    const { id: self, named } = this.#options
+    const others = members.filter(({ id }) => id !== self)
+    const addresses = new Set(others.map(({ address }) => address))
+    const known = members.find(({ id }) => id === self)?.address
+    if (known !== this.#host.local.address) for (const { address } of named) addresses.add(address)
+    this.#dialers.keep(addresses)
     this.#bulk.follow(others)
   }
 

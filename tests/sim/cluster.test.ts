@@ -41,15 +41,16 @@ describe('formation', () => {
     expect(new Set(clusters).size).toBe(1)
   })
 
-  test('a node without peers serves alone; one that is named to a foreign cluster is refused', async () => {
+  test('a node without peers serves alone, and takes in one that it was named to', async () => {
     const cluster = new SimCluster({ seed: 'alone' })
     await cluster.startNode('n1', [])
     await cluster.allReady()
     await cluster.settle(cluster.put('n1', 'a', '1'))
     expect(await cluster.settle(cluster.get('n1', 'a', 'all'))).toBe('1')
     await cluster.startNode('n2', ['n1'])
-    await cluster.world.runUntil(() => cluster.fatal.has('n2'), 10_000)
-    expect(cluster.fatal.get('n2')).toMatchObject({ reason: 'refused' })
+    await cluster.settle(cluster.node('n2').ready())
+    expect(cluster.node('n2').topology!.members.map(({ id }) => id)).toEqual(['n1', 'n2'])
+    expect(cluster.fatal.size).toBe(0)
     expect(await cluster.settle(cluster.get('n1', 'a'))).toBe('1')
   })
 

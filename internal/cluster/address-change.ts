@@ -1,0 +1,85 @@
+import { type Address, FatalError, type Incarnation, KvError, limits, type NodeId } from '../base/index.js'
+import { majority } from '../consensus/index.js'
+import type { Clock, Log } from '../env/index.js'
+import { Pauses } from '../replication/index.js'
+import { voters } from '../slots/index.js'
+import { readdressed } from './changes.js'
+import type { FormerLives } from './former-lives.js'
+import type { TopologyRegister } from './topology-register.js'
+
+export interface AddressChangeOptions {
+  readonly clock: Clock
+  readonly log: Log
+  readonly self: { readonly id: NodeId; readonly incarnation: Incarnation; readonly life: string }
+  readonly register: Pick<TopologyRegister, 'topology' | 'change'>
+  readonly formerLives: Pick<FormerLives, 'stillLinked'>
+  /** Whether this node has a link to a member. */
+  readonly linked: (id: NodeId, otherThan: string) => boolean
+}
+
+/**
+ * Has the topology changed where this node has moved. Two processes with copies of one data directory look the same, though:
+ * so before anything else the members are asked whether somebody lives at the address that they know.
+ */
+export class AddressChange {
+  readonly #options: AddressChangeOptions
+  readonly #pauses: Pauses
+
+  constructor(options: AddressChangeOptions) {
+    this.#options = options
+    this.#pauses = new Pauses(options.clock)
+  }
+
+  /** Idempotent. */
+  stop(): void {
+    this.#pauses.stop()
+  }
+
+  /**
+   * Resolves when the topology names this address for this node, and when it is stopped; waits for a majority of the voters
+   * for ever. Rejects with FatalError `refused` where the node lives elsewhere as well, or another member is there.
+   */
+  async settle(address: Address): Promise<void> {
+    const { formerLives, log, register, self } = this.#options
+    for (;;) {
+      const { members } = register.topology
+      const known = members.find(({ id }) => id === self.id)?.address
+      if (known === address || this.#pauses.stopped) return
+      const other = members.find((member) => member.address === address)
+      if (other !== undefined) throw new FatalError('refused', `${address} is the address of the member ${other.id}`)
+      if (this.#reachesMajority()) {
+        const where = await formerLives.stillLinked(self.id, self.incarnation, self.life)
+        if (where.length > 0) throw this.#copied(known, where)
+        log.info('the address of this node has changed', { address, before: known })
+        await this.#change(address)
+      }
+      if (register.topology.members.find(({ id }) => id === self.id)?.address === address) return
+      await this.#pauses.pause(limits.returnAskIntervalMs)
+    }
+  }
+
+  #reachesMajority(): boolean {
+    const { linked, register, self } = this.#options
+    const voting = voters(register.topology)
+    return voting.filter(({ id }) => id === self.id || linked(id, '')).length >= majority(voting.length)
+  }
+
+  async #change(address: Address): Promise<void> {
+    const { log, register, self } = this.#options
+    try {
+      await register.change((topology) => readdressed(topology, { ...self, address }), limits.returnChangeMs)
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      log.warn('the other members do not know the new address yet', { address, reason: error.message })
+    }
+  }
+
+  #copied(known: Address | undefined, where: readonly NodeId[]): FatalError {
+    const { id } = this.#options.self
+    return new FatalError(
+      'refused',
+      `the data directory of ${id} is in use twice: a node that runs with it at ${known} is linked to ${where.join(', ')}. ` +
+        'One of the two directories is a copy, and must not be used',
+    )
+  }
+}

@@ -1,0 +1,102 @@
+import type { Address } from '@quorumkv/internal/base'
+import { expect, test } from 'vitest'
+import { SimCluster } from './sim-cluster.js'
+
+function addressAt(cluster: SimCluster, via: string, name: string): Address | undefined {
+  return cluster.node(via).topology?.members.find(({ id }) => id === name)?.address
+}
+
+/** The node `name` runs on another machine from now on, with its disk. */
+async function move(cluster: SimCluster, name: string, to: string, peers: readonly string[]): Promise<void> {
+  const files = cluster.copyDisk(name)
+  cluster.crash(name)
+  await cluster.putBackDisk(to, files)
+  await cluster.settle(cluster.launch(to, peers, name))
+}
+
+test('a node that has moved tells the others, keeps all that it had, and serves at its new address', async () => {
+  const cluster = await SimCluster.start({ seed: 'move' })
+  for (let i = 0; i < 50; i++) await cluster.settle(cluster.put('n1', `k${i}`, `v${i}`, 'all'))
+  const before = cluster.node('n1').topology!.members[1]!
+  await move(cluster, 'n2', 'm2', ['n1'])
+  await cluster.settle(cluster.node('m2').ready())
+  for (const via of ['n1', 'm2', 'n3']) {
+    await cluster.world.runUntil(() => addressAt(cluster, via, 'n2') === 'm2:50051', 10_000)
+    expect(cluster.node(via).topology!.members[1]).toEqual({ ...before, address: 'm2:50051' })
+  }
+  // Its copies are needed for everything now.
+  cluster.crash('n3')
+  await cluster.world.advance(5_000)
+  for (let i = 0; i < 50; i++) expect(await cluster.settle(cluster.get('n1', `k${i}`))).toBe(`v${i}`)
+  expect(cluster.fatal.size).toBe(0)
+})
+
+test('all nodes move at once: they find each other where they were named, and serve', async () => {
+  const cluster = await SimCluster.start({ seed: 'all move' })
+  await cluster.settle(cluster.put('n1', 'k', 'v', 'all'))
+  const [from, to] = [cluster.names, ['m1', 'm2', 'm3']]
+  for (const [i, name] of from.entries()) {
+    const files = cluster.copyDisk(name)
+    cluster.crash(name)
+    await cluster.putBackDisk(to[i]!, files)
+  }
+  for (const [i, name] of from.entries()) await cluster.settle(cluster.launch(to[i]!, to, name))
+  await cluster.settle(Promise.all(to.map((name) => cluster.node(name).ready())))
+  await cluster.world.runUntil(() => {
+    return from.every((name, i) => to.every((via) => addressAt(cluster, via, name) === `${to[i]}:50051`))
+  }, 10_000)
+  await cluster.allConnected()
+  for (const via of to) expect(await cluster.settle(cluster.get(via, 'k'))).toBe('v')
+  expect([cluster.node('m1').topology!.epoch, cluster.fatal.size]).toEqual([4, 0])
+})
+
+test('a copy of the data directory of a node that runs is refused, and never serves', async () => {
+  const cluster = await SimCluster.start({ seed: 'copy' })
+  const files = cluster.copyDisk('n2')
+  await cluster.putBackDisk('copy', files)
+  await cluster.settle(cluster.launch('copy', ['n1'], 'n2'))
+  await cluster.world.runUntil(() => {
+    expect(cluster.node('copy').phase).toBe('forming')
+    return cluster.fatal.has('copy')
+  }, 10_000)
+  expect(cluster.fatal.get('copy')).toMatchObject({
+    reason: 'refused',
+    message: expect.stringMatching(/of n2 is in use twice: a node that runs with it at n2:50051 is linked to n[13]/),
+  })
+  expect([addressAt(cluster, 'n1', 'n2'), cluster.node('n1').topology!.epoch]).toEqual(['n2:50051', 1])
+})
+
+test('the original that comes back after its copy has taken its place is refused', async () => {
+  const cluster = await SimCluster.start({ seed: 'original' })
+  const files = cluster.copyDisk('n2')
+  cluster.crash('n2')
+  await cluster.putBackDisk('copy', files)
+  await cluster.settle(cluster.launch('copy', ['n1'], 'n2'))
+  await cluster.settle(cluster.node('copy').ready())
+  cluster.process('n2').restart()
+  await cluster.startNode('n2')
+  await cluster.world.runUntil(() => cluster.fatal.has('n2'), 10_000)
+  expect(cluster.fatal.get('n2')).toMatchObject({
+    reason: 'refused',
+    message: expect.stringMatching(/is in use twice/),
+  })
+  expect([addressAt(cluster, 'n1', 'n2'), [...cluster.fatal.keys()]]).toEqual(['copy:50051', ['n2']])
+})
+
+test('the address of another member is refused; without a majority a node that has moved waits', async () => {
+  const cluster = await SimCluster.start({ seed: 'move to a neighbour' })
+  cluster.crash('n2')
+  cluster.process('n2').restart()
+  await cluster.settle(cluster.launch('n2', ['n1'], 'n2', { advertiseAddress: cluster.address('n3') }))
+  await cluster.world.runUntil(() => cluster.fatal.has('n2'), 10_000)
+  expect(cluster.fatal.get('n2')!.message).toMatch(/n3:50051 is the address of the member n3/)
+
+  const other = await SimCluster.start({ seed: 'move alone' })
+  for (const name of ['n1', 'n3']) other.crash(name)
+  await move(other, 'n2', 'm2', ['n1'])
+  await other.world.advance(30_000)
+  expect([other.node('m2').phase, other.fatal.size]).toEqual(['forming', 0])
+  other.process('n1').restart()
+  await other.startNode('n1')
+  await other.settle(other.node('m2').ready())
+})
