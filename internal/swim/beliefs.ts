@@ -1,9 +1,9 @@
 import { equalBytes } from '../base/index.js'
 import type { SwimEvent, SwimMember, SwimSettings } from './face.js'
 import type { LocalHealth } from './local-health.js'
-import { descriptionRumour, type MemberState, MemberTable, outranks, statusRumour } from './members.js'
+import { descriptionRumour, type MemberState, type MemberTable, outranks, statusRumour } from './members.js'
 import type { Rumour } from './messages.js'
-import { RumourQueue } from './rumour-queue.js'
+import type { RumourQueue } from './rumour-queue.js'
 import {
   confirmationsNeeded,
   mergeAccusers,
@@ -16,6 +16,9 @@ import {
 export interface BeliefsPort {
   readonly self: number
   readonly health: LocalHealth
+  readonly members: MemberTable
+  /** What is to be passed on. */
+  readonly queue: RumourQueue
   event(kind: SwimEvent['kind'], member: MemberState): void
   /** This member should hear at once what is said about it. */
   warn(nowMs: number, member: MemberState, rumour: Rumour): void
@@ -26,14 +29,16 @@ export type Source = 'gossip' | 'sync'
 
 /** What this node believes about the other members, how rumours change that, and what it passes on of them. */
 export class Beliefs {
-  readonly members: MemberTable = new MemberTable()
-  readonly queue: RumourQueue = new RumourQueue()
+  readonly members: MemberTable
+  readonly #queue: RumourQueue
   readonly #settings: SwimSettings
   readonly #port: BeliefsPort
 
   constructor(settings: SwimSettings, port: BeliefsPort) {
     this.#settings = settings
     this.#port = port
+    this.members = port.members
+    this.#queue = port.queue
   }
 
   /** Members of the cluster, this node among them. */
@@ -43,8 +48,8 @@ export class Beliefs {
 
   setMembers(nowMs: number, others: readonly SwimMember[]): void {
     this.members.set(nowMs, others)
-    for (const number of this.queue.numbers) {
-      if (number !== this.#port.self && this.members.get(number) === undefined) this.queue.drop(number)
+    for (const number of this.#queue.numbers) {
+      if (number !== this.#port.self && this.members.get(number) === undefined) this.#queue.drop(number)
     }
   }
 
@@ -111,7 +116,7 @@ export class Beliefs {
     member.meta = meta
     if (!same) this.#port.event('updated', member)
     // What is said against it goes on being passed on; its description alone is left to the exchanges.
-    if (member.status === 'alive' || refutation > member.refutation) this.queue.put(descriptionRumour(member)!)
+    if (member.status === 'alive' || refutation > member.refutation) this.#queue.put(descriptionRumour(member)!)
   }
 
   #revive(nowMs: number, member: MemberState, refutation: number): void {
@@ -131,7 +136,7 @@ export class Beliefs {
     this.#become(nowMs, member, 'suspect')
     member.suspicion = { startMs: nowMs, accusers: [], factor, confirmed: false }
     member.suspicion.accusers = mergeAccusers([], accusers, this.#accusersMax())
-    this.queue.put(statusRumour(member)!)
+    this.#queue.put(statusRumour(member)!)
     if (!told) this.#port.event('suspect', member)
   }
 
@@ -146,7 +151,7 @@ export class Beliefs {
     const merged = mergeAccusers(suspicion.accusers, accusers, this.#accusersMax())
     if (merged === suspicion.accusers) return
     suspicion.accusers = merged
-    this.queue.put(statusRumour(member)!)
+    this.#queue.put(statusRumour(member)!)
   }
 
   #accusersMax(): number {
@@ -178,7 +183,7 @@ export class Beliefs {
     member.refutation = refutation
     this.#become(nowMs, member, status)
     member.gone = true
-    this.queue.put(statusRumour(member)!)
+    this.#queue.put(statusRumour(member)!)
     this.#port.event(status, member)
   }
 

@@ -5,16 +5,15 @@ import {
   checkMeta,
   checkSettings,
   type MemberView,
-  type OutgoingMessage,
-  type SwimEvent,
   type SwimMember,
   type SwimOptions,
   type SwimOutput,
   type SwimSettings,
 } from './face.js'
 import { LocalHealth } from './local-health.js'
-import { accusation, digestEntry, type MemberState, statusRumour, viewOf } from './members.js'
-import { checkMessage, type MessageKind, messageBytes, type Rumour, rumourBytes, type SwimMessage } from './messages.js'
+import { accusation, digestEntry, type MemberState, MemberTable, viewOf } from './members.js'
+import { checkMessage, type MessageKind, messageBytes, type Rumour, type SwimMessage } from './messages.js'
+import { Outbox } from './outbox.js'
 import { type Hearing, OwnState } from './own-state.js'
 import { Prober } from './prober.js'
 import { differences, fitting, rumoursOf } from './sync.js'
@@ -47,6 +46,7 @@ export class Swim {
   readonly #random: Random
   readonly #self: OwnState
   readonly #health = new LocalHealth()
+  readonly #outbox: Outbox
   readonly #beliefs: Beliefs
   readonly #prober: Prober
   /** To be published when that may be. */
@@ -63,10 +63,6 @@ export class Swim {
   #synced = false
   /** No death is declared before: after a pause, what has come meanwhile is heard first. */
   #verdictsFromMs = Number.NEGATIVE_INFINITY
-  /** The message that is being answered, if any. */
-  #answering: SwimMessage | undefined
-  #messages: OutgoingMessage[] = []
-  #events: SwimEvent[] = []
 
   /** Throws `invalid-argument` where settings or meta cannot be. */
   constructor(options: SwimOptions) {
@@ -82,20 +78,24 @@ export class Swim {
     this.#syncMs = nowMs
     this.#rejoinMs = nowMs + random.float() * limits.swimRejoinIntervalMs
     const health = this.#health
+    const members = new MemberTable()
+    const outbox = new Outbox(this.#self, members)
+    this.#outbox = outbox
     this.#beliefs = new Beliefs(options, {
       self: self.number,
       health,
-      event: (kind, member) => this.#event(kind, member),
+      members,
+      queue: outbox.queue,
+      event: (kind, member) => outbox.event(kind, member),
       warn: (now, member, rumour) => this.#warn(now, member, rumour),
     })
     this.#prober = new Prober(nowMs, options, {
-      members: this.#beliefs.members,
+      members,
       health,
       random,
-      send: (to, kind, seq, target) => this.#send(to, kind, { seq, target }),
+      send: (to, kind, seq, target) => outbox.send(to, kind, { seq, target }),
       failed: (now, member) => this.#beliefs.accuse(now, member),
     })
-    this.#beliefs.queue.put(this.#self.rumour)
   }
 
   /** 0: this node trusts its own eyes; more, up to `limits.swimHealthMax`: it has reason not to. */
@@ -151,25 +151,25 @@ export class Swim {
       this.#self.leave()
       for (const member of this.#beliefs.members.all) {
         if (member.status === 'alive' || member.status === 'suspect')
-          this.#send(member, 'gossip', { rumours: [this.#self.rumour] })
+          this.#outbox.send(member, 'gossip', { rumours: [this.#self.rumour] })
       }
     }
     this.#left = true
-    return this.#flush()
+    return this.#outbox.flush()
   }
 
   /** Time has passed. */
   tick(nowMs: number): SwimOutput {
     this.#notice(nowMs)
     this.#tickedMs = nowMs
-    if (!this.#belongs || this.#left) return this.#flush()
+    if (!this.#belongs || this.#left) return this.#outbox.flush()
     if (nowMs >= this.#verdictsFromMs) this.#beliefs.expire(nowMs)
     this.#publish(nowMs)
     this.#prober.tick(nowMs)
     if (nowMs >= this.#gossipMs) this.#gossip(nowMs)
     if (nowMs >= this.#syncMs) this.#sync(nowMs)
     if (nowMs >= this.#rejoinMs) this.#rejoin(nowMs)
-    return this.#flush()
+    return this.#outbox.flush()
   }
 
   /**
@@ -179,20 +179,20 @@ export class Swim {
   received(nowMs: number, from: NodeId, message: SwimMessage): SwimOutput {
     checkMessage(message)
     this.#notice(nowMs)
-    if (this.#left) return this.#flush()
+    if (this.#left) return this.#outbox.flush()
     const sender = this.#beliefs.members.get(message.number)
     if (!this.#belongs || sender === undefined || sender.id !== from) {
       this.#answerStranger(from, message)
-      return this.#flush()
+      return this.#outbox.flush()
     }
-    this.#answering = message
+    this.#outbox.answering = message
     this.#greet(sender, message)
     for (const rumour of message.rumours) this.#hear(nowMs, sender, rumour, message.kind)
     // It has spoken for itself, and this was missed: an exchange brings it.
     if (message.refutation > sender.described) this.#hastenSync(nowMs)
     this.#handle(nowMs, sender, message)
-    this.#answering = undefined
-    return this.#flush()
+    this.#outbox.answering = undefined
+    return this.#outbox.flush()
   }
 
   /** What the head of a message says about its sender. */
@@ -200,7 +200,7 @@ export class Swim {
     if (sender.refutation > refutation) sender.behind = true
     if (refutation >= sender.described && address !== sender.address) {
       sender.address = address
-      this.#event('updated', sender)
+      this.#outbox.event('updated', sender)
     }
   }
 
@@ -208,7 +208,7 @@ export class Swim {
     const { kind, seq, target } = message
     switch (kind) {
       case 'ping':
-        if (target === this.#self.member.number) this.#send(sender, 'ack', { seq, target })
+        if (target === this.#self.member.number) this.#outbox.send(sender, 'ack', { seq, target })
         break
       case 'pingRequest':
         this.#prober.help(nowMs, sender, seq, target)
@@ -245,12 +245,12 @@ export class Swim {
     if (heard === 'outdated') return
     // Who is suspected may well be slow.
     if (heard === 'refuted') this.#health.worsen(1)
-    this.#beliefs.queue.put(this.#self.rumour)
+    this.#outbox.queue.put(this.#self.rumour)
   }
 
   #answerStranger(to: NodeId, { kind, seq, target, address }: SwimMessage): void {
     if (kind !== 'ping' || target !== this.#self.member.number) return
-    this.#messages.push({ to, address, message: this.#message('ack', { seq, target }) })
+    this.#outbox.sendTo(to, address, 'ack', { seq, target })
   }
 
   // --- exchanges
@@ -274,7 +274,7 @@ export class Swim {
 
   #beginSync(to: MemberState): void {
     const digest = [this.#self.digestEntry, ...this.#beliefs.members.all.map(digestEntry)]
-    this.#send(to, 'sync', { seq: this.#prober.nextSeq(), digest })
+    this.#outbox.send(to, 'sync', { seq: this.#prober.nextSeq(), digest })
   }
 
   #answerSync(nowMs: number, sender: MemberState, { seq, digest }: SwimMessage): void {
@@ -288,13 +288,13 @@ export class Swim {
         this.#beliefs.take(nowMs, accusation(number, status, refutation, []), 'sync')
       }
     }
-    this.#send(sender, 'syncReply', { seq, rumours: fitting(better, replyBytesMax), wanted })
+    this.#outbox.send(sender, 'syncReply', { seq, rumours: fitting(better, replyBytesMax), wanted })
   }
 
   #endSync(nowMs: number, sender: MemberState, message: SwimMessage): void {
     this.#synced = true
     const rumours = fitting(rumoursOf(this.#beliefs.members, message.wanted), replyBytesMax)
-    if (rumours.length > 0 || sender.owed) this.#send(sender, 'gossip', { rumours })
+    if (rumours.length > 0 || sender.owed) this.#outbox.send(sender, 'gossip', { rumours })
     // There may be more than fitted into the answer.
     if (messageBytes(message) > limits.swimMessageBytesMax / 2) this.#hastenSync(nowMs)
   }
@@ -311,13 +311,13 @@ export class Swim {
     const suits = ({ status, sinceMs }: MemberState): boolean =>
       status === 'alive' || status === 'suspect' || (status === 'dead' && nowMs - sinceMs < limits.swimGossipToDeadMs)
     for (const member of this.#pick(gossipFanout, suits)) {
-      if (this.#beliefs.queue.hasFor(member.number)) this.#send(member, 'gossip', {})
+      if (this.#outbox.queue.hasFor(member.number)) this.#outbox.send(member, 'gossip')
     }
   }
 
   #publish(nowMs: number): void {
     if (this.#nextMeta === undefined || nowMs - this.#metaMs < this.#settings.probeIntervalMs) return
-    if (this.#self.describe(this.#nextMeta)) this.#beliefs.queue.put(this.#self.rumour)
+    if (this.#self.describe(this.#nextMeta)) this.#outbox.queue.put(this.#self.rumour)
     this.#nextMeta = undefined
     this.#metaMs = nowMs
   }
@@ -326,7 +326,7 @@ export class Swim {
   #warn(nowMs: number, member: MemberState, rumour: Rumour): void {
     if (nowMs - member.toldMs < this.#settings.gossipIntervalMs) return
     member.toldMs = nowMs
-    this.#send(member, 'gossip', { rumours: [rumour] })
+    this.#outbox.send(member, 'gossip', { rumours: [rumour] })
   }
 
   // --- lateness
@@ -349,46 +349,7 @@ export class Swim {
     this.#gossipMs = nowMs
   }
 
-  // --- what is sent
-
   #pick(count: number, suits: (member: MemberState) => boolean): MemberState[] {
     return this.#beliefs.members.pick(this.#random, count, suits)
-  }
-
-  #event(kind: SwimEvent['kind'], { id, number }: MemberState): void {
-    this.#events.push({ kind, id, number })
-  }
-
-  /** Any message brings rumours along: first what its receiver has to know about itself, or about this node. */
-  #send(to: MemberState, kind: MessageKind, fields: Partial<SwimMessage>): void {
-    const { queue, count } = this.#beliefs
-    const first = [...(fields.rumours ?? [])]
-    const add = (rumour: Rumour | undefined): void => {
-      if (rumour !== undefined && !first.some(({ number }) => number === rumour.number)) first.push(rumour)
-    }
-    if (to.status !== 'alive' || to.behind) add(statusRumour(to))
-    if (to.owed) add(this.#self.rumour)
-    to.behind = false
-    to.owed = false
-    const extra = first.slice(fields.rumours?.length ?? 0).reduce((bytes, rumour) => bytes + rumourBytes(rumour), 0)
-    const rest = queue.take(to.number, first, limits.swimPiggybackBytesMax - extra, count)
-    const message = this.#message(kind, { ...fields, rumours: [...first, ...rest] })
-    assert(messageBytes(message) <= limits.swimMessageBytesMax, 'a message of the failure detector is too large')
-    // Who has moved is answered where it is now, also while it does not know yet how to make itself believed.
-    const address = this.#answering?.number === to.number ? this.#answering.address : to.address
-    this.#messages.push({ to: to.id, address, message })
-  }
-
-  #message(kind: MessageKind, fields: Partial<SwimMessage>): SwimMessage {
-    const { seq = 0, target = 0, rumours = [], digest = [], wanted = [] } = fields
-    const { number, address } = this.#self.member
-    return { kind, seq, number, refutation: this.#self.refutation, address, target, rumours, digest, wanted }
-  }
-
-  #flush(): SwimOutput {
-    const output = { messages: this.#messages, events: this.#events }
-    this.#messages = []
-    this.#events = []
-    return output
   }
 }
