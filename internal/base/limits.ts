@@ -184,6 +184,8 @@ export const limits = {
   /** Whether the former life of a returning node is linked to others: so long they have to answer, and so often they are asked. */
   returnAnswerMs: 1_000,
   returnAskIntervalMs: 250,
+  /** Members that do not say within this time what their copies are worth are taken for down. */
+  standingAnswerMs: 2_000,
   /**
    * What waits in memory to be written into files of hints, for all members together (a link that breaks may leave a second's
    * writes at once), and the frame it becomes.

@@ -289,6 +289,14 @@ export function cancelled(topology: Topology, since: Epoch): Topology | undefine
   return next(before, {})
 }
 
+/** Without what is planned about a member and no handover carries out yet. Undefined: nothing is. */
+export function withdrawn(topology: Topology, id: NodeId): Topology | undefined {
+  const planned = topology.planned.filter((change) => change.id !== id)
+  // What took a member out stays planned until its name is off the list, and cannot be called off any more.
+  const goes = topology.members.some((member) => member.id === id && member.state === 'left')
+  return goes || planned.length === topology.planned.length ? undefined : next(topology, { planned })
+}
+
 /** Without a member that joins by the handover that runs: the others, and what else it was for, wait for the next one. */
 function recalled(topology: Topology, id: NodeId): Topology {
   const waiting = [...topology.handover!.changes, ...topology.planned]

@@ -2,6 +2,7 @@ export { incomingSlots, movedSlots, type SlotTables, slotTable, slotTables } fro
 export { type Move, type Movement, movementOf } from './movement.js'
 export { allSlots, slotCount, slotOf, slotOfHash } from './slot.js'
 export { SlotTable } from './slot-table.js'
+export { type CopyCounts, type TightestSlot, tightestSlot } from './survival.js'
 export {
   atRest,
   currentRing,

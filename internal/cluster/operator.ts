@@ -1,0 +1,124 @@
+import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import { invalidArgument, limits, type NodeId, type Slot } from '../base/index.js'
+import type { Log } from '../env/index.js'
+import type { PeerLink } from '../replication/index.js'
+import type { TightestSlot, Topology } from '../slots/index.js'
+import { altered, mostIncoming, ownedSlots, planOf, tightestOf, type WantedChange } from './change-plan.js'
+import type { HandoverDriver } from './handover-driver.js'
+import type { Members, PlanWithEstimate, StopVerdict } from './node-face.js'
+import type { Serving } from './serving.js'
+import { type StandingReport, Standings, type StandingsOptions } from './standings.js'
+import type { TopologyRegister } from './topology-register.js'
+
+export interface OperatorOptions extends Pick<StandingsOptions, 'clock' | 'linked' | 'send'> {
+  readonly log: Log
+  readonly self: NodeId
+  readonly serving: Serving
+  readonly register: TopologyRegister
+  readonly handovers: HandoverDriver
+}
+
+/** What people, and the tools that act for them, ask of a member about the cluster: changes of the ring, and going down. */
+export class Operator implements Members {
+  readonly #options: OperatorOptions
+  readonly #standings: Standings
+  #draining = false
+
+  constructor(options: OperatorOptions) {
+    const { clock, linked, send, self, serving } = options
+    this.#options = options
+    const lostSlots = (): readonly Slot[] => serving.store.lostSlots()
+    this.#standings = new Standings({ clock, self, linked, send, lostSlots, topology: () => this.#topology })
+  }
+
+  /** What a message says or asks about copies; `from` answers on the link to it. */
+  received(from: NodeId | undefined, { standingRequest, standing }: PeerMessage, link: PeerLink): void {
+    if (standingRequest !== undefined) link.sendNow({ standing: this.#standings.asked(standingRequest) })
+    if (standing !== undefined && from !== undefined) this.#standings.answered(from, standing)
+  }
+
+  /** Idempotent. What is being asked ends soon. */
+  stop(): void {
+    this.#standings.stop()
+  }
+
+  /** See `Members`. */
+  async request(change: WantedChange): Promise<void> {
+    const { register } = this.#options
+    this.#checkLiveness(change)
+    await register.change((topology) => altered(topology, change), limits.returnChangeMs)
+  }
+
+  /** See `Members`. */
+  async plan(change: WantedChange): Promise<PlanWithEstimate> {
+    const { handovers, serving, self, linked } = this.#options
+    this.#checkLiveness(change)
+    const report = await this.#standings.ask()
+    const topology = this.#topology
+    const fit = (id: NodeId): boolean => id === self || linked(id)
+    const plan = planOf(topology, change, fit, (id, slot) => countsBy(report, id, slot))
+    const held = ownedSlots(topology, self)
+    if (held === 0 || plan.movement === undefined) return { ...plan, bytes: undefined, durationMs: undefined }
+    const slotBytes = serving.store.statistics().tableBytes / held
+    const durationMs = ((mostIncoming(plan.movement) * slotBytes) / handovers.streamBytesPerSecond) * 1000
+    return { ...plan, bytes: Math.round(plan.movement.copies * slotBytes), durationMs: Math.round(durationMs) }
+  }
+
+  /** See `Members`. */
+  async safeToStop(id: NodeId): Promise<StopVerdict> {
+    const report = await this.#standings.ask()
+    const topology = this.#topology
+    if (!topology.members.some((member) => member.id === id)) throw invalidArgument('id', `${id} is not a member`)
+    const counts = (member: NodeId, slot: Slot): boolean => member !== id && countsBy(report, member, slot)
+    const tightest = tightestOf(topology, counts, id)
+    if (tightest === undefined || tightest.spare >= 0) return { safe: true, reason: '' }
+    return { safe: false, reason: this.#whyNot(id, tightest, report) }
+  }
+
+  /** See `Members`. */
+  drain(): void {
+    if (this.#draining) return
+    this.#draining = true
+    this.#options.log.info('draining: requests of clients are sent to other members until this node is started again')
+    this.#options.serving.coordinator.stop('this node is being drained')
+  }
+
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  get operations(): number {
+    return this.#options.serving.coordinator.operations
+  }
+
+  get #topology(): Topology {
+    return this.#options.register.topology
+  }
+
+  #whyNot(id: NodeId, { slot, counting, needed, absent, short }: TightestSlot, report: StandingReport): string {
+    const names = absent.map((member) => this.#topology.members[member]!.id).filter((member) => member !== id)
+    const why = names.map((name) => (report.has(name) ? `${name} has lost it` : `${name} is down`))
+    const example = `slot ${slot} would have ${counting} of the ${needed} copies that a quorum takes`
+    const because = why.length === 0 ? '' : ` (${why.join(', ')})`
+    return `${short} of the slots of ${id} would be without a quorum: ${example}${because}`
+  }
+
+  #checkLiveness({ kind, id }: WantedChange): void {
+    if (kind !== 'decommission' && kind !== 'remove') return
+    const { self, linked } = this.#options
+    const member = this.#topology.members.find((each) => each.id === id)
+    if (member === undefined || member.state === 'joining') return
+    const lives = id === self || linked(member.id)
+    if (kind === 'remove' && lives) {
+      throw invalidArgument('id', `${id} is alive: decommission it, so that it hands over what it has`)
+    }
+    if (kind === 'decommission' && !lives) {
+      throw invalidArgument('id', `${id} cannot be reached, so it cannot hand over what it has: start it, or remove it`)
+    }
+  }
+}
+
+function countsBy(report: StandingReport, id: NodeId, slot: Slot): boolean {
+  const lost = report.get(id)
+  return lost !== undefined && !lost.has(slot)
+}

@@ -1,0 +1,85 @@
+import { invalidArgument, KvError, type NodeId, parseNodeId } from '@quorumkv/internal/base'
+import type { ChangePlan, Members, Node, WantedChange } from '@quorumkv/internal/cluster'
+import { parseWeight } from '@quorumkv/internal/slots'
+import {
+  ChangePlan_Begins as Begins,
+  type ChangePlan as WirePlan,
+  type ChangeResponse,
+  type DrainResponse,
+  type SafeToStopResponse,
+  type StreamRateRequest,
+  type StreamRateResponse,
+} from '@quorumkv/proto/kv/v1/cluster'
+import { toPlanned } from './topology-messages.js'
+
+/*
+ * Changes of the ring and going down, as kv.v1.Cluster tells them. All throw KvError: `invalid-argument` with the field,
+ * `unavailable` where the node does not serve, or no majority can be had.
+ */
+
+/** The id of a member, from a request. */
+export function memberId(field: string, text: string): NodeId {
+  if (text === '') throw invalidArgument(field, 'must name a member')
+  return parseNodeId(text)
+}
+
+/** Throws `invalid-argument`. */
+export function weightOf(weight: number): number {
+  return parseWeight(weight)
+}
+
+/** Tells what a change comes to, and asks for it unless that was all that was wanted. */
+export async function answerChange(node: Node, change: WantedChange, dryRun: boolean): Promise<ChangeResponse> {
+  const members = membersOf(node)
+  const plan = await members.plan(change)
+  if (!dryRun && plan.begins !== 'not') await members.request(change)
+  return { plan: toPlan(plan), epoch: BigInt(node.topology?.epoch ?? plan.epoch) }
+}
+
+export async function answerSafeToStop(node: Node, id: string): Promise<SafeToStopResponse> {
+  return await membersOf(node).safeToStop(memberId('id', id))
+}
+
+/** `draining` is called when no request of a client is taken any more. */
+export function answerDrain(node: Node, draining: () => void): DrainResponse {
+  const members = membersOf(node)
+  members.drain()
+  draining()
+  return { nodeId: node.id, operations: members.operations }
+}
+
+export function answerStreamRate(node: Node, { bytesPerSecond }: StreamRateRequest): StreamRateResponse {
+  const { handovers } = node
+  if (handovers === undefined) throw new KvError('unavailable', 'this node does not serve')
+  if (bytesPerSecond !== undefined) {
+    if (bytesPerSecond < 1n || bytesPerSecond > BigInt(Number.MAX_SAFE_INTEGER)) {
+      throw invalidArgument('bytes_per_second', `must be at least 1, got ${bytesPerSecond}`)
+    }
+    handovers.streamBytesPerSecond = Number(bytesPerSecond)
+  }
+  return { nodeId: node.id, bytesPerSecond: BigInt(Math.round(handovers.streamBytesPerSecond)) }
+}
+
+function membersOf({ members }: Node): Members {
+  if (members === undefined) throw new KvError('unavailable', 'this node does not belong to a cluster yet')
+  return members
+}
+
+const wireBegins = { not: Begins.BEGINS_NOT, 'at-once': Begins.BEGINS_AT_ONCE, queued: Begins.BEGINS_QUEUED } as const
+
+function toPlan(plan: ChangePlan): WirePlan {
+  const { movement, bytes, durationMs } = plan
+  return {
+    begins: wireBegins[plan.begins],
+    slots: movement?.slots ?? 0,
+    copies: movement?.copies ?? 0,
+    moves: (movement?.moves ?? []).map(({ from, to, slots }) => ({ from: from ?? '', to: to ?? '', slots })),
+    bytes: bytes === undefined ? undefined : BigInt(bytes),
+    durationMs: durationMs === undefined ? undefined : BigInt(durationMs),
+    calledOff: plan.calledOff.map(toPlanned),
+    turnedAway: [...plan.turnedAway],
+    spareNow: plan.spareNow,
+    spareMeanwhile: plan.spareMeanwhile,
+    spareAfterwards: plan.spareAfterwards,
+  }
+}
