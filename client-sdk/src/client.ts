@@ -1,9 +1,11 @@
+import type { Operator } from './changes.js'
 import { ClusterCalls } from './cluster.js'
 import { expiryOf, ownBytes, StoredValue, textOf } from './codec.js'
 import { Dispatcher } from './dispatcher.js'
 import { asKvError } from './errors.js'
 import { readMany, writeMany } from './many.js'
 import type { Operation } from './operation.js'
+import { OperatorCalls } from './operator.js'
 import { resolveOptions } from './options.js'
 import { deleteOperation, getOperation, putOperation } from './requests.js'
 import { planScan, scanEntries } from './scan.js'
@@ -51,6 +53,7 @@ import type { Reply } from './wire-reader.js'
 export class KvClient implements KvOperations, AsyncDisposable {
   private readonly dispatcher: Dispatcher
   private readonly cluster: ClusterCalls
+  readonly operator: Operator
 
   /**
    * @param options - options, a URL such as `kv://host:50051,host:50052?tls=1&consistency=quorum&timeoutMs=500` (further
@@ -60,6 +63,7 @@ export class KvClient implements KvOperations, AsyncDisposable {
   constructor(options: KvClientOptions | string | readonly string[]) {
     this.dispatcher = new Dispatcher(resolveOptions(options))
     this.cluster = new ClusterCalls(this.dispatcher)
+    this.operator = new OperatorCalls(this.cluster)
   }
 
   put(key: Key, value: Value, options: PutOptions & { readonly returnPrevious: true }): Promise<PutResultWithPrevious>

@@ -9,6 +9,7 @@ import { callTimeoutMs } from './requests.js'
 import { backoffMs } from './retry.js'
 import type { Session } from './session.js'
 import { hashOf, repairOf, snapshotOf, statusOf, type TopologyView } from './topology.js'
+import type { UnaryMethod } from './transport.js'
 import type {
   CallOptions,
   ClusterStatus,
@@ -183,6 +184,37 @@ export class ClusterCalls {
         await this.dispatcher.lifetime.pause(Math.min(remainingMs, pauseMs), options.signal)
       }
     }
+  }
+
+  /** Asks one node, at an address as the cluster knows it or as it is reached from here. */
+  async at<Req, Res>(
+    endpoint: string,
+    method: UnaryMethod<Req, Res>,
+    request: Req,
+    options: CallOptions,
+  ): Promise<Res> {
+    const endAt = this.endOf(options)
+    const session = await this.sessionFor(endpoint, endAt, options)
+    const late = (): KvError => timeoutError(`${session.address}: did not answer`, undefined)
+    return await this.within(session.unary(method, request, endAt), endAt, options, late)
+  }
+
+  /** Asks one node after the other until one does not say that it cannot: for what any node can do, and may be done twice. */
+  async anyOf<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, options: CallOptions): Promise<Res> {
+    const endAt = this.endOf(options)
+    let lastError: KvError | undefined
+    for (const session of this.dispatcher.nodes.candidates()) {
+      if (performance.now() >= endAt) break
+      const late = (): KvError => timeoutError(`${session.address}: did not answer`, lastError)
+      try {
+        return await this.within(session.unary(method, request, endAt), endAt, options, late)
+      } catch (error) {
+        this.dispatcher.lifetime.check()
+        lastError = asKvError(error)
+        if (!lastError.retryable) throw lastError
+      }
+    }
+    throw lastError ?? timeoutError('no node answered', undefined)
   }
 
   /** The one that is named, or any that can be reached. */

@@ -3,9 +3,11 @@ import { murmur3_32 } from '@quorumkv/internal/hash'
 import {
   type ClusterServer,
   ClusterService,
+  type Handover,
   Liveness,
   type Member,
   MemberState,
+  type PlannedChange,
   type RepairRequest,
   type RepairResponse,
   type SnapshotResponse,
@@ -24,6 +26,7 @@ import {
   type SessionResponse,
   WriteOutcome,
 } from '@quorumkv/proto/kv/v1/kv'
+import { FakeOperatorCalls } from './fake-operator.test-support.js'
 
 type Session = ServerDuplexStream<SessionRequest, SessionResponse>
 type Outcome = Result['outcome']
@@ -48,6 +51,9 @@ export class FakeCluster {
   hlc = 2n ** 60n + 1n
   /** At most; fewer where there are fewer nodes. */
   ownersPerSlot = 3
+  handover: Handover | undefined
+  planned: PlannedChange[] = []
+  states: readonly MemberState[] = []
 
   static async start(count: number, credentials?: ServerCredentials): Promise<FakeCluster> {
     const cluster = new FakeCluster()
@@ -94,6 +100,10 @@ export class FakeCluster {
       slots: this.slots,
       ownersPerSlot,
       owners,
+      handover: this.handover,
+      otherOwners: this.handover === undefined ? Buffer.alloc(0) : owners,
+      otherOwnersPerSlot: this.handover === undefined ? 0 : ownersPerSlot,
+      planned: this.planned,
     }
   }
 
@@ -105,7 +115,7 @@ export class FakeCluster {
       zone: '',
       weight: 1,
       incarnation: 'a'.repeat(32),
-      state: MemberState.SERVING,
+      state: this.states[index] ?? MemberState.SERVING,
       liveness: Liveness.ALIVE,
     }))
   }
@@ -148,6 +158,9 @@ export class FakeNode {
   /** Ends a scan's stream after so many pages. */
   scanPagesMax: number = Number.POSITIVE_INFINITY
   pageSize = 2
+  readonly operator: FakeOperatorCalls = new FakeOperatorCalls()
+  /** Says so with every answer. */
+  draining = false
   private server: Server = new Server()
   private readonly open = new Set<Session>()
 
@@ -217,6 +230,7 @@ export class FakeNode {
 
   private clusterCalls(): ClusterServer {
     return {
+      ...this.operator.calls(),
       repair: (call, callback) => {
         const fault = this.repairFaults.shift()
         if (fault !== undefined) callback(fault)
@@ -256,7 +270,7 @@ export class FakeNode {
 
   /** Tells all clients something without being asked. */
   announce(): void {
-    for (const call of this.open) call.write({ hlc: this.cluster.hlc, epoch: BigInt(this.cluster.epoch), results: [] })
+    for (const call of this.open) call.write(this.response([]))
   }
 
   private session(call: Session): void {
@@ -286,7 +300,12 @@ export class FakeNode {
       const outcome = fault ?? this.execute(operation)
       if (!this.losesAnswer(operation)) results.push({ id: operation.id, outcome })
     }
-    if (results.length > 0) call.write({ hlc: this.cluster.hlc, epoch: BigInt(this.cluster.epoch), results })
+    if (results.length > 0) call.write(this.response(results))
+  }
+
+  private response(results: Result[]): SessionResponse {
+    const { hlc, epoch } = this.cluster
+    return { hlc, epoch: BigInt(epoch), results, draining: this.draining }
   }
 
   private execute({ request }: Operation): Outcome {
@@ -399,6 +418,10 @@ export class FakeNode {
       },
       hints: [{ nodeId: 'node-9', hints: 5n, bytes: 600n, oldestMsAgo: 7n, dropped: 8n }],
       forming: false,
+      handover: this.cluster.handover,
+      planned: this.cluster.planned,
+      draining: this.draining,
+      operations: 0,
     }
   }
 }

@@ -1,3 +1,13 @@
+export type {
+  ChangeOptions,
+  ChangePlan,
+  HandoverReport,
+  HandoverStatus,
+  Move,
+  Operator,
+  PlannedChange,
+  StopVerdict,
+} from './changes.js'
 export { KvClient } from './client.js'
 export { KvError, type KvErrorCode, type KvErrorOptions, type WriteOutcome } from './errors.js'
 export type { ConvergenceStatus, HintStatus, PeerConvergence, StorageStatus } from './node-status.js'

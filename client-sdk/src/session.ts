@@ -79,6 +79,8 @@ export class Session {
   private readingMs = 0
   private readingAt = 0
   private probing = false
+  /** The node has said that it takes no more operations. */
+  private draining = false
 
   constructor(address: string, context: SessionContext) {
     this.address = address
@@ -97,9 +99,13 @@ export class Session {
     return this.calls > 0 || this.inFlight.size > 0 || this.queue.size > 0 || this.waiters.length > 0
   }
 
-  /** Whether operations should rather go elsewhere: it is down, comes back from there, or owes an answer for too long. */
+  /**
+   * Whether operations should rather go elsewhere: it is down, comes back from there, owes an answer for too long, or
+   * takes no more operations.
+   */
   get avoided(): boolean {
-    return this.state.kind === 'down' || this.state.kind === 'closed' || this.probing || this.comingBack
+    const { kind } = this.state
+    return kind === 'down' || kind === 'closed' || this.probing || this.comingBack || this.draining
   }
 
   private get comingBack(): boolean {
@@ -230,6 +236,7 @@ export class Session {
     this.cancelled = []
     this.silentSince = undefined
     this.probing = false
+    this.draining = false
   }
 
   private settleWaiters(settle: (waiter: Waiter) => void): void {
@@ -312,6 +319,7 @@ export class Session {
     }
     this.readingMs = reader.hlcHi * 65_536 + (reader.hlcLo >>> 16)
     this.readingAt = performance.now()
+    this.draining = reader.draining
     this.heardSomething()
     context.onEpoch(reader.epoch)
   }

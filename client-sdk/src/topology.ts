@@ -11,6 +11,8 @@ import {
   MemberState as WireMemberState,
   type ReplicationSettings as WireReplication,
 } from '@quorumkv/proto/kv/v1/cluster'
+import { changeOf, handoverOf } from './change-messages.js'
+import type { HandoverStatus, PlannedChange } from './changes.js'
 import { parseEndpoint } from './endpoints.js'
 import { KvError } from './errors.js'
 import { limits } from './limits.js'
@@ -34,11 +36,15 @@ export class TopologyView implements ClusterTopology {
   readonly members: readonly Member[]
   readonly slots: number
   readonly ownersPerSlot: number
+  readonly handover: HandoverStatus | undefined
+  readonly planned: readonly PlannedChange[]
   /** slots × ownersPerSlot indexes into `members`. */
   private readonly table: Uint16Array
+  /** The same for the other side of a handover; empty where none runs. */
+  private readonly otherTable: Uint16Array
   private readonly shift: number
 
-  private constructor(response: TopologyResponse, table: Uint16Array) {
+  private constructor(response: TopologyResponse, table: Uint16Array, otherTable: Uint16Array) {
     this.clusterId = response.clusterId
     this.epoch = Number(response.epoch)
     this.replication = replicationOf(response.replication)
@@ -46,6 +52,9 @@ export class TopologyView implements ClusterTopology {
     this.slots = response.slots
     this.ownersPerSlot = response.ownersPerSlot
     this.table = table
+    this.otherTable = otherTable
+    this.handover = handoverOf(response.handover)
+    this.planned = response.planned.map(changeOf)
     this.shift = 32 - Math.log2(response.slots)
   }
 
@@ -56,16 +65,21 @@ export class TopologyView implements ClusterTopology {
     const { slots, ownersPerSlot, owners, members } = response
     if (slots < 2 || slots > limits.slotsMax || (slots & (slots - 1)) !== 0) throw wrong(`${slots} slots`)
     if (ownersPerSlot < 1 || ownersPerSlot > members.length) throw wrong(`${ownersPerSlot} owners per slot`)
-    if (owners.length !== slots * ownersPerSlot * 2) throw wrong(`an owner table of ${owners.length} bytes`)
     for (const { address } of members) {
       if (parseEndpoint(address) === undefined) throw wrong(`the address ${JSON.stringify(address)}`)
     }
-    const table = new Uint16Array(slots * ownersPerSlot)
-    for (let i = 0; i < table.length; i++) {
-      table[i] = owners.readUInt16LE(i * 2)
-      if (table[i]! >= members.length) throw wrong(`an owner that is no member`)
+    const tableOf = (bytes: Buffer, perSlot: number): Uint16Array => {
+      if (bytes.length !== slots * perSlot * 2) throw wrong(`an owner table of ${bytes.length} bytes`)
+      const table = new Uint16Array(slots * perSlot)
+      for (let i = 0; i < table.length; i++) {
+        table[i] = bytes.readUInt16LE(i * 2)
+        if (table[i]! >= members.length) throw wrong(`an owner that is no member`)
+      }
+      return table
     }
-    return new TopologyView(response, table)
+    const { otherOwners, otherOwnersPerSlot } = response
+    if (otherOwnersPerSlot > members.length) throw wrong(`${otherOwnersPerSlot} owners per slot`)
+    return new TopologyView(response, tableOf(owners, ownersPerSlot), tableOf(otherOwners, otherOwnersPerSlot))
   }
 
   slotOf(hash: number): number {
@@ -73,10 +87,17 @@ export class TopologyView implements ClusterTopology {
   }
 
   owners(slot: number): readonly Member[] {
+    return this.ownersIn(this.table, slot)
+  }
+
+  otherOwners(slot: number): readonly Member[] {
+    return this.ownersIn(this.otherTable, slot)
+  }
+
+  private ownersIn(table: Uint16Array, slot: number): readonly Member[] {
     if (!Number.isInteger(slot) || slot < 0 || slot >= this.slots) return []
-    const owners: Member[] = []
-    for (let rank = 0; rank < this.ownersPerSlot; rank++) owners.push(this.members[this.ownerIndex(slot, rank)]!)
-    return owners
+    const perSlot = table.length / this.slots
+    return Array.from(table.subarray(slot * perSlot, (slot + 1) * perSlot), (owner) => this.members[owner]!)
   }
 
   /** The owner of a slot in place `rank`, 0 being the preferred one, as an index into `members`. */
@@ -116,6 +137,10 @@ export function statusOf(response: StatusResponse): ClusterStatus {
     convergence: convergenceOf(response.convergence),
     hints: response.hints.map(hintsOf),
     forming: response.forming,
+    handover: handoverOf(response.handover),
+    planned: response.planned.map(changeOf),
+    draining: response.draining,
+    operations: response.operations,
   }
 }
 
@@ -191,7 +216,20 @@ function memberOf(member: WireMember): Member {
 
 /** A newer node may send what this client does not know yet. */
 function stateOf(state: WireMemberState): MemberState {
-  return state === WireMemberState.SERVING ? 'serving' : 'unknown'
+  switch (state) {
+    case WireMemberState.JOINING:
+      return 'joining'
+    case WireMemberState.ARRIVED:
+      return 'arrived'
+    case WireMemberState.SERVING:
+      return 'serving'
+    case WireMemberState.LEAVING:
+      return 'leaving'
+    case WireMemberState.LEFT:
+      return 'left'
+    default:
+      return 'unknown'
+  }
 }
 
 function livenessOf(liveness: WireLiveness): Liveness {

@@ -1,3 +1,4 @@
+import type { HandoverStatus, Operator, PlannedChange } from './changes.js'
 import type { KvError } from './errors.js'
 import type { ConvergenceStatus, HintStatus, StorageStatus } from './node-status.js'
 import type { Version } from './version.js'
@@ -128,7 +129,12 @@ export interface ScanEntry {
 }
 
 export type Liveness = 'alive' | 'down' | 'unknown'
-export type MemberState = 'serving' | 'unknown'
+
+/**
+ * `joining`: owns nothing yet and has no vote; `arrived`: owns slots, and gets its vote next; `serving`: has both;
+ * `leaving`: a handover takes its slots; `left`: owns nothing any more, and goes next.
+ */
+export type MemberState = 'joining' | 'arrived' | 'serving' | 'leaving' | 'left' | 'unknown'
 
 export interface Member {
   readonly id: string
@@ -169,6 +175,14 @@ export interface ClusterStatus {
   readonly hints: readonly HintStatus[]
   /** The node waits for the nodes named to it, to found a cluster with them. */
   readonly forming: boolean
+  /** How the handover stands that runs; undefined: none does. */
+  readonly handover: HandoverStatus | undefined
+  /** Changes that wait for the handover before them. */
+  readonly planned: readonly PlannedChange[]
+  /** The node takes no operations of clients, until it is started again. */
+  readonly draining: boolean
+  /** Operations of clients that run at the node. */
+  readonly operations: number
 }
 
 /** What one member said about itself, or why it did not. */
@@ -228,8 +242,17 @@ export interface ClusterTopology {
   readonly members: readonly Member[]
   /** How many slots the keys are spread over: a power of two. */
   readonly slots: number
-  /** The owners of a slot, 0 to slots - 1, the preferred one first. */
+  /** The owners of a slot, 0 to slots - 1, the preferred one first; while a handover runs, those that are read. */
   owners(slot: number): readonly Member[]
+  /** How the handover stands that runs; undefined: none does. */
+  readonly handover: HandoverStatus | undefined
+  /** Changes that wait for the handover before them. */
+  readonly planned: readonly PlannedChange[]
+  /**
+   * While a handover runs, the owners of a slot on its other side: until its step `switch` those to come, then those
+   * from before. Nobody while none runs.
+   */
+  otherOwners(slot: number): readonly Member[]
 }
 
 /** Where a key lives. */
@@ -353,6 +376,8 @@ export interface KvOperations {
    * when nobody listens any more. Fails with `invalid-argument` where the node does not own the slot.
    */
   repair(endpoint?: string, options?: RepairOptions): AsyncIterable<RepairProgress>
+  /** Changes of who owns what, and nodes that go down. */
+  readonly operator: Operator
   /** The present topology, asked for anew. */
   topology(options?: CallOptions): Promise<ClusterTopology>
   /** Where a key lives, by the present topology. */

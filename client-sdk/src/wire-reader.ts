@@ -53,6 +53,8 @@ export class ResponseReader {
   hlcHi = 0
   hlcLo = 0
   epoch = 0
+  /** The node takes no more operations. */
+  draining = false
   private readonly reply: Reply = new Reply()
   private readonly onReply: (reply: Reply) => void
   private bytes: Buffer = Buffer.alloc(0)
@@ -68,6 +70,7 @@ export class ResponseReader {
     this.hlcHi = 0
     this.hlcLo = 0
     this.epoch = 0
+    this.draining = false
     while (this.position < bytes.length) {
       const tag = this.varint()
       if (tag === tagOf(1, fixed64)) {
@@ -75,6 +78,7 @@ export class ResponseReader {
         this.hlcHi = this.fixed32()
       } else if (tag === tagOf(2, varint)) this.epoch = this.varint()
       else if (tag === tagOf(3, delimited)) this.result(this.lengthEnd(bytes.length))
+      else if (tag === tagOf(4, varint)) this.draining = this.varint() !== 0
       else this.skip(tag, bytes.length)
     }
     this.finish(bytes.length)

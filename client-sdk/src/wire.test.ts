@@ -130,6 +130,7 @@ const response = fc.record({
   hlc: u64,
   epoch: safe,
   results: fc.array(fc.record({ id: u32, outcome }), { maxLength: 20 }),
+  draining: fc.boolean(),
 })
 
 test('what the generated code writes is read as it was meant', () => {
@@ -142,6 +143,7 @@ test('what the generated code writes is read as it was meant', () => {
       expect(read).toEqual(message.results.map(({ id, outcome: o }) => ({ id, outcome: withVersion(o) })))
       expect((BigInt(reader.hlcHi) << 32n) | BigInt(reader.hlcLo)).toBe(message.hlc)
       expect(BigInt(reader.epoch)).toBe(message.epoch)
+      expect(reader.draining).toBe(message.draining)
     }),
     { numRuns: 300 },
   )

@@ -56,7 +56,7 @@ export function planOf(
 ): ChangePlan {
   const spareNow = spareOf(topology, counts)
   const nothing = { movement: undefined, calledOff: [], turnedAway: [] }
-  const after = altered(topology, change)
+  const after = alteration(topology, change)(topology)
   const still = { spareNow, spareMeanwhile: spareNow, spareAfterwards: spareNow }
   if (after === undefined) return { epoch: topology.epoch, begins: 'not', ...nothing, ...still }
   if (change.kind === 'cancel') {
@@ -81,13 +81,17 @@ export function planOf(
   }
 }
 
-/** The document that follows from a change. Undefined: there is nothing to be done. Throws KvError as `requested`. */
-export function altered(topology: Topology, change: WantedChange): Topology | undefined {
-  if (change.kind !== 'cancel') return requested(topology, change)
+/**
+ * What makes the next document of the one in force, for as long as the change is not in it. `topology` decides what exactly
+ * is to be called off, so that asking again calls off nothing that has come since. Throws KvError `invalid-argument` where
+ * nothing is to be called off.
+ */
+export function alteration(topology: Topology, change: WantedChange): (now: Topology) => Topology | undefined {
+  if (change.kind !== 'cancel') return (now) => requested(now, change)
   const { handover, planned } = topology
   const { id } = change
   if (id !== undefined && planned.some((one) => one.id === id) && !isInHandover(topology, id)) {
-    return withdrawn(topology, id)
+    return (now) => withdrawn(now, id)
   }
   if (handover === undefined) {
     if (id === undefined) throw invalidArgument('id', 'no handover runs')
@@ -96,7 +100,7 @@ export function altered(topology: Topology, change: WantedChange): Topology | un
   if (id !== undefined && !isInHandover(topology, id)) {
     throw invalidArgument('id', `nothing is planned about ${id}, and the handover that runs is not about it`)
   }
-  return cancelled(topology, handover.since)
+  return (now) => cancelled(now, handover.since)
 }
 
 function changesOf({ handover, planned }: Topology): PlannedChange[] {
@@ -105,7 +109,8 @@ function changesOf({ handover, planned }: Topology): PlannedChange[] {
 
 function isInHandover({ handover, members }: Topology, id: NodeId): boolean {
   if (handover === undefined) return false
-  if (handover.changes.some((change) => change.id === id || (change.kind === 'replace' && change.by === id))) return true
+  if (handover.changes.some((change) => change.id === id || (change.kind === 'replace' && change.by === id)))
+    return true
   const joins = members.some((member) => member.id === id && member.state === 'joining')
   return joins && handover.ring.some((share) => share.id === id)
 }

@@ -1,3 +1,4 @@
+export type { ChangePlan, WantedChange } from './change-plan.js'
 export { startCoreNode } from './node.js'
 export type {
   Handovers,
@@ -8,7 +9,9 @@ export type {
   NodePhase,
   NodeStatus,
   PeerName,
+  PlanWithEstimate,
   Repairs,
+  StopVerdict,
 } from './node-face.js'
 export { decodeTopology, encodeTopology } from './topology-codec.js'
 export { decodeVotes } from './votes-document.js'

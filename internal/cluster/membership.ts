@@ -1,15 +1,13 @@
 import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { type Address, type Incarnation, limits, type NodeId } from '../base/index.js'
+import type { Address, Incarnation, NodeId } from '../base/index.js'
 import type { Clock, Disk, Log, Random } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
-import type { PlannedChange, Topology } from '../slots/index.js'
+import type { Topology } from '../slots/index.js'
 import { AddressChange } from './address-change.js'
-import { requested } from './changes.js'
 import { FormerLives } from './former-lives.js'
 import type { Founder } from './handshake.js'
 import type { InboundRefusal } from './inbound.js'
 import { Newcomers } from './newcomers.js'
-import type { Members } from './node-face.js'
 import { TopologyRegister } from './topology-register.js'
 
 export interface MembershipOptions {
@@ -32,7 +30,7 @@ export interface MembershipOptions {
 }
 
 /** A member's part in who the members are: it votes, follows what was decided, and takes in who comes. */
-export class Membership implements Members {
+export class Membership {
   readonly register: TopologyRegister
   readonly #addressChange: AddressChange
   readonly #formerLives: FormerLives
@@ -50,11 +48,6 @@ export class Membership implements Members {
     this.#formerLives = new FormerLives({ clock, self: self.id, topology, silenceMs, linked, send })
     this.#addressChange = new AddressChange({ clock, log, self, register, formerLives: this.#formerLives, linked })
     this.#newcomers = new Newcomers({ log, self: self.id, register, formerLives: this.#formerLives, guard })
-  }
-
-  /** See `Members`. */
-  request(change: PlannedChange): Promise<void> {
-    return this.register.change((topology) => requested(topology, change), limits.returnChangeMs)
   }
 
   /** See `AddressChange.settle`. */

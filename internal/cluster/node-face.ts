@@ -15,8 +15,9 @@ import type {
   ScanPage,
   WriteResult,
 } from '../replication/index.js'
-import type { Member, PlannedChange, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
+import type { Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
 import type { FsyncPolicy, SnapshotInfo, Store, StoreStatistics, StoreTuning } from '../store/index.js'
+import type { ChangePlan, WantedChange } from './change-plan.js'
 import type { HandoverStatus } from './handover-driver.js'
 
 export type Liveness = 'alive' | 'down'
@@ -112,15 +113,42 @@ export interface Repairs {
   repairProgress(id: number): RepairProgress
 }
 
-/** Who the members are, and how that is changed. */
+/** A plan with what it costs; undefined: this node holds nothing to tell by. */
+export interface PlanWithEstimate extends ChangePlan {
+  /** Of all copies that have to be made, by what this node holds. */
+  readonly bytes: number | undefined
+  /** How long streaming them takes, at the rate of this node. */
+  readonly durationMs: number | undefined
+}
+
+export interface StopVerdict {
+  readonly safe: boolean
+  /** Why not, for people; empty: it is safe. */
+  readonly reason: string
+}
+
+/** Who the members are, how that is changed, and who may go down. */
 export interface Members {
   /**
-   * Asks for a change of the ring. Resolves when the topology says that it is to come (or has come); the handover that
+   * Asks for a change of the ring, or that one be called off. Resolves when the topology says that it is to come (or has come); the handover that
    * it takes begins by itself when its turn comes. Rejects with KvError: `invalid-argument`, which names the field, where
    * it makes no sense; `overloaded` where too many wait; `unavailable` without a majority of the voters, or without a vote
    * of this node: then it may still come.
    */
-  request(change: PlannedChange): Promise<void>
+  request(change: WantedChange): Promise<void>
+  /** What that would come to, without doing it. Rejects with KvError as `request`, but needs no majority. */
+  plan(change: WantedChange): Promise<PlanWithEstimate>
+  /**
+   * Whether a member may go down now without any slot losing its read or write quorum. Rejects with KvError
+   * `invalid-argument` where it is none.
+   */
+  safeToStop(id: NodeId): Promise<StopVerdict>
+  /** Admits nothing new from clients, until this node is started again. What runs ends; it stays a replica. Idempotent. */
+  drain(): void
+  /** Whether nothing new from clients is admitted. */
+  readonly draining: boolean
+  /** Of clients, that run here. */
+  readonly operations: number
 }
 
 /** A storage node: store, clock, replication and membership, without gRPC around it. */

@@ -34,6 +34,7 @@ import { hex, localIdentity } from './identity.js'
 import { LoneMember } from './lone-member.js'
 import { Membership } from './membership.js'
 import type { Handovers, Liveness, Members, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
+import { Operator } from './operator.js'
 import { Peers, type PeersHost } from './peers.js'
 import { Readiness } from './readiness.js'
 import { nothingServed, Serving } from './serving.js'
@@ -67,6 +68,7 @@ class CoreNode implements Node {
   #former: ClusterId | undefined
   #serving: Serving | undefined
   #membership: Membership | undefined
+  #operator: Operator | undefined
   #handovers: HandoverDriver | undefined
   #listener: Listener | undefined
   #local: LocalNode | undefined
@@ -105,7 +107,7 @@ class CoreNode implements Node {
   }
 
   get members(): Members | undefined {
-    return this.#phase === 'serving' ? this.#membership : undefined
+    return this.#phase === 'serving' ? this.#operator : undefined
   }
 
   get repairs(): Repairs | undefined {
@@ -231,6 +233,7 @@ class CoreNode implements Node {
     this.#lone?.stop()
     this.#ready.fail(new KvError('closed', 'the node was stopped'))
     this.#membership?.stop()
+    this.#operator?.stop()
     this.#handovers?.stop()
     await this.#serving?.drain(graceMs)
     this.#peers.stopCalling()
@@ -284,7 +287,9 @@ class CoreNode implements Node {
       learned: (topology) => this.#background.guard(this.#learned(topology)),
       knocked: (founder) => this.#knocked(founder),
       agreeing: (from, message, link) =>
-        this.#handovers?.received(message) ?? this.#membership?.received(from, message, link),
+        this.#operator?.received(from, message, link) ??
+        this.#handovers?.received(message) ??
+        this.#membership?.received(from, message, link),
       end: (error) => this.#background.guard(Promise.reject(error)),
       guard: (work) => this.#background.guard(work),
     }
@@ -343,7 +348,10 @@ class CoreNode implements Node {
     }
     const options = { clock, random, disk, log, self, silenceMs, linked, send, adopted, guard }
     const membership = await Membership.open(options, topology)
-    this.#handovers = openHandovers(this.#options, serving, { self, register: membership.register, send, guard })
+    const { register } = membership
+    const handovers = openHandovers(this.#options, serving, { self, register, send, guard })
+    this.#operator = new Operator({ clock, log, self: this.id, serving, register, handovers, send })
+    this.#handovers = handovers
     this.#membership = membership
     this.#serving = serving
   }

@@ -3,14 +3,14 @@ import { invalidArgument, limits, type NodeId, type Slot } from '../base/index.j
 import type { Log } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import type { TightestSlot, Topology } from '../slots/index.js'
-import { altered, mostIncoming, ownedSlots, planOf, tightestOf, type WantedChange } from './change-plan.js'
+import { alteration, mostIncoming, ownedSlots, planOf, tightestOf, type WantedChange } from './change-plan.js'
 import type { HandoverDriver } from './handover-driver.js'
 import type { Members, PlanWithEstimate, StopVerdict } from './node-face.js'
 import type { Serving } from './serving.js'
 import { type StandingReport, Standings, type StandingsOptions } from './standings.js'
 import type { TopologyRegister } from './topology-register.js'
 
-export interface OperatorOptions extends Pick<StandingsOptions, 'clock' | 'linked' | 'send'> {
+export interface OperatorOptions extends Pick<StandingsOptions, 'clock' | 'send'> {
   readonly log: Log
   readonly self: NodeId
   readonly serving: Serving
@@ -22,17 +22,23 @@ export interface OperatorOptions extends Pick<StandingsOptions, 'clock' | 'linke
 export class Operator implements Members {
   readonly #options: OperatorOptions
   readonly #standings: Standings
-  #draining = false
 
   constructor(options: OperatorOptions) {
-    const { clock, linked, send, self, serving } = options
+    const { clock, send, self, serving } = options
     this.#options = options
     const lostSlots = (): readonly Slot[] => serving.store.lostSlots()
-    this.#standings = new Standings({ clock, self, linked, send, lostSlots, topology: () => this.#topology })
+    this.#standings = new Standings({
+      clock,
+      self,
+      linked: (id) => this.#linked(id),
+      send,
+      lostSlots,
+      topology: () => this.#topology,
+    })
   }
 
-  /** What a message says or asks about copies; `from` answers on the link to it. */
-  received(from: NodeId | undefined, { standingRequest, standing }: PeerMessage, link: PeerLink): void {
+  /** What a message says or asks about copies; `from` answers on the link to it. Nothing in it ends the link. */
+  received(from: NodeId | undefined, { standingRequest, standing }: PeerMessage, link: PeerLink): undefined {
     if (standingRequest !== undefined) link.sendNow({ standing: this.#standings.asked(standingRequest) })
     if (standing !== undefined && from !== undefined) this.#standings.answered(from, standing)
   }
@@ -46,16 +52,16 @@ export class Operator implements Members {
   async request(change: WantedChange): Promise<void> {
     const { register } = this.#options
     this.#checkLiveness(change)
-    await register.change((topology) => altered(topology, change), limits.returnChangeMs)
+    await register.change(alteration(this.#topology, change), limits.returnChangeMs)
   }
 
   /** See `Members`. */
   async plan(change: WantedChange): Promise<PlanWithEstimate> {
-    const { handovers, serving, self, linked } = this.#options
+    const { handovers, serving, self } = this.#options
     this.#checkLiveness(change)
     const report = await this.#standings.ask()
     const topology = this.#topology
-    const fit = (id: NodeId): boolean => id === self || linked(id)
+    const fit = (id: NodeId): boolean => id === self || this.#linked(id)
     const plan = planOf(topology, change, fit, (id, slot) => countsBy(report, id, slot))
     const held = ownedSlots(topology, self)
     if (held === 0 || plan.movement === undefined) return { ...plan, bytes: undefined, durationMs: undefined }
@@ -77,14 +83,13 @@ export class Operator implements Members {
 
   /** See `Members`. */
   drain(): void {
-    if (this.#draining) return
-    this.#draining = true
+    if (this.draining) return
     this.#options.log.info('draining: requests of clients are sent to other members until this node is started again')
     this.#options.serving.coordinator.stop('this node is being drained')
   }
 
   get draining(): boolean {
-    return this.#draining
+    return this.#options.serving.coordinator.stopped
   }
 
   get operations(): number {
@@ -93,6 +98,10 @@ export class Operator implements Members {
 
   get #topology(): Topology {
     return this.#options.register.topology
+  }
+
+  #linked(id: NodeId): boolean {
+    return this.#options.serving.remote(id)?.up === true
   }
 
   #whyNot(id: NodeId, { slot, counting, needed, absent, short }: TightestSlot, report: StandingReport): string {
@@ -105,10 +114,9 @@ export class Operator implements Members {
 
   #checkLiveness({ kind, id }: WantedChange): void {
     if (kind !== 'decommission' && kind !== 'remove') return
-    const { self, linked } = this.#options
     const member = this.#topology.members.find((each) => each.id === id)
     if (member === undefined || member.state === 'joining') return
-    const lives = id === self || linked(member.id)
+    const lives = id === this.#options.self || this.#linked(member.id)
     if (kind === 'remove' && lives) {
       throw invalidArgument('id', `${id} is alive: decommission it, so that it hands over what it has`)
     }

@@ -191,7 +191,7 @@ export class Serving {
   /** Who owns nothing any more, and is about to go, sends clients to others. */
   #bowOut(): void {
     const own = this.#topology.members.find(({ id }) => id === this.#self.id)
-    if (own?.state === 'left') this.coordinator.stop()
+    if (own?.state === 'left') this.coordinator.stop('this node leaves the cluster')
   }
 
   /** The wall clock counts as long as others bear it out: an idle node gives no stamps that would move its hybrid clock on. */

@@ -2,7 +2,7 @@ import type { PeerMessage, Standing, StandingRequest } from '@quorumkv/proto/kv/
 import { limits, type NodeId, type Slot } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 import { Pauses } from '../replication/index.js'
-import { type Topology, slotCount } from '../slots/index.js'
+import { slotCount, type Topology } from '../slots/index.js'
 
 export interface StandingsOptions {
   readonly clock: Clock
@@ -32,6 +32,7 @@ export class Standings {
   readonly #pauses: Pauses
   readonly #inquiries = new Map<number, Inquiry>()
   #inquiryId = 0
+  #asking: Promise<unknown> = Promise.resolve()
 
   constructor(options: StandingsOptions) {
     this.#options = options
@@ -55,8 +56,14 @@ export class Standings {
     if (inquiry.waiting.size === 0) inquiry.done()
   }
 
-  /** What this node and all members that answer in time say. */
-  async ask(): Promise<StandingReport> {
+  /** What this node and all members that answer in time say; one inquiry at a time. */
+  ask(): Promise<StandingReport> {
+    const report = this.#asking.then(() => this.#ask())
+    this.#asking = report
+    return report
+  }
+
+  async #ask(): Promise<StandingReport> {
     const { self, topology, linked, lostSlots, send } = this.#options
     const report = new Map<NodeId, ReadonlySet<Slot>>([[self, new Set(lostSlots())]])
     const others = topology().members.filter(({ id }) => id !== self && linked(id))

@@ -73,7 +73,8 @@ export class Coordinator {
   readonly #entries: () => number
   #routing: Routing
   readonly #load = new Load()
-  #stopping = false
+  /** Why nothing new is admitted; undefined: it is. */
+  #stopped: string | undefined
 
   constructor(options: CoordinatorOptions, routing: Routing) {
     this.#context = options.context
@@ -95,9 +96,13 @@ export class Coordinator {
     return this.#routing
   }
 
-  /** Nothing new is admitted from now on. */
-  stop(): void {
-    this.#stopping = true
+  /** Nothing new is admitted from now on; whoever asks is told `reason`. The first one stays. */
+  stop(reason: string = 'this node is stopping'): void {
+    this.#stopped ??= reason
+  }
+
+  get stopped(): boolean {
+    return this.#stopped !== undefined
   }
 
   get(key: Uint8Array, options: OperationOptions): Promise<StoredRecord | undefined> {
@@ -152,7 +157,7 @@ export class Coordinator {
 
   #refusal(bytes: number, options: OperationOptions): KvError | undefined {
     const notApplied = { outcome: 'not-applied' } as const
-    if (this.#stopping) return new KvError('unavailable', 'this node is stopping', notApplied)
+    if (this.#stopped !== undefined) return new KvError('unavailable', this.#stopped, notApplied)
     if (options.cancellation?.cancelled === true) {
       return new KvError('cancelled', 'the caller stopped waiting', notApplied)
     }

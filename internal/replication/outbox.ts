@@ -42,6 +42,8 @@ export function emptyPeerMessage(): PeerMessage {
     linkAnswer: undefined,
     handoverReport: undefined,
     drained: '',
+    standingRequest: undefined,
+    standing: undefined,
     ...emptyComparison(),
   }
 }

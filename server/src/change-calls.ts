@@ -1,14 +1,13 @@
 import { invalidArgument, KvError, type NodeId, parseNodeId } from '@quorumkv/internal/base'
-import type { ChangePlan, Members, Node, WantedChange } from '@quorumkv/internal/cluster'
-import { parseWeight } from '@quorumkv/internal/slots'
+import type { Members, Node, PlanWithEstimate, WantedChange } from '@quorumkv/internal/cluster'
 import {
   ChangePlan_Begins as Begins,
-  type ChangePlan as WirePlan,
   type ChangeResponse,
   type DrainResponse,
   type SafeToStopResponse,
   type StreamRateRequest,
   type StreamRateResponse,
+  type ChangePlan as WirePlan,
 } from '@quorumkv/proto/kv/v1/cluster'
 import { toPlanned } from './topology-messages.js'
 
@@ -20,12 +19,7 @@ import { toPlanned } from './topology-messages.js'
 /** The id of a member, from a request. */
 export function memberId(field: string, text: string): NodeId {
   if (text === '') throw invalidArgument(field, 'must name a member')
-  return parseNodeId(text)
-}
-
-/** Throws `invalid-argument`. */
-export function weightOf(weight: number): number {
-  return parseWeight(weight)
+  return parseNodeId(text, field)
 }
 
 /** Tells what a change comes to, and asks for it unless that was all that was wanted. */
@@ -65,9 +59,9 @@ function membersOf({ members }: Node): Members {
   return members
 }
 
-const wireBegins = { not: Begins.BEGINS_NOT, 'at-once': Begins.BEGINS_AT_ONCE, queued: Begins.BEGINS_QUEUED } as const
+const wireBegins = { not: Begins.NOT, 'at-once': Begins.AT_ONCE, queued: Begins.QUEUED } as const
 
-function toPlan(plan: ChangePlan): WirePlan {
+function toPlan(plan: PlanWithEstimate): WirePlan {
   const { movement, bytes, durationMs } = plan
   return {
     begins: wireBegins[plan.begins],

@@ -1,37 +1,25 @@
-import { KvError, type Slot } from '@quorumkv/internal/base'
-import type { Node, NodeStatus } from '@quorumkv/internal/cluster'
+import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
+import { KvError } from '@quorumkv/internal/base'
+import type { Node, NodeStatus, WantedChange } from '@quorumkv/internal/cluster'
 import type { Clock } from '@quorumkv/internal/env'
 import { hlcToBigint } from '@quorumkv/internal/hlc'
-import { type SlotTable, slotCount, type Topology } from '@quorumkv/internal/slots'
+import { parseWeight, type SlotTable, slotCount, slotTables, type Topology } from '@quorumkv/internal/slots'
 import type { StoreStatistics } from '@quorumkv/internal/store'
-import {
-  type ClusterServer,
-  type HintStatus,
-  Liveness,
-  type Member,
-  MemberState,
-  type SnapshotResponse,
-  type StatusResponse,
-  type StorageStatus,
-  type TopologyResponse,
+import type {
+  ChangeResponse,
+  ClusterServer,
+  HintStatus,
+  SnapshotResponse,
+  StatusResponse,
+  StorageStatus,
+  TopologyResponse,
 } from '@quorumkv/proto/kv/v1/cluster'
+import { answerChange, answerDrain, answerSafeToStop, answerStreamRate, memberId } from './change-calls.js'
 import { packageVersion } from './package-version.js'
 import { answerRepair, toConvergence } from './repair-call.js'
 import type { ServiceContext } from './service-context.js'
+import { encodeOwners, toHandover, toMembers, toPlanned } from './topology-messages.js'
 import { answerUnary } from './unary.js'
-
-function toMembers(node: Node, topology: Topology | undefined): Member[] {
-  return (topology?.members ?? []).map((member) => ({
-    id: member.id,
-    number: member.number,
-    address: member.address,
-    zone: member.zone,
-    weight: member.weight,
-    incarnation: member.incarnation,
-    state: MemberState.SERVING,
-    liveness: node.liveness(member) === 'alive' ? Liveness.ALIVE : Liveness.DOWN,
-  }))
-}
 
 function toStorage(store: StoreStatistics, refillObstacle: string, floors: NodeStatus['floors']): StorageStatus {
   return {
@@ -75,6 +63,10 @@ function toStatusResponse(node: Node): StatusResponse {
     forming: phase === 'forming',
     convergence: convergence === undefined ? undefined : toConvergence(convergence),
     hints: hints.map(toHints),
+    handover: toHandover(node),
+    planned: (topology?.planned ?? []).map(toPlanned),
+    draining: node.members?.draining ?? false,
+    operations: node.members?.operations ?? 0,
   }
 }
 
@@ -90,47 +82,94 @@ async function toSnapshotResponse(node: Node, clock: Clock): Promise<SnapshotRes
   }
 }
 
-/** Slot by slot, the owners as 16-bit indexes into the members. */
-function encodeOwners(table: SlotTable): Buffer {
-  const bytes = Buffer.allocUnsafe(slotCount * table.ownersPerSlot * 2)
-  let at = 0
-  for (let slot = 0; slot < slotCount; slot++) {
-    for (const owner of table.owners(slot as Slot)) at = bytes.writeUInt16LE(owner, at)
+/** Every client asks for the tables after every change: they are encoded once for each. */
+class EncodedOwners {
+  #topology: Topology | undefined
+  #current: Buffer = Buffer.alloc(0)
+  #other: Buffer = Buffer.alloc(0)
+  #otherPerSlot = 0
+
+  of(topology: Topology, table: SlotTable): { current: Buffer; other: Buffer; otherPerSlot: number } {
+    if (this.#topology !== topology) {
+      this.#topology = topology
+      const { current, next } = slotTables(topology)
+      const other = next === undefined || topology.handover?.step === 'both' ? next : current
+      this.#current = encodeOwners(table)
+      this.#other = other === undefined ? Buffer.alloc(0) : encodeOwners(other)
+      this.#otherPerSlot = other?.ownersPerSlot ?? 0
+    }
+    return { current: this.#current, other: this.#other, otherPerSlot: this.#otherPerSlot }
   }
-  return bytes
 }
+
+function toTopologyResponse(node: Node, encoded: EncodedOwners): TopologyResponse {
+  const { topology, slotTable: table } = node
+  if (topology === undefined || table === undefined) {
+    throw new KvError('unavailable', 'this node does not belong to a cluster yet')
+  }
+  const { current, other, otherPerSlot } = encoded.of(topology, table)
+  return {
+    clusterId: topology.clusterId,
+    epoch: BigInt(topology.epoch),
+    replication: topology.replication,
+    members: toMembers(node, topology),
+    slots: slotCount,
+    ownersPerSlot: table.ownersPerSlot,
+    owners: current,
+    handover: toHandover(node),
+    otherOwners: other,
+    otherOwnersPerSlot: otherPerSlot,
+    planned: topology.planned.map(toPlanned),
+  }
+}
+
+interface WantedOf {
+  readonly change: WantedChange
+  readonly dryRun: boolean
+}
+
+type Wanted<Request> = (request: Request) => WantedOf
+type ChangeCall<Request> = ServerUnaryCall<Request, ChangeResponse>
+type ChangeCallback = sendUnaryData<ChangeResponse>
 
 /** The service kv.v1.Cluster over a node. */
 export function clusterService(context: ServiceContext): ClusterServer {
-  // Every client asks for the table after every change: it is encoded once for each.
-  let encodedTable: SlotTable | undefined
-  let encodedOwners: Buffer = Buffer.alloc(0)
-
-  const toTopologyResponse = (node: Node): TopologyResponse => {
-    const { topology, slotTable: table } = node
-    if (topology === undefined || table === undefined) {
-      throw new KvError('unavailable', 'this node does not belong to a cluster yet')
-    }
-    if (encodedTable !== table) {
-      encodedTable = table
-      encodedOwners = encodeOwners(table)
-    }
-    return {
-      clusterId: topology.clusterId,
-      epoch: BigInt(topology.epoch),
-      replication: topology.replication,
-      members: toMembers(node, topology),
-      slots: slotCount,
-      ownersPerSlot: table.ownersPerSlot,
-      owners: encodedOwners,
-    }
-  }
-
+  const owners = new EncodedOwners()
+  const changed = <Request>(call: ChangeCall<Request>, callback: ChangeCallback, wanted: Wanted<Request>): void =>
+    answerUnary(call, callback, context, 'read', async (request, { node }) => {
+      const { change, dryRun } = wanted(request)
+      return await answerChange(node, change, dryRun)
+    })
   return {
+    decommission: (call, callback) =>
+      changed(call, callback, ({ id, dryRun }) => ({
+        change: { kind: 'decommission', id: memberId('id', id) },
+        dryRun,
+      })),
+    remove: (call, callback) =>
+      changed(call, callback, ({ id, dryRun }) => ({ change: { kind: 'remove', id: memberId('id', id) }, dryRun })),
+    replace: (call, callback) =>
+      changed(call, callback, ({ id, by, dryRun }) => {
+        return { change: { kind: 'replace', id: memberId('id', id), by: memberId('by', by) }, dryRun }
+      }),
+    reweight: (call, callback) =>
+      changed(call, callback, ({ id, weight, dryRun }) => {
+        return { change: { kind: 'reweight', id: memberId('id', id), weight: parseWeight(weight) }, dryRun }
+      }),
+    cancelHandover: (call, callback) =>
+      changed(call, callback, ({ id, dryRun }) => {
+        return { change: { kind: 'cancel', id: id === '' ? undefined : memberId('id', id) }, dryRun }
+      }),
+    safeToStop: (call, callback) =>
+      answerUnary(call, callback, context, 'read', ({ id }, { node }) => answerSafeToStop(node, id)),
+    drain: (call, callback) =>
+      answerUnary(call, callback, context, 'read', async (_request, { node }) => answerDrain(node, context.draining)),
+    streamRate: (call, callback) =>
+      answerUnary(call, callback, context, 'read', async (request, { node }) => answerStreamRate(node, request)),
     status: (call, callback) =>
       answerUnary(call, callback, context, 'read', async (_request, { node }) => toStatusResponse(node)),
     topology: (call, callback) =>
-      answerUnary(call, callback, context, 'read', async (_request, { node }) => toTopologyResponse(node)),
+      answerUnary(call, callback, context, 'read', async (_request, { node }) => toTopologyResponse(node, owners)),
     snapshot: (call, callback) =>
       answerUnary(call, callback, context, 'read', (_request, { node }) => toSnapshotResponse(node, context.clock)),
     repair: (call, callback) =>

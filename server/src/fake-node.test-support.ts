@@ -6,7 +6,7 @@ import {
   KvError,
   type NodeId,
 } from '@quorumkv/internal/base'
-import type { Liveness, Node, NodePhase, NodeStatus, Repairs } from '@quorumkv/internal/cluster'
+import type { Handovers, Liveness, Members, Node, NodePhase, NodeStatus, Repairs } from '@quorumkv/internal/cluster'
 import { type Hlc, hlcMs, hlcOf } from '@quorumkv/internal/hlc'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type {
@@ -17,7 +17,7 @@ import type {
   ScanPage,
   WriteResult,
 } from '@quorumkv/internal/replication'
-import { atRest, type SlotTable, type Topology } from '@quorumkv/internal/slots'
+import { atRest, type SlotTable, slotTable, type Topology } from '@quorumkv/internal/slots'
 import type { SnapshotInfo, StoreStatistics } from '@quorumkv/internal/store'
 
 /** An operation that `FakeNode.held` keeps from ending. */
@@ -41,8 +41,9 @@ export class FakeNode implements Node {
   hints: NodeStatus['hints'] = []
   floors: NodeStatus['floors'] = undefined
   repairs: Repairs | undefined
-  readonly handovers: undefined = undefined
-  readonly members: undefined = undefined
+  handovers: Handovers | undefined = undefined
+  handover: NodeStatus['handover'] = undefined
+  members: Members | undefined = undefined
   readonly localStore: undefined
   readonly records = new Map<string, StoredRecord>()
   /** When set, operations on keys wait here until the test lets them end. */
@@ -80,7 +81,7 @@ export class FakeNode implements Node {
       phase: this.phase,
       address: '127.0.0.1:1' as Address,
       topology: this.topology,
-      handover: undefined,
+      handover: this.handover,
       store: this.store,
       refillObstacle: this.refillObstacle,
       convergence: this.convergence,
@@ -88,6 +89,11 @@ export class FakeNode implements Node {
       floors: this.floors,
       uptimeMs: 1234.5,
     }
+  }
+
+  /** Routes by its topology. */
+  useTables(): void {
+    this.slotTable = slotTable(this.topology!)
   }
 
   async ready(): Promise<void> {}

@@ -6,7 +6,12 @@ import { tagOf, wireType } from './wire-reader.js'
 
 const { varint, fixed64, delimited } = wireType
 
-const responseTags = { hlc: tagOf(1, fixed64), epoch: tagOf(2, varint), result: tagOf(3, delimited) }
+const responseTags = {
+  hlc: tagOf(1, fixed64),
+  epoch: tagOf(2, varint),
+  result: tagOf(3, delimited),
+  draining: tagOf(4, varint),
+}
 const resultTags = {
   id: tagOf(1, varint),
   get: tagOf(2, delimited),
@@ -27,8 +32,8 @@ const deleteTags = { existedUnknown: tagOf(4, varint) }
 const versionTags = { hlc: tagOf(1, fixed64), node: tagOf(2, varint) }
 
 const bufferBytesMin = 1024
-/** The clock and the epoch, which are written last. */
-const trailerBytesMax = 9 + 11
+/** The clock, the epoch and whether the node drains, which are written last. */
+const trailerBytesMax = 9 + 11 + 2
 
 function varintBytes(value: number): number {
   let bytes = 1
@@ -105,10 +110,11 @@ export class ResultWriter {
   }
 
   /** The message, which is the caller's; the writer begins a new one. */
-  take(hlc: Hlc, epoch: number): Buffer {
+  take(hlc: Hlc, epoch: number, draining: boolean): Buffer {
     this.#reserve(trailerBytesMax)
     this.#hlc(responseTags.hlc, hlc)
     this.#field(responseTags.epoch, epoch)
+    this.#field(responseTags.draining, draining ? 1 : 0)
     const message = this.#bytes.subarray(0, this.#at)
     // The next message will be about as large as this one.
     this.#bytes = Buffer.allocUnsafe(Math.max(bufferBytesMin, this.#at))

@@ -8,6 +8,8 @@ export interface ServiceContext {
   readonly log: Log
   /** The node behind the services; undefined while its store is being opened. */
   readonly node: () => Node | undefined
+  /** The node takes no more requests of clients from now on, until it is started again. */
+  readonly draining: () => void
   /** Our own code failed: the process must end, and nothing more may be acknowledged. */
   readonly onBug: (error: unknown) => void
 }

@@ -55,7 +55,11 @@ export async function startServices(fake: FakeNode | 'starting' = new FakeNode()
   const bugs: unknown[] = []
   const log = recordingLog(lines)
   const host = new GrpcHost(log, (error) => bugs.push(error))
-  const context = { clock: testClock, log, node: () => node, onBug: (error: unknown) => bugs.push(error) }
+  const draining = (): void => {
+    health.set(false)
+    sessions.drain()
+  }
+  const context = { clock: testClock, log, node: () => node, draining, onBug: (error: unknown) => bugs.push(error) }
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))
   host.addService(ClusterService, clusterService(context))

@@ -41,6 +41,11 @@ export class SessionService {
     }
   }
 
+  /** Tells every client that its operations are to go elsewhere. Idempotent. */
+  drain(): void {
+    for (const session of this.#sessions) session.drain()
+  }
+
   /** Ends every session in order, and refuses new ones. Idempotent. */
   close(reason: string): void {
     this.#closedBecause ??= reason

@@ -295,26 +295,29 @@ function resultOf(item: Written): Result {
 
 describe('writing results by hand', () => {
   it('is read by the generated code as what was written, message after message', () => {
-    const messages = fc.array(fc.tuple(fc.array(written, { maxLength: 30 }), hlc, fc.nat(2 ** 31)), { maxLength: 4 })
+    const messages = fc.array(fc.tuple(fc.array(written, { maxLength: 30 }), hlc, fc.nat(2 ** 31), fc.boolean()), {
+      maxLength: 4,
+    })
     void fc.assert(
       fc.property(messages, (all) => {
         const writer = new ResultWriter()
         const taken: Buffer[] = []
-        for (const [items, clock, epoch] of all) {
+        for (const [items, clock, epoch, draining] of all) {
           for (const item of items) {
             if (item.kind === 'get') writer.get(item.id, item.given)
             else if (item.kind === 'put') writer.put(item.id, item.given)
             else if (item.kind === 'delete') writer.delete(item.id, { ...item.given, previous: undefined })
             else writer.error(item.id, item.given)
           }
-          taken.push(writer.take(clock, epoch))
+          taken.push(writer.take(clock, epoch, draining))
         }
         // Read at the end: a message that was taken does not change when the next one is written.
-        for (const [i, [items, clock, epoch]] of all.entries()) {
+        for (const [i, [items, clock, epoch, draining]] of all.entries()) {
           expect(SessionResponse.decode(taken[i]!)).toEqual({
             hlc: wide(clock),
             epoch: BigInt(epoch),
             results: items.map(resultOf),
+            draining,
           })
         }
       }),
@@ -329,7 +332,7 @@ describe('writing results by hand', () => {
     const value = new Uint8Array(1_048_576)
     writer.get(2, { hi: 1, lo: 1, node: 1, key: new Uint8Array(1), tombstone: false, expiresAtMs: 0, value })
     expect(writer.length - short).toBeGreaterThan(value.length)
-    expect(writer.take({ hi: 1, lo: 1 }, 1).length).toBeGreaterThan(value.length)
+    expect(writer.take({ hi: 1, lo: 1 }, 1, false).length).toBeGreaterThan(value.length)
     expect(writer.length).toBe(0)
   })
 })

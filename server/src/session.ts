@@ -79,6 +79,7 @@ export class Session {
     this.#onClose = options.onClose
     // Tells the client at once that somebody listens; without this it would learn so with the first result.
     this.#call.sendMetadata(new Metadata())
+    if (this.#isDraining) this.drain()
     this.#call.on('data', (message: Buffer) => this.#receive(message))
     this.#call.on('end', () => {
       this.#halfClosed = true
@@ -86,6 +87,11 @@ export class Session {
     })
     this.#call.on('cancelled', () => this.#dispose())
     this.#call.on('close', () => this.#dispose())
+  }
+
+  /** Tells the client, at once, that the node takes no more operations. */
+  drain(): void {
+    if (!this.#closed) this.#send()
   }
 
   /** Ends the session in order: what has ended is still sent, then the client is told to go elsewhere. Idempotent. */
@@ -230,9 +236,19 @@ export class Session {
   #flush(): void {
     const bytes = this.#results.length
     if (this.#closed || bytes === 0) return
-    const message = this.#results.take(this.#node.clockReading(), this.#node.topology?.epoch ?? 0)
-    this.#call.write(message, () => this.#taken(bytes))
+    this.#send()
     this.#endIfDone()
+  }
+
+  get #isDraining(): boolean {
+    return this.#node.members?.draining === true
+  }
+
+  #send(): void {
+    const bytes = this.#results.length
+    const epoch = this.#node.topology?.epoch ?? 0
+    const message = this.#results.take(this.#node.clockReading(), epoch, this.#isDraining)
+    this.#call.write(message, () => this.#taken(bytes))
   }
 
   #taken(bytes: number): void {

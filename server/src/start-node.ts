@@ -131,7 +131,11 @@ export async function startConfiguredNode(
   const clock = new NodeClock()
   const host = new GrpcHost(log, fail)
   let core: Node | undefined
-  const context: ServiceContext = { clock, log, node: () => core, onBug: fail }
+  const draining = (): void => {
+    health.set(false)
+    sessions.drain()
+  }
+  const context: ServiceContext = { clock, log, node: () => core, draining, onBug: fail }
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))
   host.addService(ClusterService, clusterService(context))
@@ -141,7 +145,7 @@ export async function startConfiguredNode(
     const address = advertisedAddress(config, bound, log)
     const started = await startCore(config, { directory, clock, host, log, listenAddress: bound[0]!, address, fail })
     core = started
-    const ready = started.ready().then(() => health.set(true))
+    const ready = started.ready().then(() => health.set(started.members?.draining !== true))
     // Whoever does not wait for it is not to be ended by its rejection.
     ready.catch(() => undefined)
     return new HostedNode(started, address, bound, ready, async (graceMs) => {

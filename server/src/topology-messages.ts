@@ -1,8 +1,8 @@
 import type { Slot } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
 import {
-  type MemberState as CoreState,
   type PlannedChange as CoreChange,
+  type MemberState as CoreState,
   type SlotTable,
   slotCount,
   type Topology,

@@ -8,12 +8,14 @@ import type {
   ConvergenceStatus,
   DeleteResult,
   Entry,
+  HandoverStatus,
   HintStatus,
   Key,
   KvErrorCode,
   Member,
   MemberStatus,
   Partition,
+  PlannedChange,
   PutOptions,
   PutResultWithPrevious,
   RepairOptions,
@@ -122,6 +124,9 @@ export class FakeClient implements Client {
     state: 'serving',
     liveness: number === 3 ? 'down' : 'alive',
   }))
+  handover: HandoverStatus | undefined
+  planned: PlannedChange[] = []
+  readonly draining = new Set<string>()
   closed = false
   reached = true
   pageSize = 3
@@ -263,6 +268,9 @@ export class FakeClient implements Client {
       members,
       slots: 16,
       owners: rotated,
+      handover: this.handover,
+      planned: this.planned,
+      otherOwners: (slot) => (this.handover === undefined ? [] : rotated(slot + 1)),
     }
   }
 
@@ -310,6 +318,10 @@ export class FakeClient implements Client {
       convergence: this.convergence,
       hints: this.hints,
       forming: false,
+      handover: this.handover,
+      planned: this.planned,
+      draining: this.draining.has(id),
+      operations: 0,
     }
   }
 }

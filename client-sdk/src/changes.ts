@@ -1,0 +1,124 @@
+import type { CallOptions } from './types.js'
+
+/** A change of who owns the slots that somebody asked for. */
+export interface PlannedChange {
+  readonly kind: 'decommission' | 'remove' | 'reweight' | 'replace' | 'unknown'
+  /** Of the member. */
+  readonly id: string
+  /** Of `reweight`: what it is to be. */
+  readonly weight: number | undefined
+  /** Of `replace`: the node that joins. */
+  readonly by: string | undefined
+}
+
+/** How far one member is with a handover. */
+export interface HandoverReport {
+  readonly nodeId: string
+  /** Slots that come to it, and those of them that are there. */
+  readonly slots: number
+  readonly done: number
+  /** Streamed to it so far. */
+  readonly bytes: number
+  /** Estimates; undefined: unknown. */
+  readonly remainingBytes: number | undefined
+  readonly remainingMs: number | undefined
+  /** Why it does not get on just now; empty: it does, or need not. */
+  readonly obstacle: string
+}
+
+/** Slots on their way to other owners. */
+export interface HandoverStatus {
+  /** The epoch that began it: its name. */
+  readonly since: number
+  /** `both`: those who own the slots now are read, and contents stream; `switch`: those to come are read, and it can only be finished. */
+  readonly step: 'both' | 'switch' | 'unknown'
+  /** What it carries out, besides taking in those who join. */
+  readonly changes: readonly PlannedChange[]
+  /** Who gets slots for the first time. */
+  readonly joining: readonly string[]
+  /** As members say of themselves; who has said nothing yet is missing. */
+  readonly reports: readonly HandoverReport[]
+  /** Members for whom its next step waits. */
+  readonly waitsFor: readonly string[]
+}
+
+/** Copies of slots that one member gets in the place of another. */
+export interface Move {
+  /** Undefined: nobody gives one up. */
+  readonly from: string | undefined
+  /** Undefined: nobody gets one. */
+  readonly to: string | undefined
+  readonly slots: number
+}
+
+/** What a change comes to. */
+export interface ChangePlan {
+  /** `not`: it is under way, or done already; `queued`: when what is before it is over, or who it needs is there. */
+  readonly begins: 'not' | 'at-once' | 'queued'
+  /** Slots that get other owners. */
+  readonly slots: number
+  /** Copies of slots that have to be made. */
+  readonly copies: number
+  readonly moves: readonly Move[]
+  /** Estimated by what the answering node holds; undefined: it cannot tell. */
+  readonly bytes: number | undefined
+  /** Of streaming these, at the rate that is set, in milliseconds. */
+  readonly durationMs: number | undefined
+  /** Changes, and nodes that join, that are called off. */
+  readonly calledOff: readonly PlannedChange[]
+  readonly turnedAway: readonly string[]
+  /**
+   * How many members may be down, whoever they are, without any slot losing its read or write quorum: before, while the
+   * change is carried out, and afterwards. Negative: for some slot so many are missing.
+   */
+  readonly spareNow: number
+  readonly spareMeanwhile: number
+  readonly spareAfterwards: number
+}
+
+export interface ChangeOptions extends CallOptions {
+  /** Only tell what it would come to. */
+  readonly dryRun?: boolean | undefined
+}
+
+export interface StopVerdict {
+  readonly safe: boolean
+  /** Why not; empty: it is safe. */
+  readonly reason: string
+}
+
+/**
+ * Changes of who owns what, and nodes that go down: for operators, and for the tools that act for them.
+ *
+ * A change resolves with its plan once a majority of the members has agreed that it is to come; from then on the
+ * cluster carries it out by itself, and `KvClient.status` tells how far it is. One that comes while another is carried
+ * out waits for its turn. Asking again changes nothing. All reject with `invalid-argument` where a change makes no sense,
+ * and with `unavailable` where no majority can be had; then it may still come.
+ */
+export interface Operator {
+  /** A live member hands over what it has, and goes. */
+  decommission(id: string, options?: ChangeOptions): Promise<ChangePlan>
+  /** A dead member goes; others make copies of what it had out of theirs. */
+  remove(id: string, options?: ChangeOptions): Promise<ChangePlan>
+  /** The node `by`, which joins or will join, takes a member's place and weight. */
+  replace(id: string, by: string, options?: ChangeOptions): Promise<ChangePlan>
+  /** A member gets another part of the data: a whole number of shares, 1 to 1,000. */
+  reweight(id: string, weight: number, options?: ChangeOptions): Promise<ChangePlan>
+  /**
+   * Calls off what is planned about a member; or the handover that runs, with all that it was for, which is possible
+   * until its new owners are read.
+   */
+  cancel(id?: string, options?: ChangeOptions): Promise<ChangePlan>
+  /**
+   * Whether a member may go down now without any slot losing its read or write quorum. Stop one at a time: two that are
+   * each safe to stop need not be so together.
+   */
+  safeToStop(id: string, options?: CallOptions): Promise<StopVerdict>
+  /**
+   * The node at `endpoint` (a member's address will do) takes no more operations and sends clients to other members; it
+   * finishes what runs, and stays a replica, until it is started again. Resolves with how many operations still run there.
+   */
+  drain(endpoint: string, options?: CallOptions): Promise<number>
+  /** How many bytes a second handovers may stream to the node at `endpoint`; with a rate it is set, until the node is started again. */
+  streamRate(endpoint: string, bytesPerSecond?: number, options?: CallOptions): Promise<number>
+}

@@ -1,0 +1,56 @@
+import type { ChangeResponse, ClusterServer } from '@quorumkv/proto/kv/v1/cluster'
+import { ChangePlan_Begins as Begins } from '@quorumkv/proto/kv/v1/cluster'
+
+type Calls = Pick<
+  ClusterServer,
+  'decommission' | 'remove' | 'replace' | 'reweight' | 'cancelHandover' | 'safeToStop' | 'drain' | 'streamRate'
+>
+
+/** What a fake node answers to operators. */
+export class FakeOperatorCalls {
+  readonly requests: [method: string, request: unknown][] = []
+  /** What calls run into, first one first. */
+  readonly faults: { code: number; details: string }[] = []
+
+  calls(): Calls {
+    return {
+      decommission: (call, callback) => this.#answer('decommission', call.request, callback, plan),
+      remove: (call, callback) => this.#answer('remove', call.request, callback, plan),
+      replace: (call, callback) => this.#answer('replace', call.request, callback, plan),
+      reweight: (call, callback) => this.#answer('reweight', call.request, callback, plan),
+      cancelHandover: (call, callback) => this.#answer('cancelHandover', call.request, callback, plan),
+      safeToStop: (call, callback) =>
+        this.#answer('safeToStop', call.request, callback, { safe: false, reason: 'on purpose' }),
+      drain: (call, callback) => this.#answer('drain', call.request, callback, { nodeId: 'node-1', operations: 5 }),
+      streamRate: (call, callback) =>
+        this.#answer('streamRate', call.request, callback, {
+          nodeId: 'node-1',
+          bytesPerSecond: call.request.bytesPerSecond ?? 99n,
+        }),
+    }
+  }
+
+  #answer<T>(method: string, request: unknown, callback: (...result: [Error | null, T?]) => void, answer: T): void {
+    this.requests.push([method, request])
+    const fault = this.faults.shift()
+    if (fault === undefined) callback(null, answer)
+    else callback(Object.assign(new Error(fault.details), fault))
+  }
+}
+
+const plan: ChangeResponse = {
+  epoch: 8n,
+  plan: {
+    begins: Begins.QUEUED,
+    slots: 1,
+    copies: 2,
+    moves: [{ from: 'node-1', to: '', slots: 1 }],
+    bytes: 3n,
+    durationMs: undefined,
+    calledOff: [{ kind: 'reweight', id: 'node-2', weight: 4, by: '' }],
+    turnedAway: ['node-9'],
+    spareNow: 1,
+    spareMeanwhile: 0,
+    spareAfterwards: -1,
+  },
+}

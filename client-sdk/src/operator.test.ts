@@ -1,0 +1,129 @@
+import { status } from '@grpc/grpc-js'
+import { HandoverStep, MemberState } from '@quorumkv/proto/kv/v1/cluster'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { FakeCluster } from './fake-server.test-support.js'
+import { KvClient, KvError } from './index.js'
+import { until } from './sockets.test-support.js'
+
+let cluster: FakeCluster
+let client: KvClient
+
+beforeEach(async () => {
+  cluster = await FakeCluster.start(3)
+  client = new KvClient({ endpoints: cluster.endpoints })
+})
+
+afterEach(async () => {
+  await client.close()
+  cluster.stop()
+})
+
+function requests(): [string, unknown][] {
+  return cluster.nodes.flatMap(({ operator }) => operator.requests)
+}
+
+test('each change says what it is to do, and comes back with its plan', async () => {
+  const { operator } = client
+  const plan = await operator.decommission('node-1', { dryRun: true })
+  expect(plan).toEqual({
+    ...{ begins: 'queued', slots: 1, copies: 2, moves: [{ from: 'node-1', to: undefined, slots: 1 }] },
+    ...{ bytes: 3, durationMs: undefined, turnedAway: ['node-9'], spareNow: 1, spareMeanwhile: 0, spareAfterwards: -1 },
+    calledOff: [{ kind: 'reweight', id: 'node-2', weight: 4, by: undefined }],
+  })
+  await operator.remove('node-2')
+  await operator.replace('node-2', 'node-4')
+  await operator.reweight('node-2', 5)
+  await operator.cancel()
+  await operator.cancel('node-3')
+  expect(new Set(requests())).toEqual(
+    new Set([
+      ['decommission', { id: 'node-1', dryRun: true }],
+      ['remove', { id: 'node-2', dryRun: false }],
+      ['replace', { id: 'node-2', by: 'node-4', dryRun: false }],
+      ['reweight', { id: 'node-2', weight: 5, dryRun: false }],
+      ['cancelHandover', { id: '', dryRun: false }],
+      ['cancelHandover', { id: 'node-3', dryRun: false }],
+    ]),
+  )
+  await expect(operator.reweight('node-2', 0)).rejects.toMatchObject({ code: 'invalid-argument', field: 'weight' })
+  await expect(operator.remove('')).rejects.toMatchObject({ code: 'invalid-argument', field: 'id' })
+})
+
+test('a node that cannot is left for the next; a change that makes no sense is not asked of another', async () => {
+  await client.ready()
+  for (const { operator } of cluster.nodes) operator.faults.push({ code: status.UNAVAILABLE, details: 'no vote' })
+  cluster.nodes[1]!.operator.faults.pop()
+  expect((await client.operator.remove('node-3')).slots).toBe(1)
+  expect(requests().length).toBeLessThanOrEqual(3)
+  for (const { operator } of cluster.nodes) operator.faults[0] = { code: status.INVALID_ARGUMENT, details: 'no' }
+  const before = requests().length
+  await expect(client.operator.remove('node-3')).rejects.toMatchObject({ code: 'invalid-argument' })
+  expect(requests().length).toBe(before + 1)
+  for (const { operator } of cluster.nodes) operator.faults[0] = { code: status.UNAVAILABLE, details: 'no majority' }
+  const error = await client.operator.remove('node-3').catch((reason: unknown) => reason)
+  expect(error).toBeInstanceOf(KvError)
+  expect(error).toMatchObject({ code: 'unavailable', message: expect.stringContaining('no majority') })
+})
+
+test('whether a node may go down, its drain and its rate are asked of the right one', async () => {
+  expect(await client.operator.safeToStop('node-2')).toEqual({ safe: false, reason: 'on purpose' })
+  const { address, operator } = cluster.nodes[2]!
+  expect(await client.operator.drain(address)).toBe(5)
+  expect(await client.operator.streamRate(address)).toBe(99)
+  expect(await client.operator.streamRate(address, 1_000)).toBe(1_000)
+  expect(operator.requests.filter(([method]) => method !== 'safeToStop').map(([method]) => method)).toEqual([
+    'drain',
+    'streamRate',
+    'streamRate',
+  ])
+})
+
+test('once a node says that it drains, operations go to the others, and reads of its status still come from it', async () => {
+  await client.ready()
+  const [node] = cluster.nodes
+  const key = cluster.keyOf(node!)
+  await client.put(key, 'to it')
+  expect(node!.operations).toHaveLength(1)
+  node!.draining = true
+  node!.announce()
+  const stateOf = (): string => client.stats().nodes.find(({ address }) => address === node!.address)!.state
+  await until(() => stateOf() === 'down', 'the node is left alone')
+  await client.put(key, 'to another')
+  expect(node!.operations).toHaveLength(1)
+  expect((await client.status(node!.address)).draining).toBe(true)
+  // It was started again.
+  node!.kill()
+  node!.draining = false
+  await node!.listen()
+  await until(() => stateOf() === 'up', 'the node is connected again')
+  await client.put(key, 'to it again')
+  expect(node!.operations).toHaveLength(2)
+})
+
+test('a topology in which a handover runs is told with both sides, states and progress', async () => {
+  expect((await client.topology()).handover).toBeUndefined()
+  expect((await client.topology()).otherOwners(5)).toEqual([])
+  cluster.handover = {
+    ...{ since: 6n, step: HandoverStep.SWITCH, joining: ['node-3'], waitsFor: ['node-1'] },
+    changes: [{ kind: 'replace', id: 'node-1', weight: 0, by: 'node-3' }],
+    reports: [
+      { nodeId: 'node-3', slots: 4, done: 2, bytes: 8n, remainingBytes: undefined, remainingMs: 9n, obstacle: '' },
+    ],
+  }
+  cluster.planned = [{ kind: 'something new', id: 'node-2', weight: 0, by: '' }]
+  const states = [MemberState.LEAVING, MemberState.SERVING, MemberState.JOINING]
+  cluster.states = states
+  const topology = await client.topology()
+  expect(topology.members.map(({ state }) => state)).toEqual(['leaving', 'serving', 'joining'])
+  expect(topology.handover).toEqual({
+    ...{ since: 6, step: 'switch', joining: ['node-3'], waitsFor: ['node-1'] },
+    changes: [{ kind: 'replace', id: 'node-1', weight: undefined, by: 'node-3' }],
+    reports: [
+      { nodeId: 'node-3', slots: 4, done: 2, bytes: 8, remainingBytes: undefined, remainingMs: 9, obstacle: '' },
+    ],
+  })
+  expect(topology.planned[0]!.kind).toBe('unknown')
+  expect(topology.otherOwners(5)).toHaveLength(3)
+  const seen = await client.status()
+  expect([seen.handover, seen.planned]).toEqual([topology.handover, topology.planned])
+})

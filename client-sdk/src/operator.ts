@@ -1,0 +1,72 @@
+import { type ChangeResponse, ClusterService } from '@quorumkv/proto/kv/v1/cluster'
+import { planOf } from './change-messages.js'
+import type { ChangeOptions, ChangePlan, Operator, StopVerdict } from './changes.js'
+import type { ClusterCalls } from './cluster.js'
+import { invalidArgument } from './errors.js'
+import { checkWhole } from './options.js'
+import type { UnaryMethod } from './transport.js'
+import type { CallOptions } from './types.js'
+
+const weightMax = 1000
+
+/** See `Operator`. Any member will do for most of it: one that cannot is left for the next. */
+export class OperatorCalls implements Operator {
+  private readonly cluster: ClusterCalls
+
+  constructor(cluster: ClusterCalls) {
+    this.cluster = cluster
+  }
+
+  async decommission(id: string, options: ChangeOptions = {}): Promise<ChangePlan> {
+    return await this.change(ClusterService.decommission, { id: checkId(id, 'id'), dryRun: isDry(options) }, options)
+  }
+
+  async remove(id: string, options: ChangeOptions = {}): Promise<ChangePlan> {
+    return await this.change(ClusterService.remove, { id: checkId(id, 'id'), dryRun: isDry(options) }, options)
+  }
+
+  async replace(id: string, by: string, options: ChangeOptions = {}): Promise<ChangePlan> {
+    const request = { id: checkId(id, 'id'), by: checkId(by, 'by'), dryRun: isDry(options) }
+    return await this.change(ClusterService.replace, request, options)
+  }
+
+  async reweight(id: string, weight: number, options: ChangeOptions = {}): Promise<ChangePlan> {
+    const shares = checkWhole(weight, 'weight', 1, weightMax)
+    const request = { id: checkId(id, 'id'), weight: shares, dryRun: isDry(options) }
+    return await this.change(ClusterService.reweight, request, options)
+  }
+
+  async cancel(id?: string, options: ChangeOptions = {}): Promise<ChangePlan> {
+    const request = { id: id === undefined ? '' : checkId(id, 'id'), dryRun: isDry(options) }
+    return await this.change(ClusterService.cancelHandover, request, options)
+  }
+
+  async safeToStop(id: string, options: CallOptions = {}): Promise<StopVerdict> {
+    const request = { id: checkId(id, 'id') }
+    const { safe, reason } = await this.cluster.anyOf(ClusterService.safeToStop, request, options)
+    return { safe, reason }
+  }
+
+  async drain(endpoint: string, options: CallOptions = {}): Promise<number> {
+    return (await this.cluster.at(endpoint, ClusterService.drain, {}, options)).operations
+  }
+
+  async streamRate(endpoint: string, bytesPerSecond?: number, options: CallOptions = {}): Promise<number> {
+    const rate = bytesPerSecond === undefined ? undefined : checkWhole(bytesPerSecond, 'bytesPerSecond', 1, 2 ** 53 - 1)
+    const request = { bytesPerSecond: rate === undefined ? undefined : BigInt(rate) }
+    return Number((await this.cluster.at(endpoint, ClusterService.streamRate, request, options)).bytesPerSecond)
+  }
+
+  private async change<Req>(method: UnaryMethod<Req, ChangeResponse>, request: Req, options: ChangeOptions) {
+    return planOf(await this.cluster.anyOf(method, request, options))
+  }
+}
+
+function isDry({ dryRun }: ChangeOptions): boolean {
+  return dryRun === true
+}
+
+function checkId(id: unknown, field: string): string {
+  if (typeof id !== 'string' || id === '') throw invalidArgument(field, 'must be the id of a node')
+  return id
+}
