@@ -73,8 +73,10 @@ test('a node without a cluster ends with the first that will not have it, but wa
   for (const code of ['settings', 'clock', 'wait']) {
     expect(belonging.refused(address(2), { code, message: '' }, undefined)).toBeUndefined()
   }
-  expect(belonging.refused(address(2), { code: 'not-a-member', message: 'no' }, undefined)).toMatchObject({
-    reason: 'refused',
-    message: expect.stringContaining('n2:1'),
-  })
+  for (const code of ['protocol', 'id', 'cluster', 'settings-in-force', 'not-a-member', 'incarnation']) {
+    expect(belonging.refused(address(2), { code, message: 'no' }, undefined)).toMatchObject({
+      reason: 'refused',
+      message: 'refused by the node at n2:1: no',
+    })
+  }
 })

@@ -26,7 +26,7 @@ test('a node that is killed and loses its whole data directory comes back by its
   rmSync(victim!.dataDir, { recursive: true })
   victim!.start()
   await victim!.ready()
-  const waits = victim!.lines.filter(({ msg }) => msg === 'waiting to be taken back by the cluster')
+  const waits = victim!.lines.filter(({ msg }) => msg === 'waiting to be taken in by the cluster')
   expect(waits.length).toBeGreaterThan(0)
 
   const lost = async (): Promise<number> => (await client.status(victim!.address)).storage.lostSlots

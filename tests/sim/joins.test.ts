@@ -84,6 +84,33 @@ describe('a node that joins', () => {
   })
 })
 
+test('a node that joins may lose its disk at any moment, also with one that is alone: it joins anew', async () => {
+  for (const [seed, first] of [
+    ['a lone one', ['n1']],
+    ['three', ['n1', 'n2', 'n3']],
+  ] as const) {
+    for (const afterMs of [20, 100, 400, 1_500]) {
+      const cluster = await grows(`joiner of ${seed} wiped after ${afterMs}`, first, [])
+      for (let i = 0; i < 20; i++) await cluster.settle(cluster.put('n1', `k${i}`, `v${i}`))
+      await launch(cluster, 'n4', ['n1'])
+      await cluster.world.advance(afterMs)
+      const { members } = cluster.node('n1').topology!
+      const voted = members.some(({ id, state }) => id === 'n4' && state === 'serving')
+      cluster.crash('n4')
+      cluster.process('n4').restart()
+      cluster.wipe('n4')
+      // Two votes, and one of them lost: nobody can help a cluster of two.
+      if (voted && first.length === 1) continue
+      await launch(cluster, 'n4', ['n1'])
+      await cluster.settle(cluster.node('n4').ready())
+      await cluster.world.runUntil(() => agreed(cluster, [...first, 'n4'])?.['n4'] === 'serving', 120_000)
+      await cluster.allConnected()
+      for (let i = 0; i < 20; i++) expect(await cluster.settle(cluster.get('n4', `k${i}`))).toBe(`v${i}`)
+      expect(cluster.fatal.size).toBe(0)
+    }
+  }
+})
+
 /** Nodes are started in turns, some of them later. Whatever the lists: one cluster, with all of them. */
 async function grows(seed: string, first: readonly string[], turns: readonly (readonly [string, string[]])[][]) {
   const cluster = new SimCluster({ seed, nodes: 0 })
