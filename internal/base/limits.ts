@@ -133,6 +133,8 @@ export const limits = {
   handoverReportMs: 1_000,
   /** A step that is due is taken by the member whose turn it is; each other one waits for so much longer than the one before. */
   handoverTurnMs: 1_000,
+  /** A handover begins so long after the last newcomer or wish, so that it takes with it what comes together. */
+  handoverGatherMs: 1_000,
   /** How long one step of a handover is proposed before it is looked at again. */
   handoverProposeMs: 10_000,
   /** Slots that a node owns no more are emptied so many at a time, and then it rests. */

@@ -38,8 +38,13 @@ export interface HandoverStatus {
   readonly waitsFor: readonly NodeId[]
 }
 
-/** Makes of the topology in force the one that is due now; undefined: nothing is due. */
-type DueStep = (topology: Topology) => Topology | undefined
+/** A step that the topology may take now. */
+interface DueStep {
+  /** What comes of it; undefined: it is not due any more. */
+  readonly take: (topology: Topology) => Topology | undefined
+  /** It waits for so long after the epoch before, for what may come together with it. */
+  readonly gatherMs: number
+}
 
 /**
  * Moves handovers on. Every member runs one: it tells the others how far it is, and proposes the next step to the register
@@ -235,16 +240,19 @@ export class HandoverDriver {
     const { live } = this.#options
     const { handover } = topology
     if (handover === undefined) {
-      const step: DueStep = (before) => settledStep(before, (id) => this.#mayGo(before, id)) ?? begun(before, live)
-      return step(topology) === undefined ? undefined : step
+      const settled = (before: Topology): Topology | undefined => settledStep(before, (id) => this.#mayGo(before, id))
+      if (settled(topology) !== undefined) return { take: settled, gatherMs: 0 }
+      const take = (before: Topology): Topology | undefined => begun(before, live)
+      return take(topology) === undefined ? undefined : { take, gatherMs: limits.handoverGatherMs }
     }
     if (this.#waitsFor(topology).length > 0) return undefined
     const { since, step } = handover
-    return (before) => {
+    const take = (before: Topology): Topology | undefined => {
       // An incarnation may have changed meanwhile, and with it what has been reported.
       if (before.handover?.since !== since || this.#waitsFor(before).length > 0) return undefined
       return step === 'both' ? switched(before, since) : done(before, since)
     }
+    return { take, gatherMs: 0 }
   }
 
   /**
@@ -270,10 +278,11 @@ export class HandoverDriver {
     this.#due ??= { epoch: topology.epoch, sinceMs: nowMs }
     const before = voters(topology).filter(({ id }) => id < self.id && live(id)).length
     const isVoter = voters(topology).some(({ id }) => id === self.id)
-    if (!isVoter || this.#proposing || nowMs - this.#due.sinceMs < before * limits.handoverTurnMs) return
+    const afterMs = due.gatherMs + before * limits.handoverTurnMs
+    if (!isVoter || this.#proposing || nowMs - this.#due.sinceMs < afterMs) return
     this.#proposing = true
     const { epoch } = topology
-    const step = (now: Topology): Topology | undefined => (now.epoch === epoch ? due(now) : undefined)
+    const step = (now: Topology): Topology | undefined => (now.epoch === epoch ? due.take(now) : undefined)
     const proposed = register
       .change(step, limits.handoverProposeMs)
       .catch((error: unknown) => {

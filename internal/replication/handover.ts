@@ -206,9 +206,10 @@ export class Handover {
   async #round(work: IncomingSlots): Promise<void> {
     const { clock, log, store, streaming } = this.#options
     const missing = work.slots.filter((slot) => !this.#done.has(slot))
+    if (this.#began === undefined)
+      log.info('streaming slots to this node', { since: work.since, slots: missing.length })
     this.#began ??= { ms: clock.monotonicMs(), done: this.#doneOf(work) }
     this.#found = ''
-    log.info('streaming slots to this node', { since: work.since, slots: missing.length })
     streaming(true)
     for (let i = 0; i < missing.length && this.#goesOn(work); i += limits.handoverSlotsMax) {
       const some = missing.slice(i, i + limits.handoverSlotsMax)

@@ -1,113 +1,23 @@
-import { type Epoch, parseAddress, parseIncarnation, parseNodeId, type Slot } from '@quorumkv/internal/base'
-import { encodeTopology } from '@quorumkv/internal/cluster'
-import { allSlots, type Member, slotTable, type Topology } from '@quorumkv/internal/slots'
-import { type Store, writeDocument, writeIdentity } from '@quorumkv/internal/store'
+import type { LinkHandlers, Network } from '@quorumkv/internal/env'
 import { expect, test } from 'vitest'
-import { SimCluster, type SimClusterOptions } from './sim-cluster.js'
-
-const four = ['n1', 'n2', 'n3', 'n4']
-const three = four.slice(0, 3)
-
-/** Three nodes that serve, and a fourth that has not been started. */
-async function threeOf(options: SimClusterOptions): Promise<SimCluster> {
-  const cluster = new SimCluster({ nodes: 4, ...options })
-  for (const name of three) await cluster.startNode(name, three)
-  await cluster.allReady()
-  await cluster.allConnected()
-  return cluster
-}
-
-/** Stops all nodes and starts them in the next topology, which `alter` makes of the one before. */
-async function change(
-  cluster: SimCluster,
-  names: readonly string[],
-  alter: (topology: Topology) => Topology,
-): Promise<void> {
-  const before = cluster.node(cluster.runningNames[0]!).topology!
-  const after = { ...alter(before), epoch: (before.epoch + 1) as Epoch }
-  for (const name of cluster.runningNames) cluster.crash(name)
-  for (const name of names) {
-    if (!cluster.process(name).running) cluster.process(name).restart()
-    const { disk } = cluster.process(name).life
-    const { incarnation } = after.members.find(({ id }) => id === name)!
-    const identity = { nodeId: parseNodeId(name), incarnation, clusterId: after.clusterId }
-    await cluster.settle(writeIdentity(disk, identity))
-    await cluster.settle(writeDocument(disk, 'topology', encodeTopology(after)))
-  }
-  for (const name of names) await cluster.startNode(name, names)
-  await cluster.allReady()
-  await cluster.allConnected()
-}
-
-function withJoining(topology: Topology, name: string): Topology {
-  const newcomer: Member = {
-    id: parseNodeId(name),
-    incarnation: parseIncarnation(name.charCodeAt(1).toString(16).padStart(32, 'e')),
-    number: topology.nextNumber,
-    address: parseAddress(`${name}:50051`, 'address'),
-    zone: '',
-    weight: 1,
-    since: (topology.epoch + 1) as Epoch,
-    state: 'joining',
-  }
-  return { ...topology, members: [...topology.members, newcomer], nextNumber: topology.nextNumber + 1 }
-}
-
-function withLeaving(topology: Topology, name: string): Topology {
-  return { ...topology, planned: [{ kind: 'decommission', id: parseNodeId(name) }] }
-}
-
-/** Nothing is under way in the topology of any node, and all have the same. */
-function atRest(cluster: SimCluster, members: number): boolean {
-  return cluster.runningNames.every((name) => {
-    const topology = cluster.node(name).topology!
-    const quiet = topology.handover === undefined && topology.members.every(({ state }) => state === 'serving')
-    return quiet && topology.members.length === members
-  })
-}
-
-function digests(store: Store, slot: Slot): string {
-  const { hi, lo } = store.digest(slot)
-  return `${hi}.${lo}`
-}
-
-/** Each slot is the same on all its owners, and nowhere else is anything of it. */
-async function expectEqualCopies(cluster: SimCluster): Promise<void> {
-  const wrong = (): string[] => {
-    const topology = cluster.node(cluster.runningNames[0]!).topology!
-    const table = slotTable(topology)
-    const found: string[] = []
-    for (const slot of allSlots()) {
-      const copies = new Set<string>()
-      for (const [member, { id }] of topology.members.entries()) {
-        if (!cluster.runningNames.includes(id)) continue
-        const store = cluster.node(id).localStore!
-        if (table.ownsSlot(member, slot)) copies.add(digests(store, slot))
-        else if (store.holds(slot)) found.push(`${id} still holds ${slot}`)
-      }
-      if (copies.size > 1) found.push(`copies of ${slot} differ`)
-    }
-    return found
-  }
-  // When it is not so in time, the assertion says what is wrong.
-  await cluster.world.runUntil(() => wrong().length === 0, 60_000).catch(() => undefined)
-  expect(wrong()).toEqual([])
-}
-
-async function fill(cluster: SimCluster, count: number, value = ''): Promise<string[]> {
-  const keys = Array.from({ length: count }, (_, i) => `k${i}`)
-  for (let i = 0; i < count; i += 50) {
-    const some = keys.slice(i, i + 50).map((key, n) => cluster.put(three[n % 3]!, key, `${key}${value}`))
-    await cluster.settle(Promise.all(some))
-  }
-  return keys
-}
+import {
+  atRest,
+  change,
+  expectEqualCopies,
+  fill,
+  four,
+  join,
+  reached,
+  step,
+  three,
+  threeOf,
+  withLeaving,
+} from './handover-scene.js'
 
 test('a fourth node gets its share of the slots, and gives it back when it leaves; the others drop what is not theirs', async () => {
   const cluster = await threeOf({ seed: 'handover' })
   const keys = await fill(cluster, 400)
-  await change(cluster, four, (topology) => withJoining(topology, 'n4'))
-  expect(cluster.node('n4').localStore!.statistics().entries).toBe(0)
+  await join(cluster, 'n4')
   await cluster.world.runUntil(() => atRest(cluster, 4), 60_000)
   await expectEqualCopies(cluster)
   const held = four.map((name) => cluster.node(name).localStore!.statistics().entries)
@@ -120,4 +30,108 @@ test('a fourth node gets its share of the slots, and gives it back when it leave
   await cluster.world.runUntil(() => atRest(cluster, 3), 60_000)
   await expectEqualCopies(cluster)
   for (const [i, key] of keys.entries()) expect(await cluster.settle(cluster.get(three[i % 3]!, key))).toBe(key)
+})
+
+/** The bytes that come to one node over links for what is large. */
+function countingBulk(name: string): { bytes: number; networkOf: (node: string, network: Network) => Network } {
+  const count = { bytes: 0, networkOf }
+  function networkOf(node: string, network: Network): Network {
+    if (node !== name) return network
+    return {
+      listen: (address, accept) => network.listen(address, accept),
+      connect: async (address, channel, timeoutMs) => {
+        const link = await network.connect(address, channel, timeoutMs)
+        const message = (handlers: LinkHandlers, bytes: Uint8Array): void => {
+          if (channel === 'bulk') count.bytes += bytes.length
+          handlers.message(bytes)
+        }
+        return {
+          remote: link.remote,
+          send: (bytes) => link.send(bytes),
+          close: (reason) => link.close(reason),
+          start: (handlers) =>
+            link.start({
+              message: (bytes) => message(handlers, bytes),
+              drain: () => handlers.drain(),
+              close: (reason) => handlers.close(reason),
+            }),
+        }
+      },
+    }
+  }
+  return count
+}
+
+test('a node that is killed while slots stream to it goes on where it was, and gets nothing twice', async () => {
+  const streamed: number[] = []
+  for (const kills of [0, 3]) {
+    const count = countingBulk('n4')
+    const rate = { streamBytesPerSecond: 100_000 }
+    const cluster = await threeOf({ seed: 'resume', networkOf: count.networkOf, ...rate })
+    await fill(cluster, 600, 'v'.repeat(1_000))
+    await join(cluster, 'n4')
+    for (let kill = 1; kill <= kills; kill++) {
+      await reached(cluster, 'both', 200 * kill)
+      cluster.crash('n4', { disk: 'lose' })
+      await cluster.world.advance(500)
+      await cluster.restart('n4')
+      await cluster.allConnected()
+      const { handover } = cluster.node('n4').status()
+      expect(handover?.reports.find(({ id }) => id === 'n4')?.done).toBeGreaterThanOrEqual(200 * kill)
+    }
+    await cluster.world.runUntil(() => atRest(cluster, 4), 120_000)
+    await expectEqualCopies(cluster)
+    streamed.push(count.bytes)
+  }
+  // A kill costs the slots that were just under way, 32 of some 3,000.
+  expect(streamed[0]).toBeGreaterThan(700_000)
+  expect(streamed[1]! / streamed[0]!).toBeLessThan(1.1)
+})
+
+test('with one owner away it goes on; with two it waits, says for whom, and goes on when one is back', async () => {
+  const cluster = await threeOf({ seed: 'away', streamBytesPerSecond: 100_000 })
+  const keys = await fill(cluster, 300, 'v'.repeat(1_000))
+  await join(cluster, 'n4')
+  await reached(cluster, 'both', 50)
+  cluster.crash('n3')
+  await reached(cluster, 'both', 300)
+  cluster.crash('n2')
+  await cluster.world.advance(20_000)
+  const { handover } = cluster.node('n1').status()
+  expect(handover).toMatchObject({ step: 'both', waitsFor: ['n4'] })
+  const obstacle = handover!.reports.find(({ id }) => id === 'n4')!.obstacle
+  expect(obstacle).toMatch(/needs 2 of its owners, and n2, n3 cannot be reached/)
+  await cluster.restart('n3')
+  await cluster.world.runUntil(() => step(cluster) === undefined, 60_000)
+  await cluster.restart('n2')
+  await cluster.world.runUntil(() => atRest(cluster, 4), 60_000)
+  await expectEqualCopies(cluster)
+  for (const key of keys) expect(await cluster.settle(cluster.get('n4', key))).toBe(`${key}${'v'.repeat(1_000)}`)
+})
+
+test('taken back while it streams: the owners are as before, and what had come is dropped', async () => {
+  const cluster = await threeOf({ seed: 'cancel', streamBytesPerSecond: 100_000 })
+  const keys = await fill(cluster, 300, 'v'.repeat(1_000))
+  await expect(cluster.settle(cluster.node('n1').handovers!.cancel())).rejects.toThrowError(/no handover runs/)
+  await join(cluster, 'n4')
+  await reached(cluster, 'both', 200)
+  await cluster.settle(cluster.node('n2').handovers!.cancel())
+  await cluster.world.runUntil(() => three.every((name) => step(cluster, name) === undefined), 10_000)
+  expect(cluster.node('n1').topology!.members.map(({ id }) => id)).toEqual(three)
+  for (const key of keys) expect(await cluster.settle(cluster.get('n1', key))).toBe(`${key}${'v'.repeat(1_000)}`)
+  await expectEqualCopies(cluster)
+})
+
+test('the rate may be changed while it streams', async () => {
+  const cluster = await threeOf({ seed: 'rate', streamBytesPerSecond: 65_536 })
+  await fill(cluster, 600, 'v'.repeat(4_000))
+  await join(cluster, 'n4')
+  await reached(cluster, 'both', 64)
+  const slow = cluster
+    .node('n4')
+    .status()
+    .handover!.reports.find(({ id }) => id === 'n4')!
+  expect(slow.remainingMs).toBeGreaterThan(20_000)
+  cluster.node('n4').handovers!.streamBytesPerSecond = 10_000_000
+  await cluster.world.runUntil(() => step(cluster) !== 'both', 5_000)
 })

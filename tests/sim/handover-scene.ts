@@ -1,0 +1,104 @@
+import { type Epoch, parseNodeId, type Slot } from '@quorumkv/internal/base'
+import { encodeTopology } from '@quorumkv/internal/cluster'
+import { allSlots, slotTable, type Topology } from '@quorumkv/internal/slots'
+import { type Store, writeDocument } from '@quorumkv/internal/store'
+import { expect } from 'vitest'
+import { SimCluster, type SimClusterOptions } from './sim-cluster.js'
+
+export const four: readonly string[] = ['n1', 'n2', 'n3', 'n4']
+export const three: readonly string[] = four.slice(0, 3)
+
+/** Three nodes that serve, and a fourth that has not been started. */
+export async function threeOf(options: SimClusterOptions): Promise<SimCluster> {
+  const cluster = new SimCluster({ nodes: 4, ...options })
+  for (const name of three) await cluster.startNode(name, three)
+  await cluster.allReady()
+  await cluster.allConnected()
+  return cluster
+}
+
+/** Stops all nodes and starts them in the next topology, which `alter` makes of the one before. */
+export async function change(
+  cluster: SimCluster,
+  names: readonly string[],
+  alter: (topology: Topology) => Topology,
+): Promise<void> {
+  const before = cluster.node(cluster.runningNames[0]!).topology!
+  const after = { ...alter(before), epoch: (before.epoch + 1) as Epoch }
+  for (const name of cluster.runningNames) cluster.crash(name)
+  for (const name of names) {
+    cluster.process(name).restart()
+    const { disk } = cluster.process(name).life
+    await cluster.settle(writeDocument(disk, 'topology', encodeTopology(after)))
+  }
+  for (const name of names) await cluster.startNode(name, names)
+  await cluster.allReady()
+  await cluster.allConnected()
+}
+
+export function withLeaving(topology: Topology, name: string): Topology {
+  return { ...topology, planned: [{ kind: 'decommission', id: parseNodeId(name) }] }
+}
+
+export async function join(cluster: SimCluster, name: string): Promise<void> {
+  await cluster.startNode(name, ['n1', 'n2'])
+}
+
+export function step(cluster: SimCluster, name = 'n1'): string | undefined {
+  return cluster.node(name).topology!.handover?.step
+}
+
+/** Waits until a handover is in this step at n1, and n4 has so many slots of those that come to it. */
+export async function reached(cluster: SimCluster, wanted: 'both' | 'switch', slots = 0): Promise<void> {
+  await cluster.world.runUntil(() => {
+    const { handover } = cluster.node('n1').status()
+    const report = handover?.reports.find(({ id }) => id === 'n4')
+    return handover?.step === wanted && (report?.done ?? -1) >= slots
+  }, 60_000)
+}
+
+/** Nothing is under way in the topology of any node, and all have the same. */
+export function atRest(cluster: SimCluster, members: number): boolean {
+  return cluster.runningNames.every((name) => {
+    const topology = cluster.node(name).topology!
+    const quiet = topology.handover === undefined && topology.members.every(({ state }) => state === 'serving')
+    return quiet && topology.members.length === members
+  })
+}
+
+function digests(store: Store, slot: Slot): string {
+  const { hi, lo } = store.digest(slot)
+  return `${hi}.${lo}`
+}
+
+/** Each slot is the same on all its owners, and nowhere else is anything of it. */
+export async function expectEqualCopies(cluster: SimCluster): Promise<void> {
+  const wrong = (): string[] => {
+    const topology = cluster.node(cluster.runningNames[0]!).topology!
+    const table = slotTable(topology)
+    const found: string[] = []
+    for (const slot of allSlots()) {
+      const copies = new Set<string>()
+      for (const [member, { id }] of topology.members.entries()) {
+        if (!cluster.runningNames.includes(id)) continue
+        const store = cluster.node(id).localStore!
+        if (table.ownsSlot(member, slot)) copies.add(digests(store, slot))
+        else if (store.holds(slot)) found.push(`${id} still holds ${slot}`)
+      }
+      if (copies.size > 1) found.push(`copies of ${slot} differ`)
+    }
+    return found
+  }
+  // When it is not so in time, the assertion says what is wrong.
+  await cluster.world.runUntil(() => wrong().length === 0, 60_000).catch(() => undefined)
+  expect(wrong()).toEqual([])
+}
+
+export async function fill(cluster: SimCluster, count: number, value = ''): Promise<string[]> {
+  const keys = Array.from({ length: count }, (_, i) => `k${i}`)
+  for (let i = 0; i < count; i += 50) {
+    const some = keys.slice(i, i + 50).map((key, n) => cluster.put(three[n % 3]!, key, `${key}${value}`))
+    await cluster.settle(Promise.all(some))
+  }
+  return keys
+}
