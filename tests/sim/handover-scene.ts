@@ -1,7 +1,6 @@
-import { type Epoch, parseNodeId, type Slot } from '@quorumkv/internal/base'
-import { encodeTopology } from '@quorumkv/internal/cluster'
-import { allSlots, slotTable, type Topology } from '@quorumkv/internal/slots'
-import { type Store, writeDocument } from '@quorumkv/internal/store'
+import { parseNodeId, type Slot } from '@quorumkv/internal/base'
+import { allSlots, slotTable } from '@quorumkv/internal/slots'
+import type { Store } from '@quorumkv/internal/store'
 import { expect } from 'vitest'
 import { SimCluster, type SimClusterOptions } from './sim-cluster.js'
 
@@ -17,27 +16,16 @@ export async function threeOf(options: SimClusterOptions): Promise<SimCluster> {
   return cluster
 }
 
-/** Stops all nodes and starts them in the next topology, which `alter` makes of the one before. */
-export async function change(
-  cluster: SimCluster,
-  names: readonly string[],
-  alter: (topology: Topology) => Topology,
-): Promise<void> {
-  const before = cluster.node(cluster.runningNames[0]!).topology!
-  const after = { ...alter(before), epoch: (before.epoch + 1) as Epoch }
-  for (const name of cluster.runningNames) cluster.crash(name)
-  for (const name of names) {
-    cluster.process(name).restart()
-    const { disk } = cluster.process(name).life
-    await cluster.settle(writeDocument(disk, 'topology', encodeTopology(after)))
-  }
-  for (const name of names) await cluster.startNode(name, names)
-  await cluster.allReady()
-  await cluster.allConnected()
+/** Asks for a member to hand over what it has and to go. */
+export async function leave(cluster: SimCluster, name: string): Promise<void> {
+  await cluster.settle(cluster.node('n2').members!.request({ kind: 'decommission', id: parseNodeId(name) }))
 }
 
-export function withLeaving(topology: Topology, name: string): Topology {
-  return { ...topology, planned: [{ kind: 'decommission', id: parseNodeId(name) }] }
+/** A node that was decommissioned has ended by itself. */
+export async function gone(cluster: SimCluster, name: string): Promise<void> {
+  await cluster.world.runUntil(() => cluster.fatal.has(name), 120_000)
+  expect(cluster.fatal.get(name)).toMatchObject({ message: expect.stringContaining('was decommissioned at epoch') })
+  cluster.crash(name)
 }
 
 export async function join(cluster: SimCluster, name: string): Promise<void> {
@@ -48,12 +36,12 @@ export function step(cluster: SimCluster, name = 'n1'): string | undefined {
   return cluster.node(name).topology!.handover?.step
 }
 
-/** Waits until a handover is in this step at n1, and n4 has so many slots of those that come to it. */
+/** Waits until a handover is in this step at n1, and so many slots are where they go to. */
 export async function reached(cluster: SimCluster, wanted: 'both' | 'switch', slots = 0): Promise<void> {
   await cluster.world.runUntil(() => {
     const { handover } = cluster.node('n1').status()
-    const report = handover?.reports.find(({ id }) => id === 'n4')
-    return handover?.step === wanted && (report?.done ?? -1) >= slots
+    const done = handover?.reports.reduce((sum, report) => sum + report.done, 0)
+    return handover?.step === wanted && done! >= slots
   }, 60_000)
 }
 
