@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { type CrewOptions, failureOf, faultsOf, type Played, playInThread } from './crew.js'
-import { findMutants, mutantTable } from './mutants/hunt.js'
+import { findMutants, huntSeedsMax, mutantTable } from './mutants/hunt.js'
 import type { RunReport } from './play/run.js'
 
 const usage = `npm run sim -- [seed …] [options]
@@ -17,6 +17,7 @@ Plays whole clusters in virtual time: each seed draws its own cluster, load and 
   --mutant NAME    plants a known bug, see --mutants; the first violation ends the run
   --mutants        lists the bugs that can be planted, and the seeds that have found them
   --find-mutants [NAME …]  finds such seeds anew, with fresh seeds, and writes tests/sim/mutants/seeds.ts
+                   --seeds: at most so many for each (default 500)
 `
 
 const { values: flags, positionals } = parseArgs({
@@ -131,7 +132,13 @@ if (flags.help) process.stdout.write(usage)
 else if (flags.mutants) process.stdout.write(mutantTable())
 else if (flags['find-mutants']) {
   const write = (line: string): boolean => process.stdout.write(`${line}\n`)
-  const all = await findMutants(positionals, firstSeed(), number('jobs', flags.jobs, 2), write)
+  const all = await findMutants(
+    positionals,
+    firstSeed(),
+    number('seeds', flags.seeds, huntSeedsMax),
+    number('jobs', flags.jobs, 2),
+    write,
+  )
   process.exitCode = all ? 0 : 1
 } else {
   const jobs = flags.trace ? 1 : number('jobs', flags.jobs, 2)

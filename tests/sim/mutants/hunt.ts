@@ -7,11 +7,11 @@ import { type Found, mutantSeeds } from './seeds.js'
 /** A bug that fresh seeds do not find within so many is not found at all. */
 export const huntSeedsMax = 500
 
-/** Plays fresh seeds with a planted bug until one finds it; undefined: none of `huntSeedsMax` does. */
-export async function hunt(name: string, from: number): Promise<Found | undefined> {
+/** Plays fresh seeds with a planted bug until one finds it; undefined: none of `seedsMax` does. */
+export async function hunt(name: string, from: number, seedsMax: number): Promise<Found | undefined> {
   let found: Found | undefined
   let played = 0
-  const next = (): number | undefined => (found !== undefined || played === huntSeedsMax ? undefined : from + played++)
+  const next = (): number | undefined => (found !== undefined || played >= seedsMax ? undefined : from + played++)
   await playInThread({ mutant: name }, next, (each) => {
     const [first] = faultsOf(each)
     if (first !== undefined) found ??= { seed: each.seed, needed: played, how: shortened(first) }
@@ -28,6 +28,7 @@ function shortened(fault: string): string {
 export async function findMutants(
   names: readonly string[],
   from: number,
+  seedsMax: number,
   jobs: number,
   tell: (line: string) => void,
 ): Promise<boolean> {
@@ -38,7 +39,7 @@ export async function findMutants(
   for (const name of wanted) delete seeds[name]
   const work = async (): Promise<void> => {
     for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-      const found = await hunt(name, from)
+      const found = await hunt(name, from, seedsMax)
       if (found !== undefined) seeds[name] = found
       // At once: a hunt takes its time, and may be broken off.
       await writeSeeds(seeds)
