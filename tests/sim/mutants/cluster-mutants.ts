@@ -40,9 +40,9 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'ties-left-undecided',
     hazard: 'two nodes give one stamp, and each replica keeps what it met first',
-    file: 'store/table.js',
+    file: 'store/table-lookups.js',
     find: '|| record.lo - met.lo || record.node - met.node;',
-    replace: '|| record.lo - met.lo;\n        if (byVersion === 0)\n            return 0;',
+    replace: '|| record.lo - met.lo;\n    if (byVersion === 0)\n        return 0;',
   },
   {
     name: 'write-quorum-too-small',
@@ -54,16 +54,17 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'all-but-one',
     hazard: 'a write at level all leaves one owner out',
-    file: 'replication/write-operation.js',
-    find: "options.consistency === 'all' ? this.#owners.length :",
-    replace: "options.consistency === 'all' ? Math.max(1, this.#owners.length - 1) :",
+    file: 'replication/slot-quorums.js',
+    find: 'written: { one: oneRead, quorum: written, all },',
+    replace:
+      'written: { one: oneRead, quorum: written, all: sides.map(({ group, owners }) => quorumOf(group, Math.max(1, owners - 1))) },',
   },
   {
     name: 'stale-counts-as-applied',
     hazard: 'a write that a replica refused as stale is acknowledged all the same',
     file: 'replication/write-attempt.js',
-    find: "case 'stale':\n                this.stale++;",
-    replace: "case 'stale':\n                this.tally.succeed(position); break;",
+    find: 'this.stale |= bit;',
+    replace: 'this.tally.succeed(position);\n                break;',
   },
   {
     name: 'lost-counts-as-applied',
@@ -75,10 +76,10 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'hint-counts-as-copy',
     hazard: 'a write that an owner refused counts as stored there, because it gets a hint',
-    file: 'replication/write-operation.js',
-    find: "this.missed |= 1 << position;\n                this.tally.fail(position);\n                break;\n            case 'refilling':",
+    file: 'replication/write-attempt.js',
+    find: 'this.refusal ??= reply.code;\n                this.missed |= bit;\n                this.tally.fail(position);',
     replace:
-      "this.missed |= 1 << position;\n                this.tally.succeed(position);\n                break;\n            case 'refilling':",
+      'this.refusal ??= reply.code;\n                this.missed |= bit;\n                this.tally.succeed(position);',
   },
   {
     name: 'hint-stamped-anew',
@@ -106,8 +107,8 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'overtaken-owner-tells',
     hazard: 'a replica that got a write by another way first says that it replaced nothing, and is believed',
     file: 'replication/write-attempt.js',
-    find: 'return own === undefined || (own.#told & (1 << position)) !== 0',
-    replace: 'return true',
+    find: 'if (own === undefined)\n            return true;',
+    replace: 'return true;',
   },
   {
     name: 'stray-attempt-is-stamped',
@@ -127,8 +128,8 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'no-write-back',
     hazard: 'a read returns what only one replica holds, and a later one does not find it',
     file: 'replication/read-operation.js',
-    find: 'if (this.#agreeing() >= this.#settled)\n            return this.#succeed(this.#newest);',
-    replace: 'if (true)\n            return this.#succeed(this.#newest);',
+    find: 'if (isMet(this.#settled, this.#agreeing()))',
+    replace: 'if (true)',
   },
   {
     name: 'scan-without-write-back',
@@ -141,7 +142,7 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'first-answer-wins',
     hazard: 'a read goes by who answers first, not by versions',
     file: 'replication/read-operation.js',
-    find: 'if (compareVersions(reply.version, this.#highest) > 0) {',
+    find: 'if (this.#isRead(owner) && compareVersions(reply.version, this.#highest) > 0) {',
     replace: 'if (compareVersions(this.#highest, zeroVersion) === 0) {',
   },
   {
@@ -183,8 +184,8 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'wiped-node-votes',
     hazard: 'a node that comes back with an empty disk answers as if it had never held anything',
-    file: 'cluster/node.js',
-    find: 'await writeLostSlots(disk, allSlots().filter((slot) => table.ownsSlot(self, slot)));',
+    file: 'cluster/arrival.js',
+    find: 'await writeLostSlots(disk, owned);',
     replace: 'await writeLostSlots(disk, []);',
   },
 ]

@@ -91,7 +91,7 @@ export const diskMutants: readonly Mutant[] = [
   {
     name: 'last-arrival-wins',
     hazard: 'an older version that comes late overwrites a newer one',
-    file: 'store/table.js',
+    file: 'store/table-lookups.js',
     find: 'return byVersion !== 0 ? byVersion :',
     replace: 'return byVersion !== 0 ? Math.abs(byVersion) :',
   },
