@@ -170,6 +170,17 @@ describe('suspicion', () => {
     expect(lone.swim.healthScore).toBe(1)
   })
 
+  test('who says so in a message that wants no answer hears the refutation at once, but not with every repetition', () => {
+    const lone = new Lone(2)
+    const sent = lone.tell(2, accusation(1, 'dead', 5, []))
+    expect(sent).toMatchObject([
+      { to: 'n2', message: { kind: 'gossip', rumours: [{ status: 'alive', refutation: 6 }] } },
+    ])
+    expect(lone.tell(2, accusation(1, 'dead', 5, []))).toEqual([])
+    lone.run(200)
+    expect(lone.tell(2, accusation(1, 'dead', 5, []))).toHaveLength(1)
+  })
+
   test('who repeats what was refuted is told, and nothing is refuted twice', () => {
     const lone = new Lone(3)
     lone.tell(2, accusation(1, 'suspect', 1, [2]))

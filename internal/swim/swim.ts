@@ -191,6 +191,8 @@ export class Swim {
     // It has spoken for itself, and this was missed: an exchange brings it.
     if (message.refutation > sender.described) this.#hastenSync(nowMs)
     this.#handle(nowMs, sender, message)
+    // What it has wrong about this node was not put right by an answer.
+    if (sender.owed) this.#warn(nowMs, sender, this.#self.rumour)
     this.#outbox.answering = undefined
     return this.#outbox.flush()
   }
@@ -294,7 +296,7 @@ export class Swim {
   #endSync(nowMs: number, sender: MemberState, message: SwimMessage): void {
     this.#synced = true
     const rumours = fitting(rumoursOf(this.#beliefs.members, message.wanted), replyBytesMax)
-    if (rumours.length > 0 || sender.owed) this.#outbox.send(sender, 'gossip', { rumours })
+    if (rumours.length > 0) this.#outbox.send(sender, 'gossip', { rumours })
     // There may be more than fitted into the answer.
     if (messageBytes(message) > limits.swimMessageBytesMax / 2) this.#hastenSync(nowMs)
   }
@@ -322,7 +324,7 @@ export class Swim {
     this.#metaMs = nowMs
   }
 
-  /** Lifeguard's buddy: the accused hears of it from the accuser, and does not have to wait for a rumour. */
+  /** Lifeguard's buddy: the accused hears of it from the accuser, the accuser of its refutation; neither waits for gossip. */
   #warn(nowMs: number, member: MemberState, rumour: Rumour): void {
     if (nowMs - member.toldMs < this.#settings.gossipIntervalMs) return
     member.toldMs = nowMs
