@@ -1,6 +1,6 @@
 import type { Slot } from '../base/index.js'
 import { firstVoters, type Quorums, quorumOf } from '../quorum/index.js'
-import { movedSlots } from '../slots/index.js'
+import { movedSlots, type SlotTable } from '../slots/index.js'
 import type { Consistency } from './operations.js'
 import type { Routing, RoutingSides } from './routing.js'
 
@@ -71,7 +71,7 @@ function settledOf({ owners, readQuorum }: QuorumSide): number {
 }
 
 /** The quorums of slots that do not move. */
-function restingQuorums({ table, readQuorum, writeQuorum }: RoutingSides): SlotQuorums {
+export function restingQuorums({ table, readQuorum, writeQuorum }: RoutingSides): SlotQuorums {
   const owners = table.ownersPerSlot
   return slotQuorums({ group: firstVoters(owners), owners, readQuorum, writeQuorum }, undefined, 0)
 }
@@ -83,23 +83,32 @@ export function routingOf(sides: RoutingSides): Routing {
 
 /** By slot, those that move; undefined while no handover runs. Some milliseconds for all slots: there are few kinds of them. */
 function movingSlots(sides: RoutingSides): readonly (MovingSlot | undefined)[] | undefined {
-  const { table, other, readQuorum, writeQuorum, otherReadQuorum, otherWriteQuorum, step } = sides
+  const { table, other } = sides
   if (other === undefined) return undefined
   const kinds = new Map<number, SlotQuorums>()
   const moving: (MovingSlot | undefined)[] = []
-  for (const slot of movedSlots(table, other)) {
-    const owners = union(table.owners(slot), other.owners(slot))
-    const group = groupOf(owners, other.owners(slot))
-    let quorums = kinds.get(group)
-    if (quorums === undefined) {
-      const reading = { group: firstVoters(table.ownersPerSlot), owners: table.ownersPerSlot, readQuorum, writeQuorum }
-      const sizes = { owners: other.ownersPerSlot, readQuorum: otherReadQuorum, writeQuorum: otherWriteQuorum }
-      quorums = slotQuorums(reading, { group, ...sizes }, step === 'both' ? group & ~reading.group : 0)
-      kinds.set(group, quorums)
-    }
-    moving[slot] = { owners, quorums }
-  }
+  for (const slot of movedSlots(table, other)) moving[slot] = movingSlot(sides, other, slot, kinds)
   return moving
+}
+
+/** One that moves. `kinds` keeps what slots of the same kind share, by the group of the other side. */
+export function movingSlot(
+  sides: RoutingSides,
+  other: SlotTable,
+  slot: Slot,
+  kinds: Map<number, SlotQuorums>,
+): MovingSlot {
+  const { table, readQuorum, writeQuorum, otherReadQuorum, otherWriteQuorum, step } = sides
+  const owners = union(table.owners(slot), other.owners(slot))
+  const group = groupOf(owners, other.owners(slot))
+  let quorums = kinds.get(group)
+  if (quorums === undefined) {
+    const reading = { group: firstVoters(table.ownersPerSlot), owners: table.ownersPerSlot, readQuorum, writeQuorum }
+    const sizes = { owners: other.ownersPerSlot, readQuorum: otherReadQuorum, writeQuorum: otherWriteQuorum }
+    quorums = slotQuorums(reading, { group, ...sizes }, step === 'both' ? group & ~reading.group : 0)
+    kinds.set(group, quorums)
+  }
+  return { owners, quorums }
 }
 
 function union(first: Uint16Array, second: Uint16Array): Uint16Array {
