@@ -1,4 +1,15 @@
-import { type Address, FatalError, type Incarnation, KvError, limits, type NodeId } from '../base/index.js'
+import type { AddressWish, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import {
+  type Address,
+  FatalError,
+  type Incarnation,
+  KvError,
+  limits,
+  type NodeId,
+  parseAddress,
+  parseIncarnation,
+  parseNodeId,
+} from '../base/index.js'
 import { majority } from '../consensus/index.js'
 import type { Clock, Log } from '../env/index.js'
 import { Pauses } from '../replication/index.js'
@@ -15,6 +26,7 @@ export interface AddressChangeOptions {
   readonly formerLives: Pick<FormerLives, 'stillLinked'>
   /** Whether this node has a link to a member. */
   readonly linked: (id: NodeId, otherThan: string) => boolean
+  readonly send: (to: NodeId, part: Partial<PeerMessage>) => void
 }
 
 /**
@@ -24,6 +36,8 @@ export interface AddressChangeOptions {
 export class AddressChange {
   readonly #options: AddressChangeOptions
   readonly #pauses: Pauses
+  /** Members for which a change is under way here. */
+  readonly #granting = new Set<NodeId>()
 
   constructor(options: AddressChangeOptions) {
     this.#options = options
@@ -64,13 +78,40 @@ export class AddressChange {
     return voting.filter(({ id }) => id === self.id || linked(id, '')).length >= majority(voting.length)
   }
 
+  /** Another member has moved, and has no vote. Throws KvError `invalid-argument`. */
+  wished({ nodeId, incarnation, address }: AddressWish): Promise<void> {
+    const id = parseNodeId(nodeId, 'addressWish.nodeId')
+    const moved = {
+      id,
+      incarnation: parseIncarnation(incarnation, 'addressWish.incarnation'),
+      address: parseAddress(address, 'addressWish.address'),
+    }
+    // It wishes again; and only members are heard, so that their number bounds what runs.
+    if (this.#granting.has(id) || readdressed(this.#options.register.topology, moved) === undefined) {
+      return Promise.resolve()
+    }
+    this.#granting.add(id)
+    return this.#propose(moved).finally(() => this.#granting.delete(id))
+  }
+
   async #change(address: Address): Promise<void> {
-    const { log, register, self } = this.#options
+    const { linked, register, self, send } = this.#options
+    const voting = voters(register.topology)
+    if (voting.some(({ id }) => id === self.id)) {
+      await this.#propose({ ...self, address })
+      return
+    }
+    const addressWish = { nodeId: self.id, incarnation: self.incarnation, address }
+    for (const { id } of voting) if (linked(id, '')) send(id, { addressWish })
+  }
+
+  async #propose(moved: Parameters<typeof readdressed>[1]): Promise<void> {
+    const { log, register } = this.#options
     try {
-      await register.change((topology) => readdressed(topology, { ...self, address }), limits.returnChangeMs)
+      await register.change((topology) => readdressed(topology, moved), limits.returnChangeMs)
     } catch (error) {
       if (!(error instanceof KvError)) throw error
-      log.warn('the other members do not know the new address yet', { address, reason: error.message })
+      log.warn('the new address of a member is not agreed on yet', { node: moved.id, reason: error.message })
     }
   }
 

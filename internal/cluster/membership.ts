@@ -1,5 +1,5 @@
 import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import type { Address, Incarnation, NodeId } from '../base/index.js'
+import { type Address, type Incarnation, KvError, type NodeId } from '../base/index.js'
 import type { Clock, Disk, Log, Random } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import type { Topology } from '../slots/index.js'
@@ -32,6 +32,7 @@ export interface MembershipOptions {
 /** A member's part in who the members are: it votes, follows what was decided, and takes in who comes. */
 export class Membership {
   readonly register: TopologyRegister
+  readonly #guard: MembershipOptions['guard']
   readonly #addressChange: AddressChange
   readonly #formerLives: FormerLives
   readonly #newcomers: Newcomers
@@ -44,10 +45,12 @@ export class Membership {
   private constructor(options: MembershipOptions, register: TopologyRegister) {
     const { clock, log, self, silenceMs, linked, send, guard } = options
     this.register = register
+    this.#guard = guard
     const topology = (): Topology => register.topology
     this.#formerLives = new FormerLives({ clock, self: self.id, topology, silenceMs, linked, send })
-    this.#addressChange = new AddressChange({ clock, log, self, register, formerLives: this.#formerLives, linked })
-    this.#newcomers = new Newcomers({ log, self: self.id, register, formerLives: this.#formerLives, guard })
+    const formerLives = this.#formerLives
+    this.#addressChange = new AddressChange({ clock, log, self, register, formerLives, linked, send })
+    this.#newcomers = new Newcomers({ log, self: self.id, register, formerLives, guard })
   }
 
   /** See `AddressChange.settle`. */
@@ -65,6 +68,12 @@ export class Membership {
     const { linkQuestion, linkAnswer } = message
     if (linkQuestion !== undefined) link.sendNow({ linkAnswer: this.#formerLives.asked(linkQuestion) })
     if (linkAnswer !== undefined && from !== undefined) this.#formerLives.answered(from, linkAnswer)
+    try {
+      if (message.addressWish !== undefined) this.#guard(this.#addressChange.wished(message.addressWish))
+    } catch (error) {
+      if (error instanceof KvError) return `malformed wish for another address: ${error.message}`
+      throw error
+    }
     return this.register.received(from, message, link)
   }
 

@@ -42,6 +42,7 @@ export function emptyPeerMessage(): PeerMessage {
     linkAnswer: undefined,
     handoverReport: undefined,
     drained: '',
+    addressWish: undefined,
     standingRequest: undefined,
     standing: undefined,
     ...emptyComparison(),

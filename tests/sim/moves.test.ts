@@ -83,6 +83,18 @@ test('the original that comes back after its copy has taken its place is refused
   expect([addressAt(cluster, 'n1', 'n2'), [...cluster.fatal.keys()]]).toEqual(['copy:50051', ['n2']])
 })
 
+test('a node that moves while it joins has others change its address, because it has no vote yet', async () => {
+  const cluster = await SimCluster.start({ seed: 'joiner moves' })
+  await cluster.settle(cluster.launch('n4', ['n1']))
+  await cluster.settle(cluster.node('n4').ready())
+  expect(cluster.node('n4').topology!.members[3]!.state).toBe('joining')
+  await move(cluster, 'n4', 'm4', ['n2'])
+  await cluster.settle(cluster.node('m4').ready())
+  expect(addressAt(cluster, 'm4', 'n4')).toBe('m4:50051')
+  await cluster.world.runUntil(() => cluster.node('n1').topology!.members[3]?.state === 'serving', 60_000)
+  expect([addressAt(cluster, 'n1', 'n4'), cluster.fatal.size]).toEqual(['m4:50051', 0])
+})
+
 test('the address of another member is refused; without a majority a node that has moved waits', async () => {
   const cluster = await SimCluster.start({ seed: 'move to a neighbour' })
   cluster.crash('n2')
