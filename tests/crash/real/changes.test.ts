@@ -5,7 +5,8 @@ import { SimRandom } from '@quorumkv/internal/env-sim'
 import { expect, it } from 'vitest'
 import { eventually, freePorts, makeClient, startKv, startServers, TestServer } from '../../fixtures.js'
 import { longForm, Report, seed } from '../report.js'
-import { untilEqual, untilLinked } from './equal-copies.js'
+import { untilEqual, untilLinked, untilTidy } from './equal-copies.js'
+import { loads, moved } from './ownership.js'
 import { damagedRecords, readRecords, recordsPath } from './records.js'
 import { SteadyLoad, type Stretch } from './steady-load.js'
 
@@ -47,28 +48,6 @@ class Servers implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#byName.values()].map((server) => server[Symbol.asyncDispose]()))
   }
-}
-
-/** How many slots each member owns, by name. */
-function loads(topology: ClusterTopology): Map<string, number> {
-  const counts = new Map<string, number>()
-  for (let slot = 0; slot < topology.slots; slot++) {
-    for (const { id } of topology.owners(slot)) counts.set(id, (counts.get(id) ?? 0) + 1)
-  }
-  return counts
-}
-
-/** The share of all copies of slots that somebody has now who had none of that slot before. */
-function moved(before: ClusterTopology, after: ClusterTopology): number {
-  let [copies, newOnes] = [0, 0]
-  for (let slot = 0; slot < after.slots; slot++) {
-    const had = new Set(before.owners(slot).map(({ id }) => id))
-    for (const { id } of after.owners(slot)) {
-      copies++
-      if (!had.has(id)) newOnes++
-    }
-  }
-  return newOnes / copies
 }
 
 /** Waits until just these serve, everybody knows it, and nothing goes on any more. */
@@ -160,4 +139,5 @@ it('members join, and one loses its disk: no operation fails, every key stays on
   await load.end(client, report)
   expect(await damagedRecords(client, records)).toEqual([])
   await untilEqual(client, servers.addresses, changeMs)
+  await untilTidy(client, servers.addresses, changeMs)
 })

@@ -79,3 +79,21 @@ export async function untilEqual(client: KvClient, addresses: readonly string[],
     withinMs,
   )
 }
+
+/** Waits until members hold nothing but what they own: each key that there is, so often as it has owners. Nobody may write. */
+export async function untilTidy(client: KvClient, addresses: readonly string[], withinMs: number): Promise<void> {
+  let keys = 0
+  for await (const _ of client.scan({ keysOnly: true, timeoutMs: 60_000 })) keys++
+  const owners = (await client.topology()).owners(0).length
+  let held = 0
+  const tidy = async (): Promise<boolean> => {
+    const statuses = await Promise.all(addresses.map((address) => client.status(address)))
+    held = statuses.reduce((sum, { storage }) => sum + storage.entries, 0)
+    return held === owners * keys
+  }
+  try {
+    await eventually('nobody holds what is not his', tidy, withinMs)
+  } catch (error) {
+    throw new Error(`${held} copies of ${keys} keys with ${owners} owners each`, { cause: error })
+  }
+}

@@ -7,7 +7,7 @@ import { eventually, makeClient, startServersAt, type TestCluster } from '../../
 import { environmentNumber, longForm, Report, seed } from '../report.js'
 import { untilConverged, untilEqual, untilLinked } from './equal-copies.js'
 import { Hosts, whyNoHosts } from './hosts.js'
-import { Registers } from './registers.js'
+import { MixedLoad } from './mixed-load.js'
 
 const report = new Report('partitions of five hosts')
 const random = new SimRandom(seed)
@@ -49,70 +49,42 @@ async function membership(client: KvClient): Promise<object> {
   return { epoch, clusterId, members: members.map(({ id, number, incarnation }) => [id, number, incarnation]) }
 }
 
-/**
- * Half of the clients give up early, and their histories have many operations of unknown fate. The other half is as
- * patient as an application: to them, who reach a majority of the owners of each key, nothing may ever fail.
- */
+/** Lets a fault come and pass while clients work. Who reaches a majority of the owners of each key is told of no error. */
 async function endure(name: string, fault: Fault): Promise<void> {
   await using hosts = await Hosts.make(nodes.length)
   await using cluster = await startServersAt(hosts.places)
   const { addresses } = cluster
   await using client = makeClient(addresses)
-  const clients = Array.from({ length: 4 }, () => makeClient(addresses))
   const draw = random.fork(name)
-  const common = { lanesPerClient: 4, hotKeys: 4, coldKeys: 40 }
-  const hasty = new Registers({ ...common, random: draw.fork('hasty'), clients: clients.slice(0, 2) })
-  const patience = { timeoutsMs: [20_000], repeatable: true }
-  const patient = new Registers({ ...common, ...patience, random: draw.fork('patient'), clients: clients.slice(2) })
-  const ending = new AbortController()
-  const work = Promise.all([hasty, patient].map((each, i) => each.rounds(`${i}-`, roundMs, ending.signal)))
-  // What goes wrong in it is told where it is waited for.
-  work.catch(() => undefined)
-  try {
-    await cluster.whileAllRun(async () => {
-      await untilLinked(client, addresses, noticeMs)
-      const before = await membership(client)
-      await sleep(calmMs)
-      const [open, returned] = [descriptors(cluster), patient.returned]
-      const beganMs = performance.now()
-      const afterwards = await fault({ hosts, cluster, client }, draw)
-      await sleep(Math.max(0, faultMs - (performance.now() - beganMs)))
-      const lastedMs = performance.now() - beganMs
-      const more = descriptors(cluster) - open
-      expect(patient.returned, 'what is left goes on working').toBeGreaterThan(returned + 10)
-      await hosts.heal()
-      const healedMs = performance.now()
-      await untilLinked(client, addresses, healMs)
-      report.highest('ms until all nodes had each other back', Math.round(performance.now() - healedMs))
-      ending.abort()
-      await work
-      if (longForm) {
-        await untilConverged(client, addresses, healMs)
-        report.highest('ms until all copies were equal', Math.round(performance.now() - healedMs))
-      }
-      await untilEqual(client, addresses, healMs)
-      await afterwards?.()
-      expect(await membership(client)).toEqual(before)
-      for (const registers of [hasty, patient]) await registers.checkKept([client])
-      report.count('ms of faults', Math.round(lastedMs))
-      report.highest('descriptors more during one', more)
-      expect(more).toBeLessThan(descriptorsMore)
-    })
-  } finally {
-    ending.abort()
-    // So that nobody goes on trying where the test has failed.
-    await Promise.all(clients.map((each) => each.close()))
-    await Promise.allSettled([work])
-  }
-  for (const registers of [hasty, patient]) {
-    report.count('operations returned', registers.returned)
-    report.count('put into order', registers.checked)
-    report.count('violations', registers.violations.length)
-  }
-  for (const [kind, times] of [...hasty.failures].sort()) report.count(`failed as ${kind} for want of patience`, times)
-  expect([...hasty.violations, ...patient.violations], `KV_SEED=${seed}`).toEqual([])
-  expect([...patient.failures], `KV_SEED=${seed}`).toEqual([])
-  expect(patient.acknowledged).toBeGreaterThan(50)
+  await using load = new MixedLoad(addresses, draw.fork('load'), roundMs)
+  await cluster.whileAllRun(async () => {
+    await untilLinked(client, addresses, noticeMs)
+    const before = await membership(client)
+    await sleep(calmMs)
+    const [open, returned] = [descriptors(cluster), load.returned]
+    const beganMs = performance.now()
+    const afterwards = await fault({ hosts, cluster, client }, draw)
+    await sleep(Math.max(0, faultMs - (performance.now() - beganMs)))
+    const lastedMs = performance.now() - beganMs
+    const more = descriptors(cluster) - open
+    expect(load.returned, 'what is left goes on working').toBeGreaterThan(returned + 10)
+    await hosts.heal()
+    const healedMs = performance.now()
+    await untilLinked(client, addresses, healMs)
+    report.highest('ms until all nodes had each other back', Math.round(performance.now() - healedMs))
+    await load.end()
+    if (longForm) {
+      await untilConverged(client, addresses, healMs)
+      report.highest('ms until all copies were equal', Math.round(performance.now() - healedMs))
+    }
+    await untilEqual(client, addresses, healMs)
+    await afterwards?.()
+    expect(await membership(client)).toEqual(before)
+    report.count('ms of faults', Math.round(lastedMs))
+    report.highest('descriptors more during one', more)
+    expect(more).toBeLessThan(descriptorsMore)
+    await load.judge(client, report)
+  })
 }
 
 /** How a call was refused, or that it was not. */
