@@ -213,6 +213,40 @@ for (const moment of Object.keys(moments) as (keyof typeof moments)[]) {
   )
 }
 
+test.each([
+  ['n4', 'while it streams'],
+  ['n4', 'when the new owners are read'],
+  ['n2', 'while it streams'],
+  ['n2', 'when the new owners are read'],
+] as const)(
+  '%s is wiped %s: it comes back, and nothing acknowledged is lost',
+  async (wiped, moment) => {
+    const cluster = await threeOf({ seed: `${wiped} wiped ${moment}`, streamBytesPerSecond: 400_000 })
+    await fill(cluster, 600, 'v'.repeat(500))
+    const clients = new Clients(cluster)
+    await join(cluster, 'n4')
+    await cluster.world.runUntil(() => step(cluster) === 'both', 30_000)
+    await moments[moment](cluster)
+    const { incarnation } = cluster.node(wiped).status()
+    cluster.crash(wiped, { disk: 'lose' })
+    await cluster.world.advance(4_000)
+    cluster.process(wiped).restart()
+    cluster.wipe(wiped)
+    const node = await cluster.startNode(wiped)
+    await cluster.settle(node.ready())
+    await cluster.world.runUntil(() => atRest(cluster, 4), 120_000)
+    await cluster.world.runUntil(() => cluster.node(wiped).localStore!.lostCount === 0, 120_000)
+    await cluster.allConnected()
+    await cluster.world.advance(1_000)
+    await clients.stop()
+    await clients.readAll(four)
+    expect(cluster.node(wiped).status().incarnation).not.toBe(incarnation)
+    expect(clients.wrong).toEqual([])
+    await expectEqualCopies(cluster)
+  },
+  60_000,
+)
+
 test('each member dies in turn while slots come and go: nothing acknowledged is lost', async () => {
   const cluster = await threeOf({ seed: 'all in turn', streamBytesPerSecond: 400_000 })
   await fill(cluster, 600, 'v'.repeat(500))
