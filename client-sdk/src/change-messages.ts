@@ -41,8 +41,9 @@ export function handoverOf(handover: WireHandover | undefined): HandoverStatus |
   }
 }
 
-export function planOf({ plan }: ChangeResponse): ChangePlan {
+export function planOf({ plan, epoch }: ChangeResponse): ChangePlan {
   return {
+    epoch: Number(epoch),
     begins: plan?.begins === WireBegins.AT_ONCE ? 'at-once' : plan?.begins === WireBegins.QUEUED ? 'queued' : 'not',
     slots: plan?.slots ?? 0,
     copies: plan?.copies ?? 0,

@@ -53,6 +53,8 @@ export interface Move {
 
 /** What a change comes to. */
 export interface ChangePlan {
+  /** The topology in force at the node that answered, after the change. */
+  readonly epoch: number
   /** `not`: it is under way, or done already; `queued`: when what is before it is over, or who it needs is there. */
   readonly begins: 'not' | 'at-once' | 'queued'
   /** Slots that get other owners. */

@@ -26,7 +26,7 @@ test('each change says what it is to do, and comes back with its plan', async ()
   const { operator } = client
   const plan = await operator.decommission('node-1', { dryRun: true })
   expect(plan).toEqual({
-    ...{ begins: 'queued', slots: 1, copies: 2, moves: [{ from: 'node-1', to: undefined, slots: 1 }] },
+    ...{ epoch: 8, begins: 'queued', slots: 1, copies: 2, moves: [{ from: 'node-1', to: undefined, slots: 1 }] },
     ...{ bytes: 3, durationMs: undefined, turnedAway: ['node-9'], spareNow: 1, spareMeanwhile: 0, spareAfterwards: -1 },
     calledOff: [{ kind: 'reweight', id: 'node-2', weight: 4, by: undefined }],
   })

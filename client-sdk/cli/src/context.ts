@@ -17,6 +17,7 @@ export interface Client
     | 'partition'
     | 'snapshot'
     | 'repair'
+    | 'operator'
     | 'close'
   > {
   stats(): Pick<ClientStats, 'epoch'>

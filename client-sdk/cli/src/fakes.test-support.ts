@@ -2,6 +2,8 @@ import { EventEmitter } from 'node:events'
 import { PassThrough, Readable, Writable } from 'node:stream'
 import type {
   CallOptions,
+  ChangeOptions,
+  ChangePlan,
   ClusterStatus,
   ClusterTopology,
   Consistency,
@@ -14,6 +16,7 @@ import type {
   KvErrorCode,
   Member,
   MemberStatus,
+  Operator,
   Partition,
   PlannedChange,
   PutOptions,
@@ -23,6 +26,7 @@ import type {
   ScanEntry,
   ScanOptions,
   SnapshotTaken,
+  StopVerdict,
   WriteOutcome,
 } from '@quorumkv/client'
 import { KvError, Version } from '@quorumkv/client'
@@ -89,6 +93,65 @@ function versionOf(stamp: number): Version {
 
 const latin1 = (key: Key): string => Buffer.from(key as Uint8Array).toString('latin1')
 
+/** A change that comes to a little of everything. */
+export const somePlan: ChangePlan = {
+  ...{ epoch: 8, begins: 'at-once', slots: 1_500, copies: 1_600, bytes: 5_000_000, durationMs: 75_000 },
+  moves: [
+    { from: 'node-3', to: 'node-1', slots: 900 },
+    { from: 'node-3', to: 'node-2', slots: 700 },
+  ],
+  ...{ calledOff: [], turnedAway: [], spareNow: 1, spareMeanwhile: 1, spareAfterwards: 1 },
+}
+
+/** Does what it is told, and remembers. */
+export class FakeOperator implements Operator {
+  readonly calls: unknown[][] = []
+  plan: ChangePlan = somePlan
+  verdict: StopVerdict = { safe: true, reason: '' }
+  /** Operations that run at a node that is drained. */
+  running = 0
+
+  decommission(id: string, options?: ChangeOptions): Promise<ChangePlan> {
+    return this.#change('decommission', options, id)
+  }
+
+  remove(id: string, options?: ChangeOptions): Promise<ChangePlan> {
+    return this.#change('remove', options, id)
+  }
+
+  replace(id: string, by: string, options?: ChangeOptions): Promise<ChangePlan> {
+    return this.#change('replace', options, id, by)
+  }
+
+  reweight(id: string, weight: number, options?: ChangeOptions): Promise<ChangePlan> {
+    return this.#change('reweight', options, id, weight)
+  }
+
+  cancel(id?: string, options?: ChangeOptions): Promise<ChangePlan> {
+    return this.#change('cancel', options, id)
+  }
+
+  async safeToStop(id: string): Promise<StopVerdict> {
+    this.calls.push(['safeToStop', id])
+    return this.verdict
+  }
+
+  async drain(endpoint: string): Promise<number> {
+    this.calls.push(['drain', endpoint])
+    return this.running
+  }
+
+  async streamRate(endpoint: string, bytesPerSecond?: number): Promise<number> {
+    this.calls.push(['streamRate', endpoint, bytesPerSecond])
+    return bytesPerSecond ?? 1_048_576
+  }
+
+  async #change(kind: string, options: ChangeOptions | undefined, ...what: unknown[]): Promise<ChangePlan> {
+    this.calls.push([options?.dryRun === true ? `plan ${kind}` : kind, ...what])
+    return this.plan
+  }
+}
+
 /** A cluster of three members in a Map, with faults on request. */
 export class FakeClient implements Client {
   /** By the key's bytes as latin1 text. */
@@ -127,6 +190,9 @@ export class FakeClient implements Client {
   handover: HandoverStatus | undefined
   planned: PlannedChange[] = []
   readonly draining = new Set<string>()
+  readonly operator: FakeOperator = new FakeOperator()
+  /** What `status` says from one call to the next, over what it says otherwise; the last one stays. */
+  statuses: Partial<ClusterStatus>[] = []
   closed = false
   reached = true
   pageSize = 3
@@ -224,7 +290,8 @@ export class FakeClient implements Client {
 
   async status(): Promise<ClusterStatus> {
     if (this.fault !== undefined) throw this.fault
-    return this.#statusOf(this.members[0]!)
+    const [next] = this.statuses.length > 1 ? this.statuses.splice(0, 1) : this.statuses
+    return { ...this.#statusOf(this.members[0]!), ...next }
   }
 
   async statusAll(): Promise<MemberStatus[]> {

@@ -37,4 +37,12 @@ export const limits = {
   snapshotMs: 600_000,
   /** Characters of a value that `scan` shows on a terminal. */
   shownValueCharsMax: 120,
+  /** As long as the SDK waits for anything. */
+  callMsMax: 600_000,
+  /** How often the cluster is asked how far it is with a change, how long one answer may take, and without one for how long. */
+  changePollMs: 500,
+  changeAnswerMs: 5_000,
+  changeSilenceMs: 60_000,
+  /** How long a drain waits for what runs, unless told. */
+  drainMs: 60_000,
 } as const

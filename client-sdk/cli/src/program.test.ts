@@ -94,9 +94,8 @@ describe('the command line', () => {
     expect(status).toBe(0)
     expect(out).toContain('Exit status')
     expect((await kv(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/)
-    const commands = 'get put delete mget scan import export status ring partition snapshot repair completion'.split(
-      ' ',
-    )
+    const commands =
+      'get put delete mget scan import export status ring partition snapshot repair node completion'.split(' ')
     for (const command of commands) {
       const help = await kv([command, '--help'])
       expect(help.status).toBe(0)

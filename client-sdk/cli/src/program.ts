@@ -6,6 +6,7 @@ import { registerExport } from './commands/export.js'
 import { registerGet } from './commands/get.js'
 import { registerImport } from './commands/import.js'
 import { registerMget } from './commands/mget.js'
+import { registerNode } from './commands/node.js'
 import { registerPartition } from './commands/partition.js'
 import { registerPut } from './commands/put.js'
 import { registerRepair } from './commands/repair.js'
@@ -17,6 +18,7 @@ import type { Client, Connect, Context, Execute, GlobalOptions } from './context
 import { parseDuration } from './duration.js'
 import { exitStatus, UsageError } from './exit.js'
 import type { Io } from './io.js'
+import { limits } from './limits.js'
 import { coloursFor, OutputClosedError, write, writeJson } from './output.js'
 import { explain, sentence } from './report.js'
 
@@ -86,7 +88,7 @@ export function createProgram(io: Io, execute: Execute): Command {
     .addHelpText('after', help)
   const registrations = [registerGet, registerPut, registerDelete, registerMget, registerScan]
   for (const register of [...registrations, registerImport, registerExport]) register(program, execute)
-  const ofCluster = [registerStatus, registerRing, registerPartition, registerSnapshot, registerRepair]
+  const ofCluster = [registerStatus, registerRing, registerPartition, registerSnapshot, registerRepair, registerNode]
   for (const register of ofCluster) register(program, execute)
   registerCompletion(program, execute)
   return program
@@ -128,7 +130,8 @@ function contextOf(program: Command, io: Io, connect: Connect, clients: Client[]
     clients[0] ??= connect({
       endpoints: options.endpoints,
       consistency: options.consistency,
-      timeoutMs: options.timeoutMs,
+      // What waits for the end of something long may have more time than one call.
+      timeoutMs: options.timeoutMs === undefined ? undefined : Math.min(options.timeoutMs, limits.callMsMax),
       failWhenRefused: true,
     })
     return clients[0]

@@ -6,6 +6,8 @@ import { formatBytes, formatCount, plural } from './text.js'
 /** How far something has come. */
 export interface ProgressSample {
   readonly records: number
+  /** What `records` counts; default `record`. */
+  readonly noun?: string | undefined
   readonly bytes: number
   /** In the unit of `total`. */
   readonly done: number
@@ -102,7 +104,7 @@ export function describeProgress(verb: string, before: TimedSample, now: TimedSa
     if (bar) parts.push(`[${'#'.repeat(filled)}${'.'.repeat(width - filled)}]`)
     parts.push(`${Math.floor(share * 100)}%`)
   }
-  parts.push(plural(now.records, 'record'))
+  parts.push(plural(now.records, now.noun ?? 'record'))
   parts.push(`${formatCount((now.records - before.records) / seconds)}/s`)
   parts.push(formatBytes(now.bytes))
   const rate = (now.done - before.done) / seconds

@@ -4,8 +4,8 @@ export function formatCount(count: number): string {
 }
 
 /** `1 record`, `12,345 records` */
-export function plural(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`
+export function plural(count: number, noun: string, nouns = `${noun}s`): string {
+  return `${formatCount(count)} ${count === 1 ? noun : nouns}`
 }
 
 /** `512 B`, `1.5 KiB`, `23.4 MiB` */
@@ -42,4 +42,13 @@ export function shorten(text: string, charsMax: number, bytes: number): string {
   // Not between the halves of a surrogate pair.
   const end = /[\ud800-\udbff]/.test(text[charsMax - 1]!) ? charsMax - 1 : charsMax
   return `${text.slice(0, end)}… (${formatBytes(bytes)})`
+}
+
+/** Bytes of `500000`, `64KiB` or `1.5 GiB`; undefined: it is none of these, or less than one. */
+export function parseBytes(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?) ?(B|KiB|MiB|GiB)?$/i.exec(text)
+  if (match === null) return undefined
+  const power = ['b', 'kib', 'mib', 'gib'].indexOf((match[2] ?? 'B').toLowerCase())
+  const bytes = Math.round(Number(match[1]) * 1024 ** power)
+  return bytes >= 1 && Number.isSafeInteger(bytes) ? bytes : undefined
 }

@@ -1,10 +1,11 @@
-import type { ClusterTopology } from '@quorumkv/client'
+import type { ClusterTopology, HandoverStatus, Member } from '@quorumkv/client'
 import type { Command } from 'commander'
+import type { Colors } from 'picocolors/types.js'
 import { examples } from '../arguments.js'
 import type { Context, Execute } from '../context.js'
 import { exitStatus } from '../exit.js'
 import { table, write, writeJson } from '../output.js'
-import { formatCount } from '../text.js'
+import { formatCount, plural } from '../text.js'
 import { coloured } from './status.js'
 
 export function registerRing(program: Command, execute: Execute): void {
@@ -13,7 +14,7 @@ export function registerRing(program: Command, execute: Execute): void {
     .summary('show how the keys are spread over the members')
     .description(
       'Shows how many of the slots each member owns: in any place, and as the preferred owner. The fair share follows ' +
-        "from the members' weights.",
+        "from the members' weights. Where members have zones, also whether slots keep their quorum when one is lost.",
     )
     .helpGroup('Cluster:')
     .addHelpText('after', examples('kv ring', 'kv ring --json'))
@@ -24,66 +25,140 @@ export function registerRing(program: Command, execute: Execute): void {
 interface Share {
   readonly id: string
   readonly address: string
+  readonly zone: string
   readonly weight: number
-  readonly liveness: ClusterTopology['members'][number]['liveness']
+  readonly liveness: Member['liveness']
+  readonly state: Member['state']
   /** Slots of which it is one of the owners. */
   readonly slots: number
   /** Slots of which it is the preferred owner. */
   readonly preferred: number
   /** Of all keys, how many it holds: 0 to 1. */
   readonly share: number
-  /** What it would hold if all held as much as their weights say: 0 to 1. */
+  /** What it would hold if all that own anything held as much as their weights say: 0 to 1. */
   readonly fairShare: number
+  /** While a handover runs: what it owns on the other side, those to come until its step `switch`; otherwise as `slots`. */
+  readonly otherSlots: number
+}
+
+/** What the members of one zone own together. */
+interface ZoneShare {
+  /** Empty: members without one. */
+  readonly zone: string
+  readonly members: number
+  /** Copies of slots in it. */
+  readonly slots: number
+  /** Slots of which it holds more than one copy. */
+  readonly doubled: number
+  /** Slots that would have less than a quorum if the zone were lost. */
+  readonly needed: number
+}
+
+type Owners = (slot: number) => readonly Member[]
+
+/** How many slots each member owns, and of how many it is the first owner. */
+function counted(
+  { slots }: ClusterTopology,
+  owners: Owners,
+): { slots: Map<string, number>; first: Map<string, number> } {
+  const all = new Map<string, number>()
+  const first = new Map<string, number>()
+  const count = (counts: Map<string, number>, id: string): void => void counts.set(id, (counts.get(id) ?? 0) + 1)
+  for (let slot = 0; slot < slots; slot++) {
+    for (const [rank, { id }] of owners(slot).entries()) {
+      count(all, id)
+      if (rank === 0) count(first, id)
+    }
+  }
+  return { slots: all, first }
 }
 
 /** The shares of all members, in the members' order. */
 export function shares(topology: ClusterTopology): Share[] {
-  const slots = new Map<string, number>()
-  const preferred = new Map<string, number>()
-  const count = (counts: Map<string, number>, id: string): void => void counts.set(id, (counts.get(id) ?? 0) + 1)
-  let copies = 0
-  for (let slot = 0; slot < topology.slots; slot++) {
-    const owners = topology.owners(slot)
-    copies += owners.length
-    for (const owner of owners) count(slots, owner.id)
-    if (owners[0] !== undefined) count(preferred, owners[0].id)
-  }
-  const weights = topology.members.reduce((sum, member) => sum + member.weight, 0)
-  return topology.members.map(({ id, address, weight, liveness }) => ({
-    id,
-    address,
-    weight,
-    liveness,
+  const { slots, first } = counted(topology, (slot) => topology.owners(slot))
+  const other = topology.handover === undefined ? slots : counted(topology, (slot) => topology.otherOwners(slot)).slots
+  const copies = [...slots.values()].reduce((sum, count) => sum + count, 0)
+  const owning = topology.members.filter(({ id }) => slots.has(id))
+  const weights = owning.reduce((sum, member) => sum + member.weight, 0)
+  return topology.members.map(({ id, address, zone, weight, liveness, state }) => ({
+    ...{ id, address, zone, weight, liveness, state },
     slots: slots.get(id) ?? 0,
-    preferred: preferred.get(id) ?? 0,
+    preferred: first.get(id) ?? 0,
     share: (slots.get(id) ?? 0) / topology.slots,
     // Nobody can own a slot twice.
-    fairShare: weights === 0 ? 0 : Math.min(1, ((weight / weights) * copies) / topology.slots),
+    fairShare: slots.has(id) ? Math.min(1, ((weight / weights) * copies) / topology.slots) : 0,
+    otherSlots: other.get(id) ?? 0,
   }))
+}
+
+/** What zones own, by their names; none where no member has one. */
+export function zones(topology: ClusterTopology): ZoneShare[] {
+  const names = [...new Set(topology.members.map(({ zone }) => zone))].sort()
+  if (names.every((zone) => zone === '')) return []
+  const { readQuorum, writeQuorum } = topology.replication
+  return names.map((zone) => {
+    let [copies, doubled, needed] = [0, 0, 0]
+    for (let slot = 0; slot < topology.slots; slot++) {
+      const owners = topology.owners(slot)
+      const inside = owners.filter((owner) => owner.zone === zone).length
+      copies += inside
+      if (inside > 1) doubled++
+      if (inside > 0 && owners.length - inside < Math.min(owners.length, Math.max(readQuorum, writeQuorum))) needed++
+    }
+    const members = topology.members.filter((member) => member.zone === zone).length
+    return { zone, members, slots: copies, doubled, needed }
+  })
 }
 
 async function ring({ io, client, options, colours }: Context): Promise<number> {
   const topology = await client().topology({ timeoutMs: options.timeoutMs })
   const members = shares(topology)
-  const { clusterId, epoch, slots, replication } = topology
+  const inZones = zones(topology)
+  const { clusterId, epoch, slots, replication, handover } = topology
   if (options.json) {
-    await writeJson(io.stdout, { clusterId, epoch, slots, ...replication, members })
+    await writeJson(io.stdout, { clusterId, epoch, slots, ...replication, members, zones: inZones, handover })
     return exitStatus.done
   }
+  let text = `${formatCount(slots)} slots, each on ${replication.replicationFactor} members; epoch ${epoch}\n`
+  if (handover !== undefined) {
+    const other = handover.step === 'switch' ? 'from before' : 'to come'
+    text += `a handover runs since epoch ${handover.since}: the column "${otherHead(handover)}" shows the owners ${other}\n`
+  }
+  text += `\n${membersTable(members, handover, colours)}`
+  if (inZones.length > 0) text += `\n${zonesTable(inZones, colours)}`
+  await write(io.stdout, text)
+  return exitStatus.done
+}
+
+function membersTable(members: readonly Share[], handover: HandoverStatus | undefined, colours: Colors): string {
   const percent = (share: number): string => `${(share * 100).toFixed(1)}%`
+  const withZones = members.some(({ zone }) => zone !== '')
+  const head = [
+    ...['id', 'address', ...(withZones ? ['zone'] : []), 'liveness', 'weight', 'slots'],
+    ...(handover === undefined ? [] : [otherHead(handover)]),
+    ...['of all keys', 'fair share', 'off by', 'preferred'],
+  ]
   const rows = members.map((one) => [
-    one.id,
-    one.address,
-    coloured(one.liveness, colours),
-    String(one.weight),
-    formatCount(one.slots),
-    percent(one.share),
-    percent(one.fairShare),
+    ...[one.id, one.address, ...(withZones ? [one.zone || '-'] : []), coloured(one.liveness, colours)],
+    ...[String(one.weight), formatCount(one.slots)],
+    ...(handover === undefined ? [] : [formatCount(one.otherSlots)]),
+    ...[percent(one.share), percent(one.fairShare)],
     one.fairShare === 0 ? '-' : `${one.share >= one.fairShare ? '+' : ''}${percent(one.share / one.fairShare - 1)}`,
     formatCount(one.preferred),
   ])
-  const head = ['id', 'address', 'liveness', 'weight', 'slots', 'of all keys', 'fair share', 'off by', 'preferred']
-  const title = `${formatCount(slots)} slots, each on ${replication.replicationFactor} members; epoch ${epoch}\n\n`
-  await write(io.stdout, title + table(colours, head, rows))
-  return exitStatus.done
+  return table(colours, head, rows)
+}
+
+function otherHead({ step }: HandoverStatus): string {
+  return step === 'switch' ? 'before' : 'then'
+}
+
+function zonesTable(inZones: readonly ZoneShare[], colours: Colors): string {
+  const rows = inZones.map(({ zone, members, slots, doubled, needed }) => [
+    ...[zone || '-', String(members), formatCount(slots), formatCount(doubled)],
+    needed === 0
+      ? colours.green('all slots keep their quorum')
+      : colours.red(`${plural(needed, 'slot')} lose their quorum`),
+  ])
+  return table(colours, ['zone', 'members', 'copies', 'slots with two', 'if it is lost'], rows)
 }

@@ -2,6 +2,7 @@ import type { ClusterStatus, ConvergenceStatus, Member, MemberStatus } from '@qu
 import type { Command } from 'commander'
 import type { Colors } from 'picocolors/types.js'
 import { examples } from '../arguments.js'
+import { handoverLines } from '../change-text.js'
 import type { Context, Execute } from '../context.js'
 import { formatDuration } from '../duration.js'
 import { exitStatus } from '../exit.js'
@@ -50,11 +51,11 @@ function statusJson(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>
     const one = told.get(member.id)
     if (one === undefined) return member
     if (!one.ok) return { ...member, error: { code: one.error.code, message: one.error.message } }
-    const { serverVersion, uptimeMs, storage, convergence, hints } = one.status
-    return { ...member, serverVersion, uptimeMs, epoch: one.status.epoch, ...storage, convergence, hints }
+    const { serverVersion, uptimeMs, storage, convergence, hints, draining } = one.status
+    return { ...member, serverVersion, uptimeMs, epoch: one.status.epoch, draining, ...storage, convergence, hints }
   })
-  const { clusterId, epoch, nodeId, forming, replication } = seen
-  return { clusterId, epoch, nodeId, forming, ...replication, members }
+  const { clusterId, epoch, nodeId, forming, replication, handover, planned } = seen
+  return { clusterId, epoch, nodeId, forming, ...replication, members, handover, planned }
 }
 
 function statusText(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>, colours: Colors): string {
@@ -68,7 +69,7 @@ function statusText(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>
     return `${lines.join('\n')}\n`
   }
   const alive = seen.members.filter((member) => member.liveness === 'alive').length
-  lines.push(`${alive} of ${seen.members.length} members alive`, '')
+  lines.push(`${alive} of ${seen.members.length} members alive`, ...handoverLines(seen), '')
   const head = [
     'id',
     'no.',
@@ -98,7 +99,7 @@ function memberRow(member: Member, one: MemberStatus | undefined, zones: boolean
     member.incarnation.slice(0, lifeDigits),
     member.address,
     coloured(member.liveness, colours),
-    member.state,
+    stateText(member, own?.draining === true, colours),
     own === undefined ? '-' : formatCount(own.storage.entries),
     own === undefined ? '-' : formatBytes(own.storage.logBytes),
     own === undefined ? '-' : comparedText(own.convergence),
@@ -108,6 +109,12 @@ function memberRow(member: Member, one: MemberStatus | undefined, zones: boolean
   ]
   if (zones) row.splice(4, 0, member.zone || '-')
   return row
+}
+
+/** `serving` is the rule; whatever else a member is or does stands out. */
+function stateText({ state }: Member, draining: boolean, colours: Colors): string {
+  const text = draining ? `${state}, draining` : state
+  return text === 'serving' ? text : colours.yellow(text)
 }
 
 /** How long ago the last of all comparisons with other members was over: everything older was equal then. */
