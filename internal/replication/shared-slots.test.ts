@@ -4,6 +4,7 @@ import type { SlotTable } from '../slots/index.js'
 import type { Store } from '../store/index.js'
 import type { Routing } from './routing.js'
 import { SharedSlots } from './shared-slots.js'
+import { routingOf } from './slot-quorums.js'
 
 /** What a tree is made of, with a count of the looks. */
 class CountedStore {
@@ -63,4 +64,20 @@ test('a tree is made again under another topology, and for another store', () =>
       )
       .root(),
   ).not.toEqual(all.root())
+})
+
+test('while slots move only owners on the side that is read are compared, from the switch on those to come', () => {
+  const tableOf = (...owners: number[]): SlotTable => {
+    const members = [{ id: 'n0' }, { id: 'n1' }, { id: 'n2' }]
+    const ownsSlot = (member: number): boolean => owners.includes(member)
+    const list = Uint16Array.from(owners)
+    return { members, ownersPerSlot: owners.length, owners: () => list, ownsSlot } as unknown as SlotTable
+  }
+  const [before, after] = [tableOf(0, 1), tableOf(0, 2)]
+  const quorums = { readQuorum: 2, writeQuorum: 2, otherReadQuorum: 2, otherWriteQuorum: 2 }
+  const at = { epoch: 1 as Epoch, self: 0, replicas: [], ...quorums }
+  const shared = new SharedSlots()
+  const counts = (routing: Routing): number[] => [1, 2].map((member) => shared.with(member, routing).length)
+  expect(counts(routingOf({ ...at, table: before, other: after, step: 'both' }))).toEqual([4096, 0])
+  expect(counts(routingOf({ ...at, table: after, other: before, step: 'switch' }))).toEqual([0, 4096])
 })
