@@ -188,6 +188,11 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     needed: 1,
     how: 'at 187967.930 ms: k0 is not linearizable; no order for: read v64 [409, 410]',
   },
+  'absent-beats-present': {
+    seed: 23033,
+    needed: undefined,
+    how: 'at 67849.388 ms: k3 is not linearizable; no order for: read undefined [3697, 3698]',
+  },
   'lost-slots-vote': {
     seed: 22655,
     needed: undefined,
