@@ -45,6 +45,19 @@ class Servers implements AsyncDisposable {
     await server.ready()
   }
 
+  /** Waits for the end of one that has left. */
+  async drop(name: string): Promise<void> {
+    expect(await this.get(name).end(), `the end of ${name}`).toEqual({ status: 0, signal: null })
+    this.#byName.delete(name)
+  }
+
+  /** `kill -9`; what was on its disk is gone, and it never comes back. */
+  async lose(name: string): Promise<void> {
+    await this.get(name).kill()
+    rmSync(this.get(name).dataDir, { recursive: true })
+    this.#byName.delete(name)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#byName.values()].map((server) => server[Symbol.asyncDispose]()))
   }
@@ -77,6 +90,13 @@ async function untilServing(client: KvClient, servers: Servers): Promise<Cluster
   return topology
 }
 
+/** What an operator types, who does not wait to be asked. */
+async function kvNode(servers: Servers, ...argv: readonly string[]): Promise<void> {
+  await using kv = startKv(servers.addresses, ['node', ...argv, '--yes'])
+  await eventually(`kv node ${argv.join(' ')}`, () => !kv.runs, changeMs)
+  expect((await kv.end()).status, `kv node ${argv.join(' ')}\n${kv.output}\n${kv.diagnostics}`).toBe(0)
+}
+
 async function wipe(client: KvClient, victim: TestServer): Promise<void> {
   await victim.kill()
   rmSync(victim.dataDir, { recursive: true })
@@ -88,12 +108,13 @@ async function wipe(client: KvClient, victim: TestServer): Promise<void> {
 
 /** Figures are told, not judged: on a busy machine they say more about it than about us. */
 function tell(name: string, calm: Stretch, change: Stretch): void {
+  report.highest(`ms (${name})`, Math.round(change.ms))
   report.highest(`operations/s (${name})`, Math.round(change.perSecond))
   report.highest(`% of before (${name})`, Math.round((100 * change.perSecond) / calm.perSecond))
   report.highest(`ms p99 (${name})`, Math.round(change.p99Ms))
 }
 
-it('members join, and one loses its disk: no operation fails, every key stays one register, no record is lost', async () => {
+it('members join, lose their disks, are replaced and leave: no operation fails, every key stays one register, no record is lost', async () => {
   await using cluster = await startServers(3)
   await using servers = new Servers(cluster.servers)
   await using client = makeClient(servers.addresses)
@@ -133,8 +154,25 @@ it('members join, and one loses its disk: no operation fails, every key stays on
     tell('joining, 4 → 5', calm, await load.during(joinAmidKills))
     tell('wiped', calm, await load.during(() => wipe(client, servers.get('n2'))))
     await untilServing(client, servers)
+    const replace = async (): Promise<void> => {
+      await servers.lose('n3')
+      const replacing = kvNode(servers, 'replace', 'n3', '--by', 'n6')
+      replacing.catch(() => undefined)
+      await servers.add('n6')
+      await replacing
+      await untilServing(client, servers)
+    }
+    tell('replaced', calm, await load.during(replace))
     expect(await damagedRecords(client, records)).toEqual([])
   }
+  // The second waits for its turn.
+  const leavers = longForm ? ['n4', 'n1'] : ['n1']
+  const leave = async (): Promise<void> => {
+    await Promise.all(leavers.map((name) => kvNode(servers, 'decommission', name)))
+    for (const name of leavers) await servers.drop(name)
+    await untilServing(client, servers)
+  }
+  tell('leaving, to 3', calm, await load.during(leave))
   tell('afterwards', calm, await load.during(() => sleep(calmMs)))
   await load.end(client, report)
   expect(await damagedRecords(client, records)).toEqual([])

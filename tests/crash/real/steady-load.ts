@@ -10,6 +10,7 @@ const inFlight = 64
 
 /** What the load did in a stretch of time. */
 export interface Stretch {
+  readonly ms: number
   readonly perSecond: number
   readonly p99Ms: number
 }
@@ -44,9 +45,10 @@ export class SteadyLoad implements AsyncDisposable {
 
   /** Lets `change` happen, and says what the load did meanwhile. */
   async during(change: () => Promise<unknown>): Promise<Stretch> {
-    const from = this.#latencies.seconds
+    const [from, startedMs] = [this.#latencies.seconds, performance.now()]
     await change()
-    return this.#latencies.span(from, Math.max(from + 1, this.#latencies.seconds))
+    const ms = performance.now() - startedMs
+    return { ms, ...this.#latencies.span(from, Math.max(from + 1, this.#latencies.seconds)) }
   }
 
   /** Ends the load, and fails the test where anything was not as it had to be. */
