@@ -198,6 +198,11 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     needed: undefined,
     how: 'at 34267.409 ms: a2: nothing was read, though every owner had acknowledged 26965723.364904449.3',
   },
+  'refilled-from-one': {
+    seed: 30014,
+    needed: 15,
+    how: 'at 36505.271 ms: k0: what was acknowledged is not on n1 n2, which have a say',
+  },
   'refilled-unasked': {
     seed: 22655,
     needed: undefined,
