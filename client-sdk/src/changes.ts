@@ -112,6 +112,11 @@ export interface Operator {
    */
   cancel(id?: string, options?: ChangeOptions): Promise<ChangePlan>
   /**
+   * Raises the feature level to the newest that the software of all members goes by, which is for good: no older release
+   * may come back afterwards. `after` is as `before` where some member's software cannot go by a newer one.
+   */
+  raiseLevel(options?: ChangeOptions): Promise<{ readonly before: number; readonly after: number }>
+  /**
    * Whether a member may go down now without any slot losing its read or write quorum. Stop one at a time: two that are
    * each safe to stop need not be so together.
    */

@@ -3,7 +3,15 @@ import { ChangePlan_Begins as Begins } from '@quorumkv/proto/kv/v1/cluster'
 
 type Calls = Pick<
   ClusterServer,
-  'decommission' | 'remove' | 'replace' | 'reweight' | 'cancelHandover' | 'safeToStop' | 'drain' | 'streamRate'
+  | 'decommission'
+  | 'remove'
+  | 'replace'
+  | 'reweight'
+  | 'cancelHandover'
+  | 'raiseLevel'
+  | 'safeToStop'
+  | 'drain'
+  | 'streamRate'
 >
 
 /** What a fake node answers to operators. */
@@ -19,6 +27,7 @@ export class FakeOperatorCalls {
       replace: (call, callback) => this.#answer('replace', call.request, callback, plan),
       reweight: (call, callback) => this.#answer('reweight', call.request, callback, plan),
       cancelHandover: (call, callback) => this.#answer('cancelHandover', call.request, callback, plan),
+      raiseLevel: (call, callback) => this.#answer('raiseLevel', call.request, callback, { before: 1, after: 2 }),
       safeToStop: (call, callback) =>
         this.#answer('safeToStop', call.request, callback, { safe: false, reason: 'on purpose' }),
       drain: (call, callback) => this.#answer('drain', call.request, callback, { nodeId: 'node-1', operations: 5 }),

@@ -117,6 +117,8 @@ export class FakeCluster {
       incarnation: 'a'.repeat(32),
       state: this.states[index] ?? MemberState.SERVING,
       liveness: Liveness.ALIVE,
+      levelMin: 1,
+      levelMax: 2,
     }))
   }
 
@@ -422,6 +424,7 @@ export class FakeNode {
       planned: this.cluster.planned,
       draining: this.draining,
       operations: 0,
+      featureLevel: 1,
     }
   }
 }

@@ -35,6 +35,7 @@ test('each change says what it is to do, and comes back with its plan', async ()
   await operator.reweight('node-2', 5)
   await operator.cancel()
   await operator.cancel('node-3')
+  expect(await operator.raiseLevel()).toEqual({ before: 1, after: 2 })
   expect(new Set(requests())).toEqual(
     new Set([
       ['decommission', { id: 'node-1', dryRun: true }],
@@ -43,6 +44,7 @@ test('each change says what it is to do, and comes back with its plan', async ()
       ['reweight', { id: 'node-2', weight: 5, dryRun: false }],
       ['cancelHandover', { id: '', dryRun: false }],
       ['cancelHandover', { id: 'node-3', dryRun: false }],
+      ['raiseLevel', { dryRun: false }],
     ]),
   )
   await expect(operator.reweight('node-2', 0)).rejects.toMatchObject({ code: 'invalid-argument', field: 'weight' })

@@ -41,6 +41,12 @@ export class OperatorCalls implements Operator {
     return await this.change(ClusterService.cancelHandover, request, options)
   }
 
+  async raiseLevel(options: ChangeOptions = {}): Promise<{ before: number; after: number }> {
+    const request = { dryRun: isDry(options) }
+    const { before, after } = await this.cluster.anyOf(ClusterService.raiseLevel, request, options)
+    return { before, after }
+  }
+
   async safeToStop(id: string, options: CallOptions = {}): Promise<StopVerdict> {
     const request = { id: checkId(id, 'id') }
     const { safe, reason } = await this.cluster.anyOf(ClusterService.safeToStop, request, options)

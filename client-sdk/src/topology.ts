@@ -141,6 +141,7 @@ export function statusOf(response: StatusResponse): ClusterStatus {
     planned: response.planned.map(changeOf),
     draining: response.draining,
     operations: response.operations,
+    featureLevel: response.featureLevel,
   }
 }
 
@@ -210,6 +211,7 @@ function memberOf(member: WireMember): Member {
     weight: member.weight,
     incarnation: member.incarnation,
     state: stateOf(member.state),
+    levels: { min: member.levelMin, max: member.levelMax },
     liveness: livenessOf(member.liveness),
   }
 }

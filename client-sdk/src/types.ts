@@ -148,6 +148,8 @@ export interface Member {
   /** Names one life of the member's data directory. */
   readonly incarnation: string
   readonly state: MemberState
+  /** The oldest and the newest feature level that its software goes by. */
+  readonly levels: { readonly min: number; readonly max: number }
   /** As the answering node saw it. */
   readonly liveness: Liveness
 }
@@ -181,6 +183,8 @@ export interface ClusterStatus {
   readonly planned: readonly PlannedChange[]
   /** The node takes no operations of clients, until it is started again. */
   readonly draining: boolean
+  /** What all members go by: see `Operator.raiseLevel`. */
+  readonly featureLevel: number
   /** Operations of clients that run at the node. */
   readonly operations: number
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Address, ClusterId, Epoch, Incarnation, NodeId } from '../base/index.js'
-import { atRest, type Topology } from '../slots/index.js'
+import { atRest, softwareLevels, type Topology } from '../slots/index.js'
 import { Belonging } from './belonging.js'
 
 function topologyOf(size: number): Topology {
@@ -13,6 +13,7 @@ function topologyOf(size: number): Topology {
     number: i + 1,
     since: 1 as Epoch,
     state: 'serving' as const,
+    levels: softwareLevels,
   }))
   const replication = { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 }
   return {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Address, type Incarnation, KvError, type NodeId } from '../base/index.js'
-import { slotCount, type Topology } from '../slots/index.js'
+import { slotCount, softwareLevels, type Topology } from '../slots/index.js'
 import { topologyOf } from '../slots/topology.test-support.js'
 import { alteration, type ChangePlan, mostIncoming, planOf, type WantedChange } from './change-plan.js'
 import { begun, joined, requested, switched } from './changes.js'
@@ -15,7 +15,14 @@ function cluster(count: number): Topology {
 
 function withJoining(topology: Topology, name: string): Topology {
   const incarnation = name.repeat(32) as Incarnation
-  return joined(topology, { id: id(name), incarnation, address: `${name}:1` as Address, zone: '', weight: 1 })!
+  return joined(topology, {
+    id: id(name),
+    incarnation,
+    address: `${name}:1` as Address,
+    zone: '',
+    weight: 1,
+    levels: softwareLevels,
+  })!
 }
 
 function plan(topology: Topology, change: WantedChange, down: readonly string[] = []): ChangePlan {

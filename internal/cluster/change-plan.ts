@@ -13,11 +13,13 @@ import {
   type Topology,
   tightestSlot,
 } from '../slots/index.js'
-import { begun, cancelled, done, requested, settledStep, switched, withdrawn } from './changes.js'
+import { begun, cancelled, done, raised, requested, settledStep, switched, withdrawn } from './changes.js'
 
 /** A change that somebody may want: one of the ring, or that one be called off. */
 export type WantedChange =
   | PlannedChange
+  /** The newest feature level that all members can go by: after all run a new release. */
+  | { readonly kind: 'raise-level'; readonly id?: undefined }
   /** What is planned about a member, or the handover that carries it out; without an id, the handover that runs. */
   | { readonly kind: 'cancel'; readonly id: NodeId | undefined }
 
@@ -67,6 +69,7 @@ export function planOf(
     const spareAfterwards = spareOf(after, counts)
     return { ...nothing, epoch: topology.epoch, begins: 'at-once', calledOff, turnedAway, ...still, spareAfterwards }
   }
+  if (change.kind === 'raise-level') return { ...nothing, epoch: topology.epoch, begins: 'at-once', ...still }
   const first = finished(after)
   const begins = begun(first, fit)
   const carriedOut = begins ?? first
@@ -87,6 +90,7 @@ export function planOf(
  * nothing is to be called off.
  */
 export function alteration(topology: Topology, change: WantedChange): (now: Topology) => Topology | undefined {
+  if (change.kind === 'raise-level') return raised
   if (change.kind !== 'cancel') return (now) => requested(now, change)
   const { handover, planned } = topology
   const { id } = change

@@ -7,6 +7,7 @@ import {
   movementOf,
   type PlannedChange,
   slotTables,
+  softwareLevels,
   type Topology,
   validateTopology,
   voters,
@@ -18,7 +19,9 @@ import {
   done,
   joined,
   objectionToJoin,
+  raised,
   readdressed,
+  releveled,
   requested,
   returned,
   settledStep,
@@ -32,7 +35,15 @@ const id = (name: string): NodeId => name as NodeId
 let lives = 0
 function founder(name: string, change: Partial<Founder> = {}): Founder {
   const incarnation = (++lives).toString(16).padStart(32, 'f') as Incarnation
-  return { id: id(name), incarnation, address: `${name}:50051` as Address, zone: '', weight: 1, ...change }
+  return {
+    id: id(name),
+    incarnation,
+    address: `${name}:50051` as Address,
+    zone: '',
+    weight: 1,
+    levels: softwareLevels,
+    ...change,
+  }
 }
 
 function members(...names: string[]): MemberSketch[] {
@@ -44,6 +55,29 @@ function must(topology: Topology | undefined): Topology {
   expect(topology).toBeDefined()
   return validateTopology(topology!)
 }
+
+describe('feature levels', () => {
+  const to = (topology: Topology, name: string, max: number): Topology | undefined => {
+    const { incarnation } = topology.members.find((member) => member.id === name)!
+    return releveled(topology, { id: id(name), incarnation, levels: { min: 1, max } })
+  }
+
+  test('a level is raised when the last member goes by it, and never falls', () => {
+    let topology = topologyOf(members('a', 'b'))
+    expect(raised(topology)).toBeUndefined()
+    topology = must(to(topology, 'a', 3))
+    expect(raised(topology)).toBeUndefined()
+    expect(to(topology, 'a', 3)).toBeUndefined()
+    topology = must(raised(must(to(topology, 'b', 2))))
+    expect([topology.featureLevel, raised(topology)]).toEqual([2, undefined])
+    // Older software, another life, and somebody who is too old.
+    expect(to(topology, 'a', 1)).toBeUndefined()
+    expect(releveled(topology, { ...founder('a'), levels: { min: 1, max: 4 } })).toBeUndefined()
+    expect(joined(topology, founder('c'))).toBeUndefined()
+    expect(objectionToJoin(topology, founder('c'))).toContain('goes by level 1, and not by level 2')
+    expect(joined(topology, founder('c', { levels: { min: 2, max: 5 } }))?.members[2]?.levels.max).toBe(5)
+  })
+})
 
 function states({ members }: Topology): Record<string, string> {
   return Object.fromEntries(members.map((member) => [member.id, member.state]))

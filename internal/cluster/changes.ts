@@ -14,7 +14,11 @@ import {
   type NodeId,
 } from '../base/index.js'
 import {
+  commonLevel,
   currentRing,
+  goesBy,
+  type LevelRange,
+  levelsText,
   type Member,
   type PlannedChange,
   type RemovedMember,
@@ -38,10 +42,16 @@ function byId<T extends { readonly id: NodeId }>(items: Iterable<T>): T[] {
 }
 
 /** Why this node cannot become a member as it is, in a sentence; undefined: it can. */
-export function objectionToJoin({ members, removed, clusterId }: Topology, founder: Founder): string | undefined {
+export function objectionToJoin(
+  { members, removed, clusterId, featureLevel }: Topology,
+  founder: Founder,
+): string | undefined {
   const { id, incarnation, address } = founder
   const former = removed.find((each) => each.incarnation === incarnation)
   if (former !== undefined) return farewell(former, clusterId)
+  if (!goesBy(founder.levels, featureLevel)) {
+    return `the software of ${id} goes by ${levelsText(founder.levels)}, and not by level ${featureLevel} of the cluster`
+  }
   const twin = members.find((member) => member.id !== id && member.incarnation === incarnation)
   if (twin !== undefined) return `the data directory of ${id} is a copy of that of ${twin.id}`
   const neighbour = members.find((member) => member.id !== id && member.address === address)
@@ -69,11 +79,21 @@ export function farewell({ id, incarnation, epoch, by }: RemovedMember, clusterI
  */
 export function joined(topology: Topology, founder: Founder): Topology | undefined {
   const { members, nextNumber } = topology
-  const { id, incarnation, address, zone, weight } = founder
+  const { id, incarnation, address, zone, weight, levels } = founder
   if (members.length >= limits.membersMax || members.some((member) => member.id === id)) return undefined
   if (objectionToJoin(topology, founder) !== undefined) return undefined
   const since = (topology.epoch + 1) as Epoch
-  const newcomer: Member = { id, incarnation, address, zone, weight, number: nextNumber, since, state: 'joining' }
+  const newcomer: Member = {
+    id,
+    incarnation,
+    address,
+    zone,
+    weight,
+    levels,
+    number: nextNumber,
+    since,
+    state: 'joining',
+  }
   return next(topology, { members: byId([...members, newcomer]), nextNumber: nextNumber + 1 })
 }
 
@@ -82,13 +102,13 @@ export function joined(topology: Topology, founder: Founder): Topology | undefin
  * the address is where the newcomer is. Undefined: that has been done, or somebody else has come back.
  */
 export function returned(topology: Topology, founder: Founder, former: Incarnation): Topology | undefined {
-  const { id, incarnation, address } = founder
+  const { id, incarnation, address, levels } = founder
   const { members, nextNumber } = topology
   const member = members.find((each) => each.id === id)
   if (member?.incarnation !== former || former === incarnation) return undefined
   if (objectionToJoin(topology, founder) !== undefined) return undefined
   const since = (topology.epoch + 1) as Epoch
-  const change = { incarnation, address, number: nextNumber, since }
+  const change = { incarnation, address, levels, number: nextNumber, since }
   return next(topology, { members: withMember(members, id, change), nextNumber: nextNumber + 1 })
 }
 
@@ -101,6 +121,30 @@ export function readdressed(
   const member = members.find((each) => each.id === id)
   if (member?.incarnation !== incarnation || members.some((each) => each.address === address)) return undefined
   return next(topology, { members: withMember(members, id, { address }) })
+}
+
+/**
+ * With a member whose software goes by other levels than before, by its own wish. Undefined: that is known, it is no member,
+ * or it could not go by the level in force.
+ */
+export function releveled(
+  topology: Topology,
+  { id, incarnation, levels }: { readonly id: NodeId; readonly incarnation: Incarnation; readonly levels: LevelRange },
+): Topology | undefined {
+  const { members, featureLevel } = topology
+  const member = members.find((each) => each.id === id)
+  if (member?.incarnation !== incarnation || !goesBy(levels, featureLevel)) return undefined
+  if (member.levels.min === levels.min && member.levels.max === levels.max) return undefined
+  return next(topology, { members: withMember(members, id, { levels }) })
+}
+
+/**
+ * With the newest feature level that all members can go by; from then on no older software may come back. Undefined: that is
+ * the level in force, or one of them cannot go by it because its software has left behind what is between.
+ */
+export function raised(topology: Topology): Topology | undefined {
+  const level = commonLevel(topology.members.map(({ levels }) => levels))
+  return level === undefined || level <= topology.featureLevel ? undefined : next(topology, { featureLevel: level })
 }
 
 /**

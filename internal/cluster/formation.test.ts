@@ -1,12 +1,20 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Address, Incarnation, NodeId } from '../base/index.js'
+import { softwareLevels } from '../slots/index.js'
 import { Formation } from './formation.js'
 import type { Founder } from './handshake.js'
 
 function founder(i: number): Founder {
   const incarnation = i.toString(16).padStart(32, '0') as Incarnation
-  return { id: `n${i}` as NodeId, incarnation, address: `host${i}:1` as Address, zone: '', weight: 1 }
+  return {
+    id: `n${i}` as NodeId,
+    incarnation,
+    address: `host${i}:1` as Address,
+    zone: '',
+    weight: 1,
+    levels: softwareLevels,
+  }
 }
 
 const at = (i: number): Address => `host${i}:1` as Address

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Epoch, Incarnation, NodeId } from '../base/index.js'
-import { incomingSlots, slotTables, type Topology } from '../slots/index.js'
+import { incomingSlots, slotTables, softwareLevels, type Topology } from '../slots/index.js'
 import { topologyOf } from '../slots/topology.test-support.js'
 import { begun, joined, requested, returned, switched } from './changes.js'
 import { HandoverJudgement, type HandoverReport } from './handover-judgement.js'
@@ -11,6 +11,7 @@ const founder = {
   address: 'n4:1' as never,
   zone: '',
   weight: 1,
+  levels: softwareLevels,
 }
 
 /** n4 joins n1, n2 and n3. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Address, ClusterId, Epoch, Incarnation, NodeId } from '../base/index.js'
-import { atRest, type Topology } from '../slots/index.js'
+import { atRest, softwareLevels, type Topology } from '../slots/index.js'
 import { differingSettings } from './differing-settings.js'
 import { helloOf, judgeHello, type LocalNode } from './handshake.js'
 
@@ -13,6 +13,7 @@ function node(id: string, digit: string): LocalNode {
     address: `${id}:1` as Address,
     zone: '',
     weight: 1,
+    levels: softwareLevels,
     life: `life-of-${id}`,
     replication: { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
     virtualNodes: 150,
@@ -25,8 +26,18 @@ function cluster(digit: string, ...members: LocalNode[]): Topology {
     epoch: 1 as Epoch,
     replication: members[0]!.replication,
     virtualNodes: 150,
-    members: members.map(({ id, incarnation, address, zone, weight }, i) => {
-      return { id, incarnation, address, zone, weight, number: i + 1, since: 1 as Epoch, state: 'serving' as const }
+    members: members.map(({ id, incarnation, address, zone, weight, levels }, i) => {
+      return {
+        id,
+        incarnation,
+        address,
+        zone,
+        weight,
+        levels,
+        number: i + 1,
+        since: 1 as Epoch,
+        state: 'serving' as const,
+      }
     }),
     nextNumber: members.length + 1,
     ...atRest,
@@ -104,7 +115,8 @@ test('forming nodes with different replication settings do not meet; a running c
 })
 
 test.each([
-  ['another protocol', { protocol: 2 }],
+  ['another feature level', { levelMin: 2, levelMax: 3 }],
+  ['no feature level', { levelMin: 0, levelMax: 0 }],
   ['an id with a path in it', { nodeId: '../x' }],
   ['an incarnation that is none', { incarnation: 'xyz' }],
   ['an address without a port', { address: 'somewhere' }],

@@ -1,4 +1,4 @@
-import type { Hello, Topology as TopologyMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { Founder as FounderMessage, Hello, Topology as TopologyMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import {
   type Address,
   type Incarnation,
@@ -10,11 +10,18 @@ import {
   parseIncarnation,
   parseNodeId,
 } from '../base/index.js'
-import { parseWeight, parseZone, type ReplicationSettings, type Topology } from '../slots/index.js'
+import {
+  commonLevel,
+  goesBy,
+  type LevelRange,
+  levelsText,
+  parseLevels,
+  parseWeight,
+  parseZone,
+  type ReplicationSettings,
+  type Topology,
+} from '../slots/index.js'
 import { farewell } from './changes.js'
-
-/** The version of the protocol between nodes. */
-export const protocolVersion = 1
 
 /** What a node says of itself; enough to make it a member. */
 export interface Founder {
@@ -23,6 +30,8 @@ export interface Founder {
   readonly address: Address
   readonly zone: string
   readonly weight: number
+  /** What its software goes by. */
+  readonly levels: LevelRange
 }
 
 /** Whom a forming node has met, itself included, and which addresses have not answered yet. */
@@ -75,7 +84,8 @@ export type HelloVerdict =
 
 export function helloOf(local: LocalNode, topology: Topology | undefined, view: FormationView): Hello {
   return {
-    protocol: protocolVersion,
+    levelMin: local.levels.min,
+    levelMax: local.levels.max,
     nodeId: local.id,
     incarnation: local.incarnation,
     address: local.address,
@@ -86,8 +96,8 @@ export function helloOf(local: LocalNode, topology: Topology | undefined, view: 
     virtualNodes: local.virtualNodes,
     zone: local.zone,
     weight: local.weight,
-    met: view.met.map(({ id, incarnation, address, zone, weight }) => {
-      return { nodeId: id, incarnation, address, zone, weight }
+    met: view.met.map(({ id, incarnation, address, zone, weight, levels }) => {
+      return { nodeId: id, incarnation, address, zone, weight, levelMin: levels.min, levelMax: levels.max }
     }),
     unmet: [...view.unmet],
     life: local.life,
@@ -100,9 +110,6 @@ export function greetingOf(hello: Hello, topology: TopologyMessage | undefined):
 
 /** Decides whether to talk to the sender of a hello. Pure. */
 export function judgeHello(local: LocalNode, topology: Topology | undefined, hello: Hello): HelloVerdict {
-  if (hello.protocol !== protocolVersion) {
-    return refused('protocol', `it speaks protocol ${hello.protocol}, this node ${protocolVersion}`)
-  }
   let remote: Founder
   let view: FormationView
   try {
@@ -116,6 +123,8 @@ export function judgeHello(local: LocalNode, topology: Topology | undefined, hel
     if (!(error instanceof KvError)) throw error
     return refused('protocol', error.message)
   }
+  const apart = levelsApart(local, topology, remote)
+  if (apart !== undefined) return refused('protocol', apart)
   if (remote.id === local.id) {
     if (hello.life === local.life) return { kind: 'self' }
     return refused('id', `the id ${local.id} is in use at ${local.address}`)
@@ -126,6 +135,19 @@ export function judgeHello(local: LocalNode, topology: Topology | undefined, hel
     return differ === undefined ? { kind: 'welcome', remote, view } : refused('settings', differ)
   }
   return judgeAsMember(topology, remote, hello) ?? { kind: 'welcome', remote, view }
+}
+
+/** Why the software of two nodes does not fit together, in a sentence; undefined: it does. */
+function levelsApart(local: LocalNode, topology: Topology | undefined, { id, levels }: Founder): string | undefined {
+  const theirs = `the software of ${id} goes by ${levelsText(levels)}`
+  if (topology === undefined) {
+    if (commonLevel([local.levels, levels]) !== undefined) return undefined
+    return `${theirs}, that of ${local.id} by ${levelsText(local.levels)}: no two releases so far apart form a cluster`
+  }
+  const { featureLevel, clusterId } = topology
+  if (goesBy(levels, featureLevel)) return undefined
+  const advice = levels.max < featureLevel ? 'it is too old' : 'it is too new: go through the releases between'
+  return `${theirs}, and cluster ${clusterId} by level ${featureLevel}: ${advice}`
 }
 
 function settingsApart(
@@ -173,12 +195,13 @@ function refused(code: RefusalCode, message: string): HelloVerdict {
   return { kind: 'refused', code, message }
 }
 
-function parseFounder(message: Pick<Hello, 'nodeId' | 'incarnation' | 'address' | 'zone' | 'weight'>): Founder {
+function parseFounder(message: FounderMessage): Founder {
   return {
     id: parseNodeId(message.nodeId, 'hello.nodeId'),
     incarnation: parseIncarnation(message.incarnation, 'hello.incarnation'),
     address: parseAddress(message.address, 'hello.address'),
     zone: parseZone(message.zone, 'hello.zone'),
     weight: parseWeight(message.weight, 'hello.weight'),
+    levels: parseLevels({ min: message.levelMin, max: message.levelMax }, 'hello.levels'),
   }
 }

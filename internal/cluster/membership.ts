@@ -2,11 +2,12 @@ import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { type Address, type Incarnation, KvError, type NodeId } from '../base/index.js'
 import type { Clock, Disk, Log, Random } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
-import type { Topology } from '../slots/index.js'
+import type { LevelRange, Topology } from '../slots/index.js'
 import { AddressChange } from './address-change.js'
 import { FormerLives } from './former-lives.js'
 import type { Founder } from './handshake.js'
 import type { InboundRefusal } from './inbound.js'
+import { LevelChange } from './level-change.js'
 import { Newcomers } from './newcomers.js'
 import { TopologyRegister } from './topology-register.js'
 
@@ -17,6 +18,8 @@ export interface MembershipOptions {
   readonly log: Log
   /** This node, in this life of its process. */
   readonly self: { readonly id: NodeId; readonly incarnation: Incarnation; readonly life: string }
+  /** What this node's software goes by. */
+  readonly levels: LevelRange
   /** How long a dead node may still look alive. */
   readonly silenceMs: number
   /** Whether this node has a link to a member, in another life of its process than that one; empty: in any. */
@@ -35,27 +38,40 @@ export class Membership {
   readonly #guard: MembershipOptions['guard']
   readonly #addressChange: AddressChange
   readonly #formerLives: FormerLives
+  readonly #levelChange: LevelChange
   readonly #newcomers: Newcomers
 
   /** `topology` is on disk and names this node. Throws FatalError `corrupt`, and DiskErrors. */
   static async open(options: MembershipOptions, topology: Topology): Promise<Membership> {
-    return new Membership(options, await TopologyRegister.open(options, topology))
+    const adopted = (newer: Topology, before: Topology): void => {
+      options.adopted(newer, before)
+      options.guard(membership.#levelChange.adopted())
+    }
+    const register = await TopologyRegister.open({ ...options, adopted }, topology)
+    const membership: Membership = new Membership(options, register)
+    return membership
   }
 
   private constructor(options: MembershipOptions, register: TopologyRegister) {
-    const { clock, log, self, silenceMs, linked, send, guard } = options
+    const { clock, log, self, levels, silenceMs, linked, send, guard } = options
     this.register = register
     this.#guard = guard
     const topology = (): Topology => register.topology
     this.#formerLives = new FormerLives({ clock, self: self.id, topology, silenceMs, linked, send })
     const formerLives = this.#formerLives
     this.#addressChange = new AddressChange({ clock, log, self, register, formerLives, linked, send })
+    this.#levelChange = new LevelChange({ clock, log, self, levels, register })
     this.#newcomers = new Newcomers({ log, self: self.id, register, formerLives, guard })
   }
 
   /** See `AddressChange.settle`. */
   settleAddress(address: Address): Promise<void> {
     return this.#addressChange.settle(address)
+  }
+
+  /** What a member that serves has to say. Resolves soon; rejects with bugs, DiskErrors and FatalError only. */
+  run(): Promise<void> {
+    return this.#levelChange.run()
   }
 
   /** A node greets as one that is no member, and has no cluster. Returns what to tell it. */
@@ -81,6 +97,7 @@ export class Membership {
   stop(): void {
     this.register.stop()
     this.#newcomers.stop()
+    this.#levelChange.stop()
     this.#addressChange.stop()
     this.#formerLives.stop()
   }

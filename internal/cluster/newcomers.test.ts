@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { type Address, type Epoch, type Incarnation, KvError, limits, type NodeId } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { SimWorld } from '../env-sim/index.js'
-import type { Member, Topology } from '../slots/index.js'
+import { type Member, softwareLevels, type Topology } from '../slots/index.js'
 import { topologyOf } from '../slots/topology.test-support.js'
 import { returned } from './changes.js'
 import { FormerLives } from './former-lives.js'
@@ -16,7 +16,14 @@ const silenceMs = 3_000
 
 function newcomer(digit: string): Founder {
   const incarnation = digit.repeat(32) as Incarnation
-  return { id: 'n2' as NodeId, incarnation, address: 'elsewhere:1' as Address, zone: 'other', weight: 9 }
+  return {
+    id: 'n2' as NodeId,
+    incarnation,
+    address: 'elsewhere:1' as Address,
+    zone: 'other',
+    weight: 9,
+    levels: softwareLevels,
+  }
 }
 
 /** n1, asked by newcomers; links, and what the register does, are the test's to say. */

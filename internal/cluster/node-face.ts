@@ -15,7 +15,7 @@ import type {
   ScanPage,
   WriteResult,
 } from '../replication/index.js'
-import type { Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
+import type { LevelRange, Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
 import type { FsyncPolicy, SnapshotInfo, Store, StoreStatistics, StoreTuning } from '../store/index.js'
 import type { ChangePlan, WantedChange } from './change-plan.js'
 import type { HandoverStatus } from './handover-driver.js'
@@ -55,6 +55,8 @@ export interface NodeOptions {
   readonly snapshotWalBytes: number
   /** What a handover streams to this node in a second at most, at first. */
   readonly streamBytesPerSecond: number
+  /** What the software goes by. Undefined: what this software does; tests play other releases. */
+  readonly levels?: LevelRange
   /** Sizes that the simulator makes small. */
   readonly tuning?: StoreTuning
   /** Times of the collection of tombstones that the simulator makes small. */

@@ -3,7 +3,6 @@ import {
   type Address,
   assert,
   type ClusterId,
-  type Epoch,
   FatalError,
   type Incarnation,
   KvError,
@@ -20,17 +19,19 @@ import type {
   ScanPage,
   WriteResult,
 } from '../replication/index.js'
-import { atRest, type Member, type SlotTable, type Topology, validateTopology } from '../slots/index.js'
+import { type LevelRange, type Member, type SlotTable, softwareLevels, type Topology } from '../slots/index.js'
 import type { Identity, SnapshotInfo, Store } from '../store/index.js'
 import { writeArrival } from './arrival.js'
 import { Background } from './background.js'
 import type { LinkOptions } from './dialer.js'
 import { warnOfDifferingSettings } from './differing-settings.js'
 import { Founding } from './founding.js'
+import { foundingTopology } from './founding-topology.js'
 import type { HandoverDriver } from './handover-driver.js'
 import { openHandovers } from './handovers.js'
 import type { Founder, LocalNode } from './handshake.js'
 import { hex, localIdentity } from './identity.js'
+import { checkSoftware } from './level-change.js'
 import { LoneMember } from './lone-member.js'
 import { Membership } from './membership.js'
 import type { Handovers, Liveness, Members, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
@@ -54,6 +55,7 @@ class CoreNode implements Node {
   readonly id: NodeId
   readonly #options: NodeOptions
   readonly #incarnation: Incarnation
+  readonly #levels: LevelRange
   readonly #life: string
   readonly #startedMs: number
   readonly #links: LinkOptions
@@ -78,6 +80,7 @@ class CoreNode implements Node {
     this.id = nodeId
     this.#options = options
     this.#incarnation = incarnation
+    this.#levels = options.levels ?? softwareLevels
     this.#life = hex(options.random.bytes(8))
     this.#startedMs = options.clock.monotonicMs()
     const { clock, random, network, log, probeIntervalMs, probeTimeoutMs, peers: named } = options
@@ -130,7 +133,8 @@ class CoreNode implements Node {
     }
     const address = this.#options.advertiseAddress ?? (this.#listener.address as Address)
     const { replication, virtualNodes, zone, weight } = this.#options
-    const founder = { id: this.id, incarnation: this.#incarnation, address, zone, weight }
+    const levels = this.#levels
+    const founder = { id: this.id, incarnation: this.#incarnation, address, zone, weight, levels }
     this.#local = { ...founder, life: this.#life, replication, virtualNodes }
     if (topology !== undefined && !reborn) {
       warnOfDifferingSettings(log, this.#local, topology)
@@ -296,12 +300,9 @@ class CoreNode implements Node {
   }
 
   async #found(members: Member[]): Promise<void> {
-    const { replication, virtualNodes, random, log } = this.#options
-    const clusterId = hex(random.bytes(16)) as ClusterId
-    log.info('founding a cluster', { clusterId, members: members.map(({ id }) => id) })
-    const nextNumber = members.length + 1
-    const epoch = 1 as Epoch
-    await this.#join(validateTopology({ clusterId, epoch, replication, virtualNodes, members, nextNumber, ...atRest }))
+    const clusterId = hex(this.#options.random.bytes(16)) as ClusterId
+    this.#options.log.info('founding a cluster', { clusterId, members: members.map(({ id }) => id) })
+    await this.#join(foundingTopology(clusterId, this.#options, members))
   }
 
   /** Becomes a member of a topology that names this node. It is on disk before anyone hears of it from here. */
@@ -320,6 +321,7 @@ class CoreNode implements Node {
   }
 
   #member(topology: Topology): Member {
+    checkSoftware(this.#levels, topology)
     const member = topology.members.find(({ id }) => id === this.id)
     if (member?.incarnation === this.#incarnation) return member
     throw new FatalError('refused', `${this.id} (${this.#incarnation}) is not a member of ${topology.clusterId}`)
@@ -346,7 +348,7 @@ class CoreNode implements Node {
       const remote = serving.remote(id)
       return remote?.up === true && remote.life !== otherThan
     }
-    const options = { clock, random, disk, log, self, silenceMs, linked, send, adopted, guard }
+    const options = { clock, random, disk, log, self, levels: this.#levels, silenceMs, linked, send, adopted, guard }
     const membership = await Membership.open(options, topology)
     const { register } = membership
     const handovers = openHandovers(this.#options, serving, { self, register, send, guard })
@@ -362,6 +364,7 @@ class CoreNode implements Node {
     this.#phase = 'serving'
     this.#background.guard(this.#serving.run())
     if (this.#handovers !== undefined) this.#background.guard(this.#handovers.run())
+    if (this.#membership !== undefined) this.#background.guard(this.#membership.run())
     this.#peers.callMembers(this.#serving.topology)
     // Whoever greeted this node while it formed learns that it has a topology now.
     this.#peers.announce()

@@ -20,6 +20,7 @@ import {
   type Handover,
   type Member,
   type PlannedChange,
+  parseLevels,
   type RemovedMember,
   type Topology,
   validateTopology,
@@ -50,10 +51,12 @@ export function topologyToMessage(topology: Topology): TopologyMessage {
     readQuorum: topology.replication.readQuorum,
     writeQuorum: topology.replication.writeQuorum,
     virtualNodes: topology.virtualNodes,
-    members: topology.members.map(({ id, incarnation, number, address, zone, weight, since, state }) => {
-      return { id, incarnation, number, address, zone, weight, since: BigInt(since), state: states[state] }
+    members: topology.members.map(({ id, incarnation, number, address, zone, weight, since, state, levels }) => {
+      const whom = { id, incarnation, number, address, zone, weight, since: BigInt(since), state: states[state] }
+      return { ...whom, levelMin: levels.min, levelMax: levels.max }
     }),
     nextNumber: topology.nextNumber,
+    featureLevel: topology.featureLevel,
     handover: topology.handover === undefined ? undefined : handoverToMessage(topology.handover),
     planned: topology.planned.map(plannedToMessage),
     removed: topology.removed.map(({ id, incarnation, epoch, by }) => {
@@ -83,6 +86,7 @@ export function topologyFromMessage(message: TopologyMessage): Topology {
     clusterId: parseClusterId(message.clusterId),
     epoch: parseEpoch(message.epoch),
     replication: { replicationFactor, readQuorum, writeQuorum },
+    featureLevel: message.featureLevel,
     virtualNodes,
     members: message.members.map(memberOf),
     nextNumber: message.nextNumber,
@@ -102,6 +106,7 @@ function memberOf(member: TopologyMember): Member {
     weight: member.weight,
     since: parseEpoch(member.since, 'members.since'),
     state: named(states, member.state, 'members.state'),
+    levels: parseLevels({ min: member.levelMin, max: member.levelMax }, 'members.levels'),
   }
 }
 

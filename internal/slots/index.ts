@@ -1,4 +1,5 @@
 export { incomingSlots, movedSlots, type SlotTables, slotTable, slotTables } from './layout.js'
+export { commonLevel, goesBy, type LevelRange, levelsText, parseLevels, softwareLevels } from './levels.js'
 export { type Move, type Movement, movementOf } from './movement.js'
 export { allSlots, slotCount, slotOf, slotOfHash } from './slot.js'
 export { SlotTable } from './slot-table.js'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Address, ClusterId, Epoch, Incarnation, NodeId } from '../base/index.js'
-import { atRest, type Member, type MemberState, type Topology } from './index.js'
+import { atRest, type Member, type MemberState, softwareLevels, type Topology } from './index.js'
 
 function hex(text: string): string {
   return createHash('md5').update(text).digest('hex')
@@ -31,6 +31,7 @@ export function topologyOf(
         weight,
         since: 1 as Epoch,
         state,
+        levels: softwareLevels,
       }),
     )
     .sort((a, b) => (a.id < b.id ? -1 : 1))

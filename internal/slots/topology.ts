@@ -1,4 +1,5 @@
 import type { Address, ClusterId, Epoch, Incarnation, NodeId } from '../base/index.js'
+import type { LevelRange } from './levels.js'
 
 export interface ReplicationSettings {
   readonly replicationFactor: number
@@ -28,6 +29,8 @@ export interface Member {
   /** The epoch from which on this incarnation is a member; 1: it is a founder. */
   readonly since: Epoch
   readonly state: MemberState
+  /** What its software goes by, as it said when it last started. */
+  readonly levels: LevelRange
 }
 
 /** A member's part of a ring. */
@@ -79,6 +82,8 @@ export interface Topology {
   readonly clusterId: ClusterId
   readonly epoch: Epoch
   readonly replication: ReplicationSettings
+  /** What all members go by. It only rises, and only when somebody asks for it and every member can. */
+  readonly featureLevel: number
   readonly virtualNodes: number
   /** Ordered by id. */
   readonly members: readonly Member[]
@@ -91,8 +96,9 @@ export interface Topology {
   readonly removed: readonly RemovedMember[]
 }
 
-/** Of a topology that nothing is happening to, and in which nothing has happened. */
-export const atRest: Pick<Topology, 'handover' | 'planned' | 'removed'> = {
+/** Of a topology that nothing is happening to, in which nothing has happened, and that goes by the first level. */
+export const atRest: Pick<Topology, 'featureLevel' | 'handover' | 'planned' | 'removed'> = {
+  featureLevel: 1,
   handover: undefined,
   planned: [],
   removed: [],

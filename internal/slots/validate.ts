@@ -1,4 +1,5 @@
 import { invalidArgument, limits } from '../base/index.js'
+import { goesBy, levelsText, parseLevels } from './levels.js'
 import {
   currentRing,
   type Handover,
@@ -72,6 +73,10 @@ export function validateTopology(topology: Topology): Topology {
   let last: Member | undefined
   for (const member of members) {
     checkMember(member)
+    if (!goesBy(parseLevels(member.levels, 'members.levels'), topology.featureLevel)) {
+      const [levels, level] = [levelsText(member.levels), topology.featureLevel]
+      throw invalidArgument('members.levels', `${member.id} goes by ${levels}, and not by level ${level}`)
+    }
     checkWhole(member.number, 'members.number', 1, nextNumber - 1)
     checkWhole(member.since, 'members.since', 1, epoch)
     if (last !== undefined && member.id <= last.id) {

@@ -122,6 +122,19 @@ test('what makes no sense is refused with the field, and a node without a cluste
   expect(await failure(drained)).toMatchObject({ code: status.UNAVAILABLE })
 })
 
+test('the feature level is raised as far as all members go, and a dry run says how far', async () => {
+  const members = new FakeMembers()
+  const node = nodeWith(members)
+  const [member] = node.topology!.members
+  node.topology = { ...node.topology!, members: [{ ...member!, levels: { min: 1, max: 3 } }] }
+  await using services = await startServices(node)
+  const raise = (dryRun: boolean) => reply((done) => services.cluster.raiseLevel({ dryRun }, done))
+  expect(await raise(true)).toEqual({ before: 1, after: 3 })
+  expect(members.requested).toEqual([])
+  expect(await raise(false)).toEqual({ before: 1, after: 1 })
+  expect(members.requested).toEqual([{ kind: 'raise-level' }])
+})
+
 test('safe to stop comes with the reason why not', async () => {
   await using services = await startServices(nodeWith(new FakeMembers()))
   const verdict = await reply<SafeToStopResponse>((done) => services.cluster.safeToStop({ id: 'n1' }, done))

@@ -1,9 +1,11 @@
 import { invalidArgument, KvError, type NodeId, parseNodeId } from '@quorumkv/internal/base'
 import type { Members, Node, PlanWithEstimate, WantedChange } from '@quorumkv/internal/cluster'
+import { commonLevel } from '@quorumkv/internal/slots'
 import {
   ChangePlan_Begins as Begins,
   type ChangeResponse,
   type DrainResponse,
+  type RaiseLevelResponse,
   type SafeToStopResponse,
   type StreamRateRequest,
   type StreamRateResponse,
@@ -28,6 +30,15 @@ export async function answerChange(node: Node, change: WantedChange, dryRun: boo
   const plan = await members.plan(change)
   if (!dryRun && plan.begins !== 'not') await members.request(change)
   return { plan: toPlan(plan), epoch: BigInt(node.topology?.epoch ?? plan.epoch) }
+}
+
+/** Raises the feature level as far as all members can go, or tells how far that is. */
+export async function answerRaiseLevel(node: Node, dryRun: boolean): Promise<RaiseLevelResponse> {
+  const members = membersOf(node)
+  const { featureLevel: before, members: all } = node.topology!
+  if (dryRun) return { before, after: Math.max(before, commonLevel(all.map(({ levels }) => levels)) ?? before) }
+  await members.request({ kind: 'raise-level' })
+  return { before, after: node.topology!.featureLevel }
 }
 
 export async function answerSafeToStop(node: Node, id: string): Promise<SafeToStopResponse> {

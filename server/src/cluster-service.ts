@@ -14,7 +14,14 @@ import type {
   StorageStatus,
   TopologyResponse,
 } from '@quorumkv/proto/kv/v1/cluster'
-import { answerChange, answerDrain, answerSafeToStop, answerStreamRate, memberId } from './change-calls.js'
+import {
+  answerChange,
+  answerDrain,
+  answerRaiseLevel,
+  answerSafeToStop,
+  answerStreamRate,
+  memberId,
+} from './change-calls.js'
 import { packageVersion } from './package-version.js'
 import { answerRepair, toConvergence } from './repair-call.js'
 import type { ServiceContext } from './service-context.js'
@@ -67,6 +74,7 @@ function toStatusResponse(node: Node): StatusResponse {
     planned: (topology?.planned ?? []).map(toPlanned),
     draining: node.members?.draining ?? false,
     operations: node.members?.operations ?? 0,
+    featureLevel: topology?.featureLevel ?? 0,
   }
 }
 
@@ -160,6 +168,8 @@ export function clusterService(context: ServiceContext): ClusterServer {
       changed(call, callback, ({ id, dryRun }) => {
         return { change: { kind: 'cancel', id: id === '' ? undefined : memberId('id', id) }, dryRun }
       }),
+    raiseLevel: (call, callback) =>
+      answerUnary(call, callback, context, 'read', ({ dryRun }, { node }) => answerRaiseLevel(node, dryRun)),
     safeToStop: (call, callback) =>
       answerUnary(call, callback, context, 'read', ({ id }, { node }) => answerSafeToStop(node, id)),
     drain: (call, callback) =>

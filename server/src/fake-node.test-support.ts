@@ -17,7 +17,7 @@ import type {
   ScanPage,
   WriteResult,
 } from '@quorumkv/internal/replication'
-import { atRest, type SlotTable, slotTable, type Topology } from '@quorumkv/internal/slots'
+import { atRest, type SlotTable, slotTable, softwareLevels, type Topology } from '@quorumkv/internal/slots'
 import type { SnapshotInfo, StoreStatistics } from '@quorumkv/internal/store'
 
 /** An operation that `FakeNode.held` keeps from ending. */
@@ -180,6 +180,7 @@ export function fakeTopology(epoch: number): Topology {
         weight: 1,
         since: 1 as Epoch,
         state: 'serving',
+        levels: softwareLevels,
       },
     ],
     nextNumber: 2,

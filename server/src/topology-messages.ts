@@ -34,6 +34,8 @@ export function toMembers(node: Node, topology: Topology | undefined): Member[] 
     incarnation: member.incarnation,
     state: wireStates[member.state],
     liveness: node.liveness(member) === 'alive' ? Liveness.ALIVE : Liveness.DOWN,
+    levelMin: member.levels.min,
+    levelMax: member.levels.max,
   }))
 }
 

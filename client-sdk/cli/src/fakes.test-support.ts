@@ -131,6 +131,14 @@ export class FakeOperator implements Operator {
     return this.#change('cancel', options, id)
   }
 
+  /** What the software of all members goes by. */
+  level = 2
+
+  async raiseLevel(options: ChangeOptions = {}): Promise<{ before: number; after: number }> {
+    this.calls.push([options.dryRun === true ? 'plan raiseLevel' : 'raiseLevel'])
+    return { before: 1, after: this.level }
+  }
+
   async safeToStop(id: string): Promise<StopVerdict> {
     this.calls.push(['safeToStop', id])
     return this.verdict
@@ -185,6 +193,7 @@ export class FakeClient implements Client {
     weight: 1,
     incarnation: 'a'.repeat(32),
     state: 'serving',
+    levels: { min: 1, max: 1 },
     liveness: number === 3 ? 'down' : 'alive',
   }))
   handover: HandoverStatus | undefined
@@ -389,6 +398,7 @@ export class FakeClient implements Client {
       planned: this.planned,
       draining: this.draining.has(id),
       operations: 0,
+      featureLevel: 1,
     }
   }
 }

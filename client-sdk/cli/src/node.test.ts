@@ -179,6 +179,34 @@ describe('changes of the ring', () => {
   })
 })
 
+describe('raise-level', () => {
+  it('asks, and says what it comes to; with nothing newer it does nothing', async () => {
+    const client = new FakeClient()
+    expect(await kv('raise-level --dry-run', client)).toMatchObject({
+      ...{ status: 0, out: 'the feature level would rise from 1 to 2\n' },
+    })
+    expect(await kv('raise-level', client)).toMatchObject({ status: 2 })
+    expect(client.operator.calls.every(([call]) => call === 'plan raiseLevel')).toBe(true)
+    expect((await kv('raise-level', client, answering('yes'))).out).toBe('the feature level is 2\n')
+    expect(JSON.parse((await kv('--json raise-level --yes', client)).out)).toEqual({
+      before: 1,
+      after: 2,
+      raised: true,
+    })
+    client.operator.level = 1
+    client.operator.calls.length = 0
+    expect((await kv('raise-level --yes', client)).out).toContain('the feature level is 1, and not all')
+    expect(client.operator.calls).toEqual([['plan raiseLevel']])
+  })
+
+  it('status says when all members could go by a newer one', async () => {
+    const client = new FakeClient()
+    expect((await kv('status', client)).out).not.toContain('feature level')
+    client.members = client.members.map((member) => ({ ...member, levels: { min: 1, max: 2 } }))
+    expect((await kv('status', client)).out).toContain('feature level 1; the software of all members goes by 2')
+  })
+})
+
 describe('going down', () => {
   it('safe-to-stop is status 0 for yes, and 1 for no with the reason', async () => {
     const client = new FakeClient()

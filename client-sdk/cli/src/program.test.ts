@@ -95,7 +95,9 @@ describe('the command line', () => {
     expect(out).toContain('Exit status')
     expect((await kv(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/)
     const commands =
-      'get put delete mget scan import export status ring partition snapshot repair node completion'.split(' ')
+      'get put delete mget scan import export status ring partition snapshot repair node raise-level completion'.split(
+        ' ',
+      )
     for (const command of commands) {
       const help = await kv([command, '--help'])
       expect(help.status).toBe(0)

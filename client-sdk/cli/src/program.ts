@@ -9,6 +9,7 @@ import { registerMget } from './commands/mget.js'
 import { registerNode } from './commands/node.js'
 import { registerPartition } from './commands/partition.js'
 import { registerPut } from './commands/put.js'
+import { registerRaiseLevel } from './commands/raise-level.js'
 import { registerRepair } from './commands/repair.js'
 import { registerRing } from './commands/ring.js'
 import { registerScan } from './commands/scan.js'
@@ -88,7 +89,15 @@ export function createProgram(io: Io, execute: Execute): Command {
     .addHelpText('after', help)
   const registrations = [registerGet, registerPut, registerDelete, registerMget, registerScan]
   for (const register of [...registrations, registerImport, registerExport]) register(program, execute)
-  const ofCluster = [registerStatus, registerRing, registerPartition, registerSnapshot, registerRepair, registerNode]
+  const ofCluster = [
+    registerStatus,
+    registerRing,
+    registerPartition,
+    registerSnapshot,
+    registerRepair,
+    registerNode,
+    registerRaiseLevel,
+  ]
   for (const register of ofCluster) register(program, execute)
   registerCompletion(program, execute)
   return program

@@ -54,8 +54,8 @@ function statusJson(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>
     const { serverVersion, uptimeMs, storage, convergence, hints, draining } = one.status
     return { ...member, serverVersion, uptimeMs, epoch: one.status.epoch, draining, ...storage, convergence, hints }
   })
-  const { clusterId, epoch, nodeId, forming, replication, handover, planned } = seen
-  return { clusterId, epoch, nodeId, forming, ...replication, members, handover, planned }
+  const { clusterId, epoch, nodeId, forming, replication, handover, planned, featureLevel } = seen
+  return { clusterId, epoch, nodeId, forming, featureLevel, ...replication, members, handover, planned }
 }
 
 function statusText(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>, colours: Colors): string {
@@ -69,7 +69,7 @@ function statusText(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>
     return `${lines.join('\n')}\n`
   }
   const alive = seen.members.filter((member) => member.liveness === 'alive').length
-  lines.push(`${alive} of ${seen.members.length} members alive`, ...handoverLines(seen), '')
+  lines.push(`${alive} of ${seen.members.length} members alive`, ...handoverLines(seen), ...levelLines(seen), '')
   const head = [
     'id',
     'no.',
@@ -109,6 +109,13 @@ function memberRow(member: Member, one: MemberStatus | undefined, zones: boolean
   ]
   if (zones) row.splice(4, 0, member.zone || '-')
   return row
+}
+
+/** What all could go by, where that is newer than what they do. */
+function levelLines({ members, featureLevel }: ClusterStatus): string[] {
+  const level = Math.min(...members.map(({ levels }) => levels.max))
+  if (level <= featureLevel || members.some(({ levels }) => levels.min > level)) return []
+  return [`feature level ${featureLevel}; the software of all members goes by ${level}: see \`kv help raise-level\``]
 }
 
 /** `serving` is the rule; whatever else a member is or does stands out. */
