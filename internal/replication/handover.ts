@@ -211,21 +211,18 @@ export class Handover {
     this.#began ??= { ms: clock.monotonicMs(), done: this.#doneOf(work) }
     this.#found = ''
     streaming(true)
-    for (let i = 0; i < missing.length && this.#goesOn(work); i += limits.handoverSlotsMax) {
-      const some = missing.slice(i, i + limits.handoverSlotsMax)
-      const here = await Promise.all(
-        some.map(async (slot) => {
-          // The refill brings it back first, with its vote.
-          if (!store.isLost(slot)) return await this.#stream(slot, work)
-          this.#found = `slot ${slot} is lost here and has to be refilled first`
-          return false
-        }),
-      )
-      await this.#finish(
-        work,
-        some.filter((_, n) => here[n]),
-      )
+    const here = new Finished((slots) => this.#finish(work, slots))
+    const next = missing.values()
+    const lane = async (): Promise<void> => {
+      for (const slot of next) {
+        if (!this.#goesOn(work) || here.failed) return
+        // The refill brings it back first, with its vote.
+        if (store.isLost(slot)) this.#found = `slot ${slot} is lost here and has to be refilled first`
+        else if (await this.#stream(slot, work)) here.add(slot)
+      }
     }
+    await Promise.all(Array.from({ length: limits.handoverSlotsMax }, lane))
+    await here.settled()
     streaming(false)
   }
 
@@ -290,4 +287,40 @@ export class Handover {
 /** For keepers: a disk without room. Who keeps progress tries again. */
 export function noRoomForProgress(cause: unknown): KvError {
   return new KvError('read-only', 'the disk has no room for the progress of the handover', { cause })
+}
+
+/** Slots that have been merged: all that come while some are being made durable are made so together, behind them. */
+class Finished {
+  readonly #finish: (slots: readonly Slot[]) => Promise<void>
+  #waiting: Slot[] = []
+  #running: Promise<void> | undefined
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(finish: (slots: readonly Slot[]) => Promise<void>) {
+    this.#finish = finish
+  }
+
+  get failed(): boolean {
+    return this.#failure !== undefined
+  }
+
+  add(slot: Slot): void {
+    this.#waiting.push(slot)
+    this.#running ??= this.#run()
+  }
+
+  /** Resolves when all are durable, or could not be made so. Rejects with what `finish` has rejected with. */
+  async settled(): Promise<void> {
+    await this.#running
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0) await this.#finish(this.#waiting.splice(0))
+    } catch (error) {
+      this.#failure = { error }
+    }
+    this.#running = undefined
+  }
 }

@@ -26,7 +26,7 @@ interface Row {
   ended: boolean
 }
 
-const rowsAtATime = 6
+const rowsAtATime = 4
 
 /**
  * Clients that write and read at all nodes that run, and hold what they are told to what was promised: a read that begins
@@ -120,7 +120,7 @@ class Clients {
       return undefined
     }
     const outcome = await Promise.race([operation.catch(failed), silent()])
-    await this.#pause(30)
+    await this.#pause(40)
     return outcome as T | undefined
   }
 
@@ -134,7 +134,7 @@ class Clients {
 /** The moments of a handover from and to n4. */
 const moments = {
   'before it begins': async () => undefined,
-  'while it streams': (cluster: SimCluster) => reached(cluster, 'both', 1),
+  'while it streams': (cluster: SimCluster) => reached(cluster, 'both', 300),
   'when the new owners are read': (cluster: SimCluster) => reached(cluster, 'switch'),
   'when it is over': (cluster: SimCluster) => cluster.world.runUntil(() => step(cluster) === undefined, 60_000),
 } as const
@@ -151,9 +151,9 @@ test('a node joins under load, and nobody notices: no operation fails, and none 
   await clients.readAll(four)
   expect(clients.wrong).toEqual([])
   expect(clients.failures).toEqual([])
-  expect(clients.operations).toBeGreaterThan(500)
+  expect(clients.operations).toBeGreaterThan(200)
   await expectEqualCopies(cluster)
-}, 60_000)
+}, 120_000)
 
 /** Kills a member at a moment of a handover that has begun or is about to, and starts it again. */
 async function killAt(cluster: SimCluster, moment: keyof typeof moments, dying: string): Promise<void> {
@@ -171,7 +171,7 @@ for (const moment of Object.keys(moments) as (keyof typeof moments)[]) {
   test.each(['n4', 'n1', 'n3'])(
     `as n4 joins %s dies ${moment}: nothing acknowledged is lost`,
     async (dying) => {
-      const cluster = await threeOf({ seed: `${dying} ${moment}`, streamBytesPerSecond: 400_000 })
+      const cluster = await threeOf({ seed: `${dying} ${moment}`, streamBytesPerSecond: 200_000 })
       await fill(cluster, 600, 'v'.repeat(500))
       const clients = new Clients(cluster)
       await join(cluster, 'n4')
@@ -187,13 +187,13 @@ for (const moment of Object.keys(moments) as (keyof typeof moments)[]) {
       expect(clients.failures.length / clients.operations).toBeLessThan(0.05)
       await expectEqualCopies(cluster)
     },
-    60_000,
+    120_000,
   )
 
   test.each(['n4', 'n1', 'n3'])(
     `as n4 leaves %s dies ${moment}: nothing acknowledged is lost`,
     async (dying) => {
-      const cluster = await SimCluster.start({ seed: `${dying} ${moment}`, nodes: 4, streamBytesPerSecond: 400_000 })
+      const cluster = await SimCluster.start({ seed: `${dying} ${moment}`, nodes: 4, streamBytesPerSecond: 200_000 })
       await fill(cluster, 600, 'v'.repeat(500))
       const clients = new Clients(cluster)
       await leave(cluster, 'n4')
@@ -209,7 +209,7 @@ for (const moment of Object.keys(moments) as (keyof typeof moments)[]) {
       expect(clients.failures.length / clients.operations).toBeLessThan(0.05)
       await expectEqualCopies(cluster)
     },
-    60_000,
+    120_000,
   )
 }
 
@@ -221,7 +221,7 @@ test.each([
 ] as const)(
   '%s is wiped %s: it comes back, and nothing acknowledged is lost',
   async (wiped, moment) => {
-    const cluster = await threeOf({ seed: `${wiped} wiped ${moment}`, streamBytesPerSecond: 400_000 })
+    const cluster = await threeOf({ seed: `${wiped} wiped ${moment}`, streamBytesPerSecond: 200_000 })
     await fill(cluster, 600, 'v'.repeat(500))
     const clients = new Clients(cluster)
     await join(cluster, 'n4')
@@ -248,7 +248,7 @@ test.each([
 )
 
 test('each member dies in turn while slots come and go: nothing acknowledged is lost', async () => {
-  const cluster = await threeOf({ seed: 'all in turn', streamBytesPerSecond: 400_000 })
+  const cluster = await threeOf({ seed: 'all in turn', streamBytesPerSecond: 200_000 })
   await fill(cluster, 600, 'v'.repeat(500))
   const clients = new Clients(cluster)
   await join(cluster, 'n4')
@@ -265,4 +265,4 @@ test('each member dies in turn while slots come and go: nothing acknowledged is 
   await clients.readAll(four)
   expect(clients.wrong).toEqual([])
   await expectEqualCopies(cluster)
-}, 60_000)
+}, 120_000)
