@@ -8,6 +8,9 @@ import { Registers } from './registers.js'
 /** Operations under way at any time. */
 const inFlight = 64
 
+/** As long as a call takes that is given no other time. */
+const patienceMs = 5_000
+
 /** What the load did in a stretch of time. */
 export interface Stretch {
   readonly ms: number
@@ -16,8 +19,8 @@ export interface Stretch {
 }
 
 /**
- * An application at work while its cluster changes: many operations at a time, patient enough for anything that passes, and
- * every key judged as a register. Nothing that it does may fail.
+ * An application at work while its cluster changes: many operations at a time, none more patient than calls are by default,
+ * and every key judged as a register. Nothing that it does may fail.
  */
 export class SteadyLoad implements AsyncDisposable {
   readonly #registers: Registers
@@ -33,7 +36,7 @@ export class SteadyLoad implements AsyncDisposable {
       lanesPerClient: inFlight,
       hotKeys: 16,
       coldKeys: 200,
-      timeoutsMs: [20_000],
+      timeoutsMs: [patienceMs],
       restless: true,
       repeatable: true,
       latencies: this.#latencies,
