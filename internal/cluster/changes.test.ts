@@ -267,10 +267,19 @@ describe('a handover', () => {
     expect(begins.handover!.ring).toContainEqual({ id: 'n4', weight: 3 })
     const end = finished(begins)
     expect(states(end)).toEqual({ n2: 'serving', n3: 'serving', n4: 'serving' })
-    expect(end.removed).toMatchObject([{ id: 'n1', by: 'remove' }])
+    expect(end.removed).toMatchObject([{ id: 'n1', by: 'replace' }])
     expect(() => requested(three, { kind: 'replace', id: id('n1'), by: id('n2') })).toThrowError(
       /only a node that joins/,
     )
+  })
+
+  test('one node takes the place of one member only', () => {
+    const first = must(requested(three, { kind: 'replace', id: id('n1'), by: id('n4') }))
+    const second: PlannedChange = { kind: 'replace', id: id('n2'), by: id('n4') }
+    expect(() => requested(first, second)).toThrowError(/n4 is to take the place of n1 already/)
+    expect(() => requested(must(joined(first, founder('n4'))), second)).toThrowError(/place of n1 already/)
+    const other = must(requested(first, { kind: 'replace', id: id('n1'), by: id('n5') }))
+    expect(must(requested(other, second)).planned).toHaveLength(2)
   })
 
   test('more than may wait is overload', () => {
@@ -280,6 +289,15 @@ describe('a handover', () => {
       topology = must(requested(topology, { kind: 'reweight', id, weight: 2 }))
     }
     const more: PlannedChange = { kind: 'reweight', id: crowd.members.at(-1)!.id, weight: 2 }
+    expect(() => requested(topology, more)).toThrowError(expect.objectContaining({ code: 'overloaded' }))
+  })
+
+  test('more than may wait is overload also for one that is getting its slots', () => {
+    const names = Array.from({ length: limits.plannedChangesMax }, (_, i) => `m${i}`)
+    const begins = must(begun(must(joined(topologyOf(members(...names)), founder('n'))), everybody))
+    let topology = must(switched(begins, begins.handover!.since))
+    for (const name of names) topology = must(requested(topology, { kind: 'reweight', id: id(name), weight: 2 }))
+    const more: PlannedChange = { kind: 'decommission', id: id('n') }
     expect(() => requested(topology, more)).toThrowError(expect.objectContaining({ code: 'overloaded' }))
   })
 })

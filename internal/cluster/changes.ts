@@ -64,11 +64,12 @@ export function objectionToJoin(
   return undefined
 }
 
+const departures = { decommission: 'decommissioned', remove: 'removed', replace: 'replaced' } as const
+
 /** What a node is told whose data directory is no member any more. */
 export function farewell({ id, incarnation, epoch, by }: RemovedMember, clusterId: string): string {
-  const how = by === 'decommission' ? 'decommissioned' : 'removed'
   return (
-    `${id} (incarnation ${incarnation}) was ${how} at epoch ${epoch} of cluster ${clusterId}. Nothing in its data ` +
+    `${id} (incarnation ${incarnation}) was ${departures[by]} at epoch ${epoch} of cluster ${clusterId}. Nothing in its data ` +
     'directory is needed any more; an empty one can join'
   )
 }
@@ -175,19 +176,27 @@ export function requested(topology: Topology, change: PlannedChange): Topology |
     if (handover?.ring.some(({ id }) => id === change.by)) {
       throw invalidArgument('by', `${change.by} is getting slots already`)
     }
+    const taken = planned.find((other) => byOf(other) === change.by && other.id !== change.id)
+    if (taken !== undefined) throw invalidArgument('by', `${change.by} is to take the place of ${taken.id} already`)
   }
-  const others = planned.filter(({ id }) => id !== change.id)
   if (change.kind === 'reweight' && handover === undefined && member.weight === change.weight) {
+    const others = planned.filter(({ id }) => id !== change.id)
     return others.length === planned.length ? undefined : next(topology, { planned: others })
   }
-  const queued = [...others, change]
-  if (queued.length + (handover?.changes.length ?? 0) > limits.plannedChangesMax) {
-    throw new KvError('overloaded', `${limits.plannedChangesMax} changes of the topology wait already`)
-  }
-  if (ringAfter({ ...topology, planned: queued }, () => true).refused.includes(change)) {
+  const after = queued(topology, change)
+  if (ringAfter(after, () => true).refused.includes(change)) {
     throw invalidArgument('id', `without ${change.id} nobody would own a slot`)
   }
-  return next(topology, { planned: queued })
+  return after
+}
+
+/** Behind what waits, and in the place of what waits about the same member. Throws KvError `overloaded`. */
+function queued(topology: Topology, change: PlannedChange): Topology {
+  const planned = [...topology.planned.filter(({ id }) => id !== change.id), change]
+  if (planned.length + (topology.handover?.changes.length ?? 0) > limits.plannedChangesMax) {
+    throw new KvError('overloaded', `${limits.plannedChangesMax} changes of the topology wait already`)
+  }
+  return next(topology, { planned })
 }
 
 function isSame(a: PlannedChange, b: PlannedChange): boolean {
@@ -203,14 +212,14 @@ function byOf(change: PlannedChange): NodeId | undefined {
 }
 
 function requestedOfJoining(topology: Topology, member: Member, change: PlannedChange): Topology | undefined {
-  const { handover, members, planned } = topology
+  const { handover, members } = topology
   const inRing = handover?.ring.some(({ id }) => id === member.id) === true
   switch (change.kind) {
     case 'remove':
     case 'decommission':
       if (!inRing) return offList(topology, member.id, 'remove')
       if (handover?.step === 'both') return recalled(topology, member.id)
-      return next(topology, { planned: [...planned.filter(({ id }) => id !== member.id), change] })
+      return queued(topology, change)
     case 'reweight':
       if (inRing) throw invalidArgument('id', `${member.id} is getting its slots: its weight can be changed afterwards`)
       if (member.weight === change.weight) return undefined
@@ -365,8 +374,8 @@ export function settledStep(topology: Topology, mayGo: (id: NodeId) => boolean =
   if (arrived !== undefined) return next(topology, { members: withMember(members, arrived.id, { state: 'serving' }) })
   const left = members.find(({ id, state }) => state === 'left' && mayGo(id))
   if (left === undefined) return undefined
-  const wish = planned.find(({ id }) => id === left.id)
-  return offList(topology, left.id, wish?.kind === 'decommission' ? 'decommission' : 'remove')
+  const wish = planned.find(({ id }) => id === left.id)?.kind
+  return offList(topology, left.id, wish === undefined || wish === 'reweight' ? 'remove' : wish)
 }
 
 function offList(topology: Topology, id: NodeId, by: RemovedMember['by']): Topology {

@@ -264,7 +264,9 @@ class CoreNode implements Node {
 
   #cannotGoOn(cause: unknown, isFirst: boolean): void {
     const error = cause instanceof DiskError ? new FatalError('disk-failed', cause.message, cause) : cause
-    this.#options.log.error('the node cannot go on', { cause: String(error) })
+    if (error instanceof FatalError && error.reason === 'decommissioned') {
+      this.#options.log.info('the node is not needed any more', { cause: error.message })
+    } else this.#options.log.error('the node cannot go on', { cause: String(error) })
     if (!isFirst) return
     this.#ready.fail(error)
     this.#peers.stopCalling()

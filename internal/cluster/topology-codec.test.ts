@@ -36,6 +36,7 @@ function changing(step: 'both' | 'switch'): Topology {
     removed: [
       { ...former, by: 'remove' },
       { ...former, by: 'decommission' },
+      { ...former, by: 'replace' },
     ],
   }
 }

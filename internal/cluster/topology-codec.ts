@@ -134,7 +134,7 @@ function plannedOf(message: PlannedChangeMessage, field: string): PlannedChange 
 
 function removedOf(message: RemovedMemberMessage): RemovedMember {
   const by = named(kinds, message.by, 'removed.by')
-  if (by !== 'decommission' && by !== 'remove') throw invalidArgument('removed.by', `${by} takes nobody away`)
+  if (by === 'reweight') throw invalidArgument('removed.by', `${by} takes nobody away`)
   return {
     id: parseNodeId(message.id, 'removed.id'),
     incarnation: parseIncarnation(message.incarnation, 'removed.incarnation'),

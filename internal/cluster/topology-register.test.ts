@@ -191,7 +191,7 @@ test('a document that names another incarnation of the node ends it; one of anot
 })
 
 test('a document that does not name the node ends it: in order where it was leaving, else with what became of it', async () => {
-  const gone = (by: 'decommission' | 'remove', before: Topology): Topology => {
+  const gone = (by: 'decommission' | 'remove' | 'replace', before: Topology): Topology => {
     const { id, incarnation } = before.members[2]!
     const epoch = (before.epoch + 1) as Epoch
     return { ...before, epoch, members: before.members.slice(0, 2), removed: [{ id, incarnation, epoch, by }] }
@@ -206,6 +206,8 @@ test('a document that does not name the node ends it: in order where it was leav
     [founding, gone('decommission', founding), 'refused', /was decommissioned at epoch 2 of/],
     [leaving, gone('remove', leaving), 'refused', /was removed at epoch 3 of/],
     [leaving, gone('decommission', leaving), 'decommissioned', /was decommissioned at epoch 3 of/],
+    [leaving, gone('replace', leaving), 'decommissioned', /was replaced at epoch 3 of/],
+    [founding, gone('replace', founding), 'refused', /was replaced at epoch 2 of/],
     [founding, { ...gone('remove', founding), removed: [] }, 'refused', /is no member of .* at epoch 2/],
   ] as const
   for (const [before, after, reason, message] of ends) {

@@ -102,7 +102,7 @@ export class TopologyRegister {
   /**
    * Follows a document that was decided; one that is not newer, or another cluster's, changes nothing. Throws FatalError
    * `refused` where it names another incarnation of this node, or none, and DiskErrors; FatalError `decommissioned` where
-   * this node knew that it was leaving.
+   * this node knew that it was leaving, and took part in it.
    */
   adopt(topology: Topology): Promise<void> {
     if (topology.clusterId !== this.#topology.clusterId || topology.epoch <= this.#coming) return Promise.resolve()
@@ -249,7 +249,7 @@ export class TopologyRegister {
       )
     }
     const state = this.#topology.members.find((member) => member.id === id)?.state
-    const knew = former.by === 'decommission' && (state === 'leaving' || state === 'left')
+    const knew = former.by !== 'remove' && (state === 'leaving' || state === 'left')
     return new FatalError(knew ? 'decommissioned' : 'refused', farewell(former, clusterId))
   }
 

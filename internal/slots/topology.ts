@@ -53,7 +53,7 @@ export type PlannedChange =
   /** A dead member goes; its slots come from the others' copies. */
   | { readonly kind: 'remove'; readonly id: NodeId }
   | { readonly kind: 'reweight'; readonly id: NodeId; readonly weight: number }
-  /** A member that joins, `by`, takes the place of a dead one, with the weight of that. */
+  /** A member that joins, `by`, takes the place of another, dead or alive, with the weight of that. */
   | { readonly kind: 'replace'; readonly id: NodeId; readonly by: NodeId }
 
 /** Slots on their way to other owners. One at a time; it may carry out several changes together. */
@@ -73,8 +73,8 @@ export interface RemovedMember {
   readonly incarnation: Incarnation
   /** The epoch from which on it is no member. */
   readonly epoch: Epoch
-  /** By which wish: `decommission` is the only one that the node itself took part in. */
-  readonly by: 'decommission' | 'remove'
+  /** By which wish: in the first two the node itself takes part where it lives. */
+  readonly by: 'decommission' | 'replace' | 'remove'
 }
 
 /** Who belongs to the cluster and how it replicates: one small document, changed as a whole, one epoch at a time. */
