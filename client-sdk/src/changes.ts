@@ -83,6 +83,20 @@ export interface ChangeOptions extends CallOptions {
   readonly dryRun?: boolean | undefined
 }
 
+/** What comes of a removal by force. */
+export interface ForcedRemoval {
+  /** Who was asked. */
+  readonly nodeId: string
+  /** In force there, afterwards. */
+  readonly epoch: number
+  /** Slots of which no copy is left: they begin empty. */
+  readonly emptySlots: readonly number[]
+  /** How many slots have fewer copies left than a read quorum: what was acknowledged last may be gone. */
+  readonly doubtfulSlots: number
+  /** Members that are left. */
+  readonly remaining: readonly string[]
+}
+
 export interface StopVerdict {
   readonly safe: boolean
   /** Why not; empty: it is safe. */
@@ -102,6 +116,12 @@ export interface Operator {
   decommission(id: string, options?: ChangeOptions): Promise<ChangePlan>
   /** A dead member goes; others make copies of what it had out of theirs. */
   remove(id: string, options?: ChangeOptions): Promise<ChangePlan>
+  /**
+   * When a majority of the members is gone for good: the node at `endpoint` removes all dead members on its own authority.
+   * `epoch` is the one that it is at. What was acknowledged may be lost, and nobody must ever start the removed ones again.
+   * Rejects with `invalid-argument` where a majority lives, or a member is neither reached nor named.
+   */
+  forceRemove(endpoint: string, ids: readonly string[], epoch: number, options?: ChangeOptions): Promise<ForcedRemoval>
   /** The node `by`, which joins or will join, takes a member's place and weight. */
   replace(id: string, by: string, options?: ChangeOptions): Promise<ChangePlan>
   /** A member gets another part of the data: a whole number of shares, 1 to 1,000. */

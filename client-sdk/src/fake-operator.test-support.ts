@@ -8,6 +8,7 @@ type Calls = Pick<
   | 'replace'
   | 'reweight'
   | 'cancelHandover'
+  | 'forceRemove'
   | 'raiseLevel'
   | 'safeToStop'
   | 'drain'
@@ -27,6 +28,10 @@ export class FakeOperatorCalls {
       replace: (call, callback) => this.#answer('replace', call.request, callback, plan),
       reweight: (call, callback) => this.#answer('reweight', call.request, callback, plan),
       cancelHandover: (call, callback) => this.#answer('cancelHandover', call.request, callback, plan),
+      forceRemove: (call, callback) =>
+        this.#answer('forceRemove', call.request, callback, {
+          ...{ nodeId: 'node-1', epoch: 9n, emptySlots: [4], doubtfulSlots: 2, remaining: ['node-1'] },
+        }),
       raiseLevel: (call, callback) => this.#answer('raiseLevel', call.request, callback, { before: 1, after: 2 }),
       safeToStop: (call, callback) =>
         this.#answer('safeToStop', call.request, callback, { safe: false, reason: 'on purpose' }),

@@ -1,6 +1,7 @@
 export type {
   ChangeOptions,
   ChangePlan,
+  ForcedRemoval,
   HandoverReport,
   HandoverStatus,
   Move,

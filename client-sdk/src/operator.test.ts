@@ -67,6 +67,17 @@ test('a node that cannot is left for the next; a change that makes no sense is n
   expect(error).toMatchObject({ code: 'unavailable', message: expect.stringContaining('no majority') })
 })
 
+test('a removal by force is asked of one node, and of no other', async () => {
+  const { address, operator } = cluster.nodes[1]!
+  expect(await client.operator.forceRemove(address, ['node-2', 'node-3'], 7)).toEqual({
+    ...{ nodeId: 'node-1', epoch: 9, emptySlots: [4], doubtfulSlots: 2, remaining: ['node-1'] },
+  })
+  expect(requests()).toEqual([['forceRemove', { ids: ['node-2', 'node-3'], epoch: 7n, dryRun: false }]])
+  operator.faults.push({ code: status.UNAVAILABLE, details: 'no' })
+  await expect(client.operator.forceRemove(address, ['node-3'], 7)).rejects.toMatchObject({ code: 'unavailable' })
+  expect(requests()).toHaveLength(2)
+})
+
 test('whether a node may go down, its drain and its rate are asked of the right one', async () => {
   expect(await client.operator.safeToStop('node-2')).toEqual({ safe: false, reason: 'on purpose' })
   const { address, operator } = cluster.nodes[2]!

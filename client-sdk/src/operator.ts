@@ -1,6 +1,6 @@
 import { type ChangeResponse, ClusterService } from '@quorumkv/proto/kv/v1/cluster'
 import { planOf } from './change-messages.js'
-import type { ChangeOptions, ChangePlan, Operator, StopVerdict } from './changes.js'
+import type { ChangeOptions, ChangePlan, ForcedRemoval, Operator, StopVerdict } from './changes.js'
 import type { ClusterCalls } from './cluster.js'
 import { invalidArgument } from './errors.js'
 import { checkWhole } from './options.js'
@@ -23,6 +23,18 @@ export class OperatorCalls implements Operator {
 
   async remove(id: string, options: ChangeOptions = {}): Promise<ChangePlan> {
     return await this.change(ClusterService.remove, { id: checkId(id, 'id'), dryRun: isDry(options) }, options)
+  }
+
+  async forceRemove(
+    endpoint: string,
+    ids: readonly string[],
+    epoch: number,
+    options: ChangeOptions = {},
+  ): Promise<ForcedRemoval> {
+    const at = BigInt(checkWhole(epoch, 'epoch', 1, Number.MAX_SAFE_INTEGER))
+    const request = { ids: ids.map((id) => checkId(id, 'ids')), epoch: at, dryRun: isDry(options) }
+    const response = await this.cluster.at(endpoint, ClusterService.forceRemove, request, options)
+    return { ...response, epoch: Number(response.epoch) }
   }
 
   async replace(id: string, by: string, options: ChangeOptions = {}): Promise<ChangePlan> {

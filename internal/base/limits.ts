@@ -122,6 +122,8 @@ export const limits = {
   /** A refill that does not get on is tried again after the first, then after ever longer, up to the second. */
   refillBackoffMsMin: 100,
   refillBackoffMsMax: 10_000,
+  /** Where nothing is lost it is looked again after so long; a new topology is looked at at once. */
+  refillIdleMs: 60_000,
   /** A refill tells how far it has come so often. */
   refillReportMs: 1_000,
   /** Slots that a handover streams to a node side by side, and what it streams in a second unless told otherwise. */

@@ -1,4 +1,5 @@
 export type { ChangePlan, WantedChange } from './change-plan.js'
+export type { ForcedPlan, ForcedRemoval } from './forced-removal.js'
 export { startCoreNode } from './node.js'
 export type {
   Handovers,

@@ -26,6 +26,8 @@ export interface MembershipOptions {
   readonly linked: (id: NodeId, otherThan: string) => boolean
   /** To another member, by whatever link there is; without one nothing happens. */
   readonly send: (to: NodeId, part: Partial<PeerMessage>) => void
+  /** See `TopologyRegisterOptions`. */
+  readonly prepare: (topology: Topology, before: Topology) => Promise<void>
   /** This document is durable here, and in force. */
   readonly adopted: (topology: Topology, before: Topology) => void
   /** Takes charge of work in the background. */

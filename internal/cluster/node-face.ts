@@ -18,6 +18,7 @@ import type {
 import type { LevelRange, Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
 import type { FsyncPolicy, SnapshotInfo, Store, StoreStatistics, StoreTuning } from '../store/index.js'
 import type { ChangePlan, WantedChange } from './change-plan.js'
+import type { ForcedPlan, ForcedRemoval } from './forced-removal.js'
 import type { HandoverStatus } from './handover-driver.js'
 
 export type Liveness = 'alive' | 'down'
@@ -140,6 +141,12 @@ export interface Members {
   request(change: WantedChange): Promise<void>
   /** What that would come to, without doing it. Rejects with KvError as `request`, but needs no majority. */
   plan(change: WantedChange): Promise<PlanWithEstimate>
+  /**
+   * Removes dead members on this node's own authority, when a majority of the voters is gone for good; or tells what would
+   * come of it. What was acknowledged may be lost, and nobody must ever start the removed ones again. Rejects with
+   * KvError `invalid-argument`: see `forcedRemoval`.
+   */
+  force(removal: ForcedRemoval, dryRun: boolean): Promise<ForcedPlan>
   /**
    * Whether a member may go down now without any slot losing its read or write quorum. Rejects with KvError
    * `invalid-argument` where it is none.

@@ -25,6 +25,7 @@ import { writeArrival } from './arrival.js'
 import { Background } from './background.js'
 import type { LinkOptions } from './dialer.js'
 import { warnOfDifferingSettings } from './differing-settings.js'
+import { preparation } from './forced-removal.js'
 import { Founding } from './founding.js'
 import { foundingTopology } from './founding-topology.js'
 import type { HandoverDriver } from './handover-driver.js'
@@ -350,11 +351,13 @@ class CoreNode implements Node {
       const remote = serving.remote(id)
       return remote?.up === true && remote.life !== otherThan
     }
-    const options = { clock, random, disk, log, self, levels: this.#levels, silenceMs, linked, send, adopted, guard }
+    const prepare = preparation(serving.store, this.id, log)
+    const links = { silenceMs, linked, send, guard }
+    const options = { ...links, clock, random, disk, log, self, levels: this.#levels, prepare, adopted }
     const membership = await Membership.open(options, topology)
     const { register } = membership
     const handovers = openHandovers(this.#options, serving, { self, register, send, guard })
-    this.#operator = new Operator({ clock, log, self: this.id, serving, register, handovers, send })
+    this.#operator = new Operator({ clock, log, random, self: this.id, serving, register, handovers, send })
     this.#handovers = handovers
     this.#membership = membership
     this.#serving = serving

@@ -1,9 +1,10 @@
 import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { invalidArgument, limits, type NodeId, type Slot } from '../base/index.js'
-import type { Log } from '../env/index.js'
+import type { Log, Random } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import type { TightestSlot, Topology } from '../slots/index.js'
 import { alteration, mostIncoming, ownedSlots, planOf, tightestOf, type WantedChange } from './change-plan.js'
+import { type ForcedPlan, type ForcedRemoval, forcedRemoval } from './forced-removal.js'
 import type { HandoverDriver } from './handover-driver.js'
 import type { Members, PlanWithEstimate, StopVerdict } from './node-face.js'
 import type { Serving } from './serving.js'
@@ -12,6 +13,7 @@ import type { TopologyRegister } from './topology-register.js'
 
 export interface OperatorOptions extends Pick<StandingsOptions, 'clock' | 'send'> {
   readonly log: Log
+  readonly random: Random
   readonly self: NodeId
   readonly serving: Serving
   readonly register: TopologyRegister
@@ -68,6 +70,17 @@ export class Operator implements Members {
     const slotBytes = serving.store.statistics().tableBytes / held
     const durationMs = ((mostIncoming(plan.movement) * slotBytes) / handovers.streamBytesPerSecond) * 1000
     return { ...plan, bytes: Math.round(plan.movement.copies * slotBytes), durationMs: Math.round(durationMs) }
+  }
+
+  /** See `Members`. */
+  async force(removal: ForcedRemoval, dryRun: boolean): Promise<ForcedPlan> {
+    const { log, register, random, self } = this.#options
+    const lives = (id: NodeId): boolean => id === self || this.#linked(id)
+    const plan = forcedRemoval(register.topology, removal, lives, random.float())
+    if (dryRun) return plan
+    log.warn('members are removed by force', { ids: removal.ids, epoch: plan.topology.epoch, empty: plan.empty.length })
+    await register.adopt(plan.topology)
+    return plan
   }
 
   /** See `Members`. */

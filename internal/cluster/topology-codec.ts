@@ -57,6 +57,8 @@ export function topologyToMessage(topology: Topology): TopologyMessage {
     }),
     nextNumber: topology.nextNumber,
     featureLevel: topology.featureLevel,
+    forcedAt: BigInt(topology.forced?.at ?? 0),
+    forcedFrom: BigInt(topology.forced?.from ?? 0),
     handover: topology.handover === undefined ? undefined : handoverToMessage(topology.handover),
     planned: topology.planned.map(plannedToMessage),
     removed: topology.removed.map(({ id, incarnation, epoch, by }) => {
@@ -93,6 +95,10 @@ export function topologyFromMessage(message: TopologyMessage): Topology {
     handover: message.handover === undefined ? undefined : handoverOf(message.handover),
     planned: message.planned.map((change) => plannedOf(change, 'planned')),
     removed: message.removed.map(removedOf),
+    forced:
+      message.forcedAt === 0n
+        ? undefined
+        : { at: parseEpoch(message.forcedAt, 'forced.at'), from: parseEpoch(message.forcedFrom, 'forced.from') },
   })
 }
 

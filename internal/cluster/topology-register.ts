@@ -27,6 +27,11 @@ export interface TopologyRegisterOptions {
   readonly self: { readonly id: NodeId; readonly incarnation: Incarnation }
   /** To another member, by whatever link there is; without one nothing happens. */
   readonly send: (to: NodeId, part: Partial<PeerMessage>) => void
+  /**
+   * This document was decided, and is to be followed: what has to be durable before it is. Called again where it rejects
+   * with KvError `read-only` because the disk is full.
+   */
+  readonly prepare?: (topology: Topology, before: Topology) => Promise<void>
   /** This document is durable here, and in force. */
   readonly adopted: (topology: Topology, before: Topology) => void
   /** Takes charge of work in the background. */
@@ -225,10 +230,14 @@ export class TopologyRegister {
   }
 
   async #adopt(topology: Topology): Promise<void> {
-    const { disk, log, adopted } = this.#options
+    const { disk, log, prepare, adopted } = this.#options
     const before = this.#topology
     if (topology.epoch <= before.epoch) return
-    while (!(await this.#written(() => writeTopology(disk, topology)))) {
+    const follow = async (): Promise<void> => {
+      await prepare?.(topology, before)
+      await writeTopology(disk, topology)
+    }
+    while (!(await this.#written(follow))) {
       if (this.#stopped) return
       log.error('the disk is full: the newer topology cannot be followed yet', { epoch: topology.epoch })
       await this.#pauses.pause(limits.logHealIntervalMs)
@@ -260,6 +269,7 @@ export class TopologyRegister {
       return true
     } catch (error) {
       if (error instanceof DiskError && error.code === 'full') return false
+      if (error instanceof KvError && error.code === 'read-only') return false
       throw error
     }
   }

@@ -108,7 +108,7 @@ class Play {
   }
 
   start(): this {
-    void this.refiller.run().then(() => {
+    void this.refiller.refillAll().then(() => {
       this.ended = true
     })
     return this

@@ -125,11 +125,16 @@ export class Refiller {
     this.#idle.endAll()
   }
 
-  /**
-   * Works until no slot is lost, or until stopped. Throws only bugs: a disk that fails ends the process by way of the
-   * store.
-   */
+  /** Works until stopped. Throws only bugs: a disk that fails ends the process by way of the store. */
   async run(): Promise<void> {
+    while (!this.#pauses.stopped) {
+      await this.refillAll()
+      if (!this.#pauses.stopped) await this.#idle.pause(limits.refillIdleMs)
+    }
+  }
+
+  /** Works until no slot is lost, or until stopped. Throws as `run`. */
+  async refillAll(): Promise<void> {
     const { store, log } = this.#options
     if (store.lostCount === 0) return
     log.warn('slots are lost here and will be refilled from their other owners', { slots: store.lostCount })

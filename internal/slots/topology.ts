@@ -94,14 +94,20 @@ export interface Topology {
   readonly planned: readonly PlannedChange[]
   /** The oldest first; the newest `limits.removedMembersMax` are remembered. */
   readonly removed: readonly RemovedMember[]
+  /**
+   * The last document that one member made on its own authority because a majority was gone for good, and the one that it
+   * made it of. Undefined: that has never been done.
+   */
+  readonly forced: { readonly from: Epoch; readonly at: Epoch } | undefined
 }
 
 /** Of a topology that nothing is happening to, in which nothing has happened, and that goes by the first level. */
-export const atRest: Pick<Topology, 'featureLevel' | 'handover' | 'planned' | 'removed'> = {
+export const atRest: Pick<Topology, 'featureLevel' | 'handover' | 'planned' | 'removed' | 'forced'> = {
   featureLevel: 1,
   handover: undefined,
   planned: [],
   removed: [],
+  forced: undefined,
 }
 
 /** Who owns slots now (in a handover: from before it), with their weights; ordered as the members are. */

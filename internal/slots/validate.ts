@@ -94,6 +94,10 @@ export function validateTopology(topology: Topology): Topology {
   if (topology.handover !== undefined) checkHandover(topology.handover, topology)
   checkChanges(topology.planned, 'planned')
   checkRemoved(topology.removed, epoch, incarnations)
+  if (topology.forced !== undefined) {
+    checkWhole(topology.forced.at, 'forced.at', 2, epoch)
+    checkWhole(topology.forced.from, 'forced.from', 1, topology.forced.at - 1)
+  }
   return topology
 }
 

@@ -240,8 +240,17 @@ export class DurableStore implements Store {
   async refilled(slots: readonly Slot[]): Promise<void> {
     if (this.#closing !== undefined) throw new KvError('closed', 'the store is closed')
     await this.#clearFloors()
+    await this.#tellLost((sync) => this.#lost.refilled(slots, sync))
+  }
+
+  async lose(slots: readonly Slot[]): Promise<void> {
+    if (this.#closing !== undefined) throw new KvError('closed', 'the store is closed')
+    await this.#tellLost((sync) => this.#lost.lose(slots, sync))
+  }
+
+  async #tellLost(tell: (sync: () => Promise<void>) => Promise<void>): Promise<void> {
     try {
-      await this.#lost.refilled(slots, () => this.#log.sync())
+      await tell(() => this.#log.sync())
     } catch (error) {
       throw diskFailure(error, this.#log, 'the list of lost slots')
     }

@@ -139,6 +139,17 @@ export class LostSlots {
     return this.#queued
   }
 
+  /** These slots are lost from now on, whatever is in them. Resolves when that is durable. Throws like `refilled`. */
+  lose(slots: readonly Slot[], syncData: () => Promise<void>): Promise<void> {
+    for (const slot of slots) {
+      this.#pending.delete(slot)
+      this.#count += 1 - this.#lost[slot]!
+      this.#lost[slot] = 1
+    }
+    this.#queued ??= this.#afterRunning(syncData)
+    return this.#queued
+  }
+
   /** Slots whose loss was accepted before this start. */
   get accepted(): readonly Slot[] {
     return this.#accepted

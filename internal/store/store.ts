@@ -178,6 +178,11 @@ export interface Store {
    * where the disk has no room for it, `closed`, `unavailable`.
    */
   refilled(slots: readonly Slot[]): Promise<void>
+  /**
+   * These slots count as lost from now on: this store has never had what it is to have in them. Resolves when that is
+   * durable. Rejects like `refilled`.
+   */
+  lose(slots: readonly Slot[]): Promise<void>
   snapshot(): Promise<SnapshotInfo>
   statistics(): StoreStatistics
   /** Waits for what was committed, then closes the files. Idempotent. */

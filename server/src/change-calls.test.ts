@@ -1,6 +1,6 @@
 import { type ServiceError, status } from '@grpc/grpc-js'
-import { type Epoch, KvError, type NodeId } from '@quorumkv/internal/base'
-import type { Members, PlanWithEstimate, WantedChange } from '@quorumkv/internal/cluster'
+import { type Epoch, KvError, type NodeId, type Slot } from '@quorumkv/internal/base'
+import type { ForcedPlan, ForcedRemoval, Members, PlanWithEstimate, WantedChange } from '@quorumkv/internal/cluster'
 import {
   ChangePlan_Begins as Begins,
   type ChangeResponse,
@@ -33,6 +33,7 @@ const plan: PlanWithEstimate = {
 class FakeMembers implements Members {
   readonly planned: WantedChange[] = []
   readonly requested: WantedChange[] = []
+  readonly forced: [ForcedRemoval, boolean][] = []
   answer: PlanWithEstimate = plan
   failure: KvError | undefined
   draining = false
@@ -46,6 +47,11 @@ class FakeMembers implements Members {
   async plan(change: WantedChange): Promise<PlanWithEstimate> {
     this.planned.push(change)
     return this.answer
+  }
+
+  async force(removal: ForcedRemoval, dryRun: boolean): Promise<ForcedPlan> {
+    this.forced.push([removal, dryRun])
+    return { topology: fakeTopology(99), empty: [5 as Slot], doubtful: [6 as Slot, 7 as Slot] }
   }
 
   async safeToStop(id: NodeId): Promise<{ safe: boolean; reason: string }> {
@@ -120,6 +126,17 @@ test('what makes no sense is refused with the field, and a node without a cluste
   await using lonely = await startServices(nodeWith(undefined))
   const drained = reply((done) => lonely.cluster.drain({}, done))
   expect(await failure(drained)).toMatchObject({ code: status.UNAVAILABLE })
+})
+
+test('a removal by force is passed on with the epoch, and tells what begins empty', async () => {
+  const members = new FakeMembers()
+  await using services = await startServices(nodeWith(members))
+  const ask = (ids: string[]) => reply((done) => services.cluster.forceRemove({ ids, epoch: 3n, dryRun: true }, done))
+  expect(await ask(['n2', 'n3'])).toEqual({
+    ...{ nodeId: 'fake', epoch: 3n, emptySlots: [5], doubtfulSlots: 2, remaining: ['fake'] },
+  })
+  expect(members.forced).toEqual([[{ ids: ['n2', 'n3'], epoch: 3 }, true]])
+  await expect(ask([])).rejects.toMatchObject({ code: status.INVALID_ARGUMENT })
 })
 
 test('the feature level is raised as far as all members go, and a dry run says how far', async () => {

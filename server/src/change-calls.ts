@@ -5,6 +5,8 @@ import {
   ChangePlan_Begins as Begins,
   type ChangeResponse,
   type DrainResponse,
+  type ForceRemoveRequest,
+  type ForceRemoveResponse,
   type RaiseLevelResponse,
   type SafeToStopResponse,
   type StreamRateRequest,
@@ -30,6 +32,23 @@ export async function answerChange(node: Node, change: WantedChange, dryRun: boo
   const plan = await members.plan(change)
   if (!dryRun && plan.begins !== 'not') await members.request(change)
   return { plan: toPlan(plan), epoch: BigInt(node.topology?.epoch ?? plan.epoch) }
+}
+
+/** Removes dead members without a majority, or tells what would come of it. */
+export async function answerForceRemove(
+  node: Node,
+  { ids, epoch, dryRun }: ForceRemoveRequest,
+): Promise<ForceRemoveResponse> {
+  if (ids.length === 0) throw invalidArgument('ids', 'must name members')
+  const removal = { ids: ids.map((id) => memberId('ids', id)), epoch: Number(epoch) }
+  const { topology, empty, doubtful } = await membersOf(node).force(removal, dryRun)
+  return {
+    nodeId: node.id,
+    epoch: BigInt(node.topology?.epoch ?? 0),
+    emptySlots: [...empty],
+    doubtfulSlots: doubtful.length,
+    remaining: topology.members.map(({ id }) => id),
+  }
 }
 
 /** Raises the feature level as far as all members can go, or tells how far that is. */

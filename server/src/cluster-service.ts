@@ -17,6 +17,7 @@ import type {
 import {
   answerChange,
   answerDrain,
+  answerForceRemove,
   answerRaiseLevel,
   answerSafeToStop,
   answerStreamRate,
@@ -156,6 +157,8 @@ export function clusterService(context: ServiceContext): ClusterServer {
       })),
     remove: (call, callback) =>
       changed(call, callback, ({ id, dryRun }) => ({ change: { kind: 'remove', id: memberId('id', id) }, dryRun })),
+    forceRemove: (call, callback) =>
+      answerUnary(call, callback, context, 'read', (request, { node }) => answerForceRemove(node, request)),
     replace: (call, callback) =>
       changed(call, callback, ({ id, by, dryRun }) => {
         return { change: { kind: 'replace', id: memberId('id', id), by: memberId('by', by) }, dryRun }

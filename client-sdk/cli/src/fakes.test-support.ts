@@ -119,6 +119,11 @@ export class FakeOperator implements Operator {
     return this.#change('remove', options, id)
   }
 
+  async forceRemove(endpoint: string, ids: readonly string[], epoch: number, options?: ChangeOptions) {
+    this.calls.push([options?.dryRun === true ? 'plan forceRemove' : 'forceRemove', endpoint, ids, epoch])
+    return { nodeId: 'node-1', epoch: 1_000_007, emptySlots: [3, 4, 5, 9], doubtfulSlots: 12, remaining: ['node-1'] }
+  }
+
   replace(id: string, by: string, options?: ChangeOptions): Promise<ChangePlan> {
     return this.#change('replace', options, id, by)
   }

@@ -179,6 +179,43 @@ describe('changes of the ring', () => {
   })
 })
 
+describe('removal by force', () => {
+  const args = '--endpoints one:1 node remove node-2 node-3 --force-unsafe'
+
+  it('needs the epoch, one endpoint and --yes, says what it risks, and changes nothing without them', async () => {
+    for (const [given, missing] of [
+      [args, '--epoch'],
+      [`${args} --epoch 7`, '--yes'],
+      [`${args.replace('one:1', 'one:1,two:1')} --epoch 7 --yes`, 'one living node'],
+      ['node remove node-2 node-3 --yes', 'only --force-unsafe takes several'],
+      ['node remove node-2 --epoch 7 --yes', 'goes with --force-unsafe'],
+    ] as const) {
+      const client = new FakeClient()
+      const { status, err } = await kv(given, client, answering('yes'))
+      expect([given, status]).toEqual([given, 2])
+      expect(err).toContain(missing)
+      expect(client.operator.calls.every(([call]) => call === 'plan forceRemove')).toBe(true)
+    }
+  })
+
+  it('is asked of that node, and lists first what begins empty', async () => {
+    const client = new FakeClient()
+    const { status, out, err } = await kv(`${args} --epoch 7 --yes`, client)
+    expect(status).toBe(0)
+    expect(err).toContain('4 slots have no copy left, and begin empty: 3-5, 9\n')
+    expect(err).toContain('12 slots have fewer copies left than a read asks')
+    expect(out).toBe('node-2, node-3 removed by node-1 alone; the epoch is 1000007\n')
+    const call = ['one:1', ['node-2', 'node-3'], 7]
+    expect(client.operator.calls).toEqual([
+      ['plan forceRemove', ...call],
+      ['forceRemove', ...call],
+    ])
+    const dry = await kv(`${args} --epoch 7 --dry-run`, client)
+    expect([dry.status, client.operator.calls.length]).toEqual([0, 3])
+    expect(dry.out).toContain('begin empty: 3-5, 9')
+  })
+})
+
 describe('raise-level', () => {
   it('asks, and says what it comes to; with nothing newer it does nothing', async () => {
     const client = new FakeClient()

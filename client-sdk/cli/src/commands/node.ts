@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { examples, wholeNumber } from '../arguments.js'
 import type { Context, Execute } from '../context.js'
 import { exitStatus, FailedError, UsageError } from '../exit.js'
@@ -6,6 +6,7 @@ import { limits } from '../limits.js'
 import { memberNamed } from '../members.js'
 import { table, write, writeJson } from '../output.js'
 import { formatBytes, parseBytes, plural } from '../text.js'
+import { type RemoveFlags, remove } from './force-remove.js'
 import { type ChangeFlags, change } from './node-change.js'
 
 interface RateFlags {
@@ -79,10 +80,19 @@ function registerChanges(node: Command, execute: Execute): void {
     execute((context) => change(context, { kind: 'decommission', id }, flags)),
   )
   command(
-    'remove <id>',
+    'remove <ids...>',
     'take a dead member out',
-    'A dead member goes. The others make copies of what it had out of theirs.',
-  ).action((id: string, flags: ChangeFlags) => execute((context) => change(context, { kind: 'remove', id }, flags)))
+    'A dead member goes. The others make copies of what it had out of theirs. Where a majority of the members is gone for ' +
+      'good, --force-unsafe has one living node (--endpoints) remove all dead ones on its own authority: what was ' +
+      'acknowledged may be lost, and nobody must ever start them again.',
+  )
+    .option('--force-unsafe', 'without a majority; only when it is gone for good')
+    .addOption(
+      new Option('--epoch <number>', 'with --force-unsafe: the epoch that the node is at').argParser(
+        wholeNumber('--epoch', 1, Number.MAX_SAFE_INTEGER),
+      ),
+    )
+    .action((ids: string[], flags: RemoveFlags) => execute((context) => remove(context, ids, flags)))
   command(
     'replace <id>',
     'let a node that joins take the place of a member',
