@@ -19,7 +19,7 @@ export function openHandovers(options: NodeOptions, serving: Serving, given: Giv
     keeper: keeper(options, given.self.incarnation),
     bytesPerSecond: options.streamBytesPerSecond,
     routing,
-    source: (member) => remotes.source(routing().table.members[member]!.id),
+    source: (id) => remotes.source(id),
     streaming: (on) => remotes.streaming('handover', on),
     progressed: () => driver.progressed(),
   })

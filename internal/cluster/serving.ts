@@ -148,7 +148,7 @@ export class Serving {
       store,
       replacesAnother: since > 1,
       routing: () => this.coordinator.routing,
-      source: (member) => remotes.source(this.#topology.members[member]!.id),
+      source: (id) => remotes.source(id),
       streaming: (on) => remotes.streaming('refill', on),
       forget: (member, slots, waiter) => this.#haveForgotten(member, slots, waiter),
     })

@@ -1,6 +1,6 @@
-import { limits, type Slot } from '../base/index.js'
+import { limits } from '../base/index.js'
 import { hlcMs } from '../hlc/index.js'
-import { floorTombstone, type StoredRecord } from '../record/index.js'
+import { type Floor, floorTombstone, type StoredRecord } from '../record/index.js'
 import type { Store } from '../store/index.js'
 
 /** Names of keys, for sets. */
@@ -12,9 +12,18 @@ export function keyName(key: Uint8Array): string {
  * Takes over the floor of another owner whose records of this slot have all been merged: what the floor covers and the other
  * does not hold (`names`, of `keyName`) has been collected there, so it is deleted here too, and comes from an old
  * disk or was missed. The floor must be from before the first of those records was read. Rejects with KvError.
+ *
+ * False, and the floor is where it was, when that does not go on any more (`goesOn`): the slot may have been emptied
+ * since it was merged, and under a floor whatever it lacks would count as deleted.
  */
-export async function adoptFloor(store: Store, slot: Slot, floorMs: number, names: ReadonlySet<string>): Promise<void> {
-  if (floorMs <= store.floorMs(slot)) return
+export async function adoptFloor(
+  store: Store,
+  { slot, floorMs }: Floor,
+  names: ReadonlySet<string>,
+  goesOn: () => boolean,
+): Promise<boolean> {
+  if (!goesOn()) return false
+  if (floorMs <= store.floorMs(slot)) return true
   const buried: StoredRecord[] = []
   store.scanSlot(slot, (record) => {
     if (hlcMs(record) > floorMs || names.has(keyName(record.key))) return
@@ -23,5 +32,7 @@ export async function adoptFloor(store: Store, slot: Slot, floorMs: number, name
   for (let i = 0; i < buried.length; i += limits.refillPageEntriesMax) {
     await store.commit(buried.slice(i, i + limits.refillPageEntriesMax))
   }
+  if (!goesOn()) return false
   await store.raiseFloors([{ slot, floorMs }])
+  return true
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { type Epoch, KvError, limits, type Slot } from '../base/index.js'
 import { silentLog } from '../env/index.js'
-import type { StoredRecord } from '../record/index.js'
+import type { Floor, StoredRecord } from '../record/index.js'
 import type { SlotTable } from '../slots/index.js'
 import type { Store } from '../store/index.js'
 import { Handover, type KeptProgress } from './handover.js'
@@ -19,6 +19,8 @@ class Disk {
   readonly held = new Map<string, StoredRecord>()
   readonly lost = new Set<Slot>()
   readonly kept = new Map<Epoch, KeptProgress>()
+  /** In order. */
+  readonly raised: number[] = []
   /** What was made durable, in order. */
   readonly order: string[] = []
   full = false
@@ -34,11 +36,15 @@ class Play {
   streaming = false
   progressed = 0
   incarnations = ['a', 'b', 'c', 'd']
+  epoch: Epoch = since
+  /** A member that owns nothing of what comes, in front of all others in the topology once it is there. */
+  readonly stranger = new ScriptedReplica()
+  isStrangerThere = false
 
   constructor(disk: Disk = new Disk(), readQuorum = 2) {
     this.disk = disk
     const self = new ScriptedReplica()
-    for (const [member, owner] of this.owners.entries()) {
+    for (const [member, owner] of [...this.owners, this.stranger].entries()) {
       const page = owner.page.bind(owner)
       owner.page = (request: PageRequest, waiter: PageWaiter, position: number) => {
         this.asked.push({ member, slot: request.slot, settled: request.settled === true })
@@ -48,9 +54,16 @@ class Play {
     }
     const routing = (): Routing => {
       const members = this.incarnations.map((incarnation, i) => ({ id: `n${i}`, incarnation }))
-      const table = { members, ownersPerSlot: 3, owners: () => Uint16Array.of(0, 1, 2) } as unknown as SlotTable
       const replicas = [...this.owners, self]
-      return routingOf({ epoch: since, table, self: 3, replicas, readQuorum, writeQuorum: 2, ...noOtherSide })
+      const first = this.isStrangerThere ? 1 : 0
+      if (first > 0) {
+        members.unshift({ id: 'a-stranger', incarnation: 's' })
+        replicas.unshift(this.stranger)
+      }
+      const owners = Uint16Array.of(first, first + 1, first + 2)
+      const table = { members, ownersPerSlot: 3, owners: () => owners } as unknown as SlotTable
+      const [{ epoch }, quorums] = [this, { readQuorum, writeQuorum: 2 }]
+      return routingOf({ epoch, table, self: first + 3, replicas, ...quorums, ...noOtherSide })
     }
     const store = {
       commit: async (records: readonly StoredRecord[]) => {
@@ -59,6 +72,8 @@ class Play {
       },
       isLost: (slot: Slot) => disk.lost.has(slot),
       floorMs: () => 0,
+      scanSlot: () => undefined,
+      raiseFloors: async ([floor]: readonly Floor[]) => void disk.raised.push(floor!.floorMs),
       synced: async () => void disk.order.push('synced'),
     } as unknown as Store
     this.handover = new Handover({
@@ -74,7 +89,10 @@ class Play {
       },
       bytesPerSecond: 1e9,
       routing,
-      source: (member) => routing().replicas[member]!,
+      source: (id) => {
+        const { replicas, table } = routing()
+        return replicas[table.members.findIndex((member) => member.id === id)]!
+      },
       streaming: (on) => {
         this.streaming = on
       },
@@ -177,6 +195,40 @@ test('half a read quorum counts for nothing when the other half comes from a lif
   play.handover.returned()
   await play.goOn(limits.refillBackoffMsMax)
   expect(play.done).toBe(1)
+})
+
+test('a member that joins meanwhile, in front of the others, is not asked in the place of an owner', async () => {
+  const play = new Play()
+  play.owners[2]!.hold(record('only there', 'v', version(5)))
+  // The first one that is asked says nothing.
+  play.owners[0]!.page = (_request, _waiter, _position) => undefined
+  play.handover.follow({ since, slots: slots(0), streams: true })
+  await play.goOn()
+  play.isStrangerThere = true
+  play.epoch = (since + 1) as Epoch
+  play.owners[0]!.up = false
+  play.handover.follow({ since, slots: slots(0), streams: true })
+  await play.goOn(limits.refillBackoffMsMax)
+  expect(new Set(play.askedOf(0))).toEqual(new Set([1, 2]))
+  expect(play.done).toBe(1)
+})
+
+test('a slot that is taken back meanwhile gets no floor: it may be empty by then, and would deny what it lacks', async () => {
+  const play = new Play()
+  for (const owner of play.owners) {
+    owner.floorMs = 100
+    owner.hold(record('k', 'v'.repeat(1_000), version(5)))
+  }
+  play.handover.bytesPerSecond = 1_000
+  play.handover.follow({ since, slots: slots(1), streams: true })
+  await play.goOn()
+  expect(play.disk.held.size).toBe(1)
+  play.handover.follow(undefined)
+  await play.goOn(5_000)
+  expect(play.disk.raised).toEqual([])
+  play.handover.follow({ since: 9 as Epoch, slots: slots(1), streams: true })
+  await play.goOn(5_000)
+  expect(play.disk.raised).toEqual([100, 100])
 })
 
 test('a disk without room delays it, and it says so', async () => {

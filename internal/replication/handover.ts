@@ -1,4 +1,4 @@
-import { type Epoch, KvError, limits, type Slot } from '../base/index.js'
+import { type Epoch, KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Clock, Log } from '../env/index.js'
 import type { Store } from '../store/index.js'
 import { ByteRate } from './byte-rate.js'
@@ -55,8 +55,8 @@ export interface HandoverOptions {
   readonly bytesPerSecond: number
   /** The one in force now. */
   routing(): Routing
-  /** Where pages of a member's copy come from, by its index in the routing. */
-  source(member: number): Replica
+  /** Where pages of a member's copy come from. By its id: its index may be another's before the slot is here. */
+  source(id: NodeId): Replica
   /** Whether links for pages are wanted. */
   streaming(on: boolean): void
   /** More slots are here, or it has become known how many are. Must not throw. */
@@ -233,7 +233,8 @@ export class Handover {
   /** Merges a slot from a read quorum of its owners; whether that has been done now. */
   async #stream(slot: Slot, work: IncomingSlots): Promise<boolean> {
     const { source } = this.#options
-    const { table, self, readQuorum, replicas } = this.#options.routing()
+    const routing = this.#options.routing()
+    const { table, self, readQuorum, replicas } = routing
     const owners = Array.from(table.owners(slot))
     const others = owners.filter((member) => member !== self)
     // Where this node has owned the slot all along its own copy is one of them.
@@ -248,12 +249,14 @@ export class Handover {
       this.#found = `slot ${slot} needs ${needed} of its owners, and ${down.join(', ')} cannot be reached`
       return false
     }
+    // Under another epoch others may be meant by the same indexes: the next round looks anew.
+    const goesOn = (): boolean => this.#goesOn(work) && this.#options.routing().epoch === routing.epoch
     // Another one first for each slot, so that all owners give alike.
-    for (let i = 0; i < fit.length && count() < needed && this.#goesOn(work); i++) {
+    for (let i = 0; i < fit.length && count() < needed && goesOn(); i++) {
       const member = fit[(i + slot) % fit.length]!
       const { id } = table.members[member]!
       if (merged.has(nameOf(member))) continue
-      if (await this.#merge.merge(slot, () => source(member), id)) merged.add(nameOf(member))
+      if (await this.#merge.merge(slot, () => source(id), id, goesOn)) merged.add(nameOf(member))
     }
     return count() >= needed
   }

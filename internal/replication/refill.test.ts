@@ -96,7 +96,7 @@ class Play {
       store: store as unknown as Store,
       replacesAnother,
       routing: () => this.routing,
-      source: (member) => s.replicas[member]!,
+      source: (id) => this.routing.replicas[this.routing.table.members.findIndex((member) => member.id === id)]!,
       streaming: (on) => {
         this.streaming = on
       },
@@ -224,6 +224,26 @@ test('what was asked under one topology is not counted under the next', async ()
   expect(store.lostCount).toBe(1)
   expect(await play.until(() => play.ended)).toBe(true)
   expect(play.pages.filter(([member]) => member === 1)).toHaveLength(2)
+})
+
+test('a slot that others own meanwhile gets no floor: it may be empty by then, and would deny what it lacks', async () => {
+  const s = scene({ self: 1 })
+  const store = new LossyStore(3)
+  const play = new Play(s, store)
+  s.replicas[2]!.floorMs = 7
+  let answer: (() => void) | undefined
+  const page = s.replicas[2]!.page.bind(s.replicas[2])
+  s.replicas[2]!.page = (request, waiter, position) => {
+    answer = () => page(request, waiter, position)
+  }
+  play.start()
+  await play.until(() => answer !== undefined)
+  const table = { ...s.routing.table, owners: () => Uint16Array.of(0, 2), ownsSlot: () => false } as never
+  answer!()
+  play.routing = { ...s.routing, epoch: 2 as Epoch, table }
+  play.refiller.wake()
+  await play.until(() => false, 1_000)
+  expect(store.done).toEqual([])
 })
 
 test('a slot of others stays lost, and the node says so until the topology makes it an owner', async () => {

@@ -1,4 +1,4 @@
-import { limits, type Slot } from '../base/index.js'
+import { limits, type NodeId, type Slot } from '../base/index.js'
 import type { Clock, Log } from '../env/index.js'
 import type { Store } from '../store/index.js'
 import { ByteRate } from './byte-rate.js'
@@ -20,8 +20,11 @@ export interface RefillerOptions {
   readonly replacesAnother: boolean
   /** The one in force now. */
   routing(): Routing
-  /** Where pages of a member's copy come from, by its index in the routing: the link for what is large, if there is one. */
-  source(member: number): Replica
+  /**
+   * Where pages of a member's copy come from: the link for what is large, if there is one. By its id: its index may be
+   * another's before the slot is here.
+   */
+  source(id: NodeId): Replica
   /** Whether such links are wanted. */
   streaming(on: boolean): void
   /** Has another member, by its index in the routing, forget what earlier lives of this node said of the slots. */
@@ -214,13 +217,15 @@ export class Refiller {
     const merged = this.#merged.get(slot) ?? new Set<Replica>()
     this.#merged.set(slot, merged)
     const reachable = others.filter((member) => replicas[member]!.up || merged.has(replicas[member]!))
+    // Under another epoch others may own it, or this node not at all: the next round looks anew.
+    const goesOn = (): boolean => inForce().epoch === routing.epoch
     // Until enough of them are there, merging some would be work that a restart loses.
     if (reachable.length >= needed) {
       for (const member of reachable) {
-        if (merged.size >= needed || this.#pauses.stopped) break
+        if (merged.size >= needed || this.#pauses.stopped || !goesOn()) break
         const replica = replicas[member]!
-        const name = table.members[member]!.id
-        if (!merged.has(replica) && (await this.#merge.merge(slot, () => source(member), name))) merged.add(replica)
+        const { id } = table.members[member]!
+        if (!merged.has(replica) && (await this.#merge.merge(slot, () => source(id), id, goesOn))) merged.add(replica)
       }
       if (merged.size >= needed) return true
     } else {

@@ -101,9 +101,11 @@ export class SlotExchange {
 
   /**
    * Everything up to the other's floor is the same here and there now, what was deleted included: takes it over where it
-   * is the higher one. It was there before the entries were compared.
+   * is the higher one. It was there before the entries were compared. Not under another topology: this node may have
+   * emptied the slot since, and would call deleted under that floor whatever it lacks.
    */
   async #adopt(floorMs: number): Promise<boolean> {
+    if (!this.#other.goesOn) return false
     const raise = (): Promise<unknown> => this.#options.store.raiseFloors([{ slot: this.#slot, floorMs }])
     return floorMs === 0 || (await this.#other.stored(raise))
   }

@@ -28,14 +28,15 @@ export class SlotMerge {
 
   /**
    * Merges what one other replica holds of a slot, and takes over its floor; whether that was all of it. `name`: of the
-   * other, for people. Merging is by version, so it does not matter what is written here meanwhile.
+   * other, for people. Merging is by version, so it does not matter what is written here meanwhile. `goesOn`: whether
+   * the slot has come to this node, or been its own, all the time since the merge began.
    */
-  async merge(slot: Slot, replica: () => Replica, name: string): Promise<boolean> {
+  async merge(slot: Slot, replica: () => Replica, name: string, goesOn: () => boolean): Promise<boolean> {
     const { store, pauses, rate, moved, hindered } = this.#options
     const names = new Set<string>()
     let floorMs: number | undefined
     let after: Uint8Array = emptyBytes
-    while (!pauses.stopped) {
+    while (!pauses.stopped && goesOn()) {
       const page = await this.#page(replica(), slot, after)
       const last = page.records.at(-1)?.key
       const getsOn = !page.more || (last !== undefined && compareBytes(last, after) > 0)
@@ -50,10 +51,19 @@ export class SlotMerge {
       const bytes = page.records.reduce((sum, record) => sum + encodedRecordBytes(record), 0)
       moved(bytes)
       await rate.pay(bytes)
-      if (!page.more) return await this.stored(() => adoptFloor(store, slot, floorMs ?? 0, names))
+      if (!page.more) return await this.#adopt(slot, floorMs, names, goesOn)
       if (last !== undefined) after = last
     }
     return false
+  }
+
+  async #adopt(slot: Slot, floorMs: number, names: ReadonlySet<string>, goesOn: () => boolean): Promise<boolean> {
+    const { store } = this.#options
+    let adopted = false
+    const stored = await this.stored(async () => {
+      adopted = await adoptFloor(store, { slot, floorMs }, names, goesOn)
+    })
+    return stored && adopted
   }
 
   /** Whether the store took it. It may be overloaded or full, which passes; it may have failed, which ends the process. */

@@ -102,7 +102,7 @@ export class DurableStore implements Store {
   }
 
   async raiseFloors(floors: readonly Floor[]): Promise<void> {
-    const raised = floors.filter(({ slot, floorMs }) => floorMs > this.#table.floorMs(slot))
+    const raised = floors.filter(({ slot, floorMs }) => floorMs > this.floorMs(slot))
     if (raised.length === 0) return
     void this.#clearFloors()
     await this.#setFloors(raised)
@@ -194,7 +194,8 @@ export class DurableStore implements Store {
   }
 
   floorMs(slot: Slot): number {
-    return this.#table.floorMs(slot)
+    // What is raised while a slot is being emptied comes behind that in the log, as what is committed does.
+    return this.#emptying.has(slot) ? 0 : this.#table.floorMs(slot)
   }
 
   digestUpTo(slot: Slot, upToMs: number): PastDigest {

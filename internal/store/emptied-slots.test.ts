@@ -163,6 +163,17 @@ test('the floor goes with it: what is live below it comes back with the slot', a
   }
 })
 
+test('a floor that is raised behind it stays, even where the table still has that very floor', async () => {
+  const sim = await opened('floor behind')
+  await sim.settle(sim.store.raiseFloors([{ slot, floorMs: 20 }]))
+  const emptied = sim.store.emptySlots([slot])
+  expect(sim.store.floorMs(slot)).toBe(0)
+  await sim.settle(sim.store.raiseFloors([{ slot, floorMs: 20 }]))
+  await sim.settle(emptied)
+  expect(sim.store.floorMs(slot)).toBe(20)
+  expect((await sim.reopen()).floorMs(slot)).toBe(20)
+})
+
 test('a snapshot that was begun before it brings nothing back', async () => {
   const sim = await opened('snapshot')
   await sim.settle(sim.store.commit(old))
