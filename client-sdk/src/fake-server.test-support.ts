@@ -119,6 +119,7 @@ export class FakeCluster {
       liveness: Liveness.ALIVE,
       levelMin: 1,
       levelMax: 2,
+      livenessMs: 1_000n,
     }))
   }
 

@@ -213,6 +213,7 @@ function memberOf(member: WireMember): Member {
     state: stateOf(member.state),
     levels: { min: member.levelMin, max: member.levelMax },
     liveness: livenessOf(member.liveness),
+    livenessMs: Number(member.livenessMs),
   }
 }
 
@@ -235,6 +236,16 @@ function stateOf(state: WireMemberState): MemberState {
 }
 
 function livenessOf(liveness: WireLiveness): Liveness {
-  if (liveness === WireLiveness.ALIVE) return 'alive'
-  return liveness === WireLiveness.DOWN ? 'down' : 'unknown'
+  switch (liveness) {
+    case WireLiveness.ALIVE:
+      return 'alive'
+    case WireLiveness.SUSPECT:
+      return 'suspect'
+    case WireLiveness.DEAD:
+      return 'dead'
+    case WireLiveness.LEFT:
+      return 'left'
+    default:
+      return 'unknown'
+  }
 }

@@ -128,7 +128,11 @@ export interface ScanEntry {
   readonly cursor: string | undefined
 }
 
-export type Liveness = 'alive' | 'down' | 'unknown'
+/**
+ * `suspect`: it has not answered, or the node has not heard of it yet; `dead`: and it has not contradicted in time; `left`: it has
+ * said that it stops.
+ */
+export type Liveness = 'alive' | 'suspect' | 'dead' | 'left' | 'unknown'
 
 /**
  * `joining`: owns nothing yet and has no vote; `arrived`: owns slots, and gets its vote next; `serving`: has both;
@@ -152,6 +156,8 @@ export interface Member {
   readonly levels: { readonly min: number; readonly max: number }
   /** As the answering node saw it. */
   readonly liveness: Liveness
+  /** For how long, as far back as that node has been running. */
+  readonly livenessMs: number
 }
 
 export interface ReplicationSettings {

@@ -250,6 +250,25 @@ export const limits = {
   swimRejoinIntervalMs: 5_000,
   /** Dead members are told of rumours for so long. */
   swimGossipToDeadMs: 30_000,
+  /** A link for gossip on which nothing is said for so long is closed. */
+  gossipIdleMs: 60_000,
+  /** Messages that wait for such a link to be made, and bytes that it may hold unsent: what is beyond is lost, as gossip may be. */
+  gossipWaitingMax: 16,
+  gossipUnsentBytesMax: 65_536,
+  /** Messages that are taken from one member in a second; the rest is passed over. */
+  gossipReceivedPerSecondMax: 500,
+  /** How long a stopping node waits at most for links on which to take its leave. */
+  gossipFarewellMs: 500,
+  /** A member that is said to go by a newer topology is asked for it so often. */
+  gossipTopologyAskMs: 1_000,
+  /** Members that have been away for long are looked at so often; each voter proposes so much later than the one before it. */
+  replaceCheckMs: 5_000,
+  replaceTurnMs: 10_000,
+  /** How long members have to say whether somebody is away, and how long a change that replaces one is tried. */
+  replaceAnswerMs: 2_000,
+  replaceChangeMs: 10_000,
+  /** A process that stood still says nothing about who is away for so many times as long as one that is dead takes to be found out. */
+  replaceDoubtFactor: 2,
   /** What a stopping node gives running requests to finish, and then its connections to close. */
   shutdownGraceMs: 10_000,
   /** Changes of the ring that wait in the topology for a handover, and that one handover carries out. */

@@ -72,6 +72,11 @@ export class Dialer {
     }
   }
 
+  /** There is reason to believe that the other side can be reached: a pause before the next call ends. */
+  hasten(): void {
+    this.#wake?.()
+  }
+
   stop(): void {
     this.#stopped = true
     this.#link?.close('stopping')
@@ -83,6 +88,7 @@ export class Dialer {
       const timer = this.#options.clock.setTimer(delayMs, resolve)
       this.#wake = () => {
         timer.cancel()
+        this.#wake = undefined
         resolve()
       }
     })

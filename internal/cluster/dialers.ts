@@ -32,6 +32,11 @@ export class Dialers {
     this.#watch(dialer.run())
   }
 
+  /** See `Dialer.hasten`. */
+  hasten(address: Address): void {
+    this.#dialers.get(address)?.hasten()
+  }
+
   hangUp(address: Address): void {
     this.#dialers.get(address)?.stop()
     this.#dialers.delete(address)

@@ -21,7 +21,9 @@ export interface InboundRefusal {
 
 export interface InboundHandlers {
   /** A greeting, the first or a later one. Returns the answer, or why the sender is refused. */
-  greeted(greeting: Greeting): Greeting | InboundRefusal
+  greeted(greeting: Greeting, link: PeerLink): Greeting | InboundRefusal
+  /** A link is gone, whether it was greeted or not. */
+  ended?(link: PeerLink): void
   /** A message after the greeting. Returns why the link must end, or undefined. */
   message(message: PeerMessage, link: PeerLink): string | InboundRefusal | undefined
 }
@@ -57,6 +59,7 @@ export class Inbound {
       close: (reason) => {
         silence.cancel()
         this.#links.delete(link)
+        this.#options.handlers.ended?.(link)
         log.debug('inbound link ended', { remote: link.remote, reason })
       },
     })
@@ -76,7 +79,7 @@ export class Inbound {
   #received(message: PeerMessage, link: PeerLink, greeted: boolean): boolean {
     const { handlers } = this.#options
     if (message.hello !== undefined) {
-      const answer = handlers.greeted(greetingOf(message.hello, message.topology))
+      const answer = handlers.greeted(greetingOf(message.hello, message.topology), link)
       if ('code' in answer) {
         this.#refuse(link, answer)
         return false

@@ -17,11 +17,21 @@ import type {
 } from '../replication/index.js'
 import type { LevelRange, Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
 import type { FsyncPolicy, SnapshotInfo, Store, StoreStatistics, StoreTuning } from '../store/index.js'
+import type { MemberStatus } from '../swim/index.js'
 import type { ChangePlan, WantedChange } from './change-plan.js'
 import type { ForcedPlan, ForcedRemoval } from './forced-removal.js'
 import type { HandoverStatus } from './handover-driver.js'
 
-export type Liveness = 'alive' | 'down'
+/** What a node believes about a member of its cluster. It moves no data. */
+export interface Liveness {
+  /**
+   * `suspect`: a probe has failed, or nothing has been heard of it since the node's process began; `dead`: it has not
+   * contradicted in time; `left`: it has said that it stops.
+   */
+  readonly status: MemberStatus
+  /** For how long, by this process of the node. */
+  readonly forMs: number
+}
 
 /** A peer as named by `--peers`: an address, and the id that must answer there if one was given. */
 export interface PeerName {
@@ -50,6 +60,12 @@ export interface NodeOptions {
   readonly maxClockDriftMs: number
   readonly probeIntervalMs: number
   readonly probeTimeoutMs: number
+  /** How failure detection goes, see `SwimSettings`. */
+  readonly suspicionMult: number
+  readonly gossipIntervalMs: number
+  readonly gossipFanout: number
+  /** A member that has been away for longer is removed, where enough others are left; 0: never. */
+  readonly replaceAfterMs: number
   readonly fsync: FsyncPolicy
   readonly fsyncIntervalMs: number
   readonly snapshotIntervalMs: number
@@ -180,6 +196,8 @@ export interface Node {
    * either. Returns false (and changes nothing) when it is too far ahead.
    */
   observe(hlc: Hlc): boolean
+  /** Whether requests can be sent to a member now. */
+  linked(id: NodeId): boolean
   liveness(member: Member): Liveness
   status(): NodeStatus
   /** Resolves when the node serves: it has a topology, its own store is open, and it listens. */

@@ -1,4 +1,3 @@
-import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import {
   type Address,
   assert,
@@ -25,21 +24,17 @@ import { writeArrival } from './arrival.js'
 import { Background } from './background.js'
 import type { LinkOptions } from './dialer.js'
 import { warnOfDifferingSettings } from './differing-settings.js'
-import { preparation } from './forced-removal.js'
 import { Founding } from './founding.js'
 import { foundingTopology } from './founding-topology.js'
-import type { HandoverDriver } from './handover-driver.js'
-import { openHandovers } from './handovers.js'
 import type { Founder, LocalNode } from './handshake.js'
 import { hex, localIdentity } from './identity.js'
 import { checkSoftware } from './level-change.js'
+import { LocalMember, type MemberHost } from './local-member.js'
 import { LoneMember } from './lone-member.js'
-import { Membership } from './membership.js'
 import type { Handovers, Liveness, Members, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
-import { Operator } from './operator.js'
 import { Peers, type PeersHost } from './peers.js'
 import { Readiness } from './readiness.js'
-import { nothingServed, Serving } from './serving.js'
+import { nothingServed, type Serving } from './serving.js'
 import { readTopology } from './topology-document.js'
 
 /** Starts a node. Resolves when it listens; `ready()` tells when it serves. Throws KvError, DiskError, FatalError. */
@@ -69,10 +64,8 @@ class CoreNode implements Node {
   #joining = false
   /** Where a new incarnation has found its directory: the cluster that it may be taken back by. */
   #former: ClusterId | undefined
-  #serving: Serving | undefined
-  #membership: Membership | undefined
-  #operator: Operator | undefined
-  #handovers: HandoverDriver | undefined
+  /** Undefined while it belongs to no cluster. */
+  #belonging: LocalMember | undefined
   #listener: Listener | undefined
   #local: LocalNode | undefined
   #stopping: Promise<void> | undefined
@@ -107,15 +100,19 @@ class CoreNode implements Node {
   }
 
   get handovers(): Handovers | undefined {
-    return this.#phase === 'serving' ? this.#handovers : undefined
+    return this.#phase === 'serving' ? this.#belonging?.handovers : undefined
   }
 
   get members(): Members | undefined {
-    return this.#phase === 'serving' ? this.#operator : undefined
+    return this.#phase === 'serving' ? this.#belonging?.operator : undefined
   }
 
   get repairs(): Repairs | undefined {
     return this.#phase === 'serving' ? this.#serving?.antiEntropy : undefined
+  }
+
+  get #serving(): Serving | undefined {
+    return this.#belonging?.serving
   }
 
   async start(topology: Topology | undefined): Promise<void> {
@@ -127,7 +124,7 @@ class CoreNode implements Node {
     // A store that is still being recovered must not be taken for a replica: it is opened before anyone can call.
     if (topology !== undefined && !reborn) await this.#serve(topology)
     try {
-      this.#listener = await network.listen(listenAddress, (link) => this.#peers.accept(link))
+      this.#listener = await network.listen(listenAddress, (link, channel) => this.#peers.accept(link, channel))
     } catch (error) {
       await this.#serving?.close()
       throw error
@@ -165,9 +162,10 @@ class CoreNode implements Node {
   async #resume(lone: LoneMember, address: Address): Promise<void> {
     if (!lone.settled) await lone.check()
     if (this.#phase !== 'forming') return
+    this.#belonging?.detect()
     if (this.#member(this.topology!).address !== address) {
       this.#peers.callMembers(this.topology!)
-      await this.#membership?.settleAddress(address)
+      await this.#belonging?.membership.settleAddress(address)
     }
     this.#startServing()
   }
@@ -186,9 +184,14 @@ class CoreNode implements Node {
     return this.#serving?.observeClient(hlc) ?? false
   }
 
-  liveness(member: Member): Liveness {
-    if (member.id === this.id) return 'alive'
-    return this.#serving?.remote(member.id)?.up === true ? 'alive' : 'down'
+  linked(id: NodeId): boolean {
+    return id === this.id || this.#serving?.remote(id)?.up === true
+  }
+
+  liveness({ id, number }: Member): Liveness {
+    const forMs = this.#options.clock.monotonicMs() - this.#startedMs
+    if (id === this.id) return { status: 'alive', forMs }
+    return this.#belonging?.liveness(number) ?? { status: 'suspect', forMs }
   }
 
   status(): NodeStatus {
@@ -199,7 +202,7 @@ class CoreNode implements Node {
       phase: this.#phase,
       address: this.#localNode.address,
       topology: this.topology,
-      handover: this.#handovers?.status(),
+      handover: this.#belonging?.handovers.status(),
       ...(this.#serving?.status() ?? nothingServed),
       uptimeMs: this.#options.clock.monotonicMs() - this.#startedMs,
     }
@@ -237,10 +240,9 @@ class CoreNode implements Node {
     this.#founding?.end()
     this.#lone?.stop()
     this.#ready.fail(new KvError('closed', 'the node was stopped'))
-    this.#membership?.stop()
-    this.#operator?.stop()
-    this.#handovers?.stop()
+    this.#belonging?.stop()
     await this.#serving?.drain(graceMs)
+    await this.#peers.gossip.flushed()
     this.#peers.stopCalling()
     this.#peers.close('the node stops')
     await this.#listener?.close()
@@ -293,10 +295,9 @@ class CoreNode implements Node {
       },
       learned: (topology) => this.#background.guard(this.#learned(topology)),
       knocked: (founder) => this.#knocked(founder),
-      agreeing: (from, message, link) =>
-        this.#operator?.received(from, message, link) ??
-        this.#handovers?.received(message) ??
-        this.#membership?.received(from, message, link),
+      agreeing: (from, message, link) => this.#belonging?.received(from, message, link),
+      gossiped: (from, message, link) => this.#belonging?.gossiped(from, message, link),
+      lost: (id) => this.#belonging?.lost(id),
       end: (error) => this.#background.guard(Promise.reject(error)),
       guard: (work) => this.#background.guard(work),
     }
@@ -331,54 +332,38 @@ class CoreNode implements Node {
   }
 
   async #serve(topology: Topology): Promise<void> {
-    const { clock, random, disk, log, probeIntervalMs, probeTimeoutMs } = this.#options
     this.#member(topology)
-    const stream = (on: boolean): void => this.#peers.stream(on)
-    const serving = await Serving.open(this.#options, { id: this.id, life: this.#life }, topology, stream)
-    const self = { id: this.id, incarnation: this.#incarnation, life: this.#life }
-    const send = (to: NodeId, part: Partial<PeerMessage>): void => serving.remote(to)?.tell(part)
-    const guard = (work: Promise<void>): void => this.#background.guard(work)
-    const adopted = (newer: Topology, before: Topology): void => {
-      serving.adopt(newer)
-      this.#handovers?.adopted(newer)
-      if (this.#phase !== 'stopping') this.#peers.follow(newer, before)
-      // Whoever runs with this directory somewhere else has had it changed.
-      const { address } = this.#localNode
-      if (this.#member(newer).address !== address) guard(membership.settleAddress(address))
+    const node = this
+    const host: MemberHost = {
+      self: { id: this.id, incarnation: this.#incarnation, life: this.#life },
+      levels: this.#levels,
+      peers: this.#peers,
+      guard: (work) => this.#background.guard(work),
+      get address() {
+        return node.#localNode.address
+      },
+      get stopping() {
+        return node.#phase === 'stopping'
+      },
     }
-    const silenceMs = 2 * (probeIntervalMs + probeTimeoutMs)
-    const linked = (id: NodeId, otherThan: string): boolean => {
-      const remote = serving.remote(id)
-      return remote?.up === true && remote.life !== otherThan
-    }
-    const prepare = preparation(serving.store, this.id, log)
-    const links = { silenceMs, linked, send, guard }
-    const options = { ...links, clock, random, disk, log, self, levels: this.#levels, prepare, adopted }
-    const membership = await Membership.open(options, topology)
-    const { register } = membership
-    const handovers = openHandovers(this.#options, serving, { self, register, send, guard })
-    this.#operator = new Operator({ clock, log, random, self: this.id, serving, register, handovers, send })
-    this.#handovers = handovers
-    this.#membership = membership
-    this.#serving = serving
+    this.#belonging = await LocalMember.open(this.#options, host, topology)
   }
 
   #startServing(): void {
-    assert(this.#serving !== undefined, 'serving without a store')
+    assert(this.#belonging !== undefined, 'serving without a store')
     if (this.#phase !== 'forming') return
     this.#phase = 'serving'
-    this.#background.guard(this.#serving.run())
-    if (this.#handovers !== undefined) this.#background.guard(this.#handovers.run())
-    if (this.#membership !== undefined) this.#background.guard(this.#membership.run())
-    this.#peers.callMembers(this.#serving.topology)
+    this.#background.guard(this.#belonging.run())
+    this.#peers.callMembers(this.#belonging.serving.topology)
+    this.#belonging.detect()
     // Whoever greeted this node while it formed learns that it has a topology now.
     this.#peers.announce()
     this.#ready.reach()
   }
 
   async #learned(topology: Topology): Promise<void> {
-    if (this.#membership !== undefined) {
-      await this.#membership.register.adopt(topology)
+    if (this.#belonging !== undefined) {
+      await this.#belonging.membership.register.adopt(topology)
       return
     }
     if (!topology.members.some(({ id, incarnation }) => id === this.id && incarnation === this.#incarnation)) return
@@ -392,6 +377,6 @@ class CoreNode implements Node {
   #knocked(founder: Founder): ReturnType<PeersHost['knocked']> {
     const waiting = { code: 'wait', message: 'this node is only starting' } as const
     this.#lone?.knocked(founder.id)
-    return this.#phase === 'serving' ? (this.#membership?.knock(founder) ?? waiting) : waiting
+    return this.#phase === 'serving' ? (this.#belonging?.membership.knock(founder) ?? waiting) : waiting
   }
 }

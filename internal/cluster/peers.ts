@@ -1,6 +1,6 @@
 import type { Hello, PeerMessage, Topology as TopologyMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { type Address, assert, type FatalError, KvError, type NodeId } from '../base/index.js'
-import type { Link } from '../env/index.js'
+import type { Channel, Link } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import type { Topology } from '../slots/index.js'
 import { Belonging } from './belonging.js'
@@ -8,6 +8,7 @@ import { BulkLinks } from './bulk-links.js'
 import type { DialerHandlers, LinkOptions } from './dialer.js'
 import { Dialers } from './dialers.js'
 import type { Founding } from './founding.js'
+import { GossipLinks } from './gossip-links.js'
 import {
   type Founder,
   type Greeting,
@@ -37,6 +38,10 @@ export interface PeersHost {
   knocked(founder: Founder): InboundRefusal
   /** What a message says about topologies to come; `from` answers on the link to it. Returns why the link must end. */
   agreeing(from: NodeId | undefined, message: PeerMessage, link: PeerLink): string | undefined
+  /** The same of who can be reached. */
+  gossiped(from: NodeId, message: PeerMessage, link: PeerLink): string | undefined
+  /** The link to a member broke. */
+  lost(id: NodeId): void
   /** This node cannot go on among these peers. */
   end(error: FatalError): void
   /** Takes charge of work in the background. */
@@ -50,6 +55,8 @@ export interface PeersOptions extends LinkOptions {
 
 /** The conversations of a node: whom it greets and calls, who may talk to it, and where each message goes. */
 export class Peers {
+  /** Apart from the others: it goes to whom there is something to say. */
+  readonly gossip: GossipLinks
   readonly #options: PeersOptions
   readonly #host: PeersHost
   readonly #inbound: Inbound
@@ -86,10 +93,23 @@ export class Peers {
       replica: (id) => host.serving?.bulk(id),
       guard: (run) => host.guard(run),
     })
+    this.gossip = new GossipLinks(options, {
+      greeting: () => this.#greeting(),
+      judge: (hello) => judgeHello(host.local, host.topology, hello),
+      greetedBy: (greeting) => this.#greetedForGossip(greeting),
+      message: (from, message, link) => this.#heeded(message, link) ?? host.gossiped(from, message, link),
+      guard: (run) => host.guard(run),
+    })
   }
 
-  accept(link: Link): void {
-    this.#inbound.accept(link)
+  accept(link: Link, channel: Channel): void {
+    if (channel === 'gossip') this.gossip.accept(link)
+    else this.#inbound.accept(link)
+  }
+
+  /** A member can be reached (again). */
+  hasten(address: Address): void {
+    this.#dialers.hasten(address)
   }
 
   dial(address: Address): void {
@@ -134,6 +154,7 @@ export class Peers {
   stopCalling(): void {
     this.#dialers.stop()
     this.#bulk.stop()
+    this.gossip.stop()
   }
 
   close(reason: string): void {
@@ -207,6 +228,7 @@ export class Peers {
         if (remote === undefined) return
         this.#options.log.info('lost a node', { node: remote, address, reason })
         host.serving?.remote(remote)?.detach(link)
+        host.lost(remote)
       },
     }
   }
@@ -224,6 +246,13 @@ export class Peers {
     if (verdict.kind === 'returning' || verdict.kind === 'joining') return this.#host.knocked(verdict.remote)
     if (verdict.kind === 'welcome') this.#heard(hello)
     return this.#greeting()
+  }
+
+  #greetedForGossip({ hello, topology: brought }: Greeting): Greeting | InboundRefusal {
+    const verdict = judgeHello(this.#host.local, this.#host.topology, hello)
+    if (verdict.kind === 'refused') return this.#refusal(verdict, brought)
+    if (verdict.kind === 'welcome' && this.#host.serving !== undefined) return this.#greeting()
+    return { code: 'wait', message: 'gossip is for members' }
   }
 
   /**

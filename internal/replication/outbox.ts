@@ -45,6 +45,10 @@ export function emptyPeerMessage(): PeerMessage {
     addressWish: undefined,
     standingRequest: undefined,
     standing: undefined,
+    gossip: undefined,
+    topologyWanted: false,
+    absenceQuestion: undefined,
+    absenceAnswer: undefined,
     ...emptyComparison(),
   }
 }

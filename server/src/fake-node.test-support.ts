@@ -69,8 +69,12 @@ export class FakeNode implements Node {
     return true
   }
 
+  linked(): boolean {
+    return true
+  }
+
   liveness(): Liveness {
-    return 'alive'
+    return { status: 'alive', forMs: 1_000 }
   }
 
   status(): NodeStatus {

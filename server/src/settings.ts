@@ -31,6 +31,11 @@ export interface SettingValues {
   readonly maxClockDrift: number
   readonly probeIntervalMs: number
   readonly probeTimeoutMs: number
+  readonly suspicionMult: number
+  readonly gossipIntervalMs: number
+  readonly gossipFanout: number
+  /** 0: never. */
+  readonly replaceAfter: number
   readonly logLevel: LogLevel
   /** Undefined: pretty on a terminal, else JSON. */
   readonly logFormat: LogFormat | undefined
@@ -228,16 +233,46 @@ export const settings: { readonly [Name in SettingName]: Setting<SettingValues[N
   probeIntervalMs: setting({
     group: 'liveness',
     argument: '<ms>',
-    help: 'how often each node is probed',
+    help: 'this node asks one other after so long whether it is there, and the other end of each link as well',
     defaultText: '1000',
-    parse: (text, label) => parseWhole(text, label, 10, 600_000),
+    parse: (text, label) => parseWhole(text, label, 100, 600_000),
   }),
   probeTimeoutMs: setting({
     group: 'liveness',
     argument: '<ms>',
-    help: 'a probe without an answer has failed after this long',
+    help: 'without an answer for so long, others are asked to try, and links are given up; at most half of the interval',
     defaultText: '500',
-    parse: (text, label) => parseWhole(text, label, 1, 600_000),
+    parse: (text, label) => parseWhole(text, label, 10, 300_000),
+  }),
+  suspicionMult: setting({
+    group: 'liveness',
+    argument: '<n>',
+    help: 'who does not answer has so many probe intervals to contradict before it is held for dead; longer in large clusters',
+    defaultText: '4',
+    parse: (text, label) => parseWhole(text, label, 1, 100),
+  }),
+  gossipIntervalMs: setting({
+    group: 'liveness',
+    argument: '<ms>',
+    help: 'news about nodes are passed on after so long',
+    defaultText: '200',
+    parse: (text, label) => parseWhole(text, label, limits.swimTickMs, 60_000),
+  }),
+  gossipFanout: setting({
+    group: 'liveness',
+    argument: '<n>',
+    help: '…to so many others',
+    defaultText: '3',
+    parse: (text, label) => parseWhole(text, label, 1, 32),
+  }),
+  replaceAfter: setting({
+    group: 'liveness',
+    argument: '<duration>',
+    help:
+      'a node that has been dead or stopped for longer, as a majority sees it, is removed and its data made whole from the ' +
+      'other copies, where as many nodes as the replication factor are left; 0: never',
+    defaultText: '10m',
+    parse: (text, label) => (text === '0' ? 0 : parseDurationMs(text, label, 1000, 30 * dayMs)),
   }),
   logLevel: setting({
     group: 'log',

@@ -1,5 +1,5 @@
 import type { Slot } from '@quorumkv/internal/base'
-import type { Node } from '@quorumkv/internal/cluster'
+import type { Liveness as CoreLiveness, Node } from '@quorumkv/internal/cluster'
 import {
   type PlannedChange as CoreChange,
   type MemberState as CoreState,
@@ -24,6 +24,13 @@ const wireStates: Readonly<Record<CoreState, MemberState>> = {
   left: MemberState.LEFT,
 }
 
+const wireLiveness: Readonly<Record<CoreLiveness['status'], Liveness>> = {
+  alive: Liveness.ALIVE,
+  suspect: Liveness.SUSPECT,
+  dead: Liveness.DEAD,
+  left: Liveness.LEFT,
+}
+
 export function toMembers(node: Node, topology: Topology | undefined): Member[] {
   return (topology?.members ?? []).map((member) => ({
     id: member.id,
@@ -33,10 +40,14 @@ export function toMembers(node: Node, topology: Topology | undefined): Member[] 
     weight: member.weight,
     incarnation: member.incarnation,
     state: wireStates[member.state],
-    liveness: node.liveness(member) === 'alive' ? Liveness.ALIVE : Liveness.DOWN,
+    ...toLiveness(node.liveness(member)),
     levelMin: member.levels.min,
     levelMax: member.levels.max,
   }))
+}
+
+function toLiveness({ status, forMs }: CoreLiveness): Pick<Member, 'liveness' | 'livenessMs'> {
+  return { liveness: wireLiveness[status], livenessMs: BigInt(Math.floor(forMs)) }
 }
 
 export function toPlanned(change: CoreChange): PlannedChange {

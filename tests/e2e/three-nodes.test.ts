@@ -66,7 +66,7 @@ describe('three nodes', () => {
     const reader = makeClient([cluster.addresses[0]!])
     await eventually('the others know it', async () => {
       const { members } = await reader.status(cluster.addresses[0]!)
-      return members.find(({ id }) => id === 'n2')?.liveness === 'down'
+      return members.find(({ id }) => id === 'n2')?.liveness === 'dead'
     })
     victim.start()
     await victim.ready()

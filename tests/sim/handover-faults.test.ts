@@ -105,7 +105,7 @@ class Clients {
       const others = node.topology?.members.filter(({ id }) => cluster.runningNames.includes(id)) ?? []
       // Nor is the story here that of clients which go on asking a node that has left.
       const leaves = node.topology?.members.some(({ id, state }) => id === name && state === 'left') === true
-      return node.phase === 'serving' && !leaves && others.every((member) => node.liveness(member) === 'alive')
+      return node.phase === 'serving' && !leaves && others.every(({ id }) => node.linked(id))
     })
     const names = fit.length > 0 ? fit : ['n2']
     return names[i % names.length]!

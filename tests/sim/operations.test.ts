@@ -52,7 +52,7 @@ test('a member that lives but has lost a slot does not count for it until it is 
   cluster.process('n3').restart()
   await cluster.lose('n3', [slot as Slot])
   await cluster.startNode('n3')
-  await cluster.world.runUntil(() => cluster.node('n1').liveness(memberOf(cluster, 'n3')) === 'alive', 10_000)
+  await cluster.world.runUntil(() => cluster.node('n1').linked(memberOf(cluster, 'n3').id), 10_000)
   // Before it has been refilled, which takes a moment.
   expect(cluster.node('n3').localStore!.lostCount).toBe(1)
   const verdict = await safe(cluster, 'n1', 'n2')

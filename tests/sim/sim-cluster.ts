@@ -14,6 +14,8 @@ export interface SimClusterOptions extends SimWorldOptions {
   readonly snapshotIntervalMs?: number
   readonly snapshotWalBytes?: number
   readonly streamBytesPerSecond?: number
+  /** Default ten minutes. */
+  readonly replaceAfterMs?: number
   readonly tuning?: NodeOptions['tuning']
   readonly floorTuning?: NodeOptions['floorTuning']
   /** Where each node logs to; default nowhere. */
@@ -99,6 +101,10 @@ export class SimCluster {
       maxClockDriftMs: this.#options.maxClockDriftMs ?? 10_000,
       probeIntervalMs: 1_000,
       probeTimeoutMs: 500,
+      suspicionMult: 4,
+      gossipIntervalMs: 200,
+      gossipFanout: 3,
+      replaceAfterMs: this.#options.replaceAfterMs ?? 600_000,
       fsync: 'always',
       fsyncIntervalMs: 100,
       snapshotIntervalMs: this.#options.snapshotIntervalMs ?? 300_000,
@@ -181,7 +187,7 @@ export class SimCluster {
     await this.world.runUntil(() => {
       for (const node of this.#nodes.values()) {
         for (const member of node.topology?.members ?? []) {
-          if (running.has(member.id) && node.liveness(member) === 'down') return false
+          if (running.has(member.id) && !node.linked(member.id)) return false
         }
       }
       return true

@@ -25,7 +25,8 @@ export function checkNow(check: Check, cluster: SimCluster, evidence: Evidence):
       return checkAgreement(cluster, check.key, evidence.versions)
     case 'sees': {
       const member = cluster.node(check.node).topology?.members.find(({ id }) => id === check.other)
-      const liveness = member === undefined ? 'no member' : cluster.node(check.node).liveness(member)
+      const linked = member !== undefined && cluster.node(check.node).linked(member.id)
+      const liveness = member === undefined ? 'no member' : linked ? 'alive' : 'down'
       return liveness === check.liveness ? undefined : liveness
     }
     case 'connected':
@@ -112,7 +113,7 @@ function checkConnected(cluster: SimCluster): string | undefined {
   for (const name of names) {
     const node = cluster.node(name)
     for (const member of node.topology?.members ?? []) {
-      if (names.includes(member.id) && node.liveness(member) === 'down') return `${name} does not see ${member.id}`
+      if (names.includes(member.id) && !node.linked(member.id)) return `${name} does not see ${member.id}`
     }
     if (node.topology === undefined) return `${name} has no cluster`
   }

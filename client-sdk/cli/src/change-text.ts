@@ -93,7 +93,9 @@ export function handoverLines({ handover, planned, members }: ClusterStatus): st
     for (const { nodeId, obstacle } of handover.reports) {
       if (obstacle !== '') lines.push(`  ${nodeId} does not get on: ${obstacle}`)
     }
-    const down = new Set(members.filter(({ liveness }) => liveness === 'down').map(({ id }) => id))
+    const down = new Set(
+      members.filter(({ liveness }) => liveness === 'dead' || liveness === 'left').map(({ id }) => id),
+    )
     for (const id of handover.waitsFor) if (down.has(id)) lines.push(`  it waits for ${id}, which is down`)
   }
   if (planned.length > 0) lines.push(`planned: ${planned.map(changeText).join(', ')}`)

@@ -199,7 +199,8 @@ export class FakeClient implements Client {
     incarnation: 'a'.repeat(32),
     state: 'serving',
     levels: { min: 1, max: 1 },
-    liveness: number === 3 ? 'down' : 'alive',
+    liveness: number === 3 ? 'dead' : 'alive',
+    livenessMs: 90_000,
   }))
   handover: HandoverStatus | undefined
   planned: PlannedChange[] = []
@@ -321,14 +322,14 @@ export class FakeClient implements Client {
     if (this.fault !== undefined) throw this.fault
     this.snapshots.push([endpoint, options.timeoutMs])
     const member = this.members.find(({ address }) => address === endpoint) ?? this.members[0]!
-    if (member.liveness === 'down') throw new KvError('unavailable', `${member.address} does not answer`)
+    if (member.liveness === 'dead') throw new KvError('unavailable', `${member.address} does not answer`)
     return { nodeId: member.id, sequence: 7, records: 1234, bytes: 4096, durationMs: 12 }
   }
 
   async *repair(endpoint?: string, options: RepairOptions = {}): AsyncGenerator<RepairProgress> {
     this.repairs.push([endpoint, options.slot])
     const member = this.members.find(({ address }) => address === endpoint) ?? this.members[0]!
-    if (member.liveness === 'down') throw new KvError('unavailable', `${member.address} does not answer`)
+    if (member.liveness === 'dead') throw new KvError('unavailable', `${member.address} does not answer`)
     const begun: RepairProgress = {
       ...{ nodeId: member.id, done: false, members: 2, membersDone: 0, obstacles: [], bytes: 0 },
       ...{ slotsDiffering: 0, slotsRepaired: 0, slotsSkipped: 0, recordsPulled: 0, recordsPushed: 0 },

@@ -394,7 +394,7 @@ describe('status, ring and partition', () => {
     expect(seen.members.map((member: object) => member)).toMatchObject([
       { id: 'node-1', address: '127.0.0.1:50051', liveness: 'alive', state: 'serving', entries: 0 },
       { id: 'node-2', liveness: 'alive' },
-      { id: 'node-3', liveness: 'down', error: { code: 'unavailable' } },
+      { id: 'node-3', liveness: 'dead', error: { code: 'unavailable' } },
     ])
   })
 

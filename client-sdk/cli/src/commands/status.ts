@@ -23,7 +23,7 @@ export function registerStatus(program: Command, execute: Execute): void {
     .helpGroup('Cluster:')
     .addHelpText(
       'after',
-      examples('kv status', 'kv --json status | jq -r \'.members[] | select(.liveness == "down") | .id\''),
+      examples('kv status', 'kv --json status | jq -r \'.members[] | select(.liveness == "dead") | .id\''),
     )
     .action(() => execute(status))
 }
@@ -98,7 +98,7 @@ function memberRow(member: Member, one: MemberStatus | undefined, zones: boolean
     String(member.number),
     member.incarnation.slice(0, lifeDigits),
     member.address,
-    coloured(member.liveness, colours),
+    livenessText(member, colours),
     stateText(member, own?.draining === true, colours),
     own === undefined ? '-' : formatCount(own.storage.entries),
     own === undefined ? '-' : formatBytes(own.storage.logBytes),
@@ -132,10 +132,16 @@ function comparedText({ peers }: ConvergenceStatus): string {
   return Number.isFinite(oldestMs) ? `${formatDuration(oldestMs)} ago` : 'not yet'
 }
 
-/** `alive` is green, `down` red. */
+/** With how long somebody has been away: it says whether that is about to be made up for. */
+function livenessText({ liveness, livenessMs }: Member, colours: Colors): string {
+  const away = liveness === 'dead' || liveness === 'left'
+  return coloured(liveness, colours) + (away ? ` for ${formatDuration(livenessMs)}` : '')
+}
+
+/** `alive` is green, `dead` red. */
 export function coloured(liveness: Member['liveness'], colours: Colors): string {
   if (liveness === 'alive') return colours.green(liveness)
-  return liveness === 'down' ? colours.red(liveness) : colours.yellow(liveness)
+  return liveness === 'dead' ? colours.red(liveness) : colours.yellow(liveness)
 }
 
 function trouble(one: MemberStatus | undefined, members: readonly Member[], colours: Colors): string[] {
@@ -156,7 +162,7 @@ function trouble(one: MemberStatus | undefined, members: readonly Member[], colo
       `${one.id} keeps ${plural(hints, 'write')} (${size}, the oldest ${age} old) for ${nodeId}, which has missed them`,
     )
   }
-  const down = new Set(members.filter(({ liveness }) => liveness === 'down').map(({ id }) => id))
+  const down = new Set(members.filter(({ liveness }) => liveness === 'dead' || liveness === 'left').map(({ id }) => id))
   for (const { nodeId, differingSlots, obstacle } of one.status.convergence.peers) {
     if (down.has(nodeId)) continue
     if (differingSlots > 0) lines.push(`${one.id} and ${nodeId} differ in ${plural(differingSlots, 'slot')}`)
