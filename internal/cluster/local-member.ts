@@ -10,6 +10,7 @@ import { Membership } from './membership.js'
 import type { Liveness, NodeOptions } from './node-face.js'
 import { Operator } from './operator.js'
 import type { Peers } from './peers.js'
+import { Replacement } from './replacement.js'
 import { Serving } from './serving.js'
 
 /** The node whose membership it is. */
@@ -28,6 +29,7 @@ interface Parts {
   readonly membership: Membership
   readonly handovers: HandoverDriver
   readonly operator: Operator
+  readonly replacement: Replacement
 }
 
 /**
@@ -73,12 +75,16 @@ export class LocalMember {
     const membership = await Membership.open(options, topology)
     const { register } = membership
     const handovers = openHandovers(this.#options, this.serving, { self, register, send, guard })
-    const operator = new Operator({
-      ...{ clock, log, random, register, handovers, send },
-      self: self.id,
-      serving: this.serving,
+    const given = { clock, log, random, self: self.id, register, send }
+    const operator = new Operator({ ...given, serving: this.serving, handovers })
+    const replacement = new Replacement({
+      ...given,
+      replaceAfterMs: this.#options.replaceAfterMs,
+      absentMs: (number) => this.#detector?.absentMs(number) ?? 0,
+      isAlive: (number) => this.liveness(number)?.status === 'alive',
+      linked: (id) => linked(id, ''),
     })
-    this.#parts = { membership, handovers, operator }
+    this.#parts = { membership, handovers, operator, replacement }
   }
 
   get membership(): Membership {
@@ -95,7 +101,7 @@ export class LocalMember {
 
   /** The work that goes on by itself. Resolves after `stop`. */
   async run(): Promise<void> {
-    await Promise.all([this.serving.run(), this.handovers.run(), this.membership.run()])
+    await Promise.all([this.serving.run(), this.handovers.run(), this.membership.run(), this.#parts?.replacement.run()])
   }
 
   /** Begins to find out who can be reached, and to be found. The node listens. Idempotent. */
@@ -122,6 +128,7 @@ export class LocalMember {
   /** What a message says about the cluster; `from` answers on the link to it. Returns why the link must end, or undefined. */
   received(from: NodeId | undefined, message: PeerMessage, link: PeerLink): string | undefined {
     return (
+      this.#parts?.replacement.received(from, message, link) ??
       this.operator.received(from, message, link) ??
       this.handovers.received(message) ??
       this.membership.received(from, message, link)
@@ -142,6 +149,7 @@ export class LocalMember {
     this.#detector?.stop()
     this.membership.stop()
     this.operator.stop()
+    this.#parts?.replacement.stop()
     this.handovers.stop()
   }
 
