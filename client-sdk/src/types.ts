@@ -128,10 +128,7 @@ export interface ScanEntry {
   readonly cursor: string | undefined
 }
 
-/**
- * `suspect`: it has not answered, or the node has not heard of it yet; `dead`: and it has not contradicted in time; `left`: it has
- * said that it stops.
- */
+/** `suspect`: it does not answer, or is not known yet; `dead`: nor did it contradict in time; `left`: it said that it stops. */
 export type Liveness = 'alive' | 'suspect' | 'dead' | 'left' | 'unknown'
 
 /**
