@@ -163,6 +163,20 @@ describe('a write', () => {
     expect(success(end()).acks).toBe(2)
   })
 
+  test('that waits for a stamp to go out again does so once, however many answers come meanwhile', () => {
+    const s = scene()
+    const { end } = write(s)
+    s.context.stuck = []
+    for (const { writes } of s.replicas) writes[0]!.reply(stale(version(200)))
+    expect(s.context.stuck).toHaveLength(1)
+    const waiting = s.context.stuck
+    s.context.stuck = undefined
+    for (const retry of [...waiting]) retry()
+    expect(s.replicas.map(({ writes }) => writes.length)).toEqual([2, 2, 2])
+    for (const { writes } of s.replicas) writes[1]!.reply(applied())
+    expect(success(end()).acks).toBe(2)
+  })
+
   test('that is cancelled after it was sent has an unknown outcome', () => {
     const s = scene()
     const cancellation = new Cancellation()

@@ -91,7 +91,8 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
 
   #askAgain(): void {
     const attempt = this.#attempt
-    if (attempt === undefined) return
+    // One that waits for a stamp has given its attempt up.
+    if (attempt === undefined || this.#stopWaiting !== undefined) return
     const { waiting } = attempt
     attempt.waiting = 0
     for (let i = 0; i < attempt.owners.length; i++) {
@@ -131,7 +132,7 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
       this.askAgainLater(this.#context.clock.monotonicMs())
     }
     if (attempt === this.#acknowledged) this.#leaveHints(attempt)
-    if (this.#settled || attempt !== this.#attempt || attempt.sending) return
+    if (this.#settled || attempt !== this.#attempt || attempt.sending || this.#stopWaiting !== undefined) return
     this.#judge(attempt)
   }
 
