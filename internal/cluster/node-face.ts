@@ -152,9 +152,9 @@ export interface Members {
    * Asks for a change of the ring, or that one be called off. Resolves when the topology says that it is to come (or has come); the handover that
    * it takes begins by itself when its turn comes. Rejects with KvError: `invalid-argument`, which names the field, where
    * it makes no sense; `overloaded` where too many wait; `unavailable` without a majority of the voters, or without a vote
-   * of this node: then it may still come.
+   * of this node: then it may still come. It is tried for `timeoutMs`, and not for longer than `limits.returnChangeMs`.
    */
-  request(change: WantedChange): Promise<void>
+  request(change: WantedChange, timeoutMs?: number): Promise<void>
   /** What that would come to, without doing it. Rejects with KvError as `request`, but needs no majority. */
   plan(change: WantedChange): Promise<PlanWithEstimate>
   /**

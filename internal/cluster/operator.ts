@@ -51,10 +51,10 @@ export class Operator implements Members {
   }
 
   /** See `Members`. */
-  async request(change: WantedChange): Promise<void> {
+  async request(change: WantedChange, timeoutMs: number = limits.returnChangeMs): Promise<void> {
     const { register } = this.#options
     this.#checkLiveness(change)
-    await register.change(alteration(this.#topology, change), limits.returnChangeMs)
+    await register.change(alteration(this.#topology, change), Math.min(timeoutMs, limits.returnChangeMs))
   }
 
   /** See `Members`. */

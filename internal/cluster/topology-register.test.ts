@@ -128,6 +128,23 @@ test('without a majority nothing is decided, and the caller is told how many ans
   for (const name of names) expect(trio.register(name).topology.epoch).toBe(1)
 })
 
+test('whoever waits behind a change that gets nowhere is told in its own time, and nothing comes of it later', async () => {
+  const trio = await Trio.open()
+  trio.passes = () => false
+  const beganMs = trio.world.nowMs
+  const first = trio.change('n1', 7, 5_000).catch((error: unknown) => error)
+  const behind = Array.from({ length: 10 }, () => trio.change('n1', 8, 3_000).catch((error: unknown) => error))
+  await trio.settle(first)
+  expect(trio.world.nowMs - beganMs).toBeLessThanOrEqual(5_000)
+  const told = await trio.settle(Promise.all(behind))
+  expect(trio.world.nowMs - beganMs).toBeLessThanOrEqual(5_000)
+  for (const error of told)
+    expect(error).toMatchObject({ code: 'unavailable', message: expect.stringMatching(/asked for before/) })
+  trio.passes = () => true
+  await trio.world.advance(60_000)
+  for (const name of names) expect(trio.register(name).topology.epoch).toBe(1)
+})
+
 test('what one has voted for survives a power cut of the voter, and a later proposer finishes it', async () => {
   const trio = await Trio.open()
   // n1 and n2 vote for 7, but n1 never hears of it; then n1 is gone.
@@ -143,12 +160,12 @@ test('what one has voted for survives a power cut of the voter, and a later prop
 test('a proposer that restarts uses no ballot of its former life again', async () => {
   const trio = await Trio.open()
   trio.passes = () => false
-  await expect(trio.settle(trio.change('n1', 7, 1))).rejects.toMatchObject({ code: 'unavailable' })
+  await expect(trio.settle(trio.change('n1', 7, 100))).rejects.toMatchObject({ code: 'unavailable' })
   const last = Math.max(...trio.sent.map(({ part }) => part.registerRequest?.ballot?.counter ?? 0))
   expect(last).toBeGreaterThan(0)
   await trio.restart('n1')
   trio.sent.length = 0
-  await expect(trio.settle(trio.change('n1', 8, 1))).rejects.toMatchObject({ code: 'unavailable' })
+  await expect(trio.settle(trio.change('n1', 8, 100))).rejects.toMatchObject({ code: 'unavailable' })
   expect(Math.min(...trio.sent.map(({ part }) => part.registerRequest!.ballot!.counter))).toBeGreaterThan(last)
 })
 

@@ -124,17 +124,19 @@ export class TopologyRegister {
    * Compare-and-set: `alter` says what is to follow the topology in force, or undefined where nothing is to be changed
    * any more; it is asked again whenever somebody else's change came first. Resolves when it says undefined, at once or
    * after its change has been adopted here. Throws KvError `unavailable` when no majority of the voters could be had in
-   * time: then the change may still come; and at once where this node has no vote itself.
+   * time: then the change may still come; and at once where this node has no vote itself. The time runs from now on, also
+   * while other changes of this node are under way: whoever has given up waiting is not to be surprised by it later.
    */
   change(alter: (topology: Topology) => Topology | undefined, timeoutMs: number): Promise<void> {
-    const result = this.#changing.then(() => this.#change(alter, timeoutMs))
+    const deadlineMs = this.#options.clock.monotonicMs() + timeoutMs
+    const result = this.#changing.then(() => this.#change(alter, deadlineMs))
     this.#changing = result.catch(() => undefined)
     return result
   }
 
-  async #change(alter: (topology: Topology) => Topology | undefined, timeoutMs: number): Promise<void> {
+  async #change(alter: (topology: Topology) => Topology | undefined, deadlineMs: number): Promise<void> {
     const { clock, random } = this.#options
-    const deadlineMs = clock.monotonicMs() + timeoutMs
+    let hindrance = 'changes of the topology that were asked for before took all the time'
     let backoffMs: number = limits.registerBackoffMsMin
     let [epoch, counter] = [0, 0]
     for (;;) {
@@ -142,9 +144,11 @@ export class TopologyRegister {
       const value = alter(before)
       if (value === undefined) return
       assert(value.epoch === before.epoch + 1, 'a change makes the next epoch')
+      const leftMs = deadlineMs - clock.monotonicMs()
+      if (leftMs <= 0) throw new KvError('unavailable', hindrance)
       if (epoch !== value.epoch) [epoch, counter] = [value.epoch, 0]
       if (this.#votes?.epoch === epoch) counter = Math.max(counter, this.#votes.promised.counter)
-      const round = await this.#round(before, value, ++counter)
+      const round = await this.#round(before, value, ++counter, leftMs)
       if (round.phase === 'chosen') {
         await this.adopt(round.value!)
         // It may have come from elsewhere at the same time, and be on its way to the disk.
@@ -153,14 +157,14 @@ export class TopologyRegister {
       }
       counter = Math.max(counter, round.outbidBy?.counter ?? 0)
       if (this.#stopped) throw new KvError('unavailable', 'this node is stopping')
-      if (clock.monotonicMs() >= deadlineMs) throw new KvError('unavailable', obstacle(round))
-      await this.#pauses.pause(backoffMs * (0.5 + random.float()))
+      hindrance = obstacle(round)
+      await this.#pauses.pause(Math.min(backoffMs * (0.5 + random.float()), deadlineMs - clock.monotonicMs()))
       backoffMs = Math.min(2 * backoffMs, limits.registerBackoffMsMax)
     }
   }
 
   /** One round, until it ends or takes too long. */
-  #round(before: Topology, value: Topology, counter: number): Promise<Round<Topology>> {
+  #round(before: Topology, value: Topology, counter: number, leftMs: number): Promise<Round<Topology>> {
     const acceptors = voters(before)
     const self = acceptors.findIndex(({ id }) => id === this.#options.self.id)
     if (self < 0) throw new KvError('unavailable', 'this node has no vote on the topology yet')
@@ -173,7 +177,7 @@ export class TopologyRegister {
         resolve(round)
       }
       const running: RunningRound = { acceptors, round: begin.round, ended }
-      const stopWaiting = this.#pauses.begin(limits.registerRoundMs, () => ended(running.round))
+      const stopWaiting = this.#pauses.begin(Math.min(limits.registerRoundMs, leftMs), () => ended(running.round))
       this.#running = running
       if (this.#stopped) ended(running.round)
       else this.#go(running, begin)

@@ -1,4 +1,4 @@
-import { type ServiceError, status } from '@grpc/grpc-js'
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { type Epoch, KvError, type NodeId, type Slot } from '@quorumkv/internal/base'
 import type { ForcedPlan, ForcedRemoval, Members, PlanWithEstimate, WantedChange } from '@quorumkv/internal/cluster'
 import {
@@ -36,11 +36,13 @@ class FakeMembers implements Members {
   readonly forced: [ForcedRemoval, boolean][] = []
   answer: PlanWithEstimate = plan
   failure: KvError | undefined
+  triedForMs: number | undefined
   draining = false
   operations = 7
 
-  async request(change: WantedChange): Promise<void> {
+  async request(change: WantedChange, timeoutMs?: number): Promise<void> {
     this.requested.push(change)
+    this.triedForMs = timeoutMs
     if (this.failure !== undefined) throw this.failure
   }
 
@@ -69,6 +71,15 @@ function nodeWith(members: FakeMembers | undefined): FakeNode {
   node.members = members
   return node
 }
+
+test('a change is tried for less time than its caller waits, so that it is told why it does not come', async () => {
+  const members = new FakeMembers()
+  await using services = await startServices(nodeWith(members))
+  const options = { deadline: Date.now() + 3_000 }
+  await reply((done) => services.cluster.remove({ id: 'n2', dryRun: false }, new Metadata(), options, done))
+  expect(members.triedForMs).toBeLessThan(3_000)
+  expect(members.triedForMs).toBeGreaterThan(0)
+})
 
 test('a dry run tells the plan and changes nothing; without it the change is asked for', async () => {
   const members = new FakeMembers()

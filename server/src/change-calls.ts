@@ -26,11 +26,19 @@ export function memberId(field: string, text: string): NodeId {
   return parseNodeId(text, field)
 }
 
+/** How long the caller still waits, in milliseconds: why a change does not come has to be told before that. */
+export type TimeLeft = () => number
+
 /** Tells what a change comes to, and asks for it unless that was all that was wanted. */
-export async function answerChange(node: Node, change: WantedChange, dryRun: boolean): Promise<ChangeResponse> {
+export async function answerChange(
+  node: Node,
+  change: WantedChange,
+  dryRun: boolean,
+  timeLeft: TimeLeft,
+): Promise<ChangeResponse> {
   const members = membersOf(node)
   const plan = await members.plan(change)
-  if (!dryRun && plan.begins !== 'not') await members.request(change)
+  if (!dryRun && plan.begins !== 'not') await members.request(change, timeLeft())
   return { plan: toPlan(plan), epoch: BigInt(node.topology?.epoch ?? plan.epoch) }
 }
 
@@ -52,11 +60,11 @@ export async function answerForceRemove(
 }
 
 /** Raises the feature level as far as all members can go, or tells how far that is. */
-export async function answerRaiseLevel(node: Node, dryRun: boolean): Promise<RaiseLevelResponse> {
+export async function answerRaiseLevel(node: Node, dryRun: boolean, timeLeft: TimeLeft): Promise<RaiseLevelResponse> {
   const members = membersOf(node)
   const { featureLevel: before, members: all } = node.topology!
   if (dryRun) return { before, after: Math.max(before, commonLevel(all.map(({ levels }) => levels)) ?? before) }
-  await members.request({ kind: 'raise-level' })
+  await members.request({ kind: 'raise-level' }, timeLeft())
   return { before, after: node.topology!.featureLevel }
 }
 

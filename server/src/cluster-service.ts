@@ -22,12 +22,13 @@ import {
   answerSafeToStop,
   answerStreamRate,
   memberId,
+  type TimeLeft,
 } from './change-calls.js'
 import { packageVersion } from './package-version.js'
 import { answerRepair, toConvergence } from './repair-call.js'
 import type { ServiceContext } from './service-context.js'
 import { encodeOwners, toHandover, toMembers, toPlanned } from './topology-messages.js'
-import { answerUnary } from './unary.js'
+import { answerUnary, type UnaryScope } from './unary.js'
 
 function toStorage(store: StoreStatistics, refillObstacle: string, floors: NodeStatus['floors']): StorageStatus {
   return {
@@ -144,10 +145,14 @@ type ChangeCallback = sendUnaryData<ChangeResponse>
 /** The service kv.v1.Cluster over a node. */
 export function clusterService(context: ServiceContext): ClusterServer {
   const owners = new EncodedOwners()
+  const timeLeft =
+    ({ deadlineMs }: UnaryScope): TimeLeft =>
+    () =>
+      deadlineMs - context.clock.monotonicMs()
   const changed = <Request>(call: ChangeCall<Request>, callback: ChangeCallback, wanted: Wanted<Request>): void =>
-    answerUnary(call, callback, context, 'read', async (request, { node }) => {
+    answerUnary(call, callback, context, 'read', async (request, scope) => {
       const { change, dryRun } = wanted(request)
-      return await answerChange(node, change, dryRun)
+      return await answerChange(scope.node, change, dryRun, timeLeft(scope))
     })
   return {
     decommission: (call, callback) =>
@@ -172,7 +177,9 @@ export function clusterService(context: ServiceContext): ClusterServer {
         return { change: { kind: 'cancel', id: id === '' ? undefined : memberId('id', id) }, dryRun }
       }),
     raiseLevel: (call, callback) =>
-      answerUnary(call, callback, context, 'read', ({ dryRun }, { node }) => answerRaiseLevel(node, dryRun)),
+      answerUnary(call, callback, context, 'read', ({ dryRun }, scope) =>
+        answerRaiseLevel(scope.node, dryRun, timeLeft(scope)),
+      ),
     safeToStop: (call, callback) =>
       answerUnary(call, callback, context, 'read', ({ id }, { node }) => answerSafeToStop(node, id)),
     drain: (call, callback) =>

@@ -284,6 +284,19 @@ describe('going down', () => {
 })
 
 describe('status and ring while something goes on', () => {
+  it('status says on how many members a key is now, and on how many it is to be', async () => {
+    const client = new FakeClient()
+    expect((await kv('status', client)).out).toContain('every key on 3 members; reads ask 2, writes wait for 2\n')
+    client.members = [...states(client, { state: 'joining' })]
+    expect((await kv('status', client)).out).toContain(
+      'every key on 2 members (on 3 when there are as many); reads ask 2',
+    )
+    client.members = client.members.slice(0, 1)
+    expect((await kv('status', client)).out).toContain(
+      'every key on 1 member (on 3 when there are as many); reads ask 1',
+    )
+  })
+
   it('status shows states, the handover with what is left, and what is planned', async () => {
     const client = new FakeClient()
     client.members = [...states(client, { state: 'leaving' })]

@@ -74,7 +74,7 @@ function silentHint(endpoints: readonly string[]): string {
 function hintFor({ code }: KvError): string | undefined {
   switch (code) {
     case 'unavailable':
-      return 'Too few replicas of the key can be reached: `kv status` shows which members are down.'
+      return 'See with `kv status` which members are down.'
     case 'timeout':
       return 'Allow more time with --timeout, or see with `kv status` which members are down.'
     case 'overloaded':

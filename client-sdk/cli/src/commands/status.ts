@@ -59,10 +59,9 @@ function statusJson(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>
 }
 
 function statusText(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>, colours: Colors): string {
-  const { replicationFactor, readQuorum, writeQuorum } = seen.replication
   const lines = [
     `cluster ${seen.clusterId || '(none yet)'}, epoch ${seen.epoch}, as ${seen.nodeId} sees it`,
-    `every key on ${replicationFactor} members; reads ask ${readQuorum}, writes wait for ${writeQuorum}`,
+    copiesText(seen),
   ]
   if (seen.forming) {
     lines.push(colours.yellow('this node waits for the members named in its --peers before it serves'))
@@ -89,6 +88,16 @@ function statusText(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>
   const rows = seen.members.map((member) => memberRow(member, told.get(member.id), zones, colours))
   const troubles = seen.members.flatMap((member) => trouble(told.get(member.id), seen.members, colours))
   return `${lines.join('\n')}\n${table(colours, head, rows)}${troubles.map((line) => `${line}\n`).join('')}`
+}
+
+/** Quorums are what is set, but at most all members that own slots: with fewer than copies are wanted each has all. */
+function copiesText({ members, replication, forming }: ClusterStatus): string {
+  const { replicationFactor, readQuorum, writeQuorum } = replication
+  const owners = members.filter(({ state }) => state !== 'joining' && state !== 'left').length
+  const copies = forming ? replicationFactor : Math.min(replicationFactor, owners)
+  const wanted = copies < replicationFactor ? ` (on ${replicationFactor} when there are as many)` : ''
+  const [reads, writes] = [Math.min(readQuorum, copies), Math.min(writeQuorum, copies)]
+  return `every key on ${plural(copies, 'member')}${wanted}; reads ask ${reads}, writes wait for ${writes}`
 }
 
 function memberRow(member: Member, one: MemberStatus | undefined, zones: boolean, colours: Colors): string[] {
