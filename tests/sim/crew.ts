@@ -22,6 +22,8 @@ export interface CrewOptions {
   readonly twice?: boolean
   /** false: disks are damaged beyond what the cluster can mend; see `Scenario.atlas`. */
   readonly atlas?: boolean
+  /** Members come, go and change meanwhile. */
+  readonly changes?: boolean
 }
 
 /** A run makes much that dies soon; with room for it, less of the time goes into its collection. */
@@ -48,11 +50,11 @@ function commit(): string {
 const faultsToldMax = 10
 
 /** What to print of a run that failed; empty: it did not. Seed, commit, faults, last events, and how to see it again. */
-export function failureOf(played: Played, { mutant, atlas = true }: CrewOptions = {}): string {
+export function failureOf(played: Played, { mutant, atlas = true, changes = false }: CrewOptions = {}): string {
   const faults = faultsOf(played)
   if (faults.length === 0) return ''
   const { seed, report } = played
-  const flags = `${mutant === undefined ? '' : ` --mutant ${mutant}`}${atlas ? '' : ' --no-atlas'}`
+  const flags = `${mutant === undefined ? '' : ` --mutant ${mutant}`}${atlas ? '' : ' --no-atlas'}${changes ? ' --changes' : ''}`
   return [
     `seed ${seed} FAILED (${commit()}), ${faults.length} faults`,
     ...faults.slice(0, faultsToldMax).map((fault) => `  ${fault}`),

@@ -13,6 +13,7 @@ Plays whole clusters in virtual time: each seed draws its own cluster, load and 
   --jobs N         so many seeds side by side (default 2)
   --trace          writes the whole play of each seed: events, faults, logs
   --twice          plays each seed twice, and compares the two
+  --changes        members join, leave, die for good, are replaced, reweighted and moved meanwhile
   --no-atlas       damages any disk as it comes, and checks only that nothing is told which nobody wrote
   --mutant NAME    plants a known bug, see --mutants; the first violation ends the run
   --mutants        lists the bugs that can be planted, and the seeds that have found them
@@ -33,6 +34,7 @@ const { values: flags, positionals } = parseArgs({
     mutants: { type: 'boolean', default: false },
     'find-mutants': { type: 'boolean', default: false },
     'no-atlas': { type: 'boolean', default: false },
+    changes: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 })
@@ -63,6 +65,7 @@ function* seeds(): Generator<number> {
 class Totals {
   readonly #startedMs = performance.now()
   readonly #faults = new Map<string, number>()
+  readonly #changes = new Map<string, number>()
   seeds = 0
   failed = 0
   #simulatedMs = 0
@@ -81,6 +84,8 @@ class Totals {
     this.#checked += report.checked
     for (const [kind, count] of Object.entries(report.faults))
       this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count)
+    for (const [kind, count] of Object.entries(report.changes))
+      this.#changes.set(kind, (this.#changes.get(kind) ?? 0) + count)
   }
 
   toString(): string {
@@ -92,6 +97,7 @@ class Totals {
       `  ${(this.seeds / minutes).toFixed(0)} seeds and ${(hours / minutes).toFixed(2)} simulated hours per minute`,
       `  ${this.#calls} calls, ${this.#acknowledged} acknowledged writes, ${this.#checked} operations checked for linearizability, ${this.#events} events`,
       `  faults: ${faults.join(', ')}`,
+      `  changes: ${[...this.#changes].map(([kind, count]) => `${kind} ${count}`).join(', ')}`,
     ].join('\n')
   }
 }
@@ -107,6 +113,7 @@ const options: CrewOptions = {
   trace: flags.trace,
   twice: flags.twice,
   atlas: !flags['no-atlas'],
+  changes: flags.changes,
 }
 
 function tell(played: Played): void {

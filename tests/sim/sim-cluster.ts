@@ -35,7 +35,8 @@ export class SimCluster {
   readonly fatal: Map<string, Error> = new Map()
   readonly #options: SimClusterOptions
   readonly #nodes = new Map<string, Node>()
-  readonly names: readonly string[]
+  #names: readonly string[]
+  readonly #ports = new Map<string, number>()
   /** The node that has started last. */
   startedLast: string | undefined
   /** Called when a node must end its process; it has not been crashed yet. */
@@ -44,7 +45,27 @@ export class SimCluster {
   constructor(options: SimClusterOptions) {
     this.#options = options
     this.world = new SimWorld({ startWallMs, ...options })
-    this.names = Array.from({ length: options.nodes ?? 3 }, (_, i) => `n${i + 1}`)
+    this.#names = Array.from({ length: options.nodes ?? 3 }, (_, i) => `n${i + 1}`)
+  }
+
+  /** Who belongs to the cluster, as far as those who start its processes are concerned. */
+  get names(): readonly string[] {
+    return this.#names
+  }
+
+  /** The processes of `names`. */
+  get processes(): SimProcess[] {
+    return this.#names.map((name) => this.process(name))
+  }
+
+  /** From now on this process belongs to the cluster. Idempotent. */
+  enlist(name: string): void {
+    if (!this.#names.includes(name)) this.#names = [...this.#names, name]
+  }
+
+  /** It does not any more. It should not run. */
+  dismiss(name: string): void {
+    this.#names = this.#names.filter((each) => each !== name)
   }
 
   /** Starts all nodes with the same list of peers, and waits until they serve. */
@@ -57,7 +78,12 @@ export class SimCluster {
   }
 
   address(name: string): Address {
-    return parseAddress(`${name}:50051`, 'address')
+    return parseAddress(`${name}:${this.#ports.get(name) ?? 50_051}`, 'address')
+  }
+
+  /** From its next start on, the node has another address. */
+  move(name: string): void {
+    this.#ports.set(name, (this.#ports.get(name) ?? 50_051) + 1)
   }
 
   process(name: string): SimProcess {

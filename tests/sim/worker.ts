@@ -6,7 +6,7 @@ import { mutants, mutantsElsewhere } from './mutants/mutants.js'
 
 /** Plays the seeds that it is sent, one at a time, and answers each with what came of it; undefined ends it. */
 
-const { mutant: name, trace = false, twice = false, atlas = true } = workerData as CrewOptions
+const { mutant: name, trace = false, twice = false, atlas = true, changes = false } = workerData as CrewOptions
 if (name !== undefined) {
   const mutant = [...mutants, ...mutantsElsewhere].find((each) => each.name === name)
   if (mutant === undefined) throw new Error(`there is no mutant ${name}`)
@@ -50,8 +50,8 @@ parentPort!.on('message', (seed: number | undefined) => {
     return
   }
   const play = async (): Promise<object> => {
-    const report = await runSeed(seed, { ...traced, atlas, once: name !== undefined })
-    return twice ? { seed, report, again: await runSeed(seed, { atlas }) } : { seed, report }
+    const report = await runSeed(seed, { ...traced, atlas, changes, once: name !== undefined })
+    return twice ? { seed, report, again: await runSeed(seed, { atlas, changes }) } : { seed, report }
   }
   play().then(
     (played) => parentPort!.postMessage(played),

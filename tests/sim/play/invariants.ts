@@ -6,6 +6,7 @@ import { nameOfValue } from './clients.js'
 import { keyBytes, keySlot } from './keys.js'
 import type { Ledger } from './ledger.js'
 import type { Scenario } from './scenario.js'
+import { checkCopiesOfAll } from './settled.js'
 
 /** An operation on a cluster of which nothing is wrong ends within this. */
 const progressMs = 10_000
@@ -34,7 +35,8 @@ export async function checkAtRest(
   // Before anybody reads: a read would mend what it meets.
   await checkConvergence(cluster, ledger, losesSingleCopies)
   await checkCollection(cluster, scenario, ledger)
-  checkBounds(cluster, scenario, ledger)
+  if (scenario.changes !== undefined) await checkCopiesOfAll(cluster, ledger)
+  checkBounds(cluster, ledger)
   return true
 }
 
@@ -48,7 +50,7 @@ export async function checkEnd(
   if (!(await checkAtRest(cluster, scenario, ledger, losesSingleCopies))) return
   for (let i = 0; i < scenario.keys; i++) await everyNodeServes(cluster, ledger, `k${i}`)
   await checkConvergence(cluster, ledger, losesSingleCopies)
-  checkBounds(cluster, scenario, ledger)
+  checkBounds(cluster, ledger)
 }
 
 async function checkConvergence(cluster: SimCluster, ledger: Ledger, losesSingleCopies: boolean): Promise<void> {
@@ -156,10 +158,11 @@ function checkCopies(cluster: SimCluster, ledger: Ledger, key: string, losesSing
 }
 
 /** What a cluster at rest keeps is bounded by what it is for, not by what has happened to it. */
-function checkBounds(cluster: SimCluster, scenario: Scenario, ledger: Ledger): void {
+function checkBounds(cluster: SimCluster, ledger: Ledger): void {
   const { linkEnds } = cluster.world.network
   // Each node calls each other one, and a link has two ends.
-  const linkEndsMax = 2 * scenario.nodes * (scenario.nodes - 1)
+  const nodes = cluster.names.length
+  const linkEndsMax = 2 * nodes * (nodes - 1)
   if (linkEnds > linkEndsMax) ledger.violation(`at rest there are ${linkEnds} ends of links, not ${linkEndsMax}`)
   for (const name of cluster.names) {
     const { store } = cluster.node(name).status()

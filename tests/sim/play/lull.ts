@@ -32,7 +32,7 @@ export async function passLull(players: Players, { quietMs, away }: Lull): Promi
   await becomeWhole(cluster, ledger)
   nemesis.driftApart()
   if (away !== undefined) {
-    nemesis.takeAway(cluster.names[away]!)
+    nemesis.takeAway(cluster.names[away % cluster.names.length]!)
     await world.advance(missedMs)
   }
   clients.stop()
@@ -41,7 +41,7 @@ export async function passLull(players: Players, { quietMs, away }: Lull): Promi
     await nemesis.startAll()
     await becomeWhole(cluster, ledger)
   }
-  await checkAtRest(cluster, scenario, ledger, nemesis.rot.repairs + nemesis.rot.losses > 0)
+  await checkAtRest(cluster, scenario, ledger, nemesis.losesSingleCopies)
   clients.start()
   nemesis.goOn()
 }

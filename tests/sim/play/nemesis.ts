@@ -5,9 +5,11 @@ import { hlcOf } from '@quorumkv/internal/hlc'
 import type { SimCluster } from '../sim-cluster.js'
 import type { Ledger } from './ledger.js'
 import { type Deeds, networkDeeds } from './network-deeds.js'
+import { type Hands, Operator } from './operator.js'
 import { type Accomplice, Plots } from './plots.js'
 import { Rot } from './rot.js'
 import { type FaultKind, faultKinds, type Scenario } from './scenario.js'
+import type { TopologyHistory } from './topology-history.js'
 import type { Watch } from './watch.js'
 
 const pausedMsMax = 8_000
@@ -25,16 +27,21 @@ interface CrashManner {
 export class Nemesis {
   readonly done: Partial<Record<FaultKind | 'fatal' | 'repair', number>> = {}
   readonly rot: Rot
+  /** Undefined: the members stay who they are. */
+  readonly operator: Operator | undefined
   readonly #cluster: SimCluster
   readonly #scenario: Scenario
   readonly #ledger: Ledger
   readonly #watch: Watch
   readonly #random: SimRandom
+  readonly #history: TopologyHistory
   readonly #plots: Plots
   /** Whose data directory each node has said to have. */
   readonly #incarnations = new Map<string, string>()
   /** Nodes that are being started. */
   readonly #starting = new Map<string, Promise<void>>()
+  /** Whose clock is wrong when one is far off. */
+  #wrongClock: string | undefined
   #over = false
   #restUntilMs = 0
   readonly #tell: (what: string) => void
@@ -46,6 +53,7 @@ export class Nemesis {
     scenario: Scenario,
     ledger: Ledger,
     watch: Watch,
+    history: TopologyHistory,
     tell: (what: string) => void = () => undefined,
   ) {
     this.#tell = tell
@@ -53,6 +61,7 @@ export class Nemesis {
     this.#scenario = scenario
     this.#ledger = ledger
     this.#watch = watch
+    this.#history = history
     this.#random = cluster.world.random.fork('nemesis')
     this.#plots = new Plots(this.#asAccomplice())
     for (const name of cluster.names) this.#incarnations.set(name, cluster.node(name).status().incarnation)
@@ -60,11 +69,14 @@ export class Nemesis {
     this.rot.wiped = (name) => {
       watch.mayForget(name)
       ledger.newIncarnation(name)
+      history.forget(name)
     }
+    const { changes } = scenario
+    this.operator = changes && new Operator(cluster, scenario, changes, ledger, history, this.#asHands())
     this.#deeds = {
       ...this.#plotDeeds(),
       ...this.#processDeeds(),
-      ...networkDeeds(cluster.world, this.#random, (withinMs, act) => this.#later(withinMs, act)),
+      ...networkDeeds(cluster, this.#random, (withinMs, act) => this.#later(withinMs, act)),
       ...this.#clockDeeds(),
       ...this.#diskDeeds(),
     }
@@ -76,7 +88,7 @@ export class Nemesis {
       crash: (node) => this.#crash(node, { disk: 'keep', links: 'reset' }),
       powerCut: (node) => this.#powerCut(node),
       crashAll: () => {
-        const { processes } = this.#cluster.world
+        const { processes } = this.#cluster
         for (const process of processes) this.#powerCut(process)
         // A room without power may come back with another time, the same for all.
         const skewMs = this.#random.between(-0.5, 0.5) * this.#scenario.maxClockDriftMs
@@ -125,6 +137,41 @@ export class Nemesis {
     }
   }
 
+  #asHands(): Hands {
+    const nemesis = this
+    const tell = this.#tell
+    return {
+      get over() {
+        return nemesis.#over
+      },
+      rot: this.rot,
+      switchOff: (process) => {
+        if (!process.running) return
+        this.#cluster.crash(process.name, { disk: 'keep', links: this.#random.pick(['reset', 'silent']) })
+        this.#starting.delete(process.name)
+      },
+      start: (name, fresh) => {
+        const process = this.#cluster.process(name)
+        if (process.running) process.crash()
+        if (fresh) {
+          process.drive.erase()
+          this.#incarnations.delete(name)
+          this.#watch.mayForget(name)
+          this.#ledger.newIncarnation(name)
+          this.#history.forget(name)
+        }
+        this.#start(name)
+      },
+      restart: (process) => this.#crash(process, { disk: 'keep', links: 'reset' }),
+      tell,
+    }
+  }
+
+  /** Whether a copy that was acknowledged by one node alone may be gone, with its disk or on the way to other owners. */
+  get losesSingleCopies(): boolean {
+    return this.operator !== undefined || this.rot.repairs + this.rot.losses > 0
+  }
+
   /** To be told of every event before it happens. */
   sees(event: ObservedEvent): void {
     this.#plots.sees(event)
@@ -140,9 +187,12 @@ export class Nemesis {
       },
       // One and the same node each time: where most of the clocks are wrong, nobody can say which.
       clockFarOff: () => {
-        const { processes } = this.#cluster.world
-        const { name, time } = processes[seed % processes.length]!
-        if (processes.length < 3) return
+        const { names } = this.#cluster
+        if ((this.operator?.steadyCount ?? names.length) < 3) return
+        const name = names.find((each) => each === this.#wrongClock) ?? names[seed % names.length]!
+        if (this.#wrongClock !== undefined && this.#wrongClock !== name) this.#rightClock(this.#wrongClock)
+        this.#wrongClock = name
+        const { time } = this.#cluster.process(name)
         this.#watch.farOff(name)
         time.setSkewMs(this.#random.between(-86_400_000, 86_400_000))
         this.#later(20_000, () => this.#rightClock(name))
@@ -206,7 +256,7 @@ export class Nemesis {
   /** All clocks go wrong a little, where this is a play of clocks that drift. */
   driftApart(): void {
     if (this.#scenario.faults.drift === 0) return
-    for (const { time } of this.#cluster.world.processes) time.setDriftPpm(this.#random.between(-500, 500))
+    for (const { time } of this.#cluster.processes) time.setDriftPpm(this.#random.between(-500, 500))
   }
 
   /** Switches a node off until `startAll`. */
@@ -231,6 +281,7 @@ export class Nemesis {
       if (process.paused) process.resume()
     }
     await this.startAll()
+    await this.operator?.givenUp()
     for (let round = 0; round < 4 && this.#scenario.atlas && this.rot.victim !== undefined; round++) {
       if (!this.rot.sound) this.#look(this.#cluster.process(this.rot.victim))
       await this.startAll()
@@ -239,15 +290,16 @@ export class Nemesis {
     if (this.#scenario.atlas && this.rot.victim !== undefined) {
       this.#ledger.violation(`${this.rot.victim} is not whole again although nothing is wrong any more`)
     }
+    await this.operator?.settle()
   }
 
   /** Until every node runs. */
   async startAll(): Promise<void> {
     const { world } = this.#cluster
     for (let round = 0; round < 8; round++) {
-      for (const { name } of world.processes) this.#start(name)
+      for (const { name } of this.#cluster.processes) this.#start(name)
       await world.settle(Promise.all(this.#starting.values()))
-      if (world.processes.every(({ running }) => running)) return
+      if (this.#cluster.processes.every(({ running }) => running)) return
     }
     this.#ledger.violation('not all nodes could be started when all was well again')
   }
@@ -261,7 +313,7 @@ export class Nemesis {
     for (const kind of faultKinds) {
       draw -= weights[kind]
       if (draw >= 0) continue
-      const { processes } = this.#cluster.world
+      const { processes } = this.#cluster
       const at = this.#random.below(processes.length)
       const node = processes[at]!
       const other = processes[(at + 1 + this.#random.below(Math.max(1, processes.length - 1))) % processes.length]!
@@ -340,13 +392,20 @@ export class Nemesis {
   #died(name: string, error: Error, starting = false): void {
     this.#note('fatal')
     this.#tell(`${name} ends: ${error.message}`)
+    const process = this.#cluster.process(name)
+    if (error instanceof FatalError && this.operator?.ended(name, error, this.#incarnations.get(name)) === true) {
+      if (process.running) this.#cluster.crash(name, { disk: 'keep', links: 'reset' })
+      this.#starting.delete(name)
+      return
+    }
     // A start may fail with the disk's own error; a node that runs says what it makes of it.
     const expected = error instanceof FatalError || (starting && error instanceof DiskError)
     if (!expected) this.#ledger.falsehood(`${name} died of a bug: ${error.stack ?? error.message}`)
     else if (error instanceof FatalError && error.reason === 'corrupt' && !this.rot.isBroken(name)) {
       this.#ledger.violation(`${name} says that its data is corrupt: ${error.message}`)
+    } else if (this.operator !== undefined && error instanceof FatalError && error.reason === 'refused') {
+      this.#ledger.violation(`${name} ends though it is a member: ${error.message}`)
     }
-    const process = this.#cluster.process(name)
     if (!process.running) return
     // A kernel that could not write drops what it could not write.
     this.#cluster.crash(name, { disk: 'lose', links: 'reset' })
@@ -361,12 +420,12 @@ export class Nemesis {
 
   #start(name: string): void {
     const process = this.#cluster.process(name)
-    if (process.running || this.#starting.has(name)) return
+    if (process.running || this.#starting.has(name) || !this.#cluster.names.includes(name)) return
     const { disk } = process.restart()
     const { repairs } = this.rot
     const launched = this.rot.beforeStart(name, disk).then(() => {
       if (this.rot.repairs > repairs) this.#note('repair')
-      return this.#cluster.launch(name)
+      return this.#launch(name)
     })
     const starting: Promise<void> = launched.then(
       () => {
@@ -382,13 +441,18 @@ export class Nemesis {
     this.#starting.set(name, starting)
   }
 
+  async #launch(name: string): Promise<void> {
+    const peers = this.operator === undefined ? this.#cluster.names : await this.operator.peersFor(name)
+    await this.#cluster.launch(name, peers)
+  }
+
   /** A node that has forgotten who it is has forgotten what it promised. */
   #checkIncarnation(name: string): void {
     if (!this.#cluster.runningNames.includes(name)) return
     const { incarnation } = this.#cluster.node(name).status()
     const before = this.#incarnations.get(name)
     this.#incarnations.set(name, incarnation)
-    if (!this.rot.mayBeReborn(name) && incarnation !== before) {
+    if (!this.rot.mayBeReborn(name) && before !== undefined && incarnation !== before) {
       this.#ledger.violation(`${name} has begun anew, though nobody has emptied or repaired its data directory`)
     }
   }

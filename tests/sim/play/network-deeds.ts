@@ -1,4 +1,5 @@
-import type { SimProcess, SimRandom, SimWorld } from '@quorumkv/internal/env-sim'
+import type { SimProcess, SimRandom } from '@quorumkv/internal/env-sim'
+import type { SimCluster } from '../sim-cluster.js'
 import type { FaultKind } from './scenario.js'
 
 /** What faults do to a node and, where two are needed, to another one. */
@@ -15,16 +16,16 @@ export type NetworkFault =
 
 /** What goes wrong between nodes. `later` mends it within so long, unless everything has been mended before. */
 export function networkDeeds(
-  world: SimWorld,
+  cluster: SimCluster,
   random: SimRandom,
   later: (withinMs: number, act: () => void) => void,
 ): Deeds<NetworkFault> {
-  const { network } = world
+  const { network } = cluster.world
   return {
     partition: () => {
       const sides: [string[], string[]] = [[], []]
       // Who is in neither sees both: a partition that is not transitive.
-      for (const { name } of world.processes) sides[random.below(3)]?.push(name)
+      for (const { name } of cluster.processes) sides[random.below(3)]?.push(name)
       network.partition(sides)
       later(15_000, () => network.heal())
     },
@@ -40,7 +41,7 @@ export function networkDeeds(
     },
     // Each link keeps its order; what goes over different ones overtakes.
     jitter: () => {
-      const { processes } = world
+      const { processes } = cluster
       const delayMsMax = random.pick([2, 50, 500])
       for (const from of processes) {
         for (const to of processes) {

@@ -83,7 +83,8 @@ export class Plots {
    */
   longCut(node: SimProcess, other: SimProcess): void {
     const { cluster, random } = this.#with
-    const { network, processes } = cluster.world
+    const { processes } = cluster
+    const { network } = cluster.world
     if (processes.length < 3) return
     const forMs = random.between(...longCutMs)
     network.heal()
@@ -100,7 +101,8 @@ export class Plots {
    */
   leaveBehind(late: SimProcess, victim: SimProcess): void {
     const { cluster, random } = this.#with
-    const { network, processes } = cluster.world
+    const { processes } = cluster
+    const { network } = cluster.world
     if (processes.length < 3) return
     const others = processes.filter((process) => process !== late).map(({ name }) => name)
     const knowing = others.filter((name) => name !== victim.name)

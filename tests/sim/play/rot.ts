@@ -47,6 +47,10 @@ export class Rot {
   #losses = 0
   /** Called when a disk has been emptied. */
   wiped: (name: string) => void = () => undefined
+  /** Whether the others have another copy of all that is on this node's disk. */
+  mayDamage: (name: string) => boolean
+  /** Whether the others can agree without this node, and have what it had. */
+  mayWipe: (name: string) => boolean
   /** Whatever is found is repaired, also what a node starts with: damage to what it keeps of an older generation. */
   thorough = false
 
@@ -54,6 +58,10 @@ export class Rot {
     this.#cluster = cluster
     this.#scenario = scenario
     this.#random = cluster.world.random.fork('rot')
+    const { nodes, replication } = scenario
+    // Of one node nobody has another copy.
+    this.mayDamage = () => nodes > 1
+    this.mayWipe = () => nodes >= 3 && replication.replicationFactor >= 2
   }
 
   /** Nothing is wrong with the files of the victim, as far as its last start could tell. */
@@ -83,7 +91,7 @@ export class Rot {
 
   /** Turns over bits of a file, if the atlas allows it. Returns what was done. */
   strike({ name, drive }: SimProcess): string | undefined {
-    if (!this.#claim(name)) return undefined
+    if (!this.claim(name)) return undefined
     const path = this.#pickFile(drive)
     const bytes = path === undefined ? undefined : drive.peek(path)
     if (path === undefined || bytes === undefined) return undefined
@@ -112,7 +120,7 @@ export class Rot {
    * write when it is gone, so the atlas leaves logs out.
    */
   misdirect({ name, drive }: SimProcess): boolean {
-    if (!this.#claim(name)) return false
+    if (!this.claim(name)) return false
     const path = this.#scenario.atlas ? (each: string) => each.startsWith('snapshots/') : () => true
     drive.faults.misdirectNext({ path, skip: this.#random.below(6) })
     this.#sound = false
@@ -121,9 +129,7 @@ export class Rot {
 
   /** The node is to come back with an empty disk, if the atlas and the size of the cluster allow it. */
   wipe({ name }: SimProcess): boolean {
-    const { nodes, replication } = this.#scenario
-    // The others must be able to agree without it, and have what it had.
-    if (nodes < 3 || replication.replicationFactor < 2 || !this.#claim(name)) return false
+    if (!this.mayWipe(name) || !this.claim(name)) return false
     this.#toWipe.add(name)
     this.#sound = false
     return true
@@ -132,7 +138,7 @@ export class Rot {
   /** The node is to come back without any records, and to know it, as a repair may leave it. */
   lose({ name }: SimProcess): boolean {
     // Not again before it has everything back: else nobody would ever see what it makes of that.
-    if (!this.release() || !this.#claim(name)) return false
+    if (!this.release() || !this.claim(name)) return false
     this.#toLose.add(name)
     this.#sound = false
     return true
@@ -198,6 +204,16 @@ export class Rot {
     return true
   }
 
+  /** The node belongs to the cluster no more, which has all its data without it. */
+  forgive(name: string): void {
+    this.#toWipe.delete(name)
+    this.#toLose.delete(name)
+    this.#broken.delete(name)
+    if (this.#victim !== name) return
+    this.#victim = undefined
+    this.#spoiltDocuments.clear()
+  }
+
   /** What it has lost and does not own stays lost: nobody asks it. */
   #isRefilled(name: string): boolean {
     const { localStore, slotTable, topology } = this.#cluster.node(name)
@@ -206,10 +222,10 @@ export class Rot {
     return localStore.lostSlots().every((slot) => !slotTable.ownsSlot(member, slot))
   }
 
-  #claim(name: string): boolean {
+  /** What this node has may be lost now, and nothing of any other one; whether the atlas allows it. */
+  claim(name: string): boolean {
     if (!this.#scenario.atlas) return true
-    // Of one node nobody has another copy.
-    if (this.#scenario.nodes === 1) return false
+    if (!this.mayDamage(name)) return false
     this.release()
     if (this.#victim !== undefined && this.#victim !== name) return false
     this.#victim = name

@@ -7,6 +7,7 @@ import { Ledger } from './ledger.js'
 import { becomeWhole, type Players, passLull } from './lull.js'
 import { Nemesis } from './nemesis.js'
 import { drawScenario, type Scenario } from './scenario.js'
+import { type ChangeCounts, TopologyHistory } from './topology-history.js'
 import { Watch } from './watch.js'
 
 export interface RunOptions {
@@ -16,6 +17,8 @@ export interface RunOptions {
   readonly tell?: (timeMs: number, who: string, what: string) => void
   /** Default true; see `Scenario.atlas`. */
   readonly atlas?: boolean
+  /** Members come, go and change while the cluster is played; default false. */
+  readonly changes?: boolean
   /** Ends the run when something is found wrong. */
   readonly once?: boolean
   /** Replaces parts of what the seed draws. */
@@ -34,6 +37,8 @@ export interface RunReport {
   /** Operations whose place in an order was checked. */
   readonly checked: number
   readonly faults: Nemesis['done']
+  /** What became of the members. */
+  readonly changes: ChangeCounts
   /** What happened last before the first violation was noticed, a line each. */
   readonly lastEvents: readonly string[]
   /** Empty: all was well. */
@@ -45,7 +50,7 @@ const floorTuning = { horizonMs: 1_000, agreementMs: 4_000, intervalMs: 500 }
 
 /** One run of a whole cluster: faults under load, an end of all faults, and what must be true then. */
 export async function runSeed(seed: number, options: RunOptions = {}): Promise<RunReport> {
-  const drawn = drawScenario(seed, options.atlas)
+  const drawn = drawScenario(seed, options.atlas, options.changes)
   const scenario = options.adapt?.(drawn) ?? drawn
   const { nodes, replication, maxClockDriftMs, latencyMs, logSegmentBytes, logPreallocateBytes } = scenario
   const { tell } = options
@@ -62,6 +67,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
     network: { latencyMs },
     snapshotWalBytes: scenario.snapshotWalBytes,
     snapshotIntervalMs: scenario.snapshotIntervalMs,
+    ...(scenario.changes === undefined ? {} : { streamBytesPerSecond: scenario.changes.streamBytesPerSecond }),
     floorTuning,
     tuning: { logSegmentBytes, logPreallocateBytes: Math.min(logSegmentBytes, logPreallocateBytes) },
     observe: (event) => {
@@ -75,13 +81,19 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
   nowMs = () => world.nowMs
   const ledger = new Ledger(() => world.nowMs, !scenario.atlas)
   violated = () => ledger.violations.length > 0
-  const watch = new Watch(cluster, scenario, ledger)
+  const history = new TopologyHistory(cluster, ledger)
+  history.look()
+  const watch = new Watch(cluster, scenario, ledger, history)
   const clients = new Clients(cluster, scenario, ledger, watch)
-  const nemesis = new Nemesis(cluster, scenario, ledger, watch, (what) => tell?.(world.nowMs, 'nemesis', what))
-  sees = (event) => nemesis.sees(event)
+  const nemesis = new Nemesis(cluster, scenario, ledger, watch, history, (what) => tell?.(world.nowMs, 'nemesis', what))
+  sees = (event) => {
+    history.look()
+    nemesis.sees(event)
+  }
   watch.start()
   clients.start()
   nemesis.start()
+  nemesis.operator?.start()
   try {
     await playToTheEnd({ cluster, scenario, ledger, nemesis, clients })
   } catch (error) {
@@ -100,6 +112,7 @@ export async function runSeed(seed: number, options: RunOptions = {}): Promise<R
     acknowledged: ledger.acknowledgements,
     checked,
     faults: nemesis.done,
+    changes: history.counts(),
     lastEvents: recent.lines(),
     violations: ledger.violations,
   }
@@ -120,8 +133,8 @@ async function playToTheEnd(players: Players): Promise<void> {
   await world.advance(1_000)
   clients.stop()
   await world.advance(Clients.patienceMs)
-  if (!scenario.atlas || cluster.runningNames.length < scenario.nodes) return
-  await checkEnd(cluster, scenario, ledger, nemesis.rot.repairs + nemesis.rot.losses > 0)
+  if (!scenario.atlas || cluster.runningNames.length < cluster.names.length) return
+  await checkEnd(cluster, scenario, ledger, nemesis.losesSingleCopies)
 }
 
 /** What nodes log, a line each. */

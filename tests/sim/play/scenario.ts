@@ -59,6 +59,32 @@ export interface Lull {
   readonly away: number | undefined
 }
 
+/** What is done to the members of a cluster while it serves. A scenario has a weight for each. */
+export const changeKinds = [
+  'join',
+  'leave',
+  'remove',
+  'replaceDead',
+  'replaceLive',
+  'reweight',
+  'move',
+  'cancel',
+] as const
+export type ChangeKind = (typeof changeKinds)[number]
+
+/** How the members of a cluster change while it is played. */
+export interface Changes {
+  readonly weights: Readonly<Record<ChangeKind, number>>
+  readonly everyMs: number
+  /** How often several things are asked for in the same instant. */
+  readonly several: number
+  /** No more nodes than this, those that have not come yet included. */
+  readonly nodesMax: number
+  /** So many that vote and are not about to go are always left. */
+  readonly stayMin: number
+  readonly streamBytesPerSecond: number
+}
+
 /** Everything that a seed decides about a run before it starts. */
 export interface Scenario {
   readonly seed: number
@@ -98,6 +124,8 @@ export interface Scenario {
    * told which nobody wrote, and that no node dies of a bug.
    */
   readonly atlas: boolean
+  /** Undefined: the members stay who they are. */
+  readonly changes: Changes | undefined
 }
 
 /** N, R, W with R + W > N and 2 W > N. */
@@ -142,7 +170,41 @@ function drawMix(random: SimRandom): Mix {
  * Draws a scenario. Each seed leaves out about half of the faults and turns the others up or down ("swarm testing",
  * Groce and others, 2012): a run in which everything goes wrong all the time seldom gets deep into any one corner.
  */
-export function drawScenario(seed: number, atlas = true): Scenario {
+export function drawScenario(seed: number, atlas = true, changing = false): Scenario {
+  const drawn = drawFixed(seed, atlas)
+  return changing ? { ...drawn, changes: drawChanges(drawn) } : drawn
+}
+
+/** Drawn apart, so that plays of members that stay are what they were. */
+function drawChanges({ seed, nodes, replication, keys, valueBytesMax, faults }: Scenario): Changes {
+  const random = new SimRandom(seed).fork('changes')
+  const weights = Object.fromEntries(
+    changeKinds.map((kind) => [kind, random.chance(0.7) ? random.between(0.2, 1) : 0]),
+  ) as Record<ChangeKind, number>
+  weights.join = random.between(0.6, 1.2)
+  weights.leave = random.between(0.4, 1)
+  weights.move *= 0.5
+  weights.cancel *= 0.5
+  // With a read quorum of one a dead member could answer reads by itself for all that anybody knows, and must not be given up.
+  if (replication.readQuorum < 2) {
+    weights.remove = 0
+    weights.replaceDead = 0
+  }
+  const damaged = faults.rot + faults.misdirectedWrite + faults.wipe + faults.leaveBehind > 0
+  // Fewer owners than there should be have fewer copies to lose.
+  const stayMin = damaged ? Math.max(nodes, 1) : Math.max(1, Math.min(nodes, 2 + random.below(2)))
+  const dataBytes = 4 * keys * valueBytesMax + 4_096
+  return {
+    weights,
+    everyMs: random.pick([2_000, 5_000, 10_000]),
+    several: random.pick([0, 0.2, 0.5]),
+    nodesMax: nodes + 1 + random.below(nodes < 5 ? 3 : 2),
+    stayMin,
+    streamBytesPerSecond: random.pick([67_108_864, Math.ceil(dataBytes / random.between(1, 8))]),
+  }
+}
+
+function drawFixed(seed: number, atlas: boolean): Scenario {
   const random = new SimRandom(seed).fork('scenario')
   const [nodes, replicationFactor, readQuorum, writeQuorum] = random.pick(settings)
   const faults = Object.fromEntries(
@@ -185,5 +247,6 @@ export function drawScenario(seed: number, atlas = true): Scenario {
     maxClockDriftMs: random.pick([500, 2_000, 10_000]),
     lulls: drawLulls(random, nodes, atlas),
     atlas,
+    changes: undefined,
   }
 }

@@ -1,9 +1,11 @@
 import type { Slot } from '@quorumkv/internal/base'
+import type { Node } from '@quorumkv/internal/cluster'
 import { compareVersions, hlcMs, type Version, zeroVersion } from '@quorumkv/internal/hlc'
 import type { SimCluster } from '../sim-cluster.js'
 import { keyBytes, keySlot } from './keys.js'
 import type { Ledger } from './ledger.js'
 import type { Scenario } from './scenario.js'
+import type { TopologyHistory } from './topology-history.js'
 
 const checkEveryMs = 500
 /** How far a node raises its stored ceiling ahead (docs/adr/0006), and what restarts add. */
@@ -18,13 +20,17 @@ export class Watch {
   readonly #cluster: SimCluster
   readonly #scenario: Scenario
   readonly #ledger: Ledger
+  readonly #history: TopologyHistory
   /** What each node's own copy was seen to hold of each key, by node and key. */
   readonly #held = new Map<string, Version>()
+  /** The epoch that each node was at when it was looked at last. */
+  readonly #epochs = new Map<string, number>()
   #clockRightSinceMs = Number.NEGATIVE_INFINITY
   #farOff: string | undefined
   #over = false
 
-  constructor(cluster: SimCluster, scenario: Scenario, ledger: Ledger) {
+  constructor(cluster: SimCluster, scenario: Scenario, ledger: Ledger, history: TopologyHistory) {
+    this.#history = history
     this.#cluster = cluster
     this.#scenario = scenario
     this.#ledger = ledger
@@ -75,13 +81,14 @@ export class Watch {
     const bytes = keyBytes(key)
     const slot = keySlot(key)
     const acknowledged = this.#ledger.highest(key)
+    const owners = this.#readOwners(slot)
     let lacking = ''
     let lackingCount = 0
     for (const name of this.#cluster.runningNames) {
       const store = this.#cluster.node(name).localStore
       if (store === undefined) continue
       const place = `${name}/${key}`
-      if (store.isLost(slot)) {
+      if (store.isLost(slot) || this.#mayDrop(name, slot)) {
         this.#held.delete(place)
         continue
       }
@@ -92,7 +99,7 @@ export class Watch {
         this.#ledger.violation(`${name} holds ${now} of ${key} after ${before.hi}.${before.lo}.${before.node}`)
       }
       if (version !== undefined) this.#held.set(place, version)
-      if (acknowledged === undefined || !this.#owns(name, slot)) continue
+      if (acknowledged === undefined || store.isLost(slot) || !owners.has(name)) continue
       if (version !== undefined && compareVersions(version, acknowledged.version) >= 0) continue
       lacking += ` ${name}`
       lackingCount++
@@ -101,17 +108,43 @@ export class Watch {
     this.#ledger.violation(`${key}: what was acknowledged is not on${lacking}, which have a say`)
   }
 
-  #owns(name: string, slot: Slot): boolean {
-    const { slotTable } = this.#cluster.node(name)
-    const member = slotTable?.members.findIndex(({ id }) => id === name) ?? -1
-    return member >= 0 && slotTable!.ownsSlot(member, slot)
+  /** Whether somebody goes by a newer topology. */
+  isBehind(name: string): boolean {
+    return (this.#cluster.node(name).topology?.epoch ?? 0) < this.#history.newest.epoch
+  }
+
+  /** Who is read of a slot by the newest topology that somebody goes by who runs. */
+  #readOwners(slot: Slot): ReadonlySet<string> {
+    let newest: Node | undefined
+    for (const name of this.#cluster.runningNames) {
+      const node = this.#cluster.node(name)
+      if (node.topology !== undefined && node.topology.epoch > (newest?.topology?.epoch ?? 0)) newest = node
+    }
+    const { slotTable, topology } = newest ?? {}
+    if (slotTable === undefined || topology === undefined) return new Set()
+    return new Set(Array.from(slotTable.owners(slot), (member) => topology.members[member]!.id))
+  }
+
+  /** Who is not read may drop what it has, and begin anew when it gets the slot again. */
+  #mayDrop(name: string, slot: Slot): boolean {
+    if (this.#scenario.changes === undefined) return false
+    const { slotTable, topology } = this.#cluster.node(name)
+    if (slotTable === undefined || topology === undefined) return true
+    const before = this.#epochs.get(name)
+    this.#epochs.set(name, topology.epoch)
+    // It may have dropped the slot and got it again since it was looked at last.
+    if (before !== undefined && topology.epoch > before + 2) return true
+    const member = topology.members.findIndex(({ id }) => id === name)
+    return member < 0 || !slotTable.ownsSlot(member, slot)
   }
 
   /** How many owners of a key may lack what was acknowledged. */
   #lackingMax(key: string): number {
-    const { replicationFactor, writeQuorum } = this.#scenario.replication
+    const { replicationFactor, readQuorum, writeQuorum } = this.#scenario.replication
     if (key.startsWith('o')) return replicationFactor
-    return key.startsWith('a') ? 0 : replicationFactor - writeQuorum
+    if (key.startsWith('a')) return 0
+    // Of the next owners only so many hold it that no read misses it (docs/adr/0029).
+    return this.#scenario.changes === undefined ? replicationFactor - writeQuorum : readQuorum - 1
   }
 
   /**
@@ -136,9 +169,13 @@ export class Watch {
   #checkAll(): void {
     for (const key of this.#ledger.keys()) this.key(key)
     for (const name of this.#cluster.runningNames) this.#checkClock(name)
-    const pairs = this.#scenario.nodes * Math.max(1, this.#scenario.nodes - 1)
+    const changing = this.#scenario.changes !== undefined
+    const nodes = changing ? this.#cluster.processes.length + 2 : this.#scenario.nodes
+    // While slots move there are links for them as well.
+    const perPair = changing ? 2 * linkEndsPerPair : linkEndsPerPair
     const { linkEnds } = this.#cluster.world.network
-    if (linkEnds > linkEndsPerPair * pairs) this.#ledger.violation(`there are ${linkEnds} ends of links`)
+    if (linkEnds > perPair * nodes * Math.max(1, nodes - 1))
+      this.#ledger.violation(`there are ${linkEnds} ends of links`)
   }
 
   /** No clock is further ahead than the drift between two right ones, whatever a wrong one has said. */
