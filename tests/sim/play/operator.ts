@@ -58,6 +58,16 @@ export class Operator {
   readonly #history: TopologyHistory
   readonly #hands: Hands
   readonly #random: SimRandom
+  readonly #deeds: Readonly<Record<ChangeKind, () => void>> = {
+    join: () => this.#join(),
+    leave: () => this.#leave(),
+    remove: () => this.#giveUp(false),
+    replaceDead: () => this.#giveUp(true),
+    replaceLive: () => this.#swap(),
+    reweight: () => this.#reweight(),
+    move: () => this.#move(),
+    cancel: () => this.#cancel(),
+  }
   readonly #wishes = new Map<string, Wish>()
   /** Nodes that belong to the cluster no more; they may come again. */
   readonly #gone = new Set<string>()
@@ -111,31 +121,8 @@ export class Operator {
     for (const kind of changeKinds) {
       draw -= weights[kind]
       if (draw >= 0) continue
-      this.#do(kind)
+      this.#deeds[kind]()
       return
-    }
-  }
-
-  #do(kind: ChangeKind): void {
-    switch (kind) {
-      case 'join':
-        return this.#join()
-      case 'leave':
-        return this.#leave()
-      case 'remove':
-        return this.#giveUp(false)
-      case 'replaceDead':
-        return this.#giveUp(true)
-      case 'replaceLive':
-        return this.#swap()
-      case 'reweight':
-        return this.#reweight()
-      case 'move':
-        return this.#move()
-      case 'cancel':
-        return this.#cancel()
-      default:
-        return kind satisfies never
     }
   }
 
@@ -160,12 +147,18 @@ export class Operator {
     const lost = this.#somebodyWhoMayGo(Math.max(2, this.#changes.stayMin))
     if (lost === undefined || (replaced && this.#nodes >= this.#changes.nodesMax + 1)) return
     const { rot } = this.#hands
-    if (!rot.claim(lost.id)) return
+    // What is lost elsewhere, and is on its way there, is refilled only when the dead one can not be counting on it any more.
+    if (this.#someLack(lost.id) || !rot.claim(lost.id)) return
     this.#tell(`${lost.id} will not come back${replaced ? ', and is replaced' : ''}`)
     this.#hands.switchOff(this.#cluster.process(lost.id))
     this.#cluster.dismiss(lost.id)
     const { id } = lost
     this.#wish(replaced ? { kind: 'replace', id, by: parseNodeId(this.#newName()) } : { kind: 'remove', id }, true)
+  }
+
+  #someLack(besides: string): boolean {
+    const others = this.#cluster.runningNames.filter((name) => name !== besides)
+    return others.some((name) => (this.#cluster.node(name).localStore?.lostCount ?? 0) > 0)
   }
 
   #swap(): void {
@@ -185,8 +178,12 @@ export class Operator {
 
   #move(): void {
     const process = this.#random.pick(this.#cluster.processes)
-    // Two that have never met anybody know each other by where they were first.
-    if (this.#history.lastOf(process.name) === undefined) return
+    // One after the other: two that move at once find each other by what they are started with only.
+    const { members } = this.#history.newest
+    const isKnown = (name: string): boolean => {
+      return members.some(({ id, address }) => id === name && address === this.#cluster.address(name))
+    }
+    if (!this.#cluster.names.every(isKnown)) return
     this.#cluster.move(process.name)
     this.#tell(`${process.name} gets the address ${this.#cluster.address(process.name)}`)
     this.#hands.restart(process)

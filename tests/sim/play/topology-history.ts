@@ -84,8 +84,8 @@ export class TopologyHistory {
       this.#ledger.violation(`${name} goes back from epoch ${before.epoch} to ${topology.epoch}`)
     }
     const known = this.#byEpoch.get(topology.epoch)
-    if (known === undefined) return this.#add(name, topology)
-    if (!isDeepStrictEqual(known, topology)) {
+    if (known === undefined) this.#add(name, topology)
+    else if (!isDeepStrictEqual(known, topology)) {
       this.#ledger.violation(`${name} has another epoch ${topology.epoch} than others: ${JSON.stringify(topology)}`)
     }
   }
