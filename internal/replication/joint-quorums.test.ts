@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { emptyBytes, type KvError, type Slot } from '../base/index.js'
+import { type Epoch, emptyBytes, type KvError, limits, type Slot } from '../base/index.js'
 import type { StoredRecord } from '../record/index.js'
 import { type HandoverStep, type SlotTable, slotOf } from '../slots/index.js'
 import { Coordinator } from './coordinator.js'
@@ -221,4 +221,19 @@ test('a scan neither shows leftovers of owners to come nor ends where their page
   expect(read.value!.more).toBe(false)
   const holders = [3, 4, 5].filter((i) => s.replicas[i]!.held.has(Buffer.from('k').toString('hex')))
   expect(holders.length).toBeGreaterThanOrEqual(2)
+})
+
+test('who only came has told nothing of what a write replaced, though it is read when the record is sent again', async () => {
+  const s = moving('both')
+  const coordinator = node(s)
+  const options = { consistency: 'quorum', deadlineMs: s.clock.nowMs + 5_000, returnPrevious: true } as const
+  const write = await running(coordinator.put(key, Buffer.from('new'), options))
+  for (const i of [0, 3]) s.replicas[i]!.writes[0]!.reply(applied())
+  const { epoch } = s.routing
+  coordinator.routing = { ...moving('switch').routing, epoch: (epoch + 1) as Epoch, replicas: s.routing.replicas }
+  // What was acknowledged before is on 1 and 2, and 3 has merged it meanwhile.
+  for (const i of [0, 2, 3]) s.replicas[i]!.writes[1]!.reply(applied(s.replicas[i]!.writes[1]!.record, true))
+  s.clock.advance(limits.replacedWaitMs + limits.operationTickMs)
+  await settled()
+  expect(write.value).toMatchObject({ replacedKnown: false, existed: false })
 })

@@ -36,7 +36,7 @@ export class WriteAttempt implements WriteWaiter {
   missed = 0
   /** The same for owners that go by another epoch: they certainly have not got it, and may be sent it again. */
   waiting = 0
-  /** Owners that have told what they had before the first attempt came to them. */
+  /** Owners of the side that is read that have told what they had before the first attempt came to them. */
   tellers = 0
   #lost = 0
   readonly #watcher: AttemptWatcher
@@ -113,7 +113,8 @@ export class WriteAttempt implements WriteWaiter {
       case 'applied':
         this.applied++
         this.tally.succeed(position)
-        if (this.#tells(position, reply.seen)) this.tellers |= bit
+        // Who only comes lacks what was there before, and may be one that is read when the record is sent again.
+        if ((this.quorums.reading & bit) !== 0 && this.#tells(position, reply.seen)) this.tellers |= bit
         break
       case 'stale':
         if ((this.quorums.newcomers & bit) !== 0) {
