@@ -18,7 +18,6 @@ import {
   cancelled,
   done,
   joined,
-  objectionToJoin,
   raised,
   readdressed,
   releveled,
@@ -28,6 +27,7 @@ import {
   switched,
 } from './changes.js'
 import type { Founder } from './handshake.js'
+import { objectionToJoin } from './objections.js'
 
 const everybody = (): boolean => true
 const id = (name: string): NodeId => name as NodeId
@@ -240,6 +240,27 @@ describe('a handover', () => {
     // Once it is read its slots have to be handed over like anybody's.
     const read = must(requested(must(switched(both, both.epoch)), { kind: 'remove', id: id('n4') }))
     expect(states(finished(must(begun(finished(read), everybody))))).toEqual({ n2: 'serving', n3: 'serving' })
+  })
+
+  test('is begun again without a dead member that was to get slots, and takes along all that it was for', () => {
+    const wanted = must(
+      requested(topologyOf(members('n1', 'n2', 'n3', 'n4', 'n5')), { kind: 'decommission', id: id('n5') }),
+    )
+    const begins = must(begun(must(joined(wanted, founder('n6'))), everybody))
+    const dead: PlannedChange = { kind: 'remove', id: id('n4') }
+    const back = must(requested(begins, dead))
+    expect(back.handover).toBeUndefined()
+    expect(back.planned).toEqual([{ kind: 'decommission', id: 'n5' }, dead])
+    expect(states(finished(must(begun(back, everybody))))).toEqual({
+      n1: 'serving',
+      n2: 'serving',
+      n3: 'serving',
+      n6: 'serving',
+    })
+    // Nobody waits for slots that come to it in the second step.
+    const waits = must(requested(must(switched(begins, begins.handover!.since)), dead))
+    expect(waits.handover!.step).toBe('switch')
+    expect(waits.planned).toEqual([dead])
   })
 
   test('what is wanted meanwhile waits, and of what is wanted of one member the last counts', () => {

@@ -17,15 +17,17 @@ import {
   commonLevel,
   currentRing,
   goesBy,
+  incomingSlots,
   type LevelRange,
-  levelsText,
   type Member,
   type PlannedChange,
   type RemovedMember,
   type RingShare,
+  slotTables,
   type Topology,
 } from '../slots/index.js'
 import type { Founder } from './handshake.js'
+import { objectionToJoin } from './objections.js'
 
 type Change = Partial<Omit<Topology, 'clusterId' | 'epoch'>>
 
@@ -39,39 +41,6 @@ function withMember(members: readonly Member[], id: NodeId, change: Partial<Memb
 
 function byId<T extends { readonly id: NodeId }>(items: Iterable<T>): T[] {
   return [...items].sort((a, b) => (a.id < b.id ? -1 : 1))
-}
-
-/** Why this node cannot become a member as it is, in a sentence; undefined: it can. */
-export function objectionToJoin(
-  { members, removed, clusterId, featureLevel }: Topology,
-  founder: Founder,
-): string | undefined {
-  const { id, incarnation, address } = founder
-  const former = removed.find((each) => each.incarnation === incarnation)
-  if (former !== undefined) return farewell(former, clusterId)
-  if (!goesBy(founder.levels, featureLevel)) {
-    return `the software of ${id} goes by ${levelsText(founder.levels)}, and not by level ${featureLevel} of the cluster`
-  }
-  const twin = members.find((member) => member.id !== id && member.incarnation === incarnation)
-  if (twin !== undefined) return `the data directory of ${id} is a copy of that of ${twin.id}`
-  const neighbour = members.find((member) => member.id !== id && member.address === address)
-  if (neighbour !== undefined) {
-    return (
-      `${id} wants to be reached at ${address}, which is the address of the member ${neighbour.id}. If it is that node ` +
-      `with a new data directory, start it with --id ${neighbour.id}`
-    )
-  }
-  return undefined
-}
-
-const departures = { decommission: 'decommissioned', remove: 'removed', replace: 'replaced' } as const
-
-/** What a node is told whose data directory is no member any more. */
-export function farewell({ id, incarnation, epoch, by }: RemovedMember, clusterId: string): string {
-  return (
-    `${id} (incarnation ${incarnation}) was ${departures[by]} at epoch ${epoch} of cluster ${clusterId}. Nothing in its data ` +
-    'directory is needed any more; an empty one can join'
-  )
 }
 
 /**
@@ -183,11 +152,20 @@ export function requested(topology: Topology, change: PlannedChange): Topology |
     const others = planned.filter(({ id }) => id !== change.id)
     return others.length === planned.length ? undefined : next(topology, { planned: others })
   }
-  const after = queued(topology, change)
+  // A dead member gets nothing any more: the handover would wait for it for ever, and the change for the handover.
+  const stalls = change.kind === 'remove' && isToGetSlots(topology, member.id)
+  const after = queued(stalls ? calledBack(topology) : topology, change)
   if (ringAfter(after, () => true).refused.includes(change)) {
     throw invalidArgument('id', `without ${change.id} nobody would own a slot`)
   }
   return after
+}
+
+/** Whether the next owners cannot be read before slots have come to this member. */
+function isToGetSlots(topology: Topology, id: NodeId): boolean {
+  if (topology.handover?.step !== 'both') return false
+  const place = topology.members.findIndex((member) => member.id === id)
+  return incomingSlots(topology, slotTables(topology), place).length > 0
 }
 
 /** Behind what waits, and in the place of what waits about the same member. Throws KvError `overloaded`. */
@@ -352,8 +330,12 @@ export function withdrawn(topology: Topology, id: NodeId): Topology | undefined 
 
 /** Without a member that joins by the handover that runs: the others, and what else it was for, wait for the next one. */
 function recalled(topology: Topology, id: NodeId): Topology {
-  const waiting = [...topology.handover!.changes, ...topology.planned]
-  return offList({ ...withoutHandover(topology), planned: waiting }, id, 'remove')
+  return offList(calledBack(topology), id, 'remove')
+}
+
+/** Without the handover that runs: all that it was for waits for the next one. */
+function calledBack(topology: Topology): Topology {
+  return { ...withoutHandover(topology), planned: [...topology.handover!.changes, ...topology.planned] }
 }
 
 function withoutHandover(topology: Topology): Topology {

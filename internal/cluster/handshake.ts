@@ -21,7 +21,7 @@ import {
   type ReplicationSettings,
   type Topology,
 } from '../slots/index.js'
-import { farewell } from './changes.js'
+import { farewell } from './objections.js'
 
 /** What a node says of itself; enough to make it a member. */
 export interface Founder {

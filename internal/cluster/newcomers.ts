@@ -1,10 +1,11 @@
 import { type Incarnation, KvError, limits, type NodeId } from '../base/index.js'
 import type { Log } from '../env/index.js'
 import { type Topology, voters } from '../slots/index.js'
-import { joined, objectionToJoin, returned } from './changes.js'
+import { joined, returned } from './changes.js'
 import type { FormerLives } from './former-lives.js'
 import type { Founder } from './handshake.js'
 import type { InboundRefusal } from './inbound.js'
+import { objectionToJoin } from './objections.js'
 import { topologyToMessage } from './topology-codec.js'
 import type { TopologyRegister } from './topology-register.js'
 

@@ -14,7 +14,7 @@ import {
 import { type Clock, type Disk, DiskError, type Log, type Random } from '../env/index.js'
 import { Pauses, type PeerLink } from '../replication/index.js'
 import { type Member, type Topology, voters } from '../slots/index.js'
-import { farewell } from './changes.js'
+import { farewell } from './objections.js'
 import { replyFromMessage, replyToMessage, requestFromMessage, requestToMessage } from './register-messages.js'
 import { writeTopology } from './topology-document.js'
 import { readVotes, writeVotes } from './votes-document.js'

@@ -122,3 +122,26 @@ test('a cluster grows from one to three by itself as nodes join, and shrinks to 
   expect(load.failures).toEqual([])
   expect(cluster.node('n3').topology!.members).toHaveLength(1)
 })
+
+test('a member that dies while slots come to it can be removed: the handover begins again without it', async () => {
+  const cluster = await SimCluster.start({ seed: 'next owner dies', nodes: 5 })
+  const load = new Load(cluster)
+  await load.run(cluster.names, 1_000)
+  const n1 = (): NonNullable<ReturnType<typeof cluster.node>['topology']> => cluster.node('n1').topology!
+  await cluster.settle(cluster.node('n1').members!.request({ kind: 'decommission', id: parseNodeId('n5') }))
+  await cluster.world.runUntil(() => n1().handover !== undefined, 10_000)
+  cluster.crash('n4')
+  await cluster.world.advance(10_000)
+  expect(n1().handover).toMatchObject({ step: 'both' })
+  expect(cluster.node('n1').status().handover!.waitsFor).toEqual(['n4'])
+  await cluster.settle(cluster.node('n1').members!.request({ kind: 'remove', id: parseNodeId('n4') }))
+  await cluster.world.runUntil(() => n1().members.length === 3, 120_000)
+  expect(
+    n1()
+      .removed.map(({ id, by }) => `${by} ${id}`)
+      .sort(),
+  ).toEqual(['decommission n5', 'remove n4'])
+  await load.run(['n1', 'n2', 'n3'], 500)
+  await load.check('n2')
+  expect(load.failures).toEqual([])
+})

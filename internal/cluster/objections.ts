@@ -1,0 +1,35 @@
+import { goesBy, levelsText, type RemovedMember, type Topology } from '../slots/index.js'
+import type { Founder } from './handshake.js'
+
+/** Why this node cannot become a member as it is, in a sentence; undefined: it can. */
+export function objectionToJoin(
+  { members, removed, clusterId, featureLevel }: Topology,
+  founder: Founder,
+): string | undefined {
+  const { id, incarnation, address } = founder
+  const former = removed.find((each) => each.incarnation === incarnation)
+  if (former !== undefined) return farewell(former, clusterId)
+  if (!goesBy(founder.levels, featureLevel)) {
+    return `the software of ${id} goes by ${levelsText(founder.levels)}, and not by level ${featureLevel} of the cluster`
+  }
+  const twin = members.find((member) => member.id !== id && member.incarnation === incarnation)
+  if (twin !== undefined) return `the data directory of ${id} is a copy of that of ${twin.id}`
+  const neighbour = members.find((member) => member.id !== id && member.address === address)
+  if (neighbour !== undefined) {
+    return (
+      `${id} wants to be reached at ${address}, which is the address of the member ${neighbour.id}. If it is that node ` +
+      `with a new data directory, start it with --id ${neighbour.id}`
+    )
+  }
+  return undefined
+}
+
+const departures = { decommission: 'decommissioned', remove: 'removed', replace: 'replaced' } as const
+
+/** What a node is told whose data directory is no member any more. */
+export function farewell({ id, incarnation, epoch, by }: RemovedMember, clusterId: string): string {
+  return (
+    `${id} (incarnation ${incarnation}) was ${departures[by]} at epoch ${epoch} of cluster ${clusterId}. Nothing in its data ` +
+    'directory is needed any more; an empty one can join'
+  )
+}
