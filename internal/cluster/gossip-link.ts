@@ -12,6 +12,7 @@ export class GossipLink {
   #usedMs: number
   /** Since when the other end owes an answer. */
   #askedMs: number | undefined
+  #ended = false
   #second = 0
   #heardInSecond = 0
 
@@ -19,6 +20,17 @@ export class GossipLink {
     this.link = link
     this.life = life
     this.#usedMs = nowMs
+  }
+
+  /** Whether something sent on it may arrive. */
+  get open(): boolean {
+    return this.link.open && !this.#ended
+  }
+
+  /** A link learns of its own end later than the call: nothing is to be sent on it from here on. */
+  close(reason: string): void {
+    this.#ended = true
+    this.link.close(reason)
   }
 
   /** Nothing was said on it for so long. */

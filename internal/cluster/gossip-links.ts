@@ -83,12 +83,12 @@ export class GossipLinks {
     if (this.#stopped) return
     const nowMs = this.#options.clock.monotonicMs()
     const asked = on === undefined ? undefined : this.#owners.get(on)
-    if (asked?.from === to && asked.way.link.open) {
+    if (asked?.from === to && asked.way.open) {
       asked.way.send(nowMs, part, asks)
       return
     }
     const ways = this.#waysTo(to)
-    if (ways.called !== undefined && ways.address !== address) ways.called.link.close('it has moved')
+    if (ways.called !== undefined && ways.address !== address) ways.called.close('it has moved')
     const way = this.#usable(nowMs, ways.called) ?? this.#usable(nowMs, ways.accepted)
     if (way !== undefined) {
       way.send(nowMs, part, asks)
@@ -103,8 +103,7 @@ export class GossipLinks {
   sweep(): void {
     const nowMs = this.#options.clock.monotonicMs()
     for (const { called } of this.#ways.values()) {
-      if (called !== undefined && called.idleMs(nowMs) >= limits.gossipIdleMs)
-        called.link.close('nothing is said on it')
+      if (called !== undefined && called.idleMs(nowMs) >= limits.gossipIdleMs) called.close('nothing is said on it')
     }
   }
 
@@ -112,8 +111,8 @@ export class GossipLinks {
   keep(members: ReadonlySet<NodeId>): void {
     for (const [id, { called, accepted }] of this.#ways) {
       if (members.has(id)) continue
-      called?.link.close('it is no member any more')
-      accepted?.link.close('it is no member any more')
+      called?.close('it is no member any more')
+      accepted?.close('it is no member any more')
       this.#ways.delete(id)
     }
   }
@@ -130,7 +129,7 @@ export class GossipLinks {
   stop(): void {
     this.#stopped = true
     this.#pauses.stop()
-    for (const { called } of this.#ways.values()) called?.link.close('the node stops')
+    for (const { called } of this.#ways.values()) called?.close('the node stops')
     this.#inbound.close('the node stops')
   }
 
@@ -143,10 +142,10 @@ export class GossipLinks {
   }
 
   #usable(nowMs: number, way: GossipLink | undefined): GossipLink | undefined {
-    if (way?.link.open !== true) return undefined
+    if (way?.open !== true) return undefined
     const { probeIntervalMs, probeTimeoutMs } = this.#options
     if (way.silentMs(nowMs) <= probeIntervalMs + probeTimeoutMs) return way
-    way.link.close('no answer')
+    way.close('no answer')
     return undefined
   }
 
@@ -214,7 +213,7 @@ export class GossipLinks {
     const ways = this.#waysTo(verdict.remote.id)
     const before = ways.accepted
     ways.accepted = this.#welcome(verdict.remote.id, greeting.hello, link, ways.called)
-    if (before !== undefined && before.link !== link) before.link.close('it has opened another one')
+    if (before !== undefined && before.link !== link) before.close('it has opened another one')
     return answer
   }
 
@@ -222,7 +221,7 @@ export class GossipLinks {
   #welcome(from: NodeId, hello: Hello, link: PeerLink, other: GossipLink | undefined): GossipLink {
     const way = new GossipLink(link, hello.life, this.#options.clock.monotonicMs())
     this.#owners.set(link, { from, way })
-    if (other !== undefined && other.life !== hello.life) other.link.close('its process is another one now')
+    if (other !== undefined && other.life !== hello.life) other.close('its process is another one now')
     return way
   }
 

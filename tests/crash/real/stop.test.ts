@@ -71,7 +71,7 @@ it('one of three stopped: the others go on without an error, and it serves nothi
   await load.progress(300)
   await eventually('the others know', async () => {
     const { members } = await observer.status(first!.address)
-    return members.find(({ id }) => id === 'n2')?.liveness === 'left'
+    return members.find(({ id }) => id === 'n2')?.liveness === 'dead'
   })
   await load.progress(300)
   await sleep(Math.max(0, stopMs - (performance.now() - stoppedMs)))
