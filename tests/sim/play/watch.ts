@@ -12,8 +12,8 @@ const checkEveryMs = 500
 const ceilingLeadMs = 5_000
 /** Where a clock stood wrong, its effects are excused for so long: what was read or sent by it is still under way. */
 const clockGraceMs = 15_000
-/** Ends of links to one other node: one link each way, and the same again that has died and does not know it yet. */
-const linkEndsPerPair = 12
+/** Ends of links of two nodes: each way one for requests and one for gossip, and the same again twice that have died and do not know it yet. */
+const linkEndsPerPair = 24
 
 /** Looks into the nodes while the play runs, and checks what must be true at every moment. */
 export class Watch {
