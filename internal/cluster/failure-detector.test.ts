@@ -29,7 +29,6 @@ function topologyOf(epoch: number, ...ids: string[]): Topology {
     virtualNodes: 150,
     members,
     nextNumber: 9,
-    level: 1,
   }
 }
 
