@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { type CrewOptions, failureOf, faultsOf, type Played, playInThread } from './crew.js'
-import { findMutants, huntSeedsMax, mutantTable } from './mutants/hunt.js'
+import { findMutants, huntSeedsMax, mutantTable, needsChanges } from './mutants/hunt.js'
 import type { RunReport } from './play/run.js'
 
 const usage = `npm run sim -- [seed …] [options]
@@ -113,7 +113,7 @@ const options: CrewOptions = {
   trace: flags.trace,
   twice: flags.twice,
   atlas: !flags['no-atlas'],
-  changes: flags.changes,
+  changes: flags.changes || (flags.mutant !== undefined && needsChanges(flags.mutant)),
 }
 
 function tell(played: Played): void {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { type CrewOptions, failureOf, faultsOf, type Played, playInThread } from './crew.js'
 import { failedSeeds } from './failed-seeds.js'
+import { needsChanges } from './mutants/hunt.js'
 import { mutants, mutantsElsewhere } from './mutants/mutants.js'
 import { mutate } from './mutants/mutate.js'
 import { mutantSeeds } from './mutants/seeds.js'
@@ -80,7 +81,7 @@ test('every bug that was found once is found again, by the seed that is kept for
       let played = 0
       let found = false
       await playInThread(
-        { mutant },
+        { mutant, changes: needsChanges(mutant) },
         () => (found || played > moreSeeds ? undefined : seed + played++),
         (each) => {
           found ||= faultsOf(each).length > 0

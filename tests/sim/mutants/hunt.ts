@@ -7,12 +7,17 @@ import { type Found, mutantSeeds } from './seeds.js'
 /** A bug that fresh seeds do not find within so many is not found at all. */
 export const huntSeedsMax = 500
 
+/** Whether a planted bug is looked for among plays in which members come and go. */
+export function needsChanges(name: string): boolean {
+  return mutants.find((mutant) => mutant.name === name)?.changes === true
+}
+
 /** Plays fresh seeds with a planted bug until one finds it; undefined: none of `seedsMax` does. */
 export async function hunt(name: string, from: number, seedsMax: number): Promise<Found | undefined> {
   let found: Found | undefined
   let played = 0
   const next = (): number | undefined => (found !== undefined || played >= seedsMax ? undefined : from + played++)
-  await playInThread({ mutant: name }, next, (each) => {
+  await playInThread({ mutant: name, changes: needsChanges(name) }, next, (each) => {
     const [first] = faultsOf(each)
     if (first !== undefined) found ??= { seed: each.seed, needed: played, how: shortened(first) }
   })

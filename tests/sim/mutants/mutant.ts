@@ -8,6 +8,8 @@ export interface Mutant {
   /** Found there exactly once. */
   readonly find: string
   readonly replace: string
+  /** It shows only where members come and go; default false. */
+  readonly changes?: boolean
 }
 
 /** A bug that no play can show, and the test that does: with the bug planted it fails. */

@@ -12,7 +12,10 @@ const checkEveryMs = 500
 const ceilingLeadMs = 5_000
 /** Where a clock stood wrong, its effects are excused for so long: what was read or sent by it is still under way. */
 const clockGraceMs = 15_000
-/** Ends of links of two nodes: each way one for requests and one for gossip, and the same again twice that have died and do not know it yet. */
+/**
+ * Ends of links of two nodes: each way one for requests and one for gossip, and the same again twice that have died and do not
+ * know it yet.
+ */
 const linkEndsPerPair = 24
 
 /** Looks into the nodes while the play runs, and checks what must be true at every moment. */
@@ -172,7 +175,7 @@ export class Watch {
     const changing = this.#scenario.changes !== undefined
     const nodes = changing ? this.#cluster.processes.length + 2 : this.#scenario.nodes
     // While slots move there are links for them as well.
-    const perPair = changing ? 2 * linkEndsPerPair : linkEndsPerPair
+    const perPair = changing ? 1.5 * linkEndsPerPair : linkEndsPerPair
     const { linkEnds } = this.#cluster.world.network
     if (linkEnds > perPair * nodes * Math.max(1, nodes - 1))
       this.#ledger.violation(`there are ${linkEnds} ends of links`)
