@@ -113,7 +113,7 @@ export class LocalMember {
         self: { id: self.id, address },
         links: peers.gossip,
         reached: (id) => this.#reached(id),
-        changed: () => undefined,
+        changed: () => this.#doubt(),
       },
       this.serving.topology,
     )
@@ -162,6 +162,14 @@ export class LocalMember {
     // Whoever runs with this directory somewhere else has had it changed.
     const named = newer.members.find(({ id }) => id === self.id)
     if (named?.address !== address) guard(this.membership.settleAddress(address))
+  }
+
+  /** Requests ask those last of whom it is not certain that they are there. */
+  #doubt(): void {
+    for (const { id, number } of this.serving.topology.members) {
+      const remote = this.serving.remote(id)
+      if (remote !== undefined) remote.doubted = this.liveness(number)?.status !== 'alive'
+    }
   }
 
   #reached(id: NodeId): void {

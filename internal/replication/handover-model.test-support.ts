@@ -375,6 +375,7 @@ export class HandoverModel {
     }
     return {
       up: true,
+      doubted: false,
       lacks: () => false,
       accepts: () => true,
       write: (record: StoredRecord, _: boolean, waiter: WriteWaiter, position: number) => {

@@ -1,6 +1,7 @@
 import type { Slot } from '../base/index.js'
 import { type Version, zeroVersion } from '../hlc/index.js'
 import type { Quorums } from '../quorum/index.js'
+import type { Replica } from './replica.js'
 import type { Routing } from './routing.js'
 import { ownersOf } from './slot-quorums.js'
 
@@ -28,9 +29,16 @@ export function isToRepair({ state }: KeyOwner): boolean {
   return state !== 'failed' && state !== 'waiting'
 }
 
+const ranks = 3
+
+/** Who is up comes first; of those, whoever failure detection holds for alive: a link may take a while to break. */
+function rankOf({ up, doubted }: Replica): number {
+  return up ? (doubted ? 1 : 0) : 2
+}
+
 /**
  * The owners in the order of asking: those first that are on both sides of a move, then those of the side
- * that is read; among equals this node, then those that are up, in the order of the ring.
+ * that is read; among equals this node, then those that are up (the doubted ones last), in the order of the ring.
  */
 export function preferenceList(routing: Routing, slot: Slot, wanted: Quorums): KeyOwner[] {
   const members = ownersOf(routing, slot)
@@ -49,9 +57,9 @@ export function preferenceList(routing: Routing, slot: Slot, wanted: Quorums): K
   }
   const self = members.indexOf(routing.self)
   if (self >= 0) add(self)
-  for (const up of [true, false]) {
+  for (let rank = 0; rank < ranks; rank++) {
     for (let i = 0; i < members.length; i++) {
-      if (i !== self && routing.replicas[members[i]!]!.up === up) add(i)
+      if (i !== self && rankOf(routing.replicas[members[i]!]!) === rank) add(i)
     }
   }
   if (wanted.length === 1) return list

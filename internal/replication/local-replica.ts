@@ -41,6 +41,7 @@ const withPrevious = [true]
 /** This node's own copy. */
 export class LocalReplica implements Replica {
   readonly up = true
+  readonly doubted = false
   readonly #store: Store
 
   constructor(store: Store) {

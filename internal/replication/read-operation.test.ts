@@ -172,6 +172,22 @@ describe('a quorum read', () => {
     expect(value()).toBe('fresh')
   })
 
+  test('spares an owner that is up and doubted, and asks it when nobody else is left', () => {
+    const s = scene()
+    for (const replica of s.replicas) replica.hold(fresh)
+    s.replicas[1]!.doubted = true
+    const { value } = read(s)
+    expect(s.replicas.map(asked)).toEqual([1, 0, 1])
+    for (const i of [0, 2]) s.replicas[i]!.reads[0]!.answer()
+    expect(value()).toBe('fresh')
+    const worse = scene()
+    for (const replica of worse.replicas) replica.hold(fresh)
+    worse.replicas[1]!.doubted = true
+    worse.replicas[2]!.up = false
+    read(worse)
+    expect(worse.replicas.map(asked)).toEqual([1, 1, 0])
+  })
+
   test('asks the spare owner when an asked one hangs', () => {
     const s = scene()
     for (const replica of s.replicas) replica.hold(fresh)

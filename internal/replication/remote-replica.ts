@@ -76,6 +76,9 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
   readonly #entries = new Pending<(answer: EntryAnswer) => void>()
   readonly #floors = new Pending<(answer: FloorAnswer) => void>()
 
+  /** See `Replica`; set by whoever runs failure detection. */
+  doubted = false
+
   get up(): boolean {
     return this.#link !== undefined
   }

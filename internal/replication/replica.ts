@@ -79,6 +79,8 @@ export interface PageWaiter {
 export interface Replica {
   /** Whether a request sent now has a chance. */
   readonly up: boolean
+  /** Failure detection does not hold it for alive: of those that are up it is asked last. */
+  readonly doubted: boolean
   /** Whether it is known here that it has lost part of a slot and has no say in it. Others tell when they are asked. */
   lacks(slot: Slot): boolean
   /** Whether a write of so many bytes would be sent: its queue has room. */

@@ -113,6 +113,7 @@ interface SentRead {
 /** A replica whose answers the test gives, in the order that it likes; `automatic` answers truly and at once. */
 export class ScriptedReplica implements Replica {
   up = true
+  doubted = false
   /** Its queue has room for a write. */
   hasRoom = true
   automatic = false
