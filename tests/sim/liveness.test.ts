@@ -1,3 +1,4 @@
+import { KvError, parseNodeId } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
 import { describe, expect, test } from 'vitest'
 import { SimCluster, type SimClusterOptions } from './sim-cluster.js'
@@ -114,6 +115,36 @@ describe('liveness', () => {
     await cluster.settle(moved.ready())
     expect(await believed(cluster, ['n1', 'n2'], ['n3'], 'alive', 20_000)).toBeLessThan(10_000)
     await believed(cluster, ['n3'], ['n1', 'n2'], 'alive', 10_000)
+  })
+
+  test('a node that was cut off during a change learns of it though it has links for gossip only', async () => {
+    let blocked = false
+    const { cluster } = await start({
+      seed: 'missed',
+      nodes: 5,
+      networkOf: (name, network) => ({
+        listen: (address, accept) => network.listen(address, accept),
+        connect: (address, channel, timeoutMs) => {
+          const passes = !blocked || channel === 'gossip' || (name !== 'n5' && !address.startsWith('n5'))
+          return passes
+            ? network.connect(address, channel, timeoutMs)
+            : Promise.reject(new KvError('unavailable', `no way for ${channel}`))
+        },
+      }),
+    })
+    blocked = true
+    cluster.world.network.partition([['n5'], ['n1', 'n2', 'n3', 'n4']])
+    await cluster.world.advance(5_000)
+    const change = { kind: 'reweight', id: parseNodeId('n1'), weight: 2 } as const
+    await cluster.settle(cluster.node('n2').members!.request(change))
+    const others = ['n1', 'n2', 'n3', 'n4']
+    const epochOf = (name: string): number => cluster.node(name).topology!.epoch
+    await cluster.world.runUntil(() => others.every((name) => epochOf(name) > 1), 30_000)
+    await cluster.world.advance(60_000)
+    expect(epochOf('n5')).toBe(1)
+    cluster.world.network.heal()
+    await cluster.world.runUntil(() => epochOf('n5') === epochOf('n1'), 30_000)
+    expect(cluster.node('n5').linked(parseNodeId('n1'))).toBe(false)
   })
 
   test('a quiet cluster says little', async () => {
