@@ -7,6 +7,7 @@ import { alteration, mostIncoming, ownedSlots, planOf, tightestOf, type WantedCh
 import { type ForcedPlan, type ForcedRemoval, forcedRemoval } from './forced-removal.js'
 import type { HandoverDriver } from './handover-driver.js'
 import type { Members, PlanWithEstimate, StopVerdict } from './node-face.js'
+import { objectionToFencing } from './replaceable.js'
 import type { Serving } from './serving.js'
 import { type StandingReport, Standings, type StandingsOptions } from './standings.js'
 import type { TopologyRegister } from './topology-register.js'
@@ -126,7 +127,7 @@ export class Operator implements Members {
   }
 
   #checkLiveness({ kind, id }: WantedChange): void {
-    if (kind !== 'decommission' && kind !== 'remove') return
+    if (kind !== 'decommission' && kind !== 'remove' && kind !== 'replace') return
     const member = this.#topology.members.find((each) => each.id === id)
     if (member === undefined || member.state === 'joining') return
     const lives = id === this.#options.self || this.#linked(member.id)
@@ -136,6 +137,8 @@ export class Operator implements Members {
     if (kind === 'decommission' && !lives) {
       throw invalidArgument('id', `${id} cannot be reached, so it cannot hand over what it has: start it, or remove it`)
     }
+    const unfenced = lives ? undefined : objectionToFencing(this.#topology, member)
+    if (unfenced !== undefined) throw invalidArgument('id', unfenced)
   }
 }
 

@@ -9,6 +9,21 @@ export function isGoing({ handover, planned }: Topology, { id, state }: Member):
 }
 
 /**
+ * Why a handover that takes a dead member's slots away could never end, in a sentence; undefined: it can. It ends when too few
+ * of the owners from before are left that might still answer a read, and where one is enough, the dead one is too many.
+ */
+export function objectionToFencing(topology: Topology, dead: Member): string | undefined {
+  const { current } = slotTables(topology)
+  if (dead.state === 'joining' || effectiveQuorums(topology.replication, current.ownersPerSlot).readQuorum > 1) {
+    return undefined
+  }
+  return (
+    `where one copy answers a read, nobody can be sure that ${dead.id} does not: start it again, with an empty data ` +
+    'directory if it has lost its own'
+  )
+}
+
+/**
  * Why a dead member must not be taken out without a person's word, in a sentence; undefined: it may be. Enough members
  * have to be left for all copies of a key, and of every slot that it owns a read quorum: what it held is made whole from there.
  */
@@ -25,6 +40,8 @@ export function objectionToRemoval(
   if (staying.length < replication.replicationFactor) {
     return `${staying.length} members would be left alive, and every key is kept by ${replication.replicationFactor}`
   }
+  const unfenced = objectionToFencing(topology, dead)
+  if (unfenced !== undefined) return unfenced
   const { current } = slotTables(topology)
   const { readQuorum } = effectiveQuorums(replication, current.ownersPerSlot)
   const alive = current.members.map(({ id }) => id !== dead.id && isAlive(id))

@@ -150,3 +150,31 @@ test('a handover that is called off while it streams leaves everything as it was
   }
   for (let i = 0; i < 300; i++) expect(await cluster.settle(cluster.get('n4', `k${i}`))).toBe('x'.repeat(1_000))
 })
+
+test('where one copy answers a read, a dead member is not removed: the handover could not end; a new directory takes its place', async () => {
+  const replication = { replicationFactor: 3, readQuorum: 1, writeQuorum: 3 }
+  const cluster = await SimCluster.start({ seed: 'no fence', nodes: 4, replication, replaceAfterMs: 20_000 })
+  await cluster.settle(cluster.put('n1', 'a', 'b'))
+  cluster.crash('n4')
+  cluster.wipe('n4')
+  await cluster.world.advance(5_000)
+  const n4 = parseNodeId('n4')
+  const wanted: WantedChange[] = [
+    { kind: 'remove', id: n4 },
+    { kind: 'replace', id: n4, by: parseNodeId('n5') },
+  ]
+  for (const change of wanted) {
+    expect((await refusal(cluster, 'n1', change)).message).toMatch(
+      /nobody can be sure that n4 does not: start it again/,
+    )
+  }
+  // Nor by itself.
+  await cluster.world.advance(60_000)
+  expect(cluster.node('n1').topology!.epoch).toBe(1)
+  cluster.process('n4').restart()
+  await cluster.settle(cluster.launch('n4', ['n1']))
+  await cluster.settle(cluster.node('n4').ready())
+  await cluster.world.runUntil(() => cluster.node('n4').localStore!.lostSlots().length === 0, 60_000)
+  expect(cluster.node('n1').topology!.members.map(({ id, number }) => `${id} ${number}`)).toContain('n4 5')
+  await cluster.settle(cluster.put('n4', 'a', 'c'))
+})
