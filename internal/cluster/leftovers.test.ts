@@ -11,6 +11,7 @@ import { Leftovers } from './leftovers.js'
 class Play {
   readonly world = new SimWorld({ seed: 'leftovers' })
   readonly held = new Set<number>()
+  readonly lost = new Set<number>()
   /** How many slots were emptied each time. */
   readonly batches: number[] = []
   owned = 1_000
@@ -22,6 +23,13 @@ class Play {
     const table = { ownsSlot: (_: number, slot: Slot) => slot < this.owned } as unknown as SlotTable
     const store = {
       holds: (slot: Slot) => this.held.has(slot),
+      isLost: (slot: Slot) => this.lost.has(slot),
+      refilled: async (slots: readonly Slot[]) => {
+        for (const slot of slots) {
+          expect(this.held).not.toContain(slot)
+          this.lost.delete(slot)
+        }
+      },
       emptySlots: async (slots: readonly Slot[]) => {
         if (this.failure !== undefined) throw this.failure
         for (const slot of slots) this.held.delete(slot)
@@ -72,6 +80,19 @@ test('a slot that is regained meanwhile is not among the next ones', async () =>
   play.owned = 1_100
   await play.world.advance(10_000)
   expect(play.batches).toEqual([limits.emptiedSlotsMax])
+})
+
+test('a slot of others that was lost here is whole when it is empty: nothing is to be had back of it', async () => {
+  const play = new Play()
+  for (const slot of [999, 1_000, 1_001]) play.lost.add(slot)
+  play.hold(1_000, 1_001)
+  await play.world.advance(10)
+  expect([...play.lost]).toEqual([999])
+  play.handover = true
+  play.lost.add(1_002)
+  play.leftovers.wake()
+  await play.world.advance(600_000)
+  expect([...play.lost]).toEqual([999, 1_002])
 })
 
 test('a log that takes nothing delays it', async () => {

@@ -16,6 +16,9 @@ export interface LeftoversOptions {
  * Empties, a few at a time, the slots that this node holds something of and does not own; never while a handover runs,
  * whose former owners are still needed. In the turn in which a slot is found it goes into the log that it is emptied: so
  * what a later topology brings to it comes behind that.
+ *
+ * One that was lost here is whole when it is empty: whatever this node had promised in it is with those who own it now, and it
+ * comes back with all that they hold.
  */
 export class Leftovers {
   readonly #options: LeftoversOptions
@@ -50,6 +53,7 @@ export class Leftovers {
       }
       try {
         await store.emptySlots(slots)
+        await store.refilled(slots)
         emptied += slots.length
         await this.#pauses.pause(limits.emptiedPauseMs)
       } catch (error) {
@@ -67,7 +71,7 @@ export class Leftovers {
     const found: Slot[] = []
     for (const slot of allSlots()) {
       if (found.length === limits.emptiedSlotsMax) break
-      if (store.holds(slot) && !table.ownsSlot(self, slot)) found.push(slot)
+      if ((store.holds(slot) || store.isLost(slot)) && !table.ownsSlot(self, slot)) found.push(slot)
     }
     return found
   }

@@ -169,10 +169,10 @@ export class Refiller {
     // One that is on its way to this node is merged from those who are read meanwhile, as if it had owned it before.
     const owned = lost.filter((slot) => table.ownsSlot(self, slot) || other?.ownsSlot(self, slot) === true)
     this.#found = ''
-    // An owner by a later topology would be asked about them: they stay lost until then.
+    // `Leftovers` empties them; should a handover bring one back before that, it is refilled first.
     if (owned.length < lost.length)
       this.#found = `${lost.length - owned.length} of the lost slots belong to other nodes`
-    // Slots of other nodes may stay lost here for good: no links are kept for them.
+    // No links are kept for slots of other nodes.
     this.#options.streaming(owned.length > 0)
     if (owned.length === 0 || !(await this.#haveForgotten())) return
     for (let i = 0; i < owned.length && !this.#pauses.stopped; i += limits.refillSlotsMax) {
