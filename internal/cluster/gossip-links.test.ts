@@ -133,7 +133,7 @@ describe('links for gossip', () => {
     ask(1)
     await world.advance(100)
     expect(a.heard).toEqual([9])
-    world.network.cutLinks('a', 'b', 'first')
+    // What `a` sends on it from now on goes nowhere, and nobody tells it.
     world.network.cutLinks('b', 'a', 'first')
     for (let seq = 2; seq < 6; seq++) {
       ask(seq)

@@ -147,6 +147,19 @@ describe('liveness', () => {
     expect(cluster.node('n5').linked(parseNodeId('n1'))).toBe(false)
   })
 
+  test('a node that joins is watched like the others, and watches them', async () => {
+    const { cluster } = await start({ seed: 'newcomer', nodes: 3 })
+    await cluster.startNode('n4', ['n1'])
+    await cluster.settle(cluster.node('n4').ready())
+    const all = [...cluster.names, 'n4']
+    await believed(cluster, all, all, 'alive', 10_000)
+    await cluster.world.runUntil(() => cluster.node('n4').topology!.members[3]!.state === 'serving', 60_000)
+    cluster.crash('n1', { links: 'silent' })
+    await believed(cluster, ['n4'], ['n1'], 'dead', 20_000)
+    cluster.crash('n4', { links: 'silent' })
+    await believed(cluster, ['n2', 'n3'], ['n4'], 'dead', 60_000)
+  })
+
   test('a quiet cluster says little', async () => {
     const sent = new Map<string, number>()
     const { cluster } = await start({
