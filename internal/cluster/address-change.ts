@@ -13,7 +13,7 @@ import {
 import { majority } from '../consensus/index.js'
 import type { Clock, Log } from '../env/index.js'
 import { Pauses } from '../replication/index.js'
-import { voters } from '../slots/index.js'
+import { type Member, voters } from '../slots/index.js'
 import { readdressed } from './changes.js'
 import type { FormerLives } from './former-lives.js'
 import type { TopologyRegister } from './topology-register.js'
@@ -28,6 +28,9 @@ export interface AddressChangeOptions {
   readonly linked: (id: NodeId, otherThan: string) => boolean
   readonly send: (to: NodeId, part: Partial<PeerMessage>) => void
 }
+
+/** How often a node that has moved says what it waits for. */
+const complainIntervalMs = 5_000
 
 /**
  * Has the topology changed where this node has moved. Two processes with copies of one data directory look the same, though:
@@ -51,16 +54,17 @@ export class AddressChange {
 
   /**
    * Resolves when the topology names this address for this node, and when it is stopped; waits for a majority of the voters
-   * for ever. Rejects with FatalError `refused` where the node lives elsewhere as well, or another member is there.
+   * for ever, and says so. Rejects with FatalError `refused` where the node lives elsewhere as well, or another member is there.
    */
   async settle(address: Address): Promise<void> {
-    const { formerLives, log, register, self } = this.#options
+    const { clock, formerLives, log, register, self } = this.#options
+    let complainAtMs = clock.monotonicMs() + complainIntervalMs
     for (;;) {
       const { members } = register.topology
       const known = members.find(({ id }) => id === self.id)?.address
       if (known === address || this.#pauses.stopped) return
       const other = members.find((member) => member.address === address)
-      if (other !== undefined) throw new FatalError('refused', `${address} is the address of the member ${other.id}`)
+      if (other !== undefined) throw addressTaken(address, other.id)
       if (this.#reachesMajority()) {
         const where = await formerLives.stillLinked(self.id, self.incarnation, self.life)
         if (where.length > 0) throw this.#copied(known, where)
@@ -68,14 +72,31 @@ export class AddressChange {
         await this.#change(address)
       }
       if (register.topology.members.find(({ id }) => id === self.id)?.address === address) return
+      if (clock.monotonicMs() >= complainAtMs) {
+        complainAtMs = clock.monotonicMs() + complainIntervalMs
+        this.#complain(address, known)
+      }
       await this.#pauses.pause(limits.returnAskIntervalMs)
     }
   }
 
   #reachesMajority(): boolean {
+    const voting = voters(this.#options.register.topology)
+    return voting.length - this.#unreached().length >= majority(voting.length)
+  }
+
+  /** Of those who vote. */
+  #unreached(): Member[] {
     const { linked, register, self } = this.#options
-    const voting = voters(register.topology)
-    return voting.filter(({ id }) => id === self.id || linked(id, '')).length >= majority(voting.length)
+    return voters(register.topology).filter(({ id }) => id !== self.id && !linked(id, ''))
+  }
+
+  #complain(address: Address, before: Address | undefined): void {
+    const unreached = this.#unreached().map((member) => `${member.id}@${member.address}`)
+    const what = 'this node has moved, and serves when a majority of the members has agreed to its new address'
+    this.#options.log.warn(`${what}; those that have moved as well are found where --peers names them`, {
+      ...{ address, before, unreached },
+    })
   }
 
   /** Another member has moved, and has no vote. Throws KvError `invalid-argument`. */
@@ -123,4 +144,12 @@ export class AddressChange {
         'One of the two directories is a copy, and must not be used',
     )
   }
+}
+
+function addressTaken(address: Address, by: NodeId): FatalError {
+  return new FatalError(
+    'refused',
+    `${address} is the address of the member ${by}: if that one has moved, start it first where it is now; if the two have ` +
+      'changed places, start one of them at a third address in between',
+  )
 }

@@ -1,4 +1,5 @@
 import type { Address } from '@quorumkv/internal/base'
+import type { Log } from '@quorumkv/internal/env'
 import { expect, test } from 'vitest'
 import { SimCluster } from './sim-cluster.js'
 
@@ -48,6 +49,23 @@ test('all nodes move at once: they find each other where they were named, and se
   await cluster.allConnected()
   for (const via of to) expect(await cluster.settle(cluster.get(via, 'k'))).toBe('v')
   expect([cluster.node('m1').topology!.epoch, cluster.fatal.size]).toEqual([4, 0])
+})
+
+test('a node that has moved says what it waits for while it does not reach a majority', async () => {
+  const told: string[] = []
+  const note = (message: string, facts: unknown): number => told.push(`${message} ${JSON.stringify(facts)}`)
+  const logOf = (name: string) => ({ debug() {}, info() {}, warn: name === 'm1' ? note : () => 0, error() {} }) as Log
+  const cluster = await SimCluster.start({ seed: 'moved alone', logOf })
+  cluster.crash('n2')
+  cluster.crash('n3')
+  await move(cluster, 'n1', 'm1', [])
+  await cluster.world.advance(12_000)
+  expect(cluster.node('m1').phase).toBe('forming')
+  const waits = told.filter((line) => line.startsWith('this node has moved, and serves when a majority'))
+  expect(waits).toHaveLength(2)
+  expect(waits[0]).toContain('"unreached":["n2@n2:50051","n3@n3:50051"]')
+  for (const name of ['n2', 'n3']) await cluster.restart(name)
+  await cluster.settle(cluster.node('m1').ready())
 })
 
 test('a copy of the data directory of a node that runs is refused, and never serves', async () => {
@@ -101,7 +119,7 @@ test('the address of another member is refused; without a majority a node that h
   cluster.process('n2').restart()
   await cluster.settle(cluster.launch('n2', ['n1'], 'n2', { advertiseAddress: cluster.address('n3') }))
   await cluster.world.runUntil(() => cluster.fatal.has('n2'), 10_000)
-  expect(cluster.fatal.get('n2')!.message).toMatch(/n3:50051 is the address of the member n3/)
+  expect(cluster.fatal.get('n2')!.message).toMatch(/n3:50051 is the address of the member n3: if that one has moved/)
 
   const other = await SimCluster.start({ seed: 'move alone' })
   for (const name of ['n1', 'n3']) other.crash(name)

@@ -9,6 +9,8 @@ import { exitStatus } from '../exit.js'
 import { table, write, writeJson } from '../output.js'
 import { formatBytes, formatCount, plural } from '../text.js'
 
+const waitsText = 'does not serve yet: its log says what it waits for'
+
 /** So many digits of an incarnation tell one life of a member's data directory from another, for people. */
 const lifeDigits = 8
 
@@ -64,7 +66,9 @@ function statusText(seen: ClusterStatus, told: ReadonlyMap<string, MemberStatus>
     copiesText(seen),
   ]
   if (seen.forming) {
-    lines.push(colours.yellow('this node waits for the members named in its --peers before it serves'))
+    // A member of a cluster may have moved, or have to find out what --peers names.
+    const what = seen.epoch === 0 ? 'waits for the members named in its --peers before it serves' : waitsText
+    lines.push(colours.yellow(`this node ${what}`))
     return `${lines.join('\n')}\n`
   }
   const alive = seen.members.filter((member) => member.liveness === 'alive').length
