@@ -163,11 +163,15 @@ class CoreNode implements Node {
     if (!lone.settled) await lone.check()
     if (this.#phase !== 'forming') return
     this.#belonging?.detect()
-    if (this.#member(this.topology!).address !== address) {
-      this.#peers.callMembers(this.topology!)
-      await this.#belonging?.membership.settleAddress(address)
-    }
+    await this.#settleAddress(address)
     this.#startServing()
+  }
+
+  /** Where the topology has another address for this node, it has moved, or its data directory is a copy. */
+  async #settleAddress(address: Address): Promise<void> {
+    if (this.#member(this.topology!).address === address) return
+    this.#peers.callMembers(this.topology!)
+    await this.#belonging?.membership.settleAddress(address)
   }
 
   ready(): Promise<void> {
@@ -321,6 +325,7 @@ class CoreNode implements Node {
     const identity = { nodeId: this.id, incarnation: this.#incarnation, clusterId: undefined }
     await writeArrival(disk, log, identity, topology)
     await this.#serve(topology)
+    await this.#settleAddress(this.#localNode.address)
     this.#startServing()
   }
 

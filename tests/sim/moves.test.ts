@@ -130,3 +130,24 @@ test('the address of another member is refused; without a majority a node that h
   await other.startNode('n1')
   await other.settle(other.node('m2').ready())
 })
+
+test('a copy of a data directory that was made before its node joined is refused as well, and never serves', async () => {
+  const cluster = new SimCluster({ seed: 'copied while it formed', nodes: 4 })
+  const three = ['n1', 'n2', 'n3']
+  // It has said who it is, and waits for the others.
+  await cluster.startNode('n4', ['n1'])
+  await cluster.world.advance(1_000)
+  const files = cluster.copyDisk('n4')
+  for (const name of three) await cluster.startNode(name, three)
+  await cluster.world.runUntil(() => {
+    return cluster.node('n1').topology?.members.find(({ id }) => id === 'n4')?.state === 'serving'
+  }, 60_000)
+  await cluster.putBackDisk('copy', files)
+  await cluster.settle(cluster.launch('copy', ['n1'], 'n4'))
+  await cluster.world.runUntil(() => {
+    expect(cluster.node('copy').phase).toBe('forming')
+    return cluster.fatal.has('copy')
+  }, 30_000)
+  expect([...cluster.fatal.keys()]).toEqual(['copy'])
+  expect(cluster.fatal.get('copy')!.message).toMatch(/of n4 is in use twice/)
+})
