@@ -226,6 +226,22 @@ test('what was asked under one topology is not counted under the next', async ()
   expect(play.pages.filter(([member]) => member === 1)).toHaveLength(2)
 })
 
+test('of pages between which the floor has risen the floor of the first counts: what it dropped may not be on later ones', async () => {
+  const s = scene()
+  const store = new LossyStore(3)
+  store.held.set(nameOf(Buffer.from('c')), record('c', 'dropped there as a tombstone between the pages', version(4)))
+  const pages = [
+    { records: [record('a', 'v', version(5))], more: true, floorMs: 0 },
+    { records: [record('b', 'v', version(6))], more: false, floorMs: 50 },
+  ]
+  s.replicas[2]!.page = (_request, waiter, position) => {
+    waiter.pageReplied(position, { kind: 'held', ...pages.shift()! })
+  }
+  const play = new Play(s, store).start()
+  expect(await play.until(() => play.ended)).toBe(true)
+  expect(store.done).toEqual(['a', 'b', 'slot 3'])
+})
+
 test('a slot that others own meanwhile gets no floor: it may be empty by then, and would deny what it lacks', async () => {
   const s = scene({ self: 1 })
   const store = new LossyStore(3)

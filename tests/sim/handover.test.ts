@@ -1,4 +1,5 @@
 import type { LinkHandlers, Network } from '@quorumkv/internal/env'
+import { allSlots, slotTables } from '@quorumkv/internal/slots'
 import { expect, test } from 'vitest'
 import {
   atRest,
@@ -29,6 +30,19 @@ test('a fourth node gets its share of the slots, and gives it back when it leave
   await cluster.world.runUntil(() => atRest(cluster, 3), 60_000)
   await expectEqualCopies(cluster)
   for (const [i, key] of keys.entries()) expect(await cluster.settle(cluster.get(three[i % 3]!, key))).toBe(key)
+})
+
+test('who is read: the owners from before while slots stream, and those to come as soon as they have them', async () => {
+  const cluster = await threeOf({ seed: 'who is read', streamBytesPerSecond: 100_000 })
+  await fill(cluster, 100, 'v'.repeat(1_000))
+  const ownersReadAt = (name: string): Uint16Array[] =>
+    allSlots().map((slot) => cluster.node(name).slotTable!.owners(slot))
+  const tables = () => slotTables(cluster.node('n1').topology!)
+  await join(cluster, 'n4')
+  await reached(cluster, 'both', 50)
+  expect(ownersReadAt('n1')).toEqual(allSlots().map((slot) => tables().current.owners(slot)))
+  await reached(cluster, 'switch')
+  expect(ownersReadAt('n1')).toEqual(allSlots().map((slot) => tables().next!.owners(slot)))
 })
 
 /** The bytes that come to one node over links for what is large. */
