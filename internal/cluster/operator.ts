@@ -30,12 +30,14 @@ export class Operator implements Members {
     const { clock, send, self, serving } = options
     this.#options = options
     const lostSlots = (): readonly Slot[] => serving.store.lostSlots()
+    const readOnly = (): boolean => serving.store.statistics().readOnly
     this.#standings = new Standings({
       clock,
       self,
       linked: (id) => this.#linked(id),
       send,
       lostSlots,
+      readOnly,
       topology: () => this.#topology,
     })
   }
@@ -120,7 +122,11 @@ export class Operator implements Members {
 
   #whyNot(id: NodeId, { slot, counting, needed, absent, short }: TightestSlot, report: StandingReport): string {
     const names = absent.map((member) => this.#topology.members[member]!.id).filter((member) => member !== id)
-    const why = names.map((name) => (report.has(name) ? `${name} has lost it` : `${name} is down`))
+    const why = names.map((name) => {
+      const copies = report.get(name)
+      if (copies === undefined) return `${name} is down`
+      return copies.readOnly ? `${name} takes no writes, because its disk is full` : `${name} has lost it`
+    })
     const example = `slot ${slot} would have ${counting} of the ${needed} copies that a quorum takes`
     const because = why.length === 0 ? '' : ` (${why.join(', ')})`
     return `${short} of the slots of ${id} would be without a quorum: ${example}${because}`
@@ -143,6 +149,6 @@ export class Operator implements Members {
 }
 
 function countsBy(report: StandingReport, id: NodeId, slot: Slot): boolean {
-  const lost = report.get(id)
-  return lost !== undefined && !lost.has(slot)
+  const copies = report.get(id)
+  return copies !== undefined && !copies.readOnly && !copies.lost.has(slot)
 }

@@ -11,15 +11,25 @@ export interface StandingsOptions {
   /** Whether this node has a link to a member. */
   readonly linked: (id: NodeId) => boolean
   readonly lostSlots: () => readonly Slot[]
+  /** Whether the disk of this node is full. */
+  readonly readOnly: () => boolean
   readonly send: (to: NodeId, part: Partial<PeerMessage>) => void
 }
 
-/** Members that answered just now, each with the slots that it has lost and does not answer for. */
-export type StandingReport = ReadonlyMap<NodeId, ReadonlySet<Slot>>
+/** What a member's copies are worth. */
+export interface CopiesOfMember {
+  /** Slots that it has lost and does not answer for. */
+  readonly lost: ReadonlySet<Slot>
+  /** It answers reads, and takes no writes. */
+  readonly readOnly: boolean
+}
+
+/** Members that answered just now. */
+export type StandingReport = ReadonlyMap<NodeId, CopiesOfMember>
 
 interface Inquiry {
   readonly waiting: Set<NodeId>
-  readonly report: Map<NodeId, ReadonlySet<Slot>>
+  readonly report: Map<NodeId, CopiesOfMember>
   readonly done: () => void
 }
 
@@ -46,13 +56,14 @@ export class Standings {
 
   /** Another member wants to know. */
   asked({ id }: StandingRequest): Standing {
-    return { id, lostSlots: bitmapOf(this.#options.lostSlots()) }
+    const { lostSlots, readOnly } = this.#options
+    return { id, lostSlots: bitmapOf(lostSlots()), readOnly: readOnly() }
   }
 
-  answered(from: NodeId, { id, lostSlots }: Standing): void {
+  answered(from: NodeId, { id, lostSlots, readOnly }: Standing): void {
     const inquiry = this.#inquiries.get(id)
     if (inquiry === undefined || !inquiry.waiting.delete(from)) return
-    inquiry.report.set(from, slotsOf(lostSlots))
+    inquiry.report.set(from, { lost: slotsOf(lostSlots), readOnly })
     if (inquiry.waiting.size === 0) inquiry.done()
   }
 
@@ -64,8 +75,9 @@ export class Standings {
   }
 
   async #ask(): Promise<StandingReport> {
-    const { self, topology, linked, lostSlots, send } = this.#options
-    const report = new Map<NodeId, ReadonlySet<Slot>>([[self, new Set(lostSlots())]])
+    const { self, topology, linked, lostSlots, readOnly, send } = this.#options
+    const own: CopiesOfMember = { lost: new Set(lostSlots()), readOnly: readOnly() }
+    const report = new Map([[self, own]])
     const others = topology().members.filter(({ id }) => id !== self && linked(id))
     if (others.length === 0) return report
     const id = ++this.#inquiryId

@@ -151,6 +151,20 @@ test('a handover that is called off while it streams leaves everything as it was
   for (let i = 0; i < 300; i++) expect(await cluster.settle(cluster.get('n4', `k${i}`))).toBe('x'.repeat(1_000))
 })
 
+test('a member whose disk is full carries no quorum: the others must not be stopped', async () => {
+  const cluster = await SimCluster.start({ seed: 'full disk' })
+  cluster.process('n3').drive.faults.setFreeBytes(0)
+  const isFull = (): boolean => cluster.node('n3').status().store!.readOnly
+  for (let i = 0; i < 200 && !isFull(); i++) await cluster.settle(cluster.put('n1', `k${i}`, 'x'.repeat(900_000)))
+  expect(isFull()).toBe(true)
+  expect(await safe(cluster, 'n1', 'n3')).toEqual({ safe: true, reason: '' })
+  expect((await safe(cluster, 'n1', 'n2')).reason).toMatch(
+    /1 of the 2 .* \(n3 takes no writes, because its disk is full\)/,
+  )
+  cluster.process('n3').drive.faults.setFreeBytes(Number.POSITIVE_INFINITY)
+  await untilAllSafe(cluster, 'n1')
+})
+
 test('where one copy answers a read, a dead member is not removed: the handover could not end; a new directory takes its place', async () => {
   const replication = { replicationFactor: 3, readQuorum: 1, writeQuorum: 3 }
   const cluster = await SimCluster.start({ seed: 'no fence', nodes: 4, replication, replaceAfterMs: 20_000 })
