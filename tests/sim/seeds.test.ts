@@ -6,6 +6,7 @@ import { needsChanges } from './mutants/hunt.js'
 import { mutants, mutantsElsewhere } from './mutants/mutants.js'
 import { mutate } from './mutants/mutate.js'
 import { mutantSeeds } from './mutants/seeds.js'
+import type { ChangeCounts } from './play/topology-history.js'
 
 /*
  * The short form of `npm run sim`: whole clusters in virtual time, under faults. Runs on what was built, in threads.
@@ -13,6 +14,7 @@ import { mutantSeeds } from './mutants/seeds.js'
 
 const threads = 2
 const freshSeeds = Array.from({ length: 200 }, (_, i) => i + 1)
+const seedsOfChanges = Array.from({ length: 32 }, (_, i) => i + 1)
 const seedsWithoutAtlas = Array.from({ length: 10 }, (_, i) => i + 1)
 const seedsPlayedTwice = [11, 12, 13, 14, 15]
 
@@ -45,16 +47,31 @@ test('fresh seeds, and every seed that has ever failed: nothing that clients wer
   expect(acknowledged).toBeGreaterThan(20 * seeds.size)
 }, 600_000)
 
+test('while members join, leave, die for good and are replaced, nothing that clients were told is ever unsaid', async () => {
+  const options = { changes: true }
+  const played = await play(seedsOfChanges, options)
+  expect(failures(played, options)).toBe('')
+  const sum = (kind: keyof ChangeCounts): number => played.reduce((all, { report }) => all + report!.changes[kind], 0)
+  const [joins, leaves, removals, replacements] = [sum('joins'), sum('leaves'), sum('removals'), sum('replacements')]
+  process.stdout.write(
+    `${played.length} plays of changes: ${joins} joins, ${leaves} leaves, ${removals} removals, ${replacements} replacements, ` +
+      `${sum('reweights')} reweights, ${sum('moves')} moves, ${sum('returns')} returns, ${sum('cancels')} cancels, ${sum('epochs')} epochs\n`,
+  )
+  // Against a play in which nothing happens any more.
+  expect(joins + leaves + removals + replacements).toBeGreaterThanOrEqual(200)
+}, 600_000)
+
 test('where any disk may be damaged, nothing is told that nobody wrote, and nobody dies of a bug', async () => {
   const options = { atlas: false }
   expect(failures(await play(seedsWithoutAtlas, options), options)).toBe('')
 }, 300_000)
 
 test('a seed is one play, bit for bit', async () => {
-  const options = { twice: true }
-  const played = await play(seedsPlayedTwice, options)
-  expect(failures(played, options)).toBe('')
-  expect(new Set(played.map(({ report }) => report!.hash)).size).toBe(seedsPlayedTwice.length)
+  for (const options of [{ twice: true }, { twice: true, changes: true }]) {
+    const played = await play(seedsPlayedTwice, options)
+    expect(failures(played, options)).toBe('')
+    expect(new Set(played.map(({ report }) => report!.hash)).size).toBe(seedsPlayedTwice.length)
+  }
 }, 300_000)
 
 test.each([...mutants, ...mutantsElsewhere])('the place for $name is there, once', (mutant) => {

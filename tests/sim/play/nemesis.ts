@@ -336,7 +336,7 @@ export class Nemesis {
 
   #rightClock(name: string): void {
     this.#cluster.process(name).time.setSkewMs(0)
-    this.#watch.farOff(undefined)
+    if (this.#wrongClock === name || this.#wrongClock === undefined) this.#watch.farOff(undefined)
   }
 
   #crash(process: SimProcess, options: CrashManner): void {

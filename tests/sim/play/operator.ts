@@ -230,9 +230,20 @@ export class Operator {
       return id === change.id && kind === change.kind
     })
     if (!known) this.#ask((node) => node.members?.request(change))
+    if (dead && handover?.step === 'both' && this.#isWaitedFor(change.id)) {
+      this.#tell(`the handover that waits for ${change.id} is cancelled`)
+      this.#cancel()
+    }
     if (change.kind !== 'replace' || !known) return
     const here = this.#cluster.names.includes(change.by)
     if (!here && !members.some(({ id }) => id === change.by)) this.#bringIn(change.by)
+  }
+
+  /** A handover that wants to give slots to a dead member ends only when somebody takes it back (docs/adr/0030). */
+  #isWaitedFor(name: NodeId): boolean {
+    return this.#cluster.runningNames.some((via) => {
+      return this.#cluster.node(via).status().handover?.waitsFor.includes(name) === true
+    })
   }
 
   #fulfilled(name: string, { dead, change }: Wish): void {
@@ -282,6 +293,8 @@ export class Operator {
     // A repair may leave a node that has to be taken back.
     const agree = this.#scenario.nodes < 3 || this.#steady.length >= 3
     if (!agree || this.#wishes.has(name) || this.#waking.has(name)) return false
+    // Of a new directory nothing but its identity says whose it is.
+    if (this.#history.lastOf(name) === undefined) return false
     const topology = this.#history.newest
     const { current, next } = slotTables(topology)
     return [current, next ?? current].every(({ ownersPerSlot }) => {
