@@ -122,6 +122,7 @@ export interface Upheaval {
 export function upheavalOf(before: Topology, after: Topology, self: NodeId): Upheaval | undefined {
   const { forced } = after
   if (forced === undefined || forced.at <= before.epoch) return undefined
+  if (isSameRemoval(before, after)) return undefined
   if (forced.from !== before.epoch) {
     throw new FatalError(
       'refused',
@@ -141,6 +142,17 @@ export function upheavalOf(before: Topology, after: Topology, self: NodeId): Uph
   }
   const got = now.slotsOf(isHere).filter((slot) => wasHere < 0 || !old.ownsSlot(wasHere, slot))
   return { incoming: got.filter(isLeft), empty: got.filter((slot) => !isLeft(slot)) }
+}
+
+/**
+ * Whether two survivors have each forced the same removal, and nothing has happened since: what comes to whom is the same, and
+ * this node has prepared for it already. The epochs differ, and the higher one is followed.
+ */
+function isSameRemoval(before: Topology, after: Topology): boolean {
+  if (before.forced?.at !== before.epoch || after.forced?.at !== after.epoch) return false
+  const names = ({ members }: Topology): string =>
+    members.map(({ id, incarnation, weight, state }) => `${id} ${incarnation} ${weight} ${state}`).join()
+  return before.forced.from === after.forced.from && names(before) === names(after)
 }
 
 /** What has to be durable in a member's store before a document is: see `TopologyRegisterOptions.prepare`. */

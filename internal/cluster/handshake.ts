@@ -185,7 +185,7 @@ function judgeStranger(topology: Topology, remote: Founder, hello: Hello): Hello
   if (hello.clusterId !== '') {
     const former = removed.find(({ incarnation }) => incarnation === remote.incarnation)
     const forgotten = `${remote.id} (incarnation ${remote.incarnation}) is no member of cluster ${clusterId} any more`
-    return refused('not-a-member', former === undefined ? forgotten : farewell(former, clusterId))
+    return refused('not-a-member', former === undefined ? forgotten : farewell(former, topology))
   }
   const differ = settingsApart(topology, hello, `cluster ${clusterId}`)
   return differ === undefined ? { kind: 'joining', remote } : refused('settings-in-force', differ)

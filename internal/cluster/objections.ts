@@ -2,13 +2,11 @@ import { goesBy, levelsText, type RemovedMember, type Topology } from '../slots/
 import type { Founder } from './handshake.js'
 
 /** Why this node cannot become a member as it is, in a sentence; undefined: it can. */
-export function objectionToJoin(
-  { members, removed, clusterId, featureLevel }: Topology,
-  founder: Founder,
-): string | undefined {
+export function objectionToJoin(topology: Topology, founder: Founder): string | undefined {
+  const { members, removed, featureLevel } = topology
   const { id, incarnation, address } = founder
   const former = removed.find((each) => each.incarnation === incarnation)
-  if (former !== undefined) return farewell(former, clusterId)
+  if (former !== undefined) return farewell(former, topology)
   if (!goesBy(founder.levels, featureLevel)) {
     return `the software of ${id} goes by ${levelsText(founder.levels)}, and not by level ${featureLevel} of the cluster`
   }
@@ -27,9 +25,16 @@ export function objectionToJoin(
 const departures = { decommission: 'decommissioned', remove: 'removed', replace: 'replaced' } as const
 
 /** What a node is told whose data directory is no member any more. */
-export function farewell({ id, incarnation, epoch, by }: RemovedMember, clusterId: string): string {
-  return (
-    `${id} (incarnation ${incarnation}) was ${departures[by]} at epoch ${epoch} of cluster ${clusterId}. Nothing in its data ` +
-    'directory is needed any more; an empty one can join'
-  )
+export function farewell(
+  { id, incarnation, epoch, by }: RemovedMember,
+  { clusterId, forced }: Pick<Topology, 'clusterId' | 'forced'>,
+): string {
+  const what = `${id} (incarnation ${incarnation}) was ${departures[by]} at epoch ${epoch} of cluster ${clusterId}`
+  if (forced?.at === epoch) {
+    return (
+      `${what}, by force: what only the removed members had is not in the cluster any more. Keep its data directory if that ` +
+      'may be needed; an empty one can join'
+    )
+  }
+  return `${what}. Nothing in its data directory is needed any more; an empty one can join`
 }

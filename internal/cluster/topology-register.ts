@@ -252,7 +252,8 @@ export class TopologyRegister {
   }
 
   /** A node that took part in its going ends in order; one that slept meanwhile is told what happened. */
-  #departed({ clusterId, epoch, removed }: Topology): FatalError {
+  #departed(topology: Topology): FatalError {
+    const { clusterId, epoch, removed } = topology
     const { id, incarnation } = this.#options.self
     const former = removed.find((each) => each.incarnation === incarnation)
     if (former === undefined) {
@@ -263,7 +264,7 @@ export class TopologyRegister {
     }
     const state = this.#topology.members.find((member) => member.id === id)?.state
     const knew = former.by !== 'remove' && (state === 'leaving' || state === 'left')
-    return new FatalError(knew ? 'decommissioned' : 'refused', farewell(former, clusterId))
+    return new FatalError(knew ? 'decommissioned' : 'refused', farewell(former, topology))
   }
 
   /** False: the disk has no room, which passes. */
