@@ -108,7 +108,9 @@ export class Replacement {
       return
     }
     this.#told = ''
-    if (isStillThere(register.topology, dead)) log.info('a member that was to be removed is back', { node: dead.id })
+    if (isStillThere(register.topology, dead)) {
+      log.info('a member that was to be removed stays: it is back, or too many others are away', { node: dead.id })
+    }
   }
 
   /** Asked again for every topology that comes in between, and whenever the agreement takes another round. */

@@ -70,7 +70,8 @@ export class Standings {
   /** What this node and all members that answer in time say; one inquiry at a time. */
   ask(): Promise<StandingReport> {
     const report = this.#asking.then(() => this.#ask())
-    this.#asking = report
+    // Whoever asked is told of a failure; whoever asks next begins anew.
+    this.#asking = report.catch(() => undefined)
     return report
   }
 
