@@ -1,5 +1,6 @@
 import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { type Epoch, type Incarnation, KvError, limits, type NodeId } from '../base/index.js'
+import { majority } from '../consensus/index.js'
 import type { Clock, Log } from '../env/index.js'
 import { type Handover, Pauses, type Routing } from '../replication/index.js'
 import { type HandoverStep, incomingSlots, slotTables, type Topology, voters } from '../slots/index.js'
@@ -163,14 +164,16 @@ export class HandoverDriver {
 
   #follow(topology: Topology): void {
     const { self, store, worker } = this.#options
-    const { handover } = topology
+    const { handover, members } = topology
+    const incarnations = new Set<string>(members.map(({ incarnation }) => incarnation))
+    for (const gone of this.#drained) if (!incarnations.has(gone)) this.#drained.delete(gone)
     if (handover === undefined) {
       worker.follow(undefined)
       this.#reports.clear()
       return
     }
     const { since, step } = handover
-    const member = topology.members.findIndex(({ id }) => id === self.id)
+    const member = members.findIndex(({ id }) => id === self.id)
     const slots = incomingSlots(topology, slotTables(topology), member)
     worker.follow({ since, slots, streams: step === 'both' })
     if (step !== 'switch' || this.#switched === since) return
@@ -257,11 +260,14 @@ export class HandoverDriver {
 
   /**
    * Whoever has left and lives says when its clients have had their answers. It does not take its own name off: it
-   * would end at once, and the others might not hear of what was decided with its vote.
+   * would end at once, and the others might not hear of what was decided with its vote. And it keeps its vote until
+   * those who stay are a majority without it: else one of two that is wiped meanwhile could never come back.
    */
-  #mayGo({ members }: Topology, id: NodeId): boolean {
+  #mayGo(topology: Topology, id: NodeId): boolean {
     const { live, self } = this.#options
-    const { incarnation } = members.find((member) => member.id === id)!
+    const { incarnation } = topology.members.find((member) => member.id === id)!
+    const staying = voters(topology).filter((voter) => voter.id !== id)
+    if (staying.filter((voter) => live(voter.id)).length < majority(staying.length)) return false
     return id !== self.id && (this.#drained.has(incarnation) || !live(id))
   }
 

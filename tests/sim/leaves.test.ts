@@ -71,6 +71,20 @@ test('a decommissioned node hands over what it has, finishes, and ends in order;
   expect([...cluster.fatal.keys()]).toEqual(['n4'])
 })
 
+test('who has left keeps its vote until those who stay are a majority without it: a wiped one can come back', async () => {
+  const cluster = await SimCluster.start({ seed: 'keeps its vote' })
+  cluster.crash('n2')
+  await cluster.settle(cluster.node('n1').members!.request({ kind: 'decommission', id: parseNodeId('n3') }))
+  const stateOf = (name: string) => cluster.node('n1').topology!.members.find(({ id }) => id === name)?.state
+  await cluster.world.runUntil(() => stateOf('n3') === 'left', 30_000)
+  await cluster.world.advance(20_000)
+  expect(stateOf('n3')).toBe('left')
+  cluster.process('n2').restart()
+  cluster.wipe('n2')
+  await cluster.settle((await cluster.startNode('n2')).ready())
+  await cluster.world.runUntil(() => stateOf('n3') === undefined, 30_000)
+})
+
 test('a dead node is removed: its slots come from the others, and when it wakes up it is told', async () => {
   const cluster = await SimCluster.start({ seed: 'remove', nodes: 4 })
   const load = new Load(cluster)
