@@ -218,4 +218,24 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     needed: undefined,
     how: 'at 21180.455 ms: k0: what was acknowledged is not on n2, which have a say',
   },
+  'switched-too-soon': {
+    seed: 30000,
+    needed: 1,
+    how: 'at 13099.000 ms: k1: what was acknowledged is not on n4, which have a say',
+  },
+  'minority-decides': {
+    seed: 31000,
+    needed: 1,
+    how: 'at 44107.552 ms: n1 has another epoch 16 than others: {"clusterId":"8f46b6d6e119f0791d9e215af4d69...',
+  },
+  'number-given-twice': {
+    seed: 32000,
+    needed: 1,
+    how: 'at 4334.957 ms: n1 died of a bug: KvError: members.number: must be a whole number, 1 to 5, got 6',
+  },
+  'floor-stays-over-emptied-slot': {
+    seed: 31001,
+    needed: 2,
+    how: 'at 578705.717 ms: n5 holds slot 406, which others own, although nothing is wrong any more',
+  },
 }

@@ -15,6 +15,8 @@ import type { TopologyHistory } from './topology-history.js'
 const askEveryMs = 1_000
 /** A change that nothing hinders any more is over after so long. */
 const settleMs = 180_000
+/** A refill waits so long for a dead member that may be counting on what was lost, and a handover for the refill. */
+const forgetMs = 660_000
 /** Who is to be given up must look dead first. */
 const patienceMs = 1_000
 
@@ -366,8 +368,12 @@ export class Operator {
 
   async #until(what: string, isSo: () => boolean): Promise<void> {
     const { world } = this.#cluster
-    const endMs = world.nowMs + settleMs
-    while (!isSo() && world.nowMs < endMs) await world.advance(250)
+    const sinceMs = world.nowMs
+    let boundMs = settleMs
+    while (!isSo() && world.nowMs < sinceMs + boundMs) {
+      if (this.#someLack('')) boundMs = settleMs + forgetMs
+      await world.advance(250)
+    }
     if (!isSo()) this.#ledger.violation(`${what} although nothing is wrong any more: ${this.#restless()}`)
   }
 
