@@ -238,4 +238,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     needed: 2,
     how: 'at 578705.717 ms: n5 holds slot 406, which others own, although nothing is wrong any more',
   },
+  'leftovers-stay': {
+    seed: 30000,
+    needed: 1,
+    how: 'at 217753.457 ms: 9 tombstones stay although nothing is wrong any more: n3: ; n4: ; n5: ; n1: ',
+  },
 }
