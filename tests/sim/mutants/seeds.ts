@@ -34,9 +34,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 3823.906 ms: n3 holds 26965722.3016818688.4 of k0 after 26965722.3036217344.1',
   },
   'log-checksum-unchecked': {
-    seed: 22574,
-    needed: undefined,
-    how: 'at 108183.489 ms: n1 holds 3 records of 2 keys',
+    seed: 293060006,
+    needed: 7,
+    how: 'at 70499.724 ms: k0: nobody wrote something spoilt (v436....................................)',
   },
   'snapshot-checksum-unchecked': {
     seed: 21949,
@@ -54,9 +54,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 6801.144 ms: n3 holds 26965722.3494182913.3 of k0 after 26965722.3500802051.2',
   },
   'snapshot-claims-too-much': {
-    seed: 22435,
-    needed: undefined,
-    how: 'at 62509.262 ms: n1 holds 26965723.1477443584.4 of k1 after 26965723.2057175041.5',
+    seed: 293050831,
+    needed: 2,
+    how: 'at 379510.683 ms: n1 holds 26965728.1648951296.1 of k0 after 26965728.2026569728.1',
   },
   'snapshot-drops-tombstones': {
     seed: 21723,
@@ -84,9 +84,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 36026.662 ms: n2 holds nothing of k7 after 26965722.4232118271.4294967295',
   },
   'floor-refuses-nothing': {
-    seed: 90012,
-    needed: undefined,
-    how: 'at 347019.629 ms: k0: a write replaced something, and was not told what although it had asked',
+    seed: 293050863,
+    needed: 34,
+    how: 'at 1067.290 ms: k2: a write replaced something, and was not told what although it had asked',
   },
   'expired-is-shown': {
     seed: 23442,
@@ -159,9 +159,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 14443.131 ms: k1: v7 is read, and was told to be not applied',
   },
   'own-trace-taken-for-previous': {
-    seed: 20011,
-    needed: 12,
-    how: 'at 219056.779 ms: k0: a write replaced nothing, though the key was there',
+    seed: 293050861,
+    needed: 32,
+    how: 'at 48062.686 ms: k2: a write replaced nothing, though the key was there',
   },
   'stray-attempt-is-stamped': {
     seed: 21546,
@@ -174,19 +174,19 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 30352.962 ms: k1 is not linearizable; no order for: read v126 [399, 400]',
   },
   'no-write-back': {
-    seed: 23106,
-    needed: undefined,
-    how: 'at 43947.399 ms: k0: 26965723.1915813897.2 was read after 26965723.2051932161.3 had been acknowle...',
+    seed: 293050834,
+    needed: 5,
+    how: 'at 13456.922 ms: k2: 26965722.4256563213.2 was read after 26965722.4256563213.3 had been acknowle...',
   },
   'scan-without-write-back': {
-    seed: 21585,
-    needed: undefined,
-    how: 'at 55867.957 ms: k0: 26965723.2121531392.4 was read after 26965723.2244673536.4 had been acknowle...',
+    seed: 293070108,
+    needed: 109,
+    how: 'at 80389.994 ms: k0: replaced v723, though a newer write had been acknowledged or read before',
   },
   'first-answer-wins': {
-    seed: 20000,
+    seed: 293050830,
     needed: 1,
-    how: 'at 187967.930 ms: k0 is not linearizable; no order for: read v64 [409, 410]',
+    how: 'at 12753.527 ms: k0: 26965722.3868852234.4 was read after 26965722.3973644290.3 had been acknowle...',
   },
   'absent-beats-present': {
     seed: 23033,
@@ -199,9 +199,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 34267.409 ms: a2: nothing was read, though every owner had acknowledged 26965723.364904449.3',
   },
   'refilled-from-one': {
-    seed: 30014,
-    needed: 15,
-    how: 'at 36505.271 ms: k0: what was acknowledged is not on n1 n2, which have a say',
+    seed: 293060007,
+    needed: 8,
+    how: 'at 14002.896 ms: k1: what was acknowledged is not on n2 n3, which have a say',
   },
   'refilled-unasked': {
     seed: 22655,
@@ -233,14 +233,14 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     needed: 1,
     how: 'at 4334.957 ms: n1 died of a bug: KvError: members.number: must be a whole number, 1 to 5, got 6',
   },
-  'floor-stays-over-emptied-slot': {
-    seed: 31001,
-    needed: 2,
-    how: 'at 578705.717 ms: n5 holds slot 406, which others own, although nothing is wrong any more',
-  },
   'leftovers-stay': {
     seed: 30000,
     needed: 1,
     how: 'at 217753.457 ms: 9 tombstones stay although nothing is wrong any more: n3: ; n4: ; n5: ; n1: ',
+  },
+  'floor-stays-over-emptied-slot': {
+    seed: 31001,
+    needed: 2,
+    how: 'at 578705.717 ms: n5 holds slot 406, which others own, although nothing is wrong any more',
   },
 }
