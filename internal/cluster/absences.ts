@@ -3,6 +3,7 @@ import { limits, type NodeId } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 import { Pauses } from '../replication/index.js'
 import type { Topology } from '../slots/index.js'
+import { Inquiries } from './inquiries.js'
 
 export interface AbsencesOptions {
   readonly clock: Clock
@@ -15,22 +16,16 @@ export interface AbsencesOptions {
   readonly send: (to: NodeId, part: { absenceQuestion: AbsenceQuestion }) => void
 }
 
-interface Inquiry {
-  readonly waiting: Set<NodeId>
-  readonly answers: Map<NodeId, number>
-  readonly done: () => void
-}
-
 /** For how long a member has been away in the eyes of each member, asked of them in the moment in which it matters. */
 export class Absences {
   readonly #options: AbsencesOptions
   readonly #pauses: Pauses
-  readonly #inquiries = new Map<number, Inquiry>()
-  #inquiryId = 0
+  readonly #inquiries: Inquiries<number>
 
   constructor(options: AbsencesOptions) {
     this.#options = options
     this.#pauses = new Pauses(options.clock)
+    this.#inquiries = new Inquiries(this.#pauses)
   }
 
   /** Idempotent. Who is being asked counts as silent. */
@@ -51,24 +46,17 @@ export class Absences {
   }
 
   answered(from: NodeId, { id, absentMs }: AbsenceAnswer): void {
-    const inquiry = this.#inquiries.get(id)
-    if (inquiry === undefined || !inquiry.waiting.delete(from)) return
-    inquiry.answers.set(from, absentMs)
-    if (inquiry.waiting.size === 0) inquiry.done()
+    this.#inquiries.answered(from, id, absentMs)
   }
 
   /** What this node and these say that answer in time. */
   async ask(number: number, members: readonly NodeId[]): Promise<ReadonlyMap<NodeId, number>> {
     const { linked, self, send } = this.#options
-    const answers = new Map([[self, this.ofMs(number)]])
+    const own = this.ofMs(number)
     const others = members.filter((id) => id !== self && linked(id))
-    if (others.length === 0) return answers
-    const id = ++this.#inquiryId
-    await this.#pauses.answer<void>(limits.replaceAnswerMs, undefined, (done) => {
-      this.#inquiries.set(id, { waiting: new Set(others), answers, done })
-      for (const member of others) send(member, { absenceQuestion: { id, number } })
+    const answers = await this.#inquiries.ask(others, limits.replaceAnswerMs, (member, id) => {
+      send(member, { absenceQuestion: { id, number } })
     })
-    this.#inquiries.delete(id)
-    return answers
+    return new Map([[self, own], ...answers])
   }
 }

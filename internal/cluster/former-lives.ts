@@ -3,6 +3,7 @@ import { type Incarnation, limits, type NodeId } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 import { Pauses } from '../replication/index.js'
 import type { Topology } from '../slots/index.js'
+import { Inquiries } from './inquiries.js'
 
 export interface FormerLivesOptions {
   readonly clock: Clock
@@ -15,29 +16,21 @@ export interface FormerLivesOptions {
   readonly send: (to: NodeId, part: Partial<PeerMessage>) => void
 }
 
-interface Inquiry {
-  readonly waiting: Set<NodeId>
-  readonly linked: NodeId[]
-  readonly done: () => void
-}
-
 /** Finds out whether a member's life goes on somewhere, although another node has come under its name. */
 export class FormerLives {
   readonly #options: FormerLivesOptions
   readonly #pauses: Pauses
-  readonly #inquiries = new Map<number, Inquiry>()
-  #inquiryId = 0
-  #stopped = false
+  readonly #inquiries: Inquiries<boolean>
 
   constructor(options: FormerLivesOptions) {
     this.#options = options
     this.#pauses = new Pauses(options.clock)
+    this.#inquiries = new Inquiries(this.#pauses)
   }
 
   /** Idempotent. */
   stop(): void {
-    this.#stopped = true
-    this.#pauses.endAll()
+    this.#pauses.stop()
   }
 
   /** Another member wants to know whether somebody's former life is linked to this node. */
@@ -48,15 +41,12 @@ export class FormerLives {
   }
 
   answered(from: NodeId, { id, linked }: LinkAnswer): void {
-    const inquiry = this.#inquiries.get(id)
-    if (inquiry === undefined || !inquiry.waiting.delete(from)) return
-    if (linked) inquiry.linked.push(from)
-    if (inquiry.waiting.size === 0) inquiry.done()
+    this.#inquiries.answered(from, id, linked)
   }
 
   /**
-   * Who has a link to that life (where it is this node's own: in another process than the one named), when one of them has said so for as long as the silence lasts; empty as soon as nobody
-   * has. Answers are counted, and in a row: a process that was stopped meanwhile, this one included, finds its links as
+   * Who has a link to that life (where it is this node's own: in another process than the one named), when one of them
+   * has said so for as long as the silence lasts; empty as soon as nobody has. Answers are counted, and in a row: a process that was stopped meanwhile, this one included, finds its links as
    * they were before it finds out that they are dead.
    */
   async stillLinked(id: NodeId, former: Incarnation, otherThan: string = ''): Promise<readonly NodeId[]> {
@@ -64,30 +54,21 @@ export class FormerLives {
     let inARow = new Map<NodeId, number>()
     for (;;) {
       const linked = await this.#whoIsLinked(id, former, otherThan)
-      if (linked.length === 0 || this.#stopped) return []
+      if (linked.length === 0 || this.#pauses.stopped) return []
       inARow = new Map(linked.map((member) => [member, (inARow.get(member) ?? 0) + 1]))
       if ([...inARow.values()].some((times) => times > enough)) return linked
       await this.#pauses.pause(limits.returnAskIntervalMs)
     }
   }
 
-  #whoIsLinked(id: NodeId, incarnation: Incarnation, otherThan: string): Promise<readonly NodeId[]> {
+  async #whoIsLinked(id: NodeId, incarnation: Incarnation, otherThan: string): Promise<readonly NodeId[]> {
     const { self, topology, linked, send } = this.#options
     const here = linked(id, otherThan) ? [self] : []
     const others = topology().members.filter((member) => member.id !== self && member.id !== id)
     const reached = others.filter((member) => linked(member.id, '')).map((member) => member.id)
-    if (reached.length === 0 || this.#stopped) return Promise.resolve(here)
-    const number = ++this.#inquiryId
-    return new Promise((resolve) => {
-      const answered = [...here]
-      const done = (): void => {
-        stopWaiting()
-        this.#inquiries.delete(number)
-        resolve(answered)
-      }
-      const stopWaiting = this.#pauses.begin(limits.returnAnswerMs, done)
-      this.#inquiries.set(number, { waiting: new Set(reached), linked: answered, done })
-      for (const member of reached) send(member, { linkQuestion: { id: number, nodeId: id, incarnation, otherThan } })
+    const answers = await this.#inquiries.ask(reached, limits.returnAnswerMs, (member, number) => {
+      send(member, { linkQuestion: { id: number, nodeId: id, incarnation, otherThan } })
     })
+    return [...here, ...reached.filter((member) => answers.get(member) === true)]
   }
 }

@@ -3,6 +3,7 @@ import { limits, type NodeId, type Slot } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 import { Pauses } from '../replication/index.js'
 import { slotCount, type Topology } from '../slots/index.js'
+import { Inquiries } from './inquiries.js'
 
 export interface StandingsOptions {
   readonly clock: Clock
@@ -27,12 +28,6 @@ export interface CopiesOfMember {
 /** Members that answered just now. */
 export type StandingReport = ReadonlyMap<NodeId, CopiesOfMember>
 
-interface Inquiry {
-  readonly waiting: Set<NodeId>
-  readonly report: Map<NodeId, CopiesOfMember>
-  readonly done: () => void
-}
-
 /**
  * Asks the members what their copies are worth, in the moment in which somebody has to know: what was true a few seconds
  * ago is not good enough for deciding which node may go down.
@@ -40,13 +35,13 @@ interface Inquiry {
 export class Standings {
   readonly #options: StandingsOptions
   readonly #pauses: Pauses
-  readonly #inquiries = new Map<number, Inquiry>()
-  #inquiryId = 0
+  readonly #inquiries: Inquiries<CopiesOfMember>
   #asking: Promise<unknown> = Promise.resolve()
 
   constructor(options: StandingsOptions) {
     this.#options = options
     this.#pauses = new Pauses(options.clock)
+    this.#inquiries = new Inquiries(this.#pauses)
   }
 
   /** Idempotent. What is being asked ends with the answers that there are. */
@@ -61,10 +56,7 @@ export class Standings {
   }
 
   answered(from: NodeId, { id, lostSlots, readOnly }: Standing): void {
-    const inquiry = this.#inquiries.get(id)
-    if (inquiry === undefined || !inquiry.waiting.delete(from)) return
-    inquiry.report.set(from, { lost: slotsOf(lostSlots), readOnly })
-    if (inquiry.waiting.size === 0) inquiry.done()
+    this.#inquiries.answered(from, id, { lost: slotsOf(lostSlots), readOnly })
   }
 
   /** What this node and all members that answer in time say; one inquiry at a time. */
@@ -78,16 +70,12 @@ export class Standings {
   async #ask(): Promise<StandingReport> {
     const { self, topology, linked, lostSlots, readOnly, send } = this.#options
     const own: CopiesOfMember = { lost: new Set(lostSlots()), readOnly: readOnly() }
-    const report = new Map([[self, own]])
     const others = topology().members.filter(({ id }) => id !== self && linked(id))
-    if (others.length === 0) return report
-    const id = ++this.#inquiryId
-    await this.#pauses.answer<void>(limits.standingAnswerMs, undefined, (done) => {
-      this.#inquiries.set(id, { waiting: new Set(others.map((each) => each.id)), report, done })
-      for (const member of others) send(member.id, { standingRequest: { id } })
+    const ids = others.map(({ id }) => id)
+    const answers = await this.#inquiries.ask(ids, limits.standingAnswerMs, (member, id) => {
+      send(member, { standingRequest: { id } })
     })
-    this.#inquiries.delete(id)
-    return report
+    return new Map([[self, own], ...answers])
   }
 }
 
