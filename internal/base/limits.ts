@@ -250,6 +250,8 @@ export const limits = {
   swimRejoinIntervalMs: 5_000,
   /** Dead members are told of rumours for so long. */
   swimGossipToDeadMs: 30_000,
+  /** Who opens a link to a node greets within this; it waits for the answer for a fraction of it (a probe's interval and timeout). */
+  greetingMsMax: 10_000,
   /** A link for gossip on which nothing is said for so long is closed. */
   gossipIdleMs: 60_000,
   /** Messages that wait for such a link to be made, and bytes that it may hold unsent: what is beyond is lost, as gossip may be. */

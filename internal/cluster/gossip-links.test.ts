@@ -143,6 +143,28 @@ describe('links for gossip', () => {
     expect(a.opened.length).toBe(2)
   })
 
+  test('that are opened and never greeted, because who has opened them is gone, do not stay as long as others', async () => {
+    const { network } = world.process('c').life
+    const silent = { message: () => {}, drain: () => {}, close: () => {} }
+    void network.connect(at('b'), 'gossip', 1_000).then((link) => link.start(silent))
+    await world.advance(10)
+    expect(world.network.linkEnds).toBe(2)
+    world.process('c').crash({ links: 'silent' })
+    await world.advance(limits.greetingMsMax / 2)
+    expect(world.network.linkEnds).toBe(1)
+    await world.advance(limits.greetingMsMax / 2 + 100)
+    expect(world.network.linkEnds).toBe(0)
+  })
+
+  test('that were greeted live on in silence for as long as who has opened them keeps them', async () => {
+    ask(1)
+    await world.advance(limits.gossipIdleMs - 1_000)
+    expect(world.network.linkEnds).toBe(2)
+    ask(2)
+    await world.advance(limits.gossipIdleMs - 1_000)
+    expect([b.heard, a.opened.length, world.network.linkEnds]).toEqual([[1, 2], 1, 2])
+  })
+
   test('lead to nobody who is no member, in either direction', async () => {
     const stranger = new End(world, 'c', new Set(['a', 'b', 'c']))
     await world.advance(10)

@@ -1,4 +1,5 @@
 import type { PeerMessage, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
+import { limits } from '../base/index.js'
 import type { Clock, Link, Log, Timer } from '../env/index.js'
 import { type Envelope, PeerLink } from '../replication/index.js'
 import { type Greeting, greetingOf, type RefusalCode } from './handshake.js'
@@ -7,7 +8,10 @@ export interface InboundOptions {
   readonly clock: Clock
   readonly log: Log
   readonly envelope: Envelope
-  /** A link on which nothing is heard for this long is closed: its other end no longer exists. */
+  /**
+   * A link on which nothing is heard for this long is closed: its other end no longer exists. Until it has been greeted, that is
+   * `limits.greetingMsMax` at most.
+   */
   readonly silenceMaxMs: number
   readonly handlers: InboundHandlers
 }
@@ -41,18 +45,18 @@ export class Inbound {
     const { clock, envelope, log, silenceMaxMs } = this.#options
     let greeted = false
     let silence: Timer
-    const expect = (): void => {
-      silence = clock.setTimer(silenceMaxMs, () => link.close(`nothing heard for ${silenceMaxMs} ms`))
+    const expect = (withinMs: number): void => {
+      silence = clock.setTimer(withinMs, () => link.close(`nothing heard for ${withinMs} ms`))
     }
     let heardMs = clock.monotonicMs()
     const link: PeerLink = new PeerLink(raw, clock, envelope, {
       message: (message) => {
         // Setting the timer again for every message would cost more than reading the clock.
         const nowMs = clock.monotonicMs()
-        if (nowMs - heardMs > silenceMaxMs / 4) {
+        if (!greeted || nowMs - heardMs > silenceMaxMs / 4) {
           heardMs = nowMs
           silence.cancel()
-          expect()
+          expect(silenceMaxMs)
         }
         greeted = this.#received(message, link, greeted)
       },
@@ -63,7 +67,9 @@ export class Inbound {
         log.debug('inbound link ended', { remote: link.remote, reason })
       },
     })
-    expect()
+    // Whoever had opened it may have died before it could greet, and nothing but this ever ends such a link: for one that
+    // may be silent for long afterwards that would be as long.
+    expect(Math.min(silenceMaxMs, limits.greetingMsMax))
     this.#links.add(link)
   }
 
