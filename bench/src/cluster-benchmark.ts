@@ -1,5 +1,5 @@
 import { type ClusterStatus, type ClusterTopology, KvClient } from '@quorumkv/client'
-import { LocalCluster } from './cluster.js'
+import { startCluster } from './cluster.js'
 import { fileSystemOf, readEnvironment } from './environment.js'
 import { limits } from './limits.js'
 import type { ClusterSettings } from './options.js'
@@ -136,7 +136,7 @@ export async function runClusterBenchmark(
   const { endpoints, nodes, fsync, dataDir: parentDirectory } = settings
   if (endpoints === undefined) progress(`starting ${nodes} nodes …`)
   await using cluster =
-    endpoints === undefined ? await LocalCluster.start({ nodes, fsync, parentDirectory, signal }) : undefined
+    endpoints === undefined ? await startCluster({ nodes, fsync, parentDirectory, signal }) : undefined
   const fileSystem = cluster && (await fileSystemOf(parentDirectory))
   const ended = cluster === undefined ? signal : AbortSignal.any([signal, cluster.failed])
   await using client = new KvClient({

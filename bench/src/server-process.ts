@@ -1,23 +1,30 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { limits } from './limits.js'
 
-const program = fileURLToPath(new URL('../../server/bin/kv-server.js', import.meta.url))
-
-/** A node did not start, or ended when it should not have. */
+/** A server did not start, or ended when it should not have. */
 export class ServerError extends Error {
   override readonly name = 'ServerError'
 }
 
-/** The environment without KV_…: what a user has set for a node of their own must not change what is measured. */
-function cleanEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('KV_')))
+/** How a server is started, and how it says that it serves. */
+export interface ServerSpec {
+  /** Its name in reports, unlike that of the others. */
+  readonly id: string
+  /** Where it serves clients, `host:port`. */
+  readonly address: string
+  /** The program, found as the shell would find it. */
+  readonly command: string
+  readonly args: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+  /** Found in the first line of its output that says that it serves. */
+  readonly readyText: string
 }
 
-/** One kv-server as a process of its own. */
+/** A server as a process of its own. */
 export class ServerProcess {
   readonly id: string
   readonly address: string
@@ -27,22 +34,23 @@ export class ServerProcess {
   readonly #becameReady: Promise<void>
   readonly #logLines: string[] = []
 
-  /** Starts the process; `flags` are further ones of kv-server. */
-  constructor(id: string, address: string, flags: readonly string[]) {
-    this.id = id
-    this.address = address
-    const fixed = ['--id', id, '--addr', address, '--log-format', 'json', '--log-level', 'info']
-    // In a process group of its own: Ctrl-C in the terminal is for the benchmark, which then stops its nodes.
-    this.#child = spawn(process.execPath, [program, ...fixed, ...flags], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      env: cleanEnvironment(),
+  /** Starts the process. Failures to do so show in `ready` and `ended`. */
+  constructor(spec: ServerSpec) {
+    this.id = spec.id
+    this.address = spec.address
+    // In a process group of its own: Ctrl-C in the terminal is for the benchmark, which then stops its servers.
+    this.#child = spawn(spec.command, spec.args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(spec.env !== undefined && { env: spec.env }),
       detached: true,
     })
     this.ended = new Promise((resolve) => {
       this.#child.once('error', (error) => resolve(`could not be started: ${error.message}`))
       this.#child.once('close', (status, signal) => resolve(`ended with ${status ?? signal}`))
     })
-    this.#becameReady = this.#followLog()
+    this.#becameReady = new Promise((resolve) => {
+      for (const output of [this.#child.stdout!, this.#child.stderr!]) this.#follow(output, spec.readyText, resolve)
+    })
   }
 
   /** Undefined where the process could not be started. */
@@ -54,17 +62,17 @@ export class ServerProcess {
     return this.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** The last lines that it has logged. */
+  /** The last lines that it has written. */
   get logTail(): string {
     return this.#logLines.join('\n')
   }
 
   /** Resolves when it serves. Rejects with ServerError when it has ended or takes too long, or with the signal's reason. */
-  async ready(signal: AbortSignal): Promise<void> {
+  async ready(signal: AbortSignal, readyMs: number = limits.nodeReadyMs): Promise<void> {
     const settled = new AbortController()
     const late = async (): Promise<never> => {
-      await delay(limits.nodeReadyMs, undefined, { signal: settled.signal })
-      throw this.failure(`was not ready within ${limits.nodeReadyMs / 1000} s`)
+      await delay(readyMs, undefined, { signal: settled.signal })
+      throw this.failure(`was not ready within ${readyMs / 1000} s`)
     }
     const dead = async (): Promise<never> => {
       throw this.failure(`${await this.ended} before it was ready`)
@@ -80,9 +88,9 @@ export class ServerProcess {
     }
   }
 
-  /** An error that says what happened to this node, with the end of its log. */
+  /** An error that says what happened to this server, with the end of its log. */
   failure(what: string): ServerError {
-    return new ServerError(`node ${this.id} ${what}; its log ends with:\n${this.logTail}`)
+    return new ServerError(`${this.id} ${what}; its log ends with:\n${this.logTail}`)
   }
 
   /** Asks it to stop, kills it when it does not, and resolves when it has ended. */
@@ -106,13 +114,11 @@ export class ServerProcess {
     if (this.isRunning) this.#child.kill('SIGKILL')
   }
 
-  #followLog(): Promise<void> {
-    return new Promise((resolve) => {
-      createInterface({ input: this.#child.stderr! }).on('line', (line) => {
-        this.#logLines.push(line)
-        if (this.#logLines.length > limits.logLinesMax) this.#logLines.shift()
-        if (line.includes('"msg":"ready"')) resolve()
-      })
+  #follow(output: Readable, readyText: string, becameReady: () => void): void {
+    createInterface({ input: output }).on('line', (line) => {
+      this.#logLines.push(line)
+      if (this.#logLines.length > limits.logLinesMax) this.#logLines.shift()
+      if (line.includes(readyText)) becameReady()
     })
   }
 }
