@@ -210,6 +210,24 @@ test('with a clock that is far behind only what that owner does not admit any mo
   play.rounds.stop()
 })
 
+test('an owner whose horizon was told when it had just restarted is asked anew once it may have caught up', async () => {
+  const play = new Play()
+  // Its clock reads what it read before it was down; it has not heard from the others yet.
+  play.owners[2]!.aheadMs = -500_000
+  play.hold('k', undefined, 990_000)
+  await play.advance(1_500)
+  expect(play.rounds.status().obstacle).toBe('the clock of n3 is behind')
+  await play.advance(1_500)
+  expect(play.owners[2]!.asked).toBe(1)
+  expect(play.rounds.status().obstacle).toBe('')
+  play.owners[2]!.aheadMs = 0
+  await play.advance(tuning.agreementMs)
+  expect(play.floors()).toEqual([0, 0, 0])
+  await play.advance(tuning.agreementMs + 5_000)
+  expect(play.floors().every((ms) => ms > 990_000)).toBe(true)
+  play.rounds.stop()
+})
+
 test('nothing is collected while the horizon of one owner stands still', async () => {
   const play = new Play()
   play.hold('k', undefined, 1_001_000)

@@ -140,6 +140,7 @@ export class FloorRounds {
     const { dead } = await slices.result(() => store.digestUpTo(slot, ask.candidateMs))
     if (dead === 0) {
       this.#agreements.delete(slot)
+      this.#doubtWhatWasTold(slot)
       return
     }
     const lives = this.#lives(slot)
@@ -168,6 +169,19 @@ export class FloorRounds {
       if (told !== undefined) lowestMs = Math.min(lowestMs, told.horizonMs + nowMs - told.atMs)
     }
     return Math.floor(lowestMs - maxClockDriftMs)
+  }
+
+  /**
+   * Where there is nothing to collect up to the lowest horizon that was told, nobody is asked, and so nobody tells of a higher one. A
+   * node that has just restarted tells its horizon from before it was down, and catches up in one leap as soon as it hears from
+   * others: what was told long ago is forgotten, so that it is asked anew.
+   */
+  #doubtWhatWasTold(slot: Slot): void {
+    const { clock, routing } = this.#options
+    for (const member of routing().table.owners(slot)) {
+      const told = this.#told.get(member)
+      if (told !== undefined && clock.monotonicMs() - told.atMs >= this.#agreementMs) this.#told.delete(member)
+    }
   }
 
   /** Which processes are to be asked, in the order of the owners; undefined: not all of them can be. */
@@ -238,11 +252,13 @@ function judge(
     const obstacle = obstacleOf(answer, mine, name, slot)
     if (obstacle !== undefined) return { kind: 'differing', obstacle }
   }
-  const admits = owners.every(({ answer }) => answer.horizonMs >= candidateMs)
-  const next = admits && owners.every(({ answer }) => isEqual(answer.candidate, mine.candidate)) ? candidateMs : 0
+  const behind = owners.find(({ answer }) => answer.horizonMs < candidateMs)
+  const next =
+    behind === undefined && owners.every(({ answer }) => isEqual(answer.candidate, mine.candidate)) ? candidateMs : 0
   const holds = owners.every(({ answer }) => answer.horizonMs >= agreedMs && isEqual(answer.agreed, mine.agreed))
   if (next === 0 && !(agreedMs > 0 && holds)) {
-    return { kind: 'differing', obstacle: `the owners of slot ${slot} do not hold the same yet` }
+    const obstacle = `the owners of slot ${slot} do not hold the same yet`
+    return { kind: 'differing', obstacle: behind === undefined ? obstacle : `the clock of ${behind.name} is behind` }
   }
   return { kind: 'agreed', raise: holds ? agreedMs : 0, next }
 }
