@@ -7,6 +7,7 @@ const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url
 const alias = [
   { find: /^@quorumkv\/proto\/(.*)$/, replacement: `${at('./proto/gen')}/$1.ts` },
   { find: /^@quorumkv\/internal\/(.*)$/, replacement: `${at('./internal')}/$1/index.ts` },
+  { find: '@quorumkv/cli/bench', replacement: at('./client-sdk/cli/src/bench/index.ts') },
   { find: '@quorumkv/client', replacement: at('./client-sdk/src/index.ts') },
   { find: '@quorumkv/server', replacement: at('./server/src/index.ts') },
 ]

@@ -1,11 +1,18 @@
+import {
+  fileSystemOf,
+  localUsage,
+  ownUsage,
+  type Process,
+  readEnvironment,
+  type Usage,
+  usageBetween,
+} from '@quorumkv/cli/bench'
 import { type ClusterStatus, type ClusterTopology, KvClient } from '@quorumkv/client'
 import { startCluster } from './cluster.js'
-import { fileSystemOf, readEnvironment } from './environment.js'
 import { limits } from './limits.js'
 import type { ClusterSettings } from './options.js'
 import { type ClusterReport, type PhaseReport, reportPhase } from './report.js'
 import { ErrorTally, type RunResult, run, type Target } from './runner.js'
-import { type Process, readUsage, usageBetween } from './usage.js'
 import { keyName, Values } from './values.js'
 import { formatMix, loadSource, type Mix, type Source, uniformSource } from './workload.js'
 
@@ -60,6 +67,10 @@ function loadsOf(settings: ClusterSettings): Load[] {
     ...(settings.oneAtATimeSeconds > 0 ? oneAtATime : []),
     ...mix.map((mixed) => uniform(`mixed ${formatMix(mixed)}`, mixed, inFlight, settings.seconds)),
   ]
+}
+
+async function readUsage(servers: readonly Process[]): Promise<Usage> {
+  return { client: ownUsage(), servers: await localUsage(servers) }
 }
 
 async function measure(

@@ -1,7 +1,6 @@
+import type { Environment, ProcessUsage, Usage } from '@quorumkv/cli/bench'
 import type { Histogram } from 'hdr-histogram-js'
-import type { Environment } from './environment.js'
 import type { ErrorTally, Latencies } from './runner.js'
-import type { ProcessUsage, Usage } from './usage.js'
 import type { Kind } from './workload.js'
 
 /** One kind of operation in one phase. Latencies are in microseconds, to three digits, of what succeeded. */

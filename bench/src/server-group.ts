@@ -3,8 +3,8 @@ import { rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
+import type { Process } from '@quorumkv/cli/bench'
 import { ServerProcess, type ServerSpec } from './server-process.js'
-import type { Process } from './usage.js'
 
 /** Ports on 127.0.0.1 that are free now, all different. Someone else may take one before it is used; then the start fails. */
 export async function freePorts(count: number): Promise<number[]> {

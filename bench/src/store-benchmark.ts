@@ -1,4 +1,4 @@
-import { fileSystemOf, readEnvironment } from './environment.js'
+import { fileSystemOf, readEnvironment } from '@quorumkv/cli/bench'
 import type { StoreSettings } from './store-options.js'
 import { planOf } from './store-plan.js'
 import { TaskRunner } from './store-process.js'

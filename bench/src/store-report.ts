@@ -1,4 +1,4 @@
-import type { Environment } from './environment.js'
+import type { Environment } from '@quorumkv/cli/bench'
 import type { LatencySummary } from './store-meters.js'
 
 /** What can be measured of one node's store; in the order in which it is. */

@@ -45,4 +45,34 @@ export const limits = {
   changeSilenceMs: 60_000,
   /** How long a drain waits for what runs, unless told. */
   drainMs: 60_000,
+  /** Keys of a load test, inserted ones included, and inserts that may wait for an earlier one (a power of two). */
+  benchKeysMax: 100_000_000,
+  benchInsertWindow: 65_536,
+  /** Names of keys that are kept rather than made for each operation: about 50 bytes each. */
+  benchKeyNamesMax: 1_000_000,
+  /** The largest value: what a node accepts. */
+  benchValueBytesMax: 1_048_576,
+  benchClientsMax: 256,
+  /** Operations at a time, of all clients. */
+  benchInFlightMax: 16_384,
+  /** Operations started per second by an open loop, and those whose time has come that may wait for room. */
+  benchRateMax: 1_000_000,
+  benchBacklogMax: 1_048_576,
+  benchSecondsMax: 86_400,
+  benchOperationsMax: 1_000_000_000,
+  /** Errors of one workload after which it ends: a store that refuses everything is not measured to the end. */
+  benchErrorsMax: 1_000,
+  /** Of these, so many are told word for word. */
+  benchErrorExamplesMax: 5,
+  /** Operations at a time while the keys are loaded, the bytes of their values, and how long that may take. */
+  benchLoadInFlight: 256,
+  benchLoadBytesMax: 33_554_432,
+  benchLoadMs: 3_600_000,
+  /** Places where scans begin. */
+  benchCursorsMax: 65_536,
+  /** How long the store may take to be reached. */
+  benchConnectMs: 60_000,
+  /** Throughput and latency are told by intervals: of at least so long, and at most so many. */
+  benchIntervalMs: 1_000,
+  benchIntervalsMax: 600,
 } as const

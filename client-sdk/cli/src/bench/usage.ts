@@ -1,21 +1,13 @@
 import { readFile } from 'node:fs/promises'
+import type { ProcessUsage } from './target.js'
 
-/** One of the processes that a benchmark started. */
+/** A process on this machine. */
 export interface Process {
   readonly id: string
   readonly pid: number
 }
 
-/** What a process has used since it was started. */
-export interface ProcessUsage {
-  readonly id: string
-  /** In user code and in the kernel. */
-  readonly cpuSeconds: number
-  /** Resident memory now. */
-  readonly residentBytes: number
-}
-
-/** What the load generator and the nodes have used. Nodes are empty where they are not ours or there is no /proc. */
+/** What the load generator and the servers have used. No servers: nobody can say. */
 export interface Usage {
   readonly client: ProcessUsage
   readonly servers: readonly ProcessUsage[]
@@ -40,7 +32,8 @@ export function parseResidentBytes(status: string): number {
   return Number(match[1]) * 1024
 }
 
-async function usageOf({ id, pid }: Process): Promise<ProcessUsage> {
+/** What a process of this machine has used up to now. Linux only. Rejects when it has ended. */
+export async function processUsage({ id, pid }: Process): Promise<ProcessUsage> {
   try {
     const [stat, status] = await Promise.all([
       readFile(`/proc/${pid}/stat`, 'utf8'),
@@ -52,15 +45,15 @@ async function usageOf({ id, pid }: Process): Promise<ProcessUsage> {
   }
 }
 
-/** What this process and the given ones have used up to now. Rejects when one of them has ended. */
-export async function readUsage(servers: readonly Process[]): Promise<Usage> {
+/** What these processes have used up to now, where this system can tell; nothing elsewhere. Rejects when one has ended. */
+export async function localUsage(processes: readonly Process[]): Promise<readonly ProcessUsage[]> {
+  return process.platform === 'linux' ? await Promise.all(processes.map(processUsage)) : []
+}
+
+/** What this process has used up to now. */
+export function ownUsage(): ProcessUsage {
   const { user, system } = process.cpuUsage()
-  const client = {
-    id: 'client',
-    cpuSeconds: (user + system) / 1e6,
-    residentBytes: process.memoryUsage.rss(),
-  }
-  return { client, servers: process.platform === 'linux' ? await Promise.all(servers.map(usageOf)) : [] }
+  return { id: 'client', cpuSeconds: (user + system) / 1e6, residentBytes: process.memoryUsage.rss() }
 }
 
 /** CPU seconds between two readings of the same processes, and the memory at the later one. */

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { statfs } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os'
+import { sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -18,9 +19,12 @@ export interface Environment {
   readonly commit: string | undefined
 }
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
+/** The same place from src/ and from dist/. */
+const packageRoot = fileURLToPath(new URL('../..', import.meta.url))
 
 async function commitOf(directory: string): Promise<string | undefined> {
+  // An installed package lies within the repository of whoever has installed it.
+  if (directory.split(sep).includes('node_modules')) return undefined
   try {
     const flags = ['describe', '--always', '--dirty', '--abbrev=12', '--exclude=*']
     const { stdout } = await promisify(execFile)('git', ['-C', directory, ...flags])
@@ -42,7 +46,7 @@ export async function readEnvironment(): Promise<Environment> {
     loadAverage: loadavg()[0]!,
     os: `${type()} ${release()}`,
     node: process.version,
-    commit: await commitOf(root),
+    commit: await commitOf(packageRoot),
   }
 }
 
