@@ -1,7 +1,14 @@
 import { assert, FatalError, limits } from '../base/index.js'
 import { type Disk, DiskError, type DiskFile, readFully, writeFully } from '../env/index.js'
 import { crc32 } from '../hash/index.js'
-import { corruption, createDurably, formatVersion } from '../wal/index.js'
+import {
+  corruption,
+  createDurably,
+  formatVersion,
+  type HeaderLayout,
+  newerFormat,
+  refuseNewerFormat,
+} from '../wal/index.js'
 
 /*
  * FORMAT.md, "Document". Do not change: it is on disks.
@@ -9,6 +16,9 @@ import { corruption, createDurably, formatVersion } from '../wal/index.js'
 const headerBytes = 24
 // "QKVDOC\r\n"
 const magic = Uint8Array.of(0x51, 0x4b, 0x56, 0x44, 0x4f, 0x43, 0x0d, 0x0a)
+
+/** For `refuseNewerFormat`. */
+export const documentLayout: HeaderLayout = { magic, crcAt: 20, newest: formatVersion }
 
 function encodeDocument(payload: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(headerBytes + payload.length)
@@ -51,7 +61,7 @@ function checkName(name: string): void {
 
 /**
  * What was last written under this name, in the data directory itself; undefined: nothing ever was. Throws FatalError
- * `corrupt` where the file is damaged, and DiskErrors.
+ * `corrupt` where the file is damaged, `refused` where a later release has written it, and DiskErrors.
  */
 export async function readDocument(disk: Disk, name: string): Promise<Uint8Array | undefined> {
   checkName(name)
@@ -60,7 +70,9 @@ export async function readDocument(disk: Disk, name: string): Promise<Uint8Array
   try {
     // One byte more than there may be, so that a file that is too long is seen, and costs no more memory.
     const bytes = new Uint8Array(Math.min(await file.size(), headerBytes + limits.documentBytesMax + 1))
-    const payload = decodeDocument(bytes.subarray(0, await readFully(file, bytes, 0)))
+    const found = bytes.subarray(0, await readFully(file, bytes, 0))
+    refuseNewerFormat(name, found, documentLayout)
+    const payload = decodeDocument(found)
     if (typeof payload !== 'string') return payload
     throw corruption({ path: name, offset: 0, expected: 'a document', found: payload })
   } finally {
@@ -123,9 +135,11 @@ export function documentField<T>(
   throw corruption({ path: name, offset: headerBytes, expected: `a ${field}`, found: JSON.stringify(found) ?? 'none' })
 }
 
-/** A document of a later release must not be read as if it were ours. */
+/** A document of a later release must not be read as if it were ours. Throws FatalError: `refused` then, `corrupt` for anything else. */
 export function checkDocumentFormat(name: string, contents: Readonly<Record<string, unknown>>): void {
-  if (contents['format'] === formatVersion) return
-  const found = `format ${JSON.stringify(contents['format'])}`
+  const { format } = contents
+  if (format === formatVersion) return
+  if (typeof format === 'number' && format > formatVersion) throw newerFormat(name, format, formatVersion)
+  const found = `format ${JSON.stringify(format)}`
   throw corruption({ path: name, offset: headerBytes, expected: `format ${formatVersion}`, found })
 }

@@ -2,7 +2,7 @@ import { type ClusterId, type Incarnation, limits } from '../base/index.js'
 import { crc32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
 import { slotCount } from '../slots/index.js'
-import { formatVersion, readHex16, writeHex16 } from '../wal/index.js'
+import { formatVersion, type HeaderLayout, readHex16, writeHex16 } from '../wal/index.js'
 
 /*
  * FORMAT.md, "Snapshot". Do not change: it is on disks.
@@ -16,6 +16,9 @@ export const snapshotFooterBytes = 64
 const headerMagic = Uint8Array.of(0x51, 0x4b, 0x56, 0x53, 0x4e, 0x41, 0x50, 0x0a)
 const footerMagic = Uint8Array.of(0x51, 0x4b, 0x56, 0x53, 0x4e, 0x41, 0x50, 0xf3)
 const blockMagic = 0x0a564bf2
+
+/** For `refuseNewerFormat`. */
+export const snapshotLayout: HeaderLayout = { magic: headerMagic, crcAt: 60, newest: formatVersion }
 
 export interface SnapshotHeader {
   readonly clusterId: ClusterId

@@ -2,7 +2,7 @@ import type { ClusterId, FatalError, Incarnation, Slot } from '../base/index.js'
 import { crc32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
 import { RecordFormatError } from '../record/index.js'
-import { ChunkReader, corruption } from '../wal/index.js'
+import { ChunkReader, corruption, refuseNewerFormat } from '../wal/index.js'
 import type { ReadableFile } from './read-ahead.js'
 import {
   blockHeaderBytes,
@@ -12,6 +12,7 @@ import {
   decodeSnapshotHeader,
   snapshotFooterBytes,
   snapshotHeaderBytes,
+  snapshotLayout,
 } from './snapshot-format.js'
 import type { SnapshotInfo } from './store.js'
 
@@ -75,7 +76,9 @@ class SnapshotReader {
   }
 
   async #readHeader(): Promise<void> {
-    const header = decodeSnapshotHeader(await this.#reader.view(0, snapshotHeaderBytes))
+    const found = await this.#reader.view(0, snapshotHeaderBytes)
+    refuseNewerFormat(this.#path, found, snapshotLayout)
+    const header = decodeSnapshotHeader(found)
     const { clusterId, incarnation, sequence } = this.#origin
     if (typeof header === 'string') throw this.#damage('the header of a snapshot', header)
     if (header.clusterId !== clusterId || header.incarnation !== incarnation) {

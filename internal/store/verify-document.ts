@@ -1,9 +1,10 @@
 import { type ClusterId, limits, parseClusterId, parseIncarnation, parseNodeId, type Slot } from '../base/index.js'
 import { type Disk, readFully } from '../env/index.js'
 import { crc32 } from '../hash/index.js'
-import { formatVersion } from '../wal/index.js'
+import { formatVersion, newerFormat, refuseNewerFormat } from '../wal/index.js'
+import { documentLayout } from './durable-file.js'
 import type { Identity } from './identity.js'
-import { parseLostSlots } from './lost-slots.js'
+import { lostSlotsName, parseLostSlots } from './lost-slots.js'
 import { isSequence, type Manifest } from './manifest.js'
 
 /*
@@ -29,12 +30,17 @@ export type InspectedDocument =
   | { readonly sound: true; readonly payload: Uint8Array }
   | { readonly sound: false; readonly problem: DocumentProblem }
 
-/** A whole file that holds a document; one byte more than there may be where it is too long. Throws DiskErrors. */
+/**
+ * A whole file that holds a document; one byte more than there may be where it is too long. Throws FatalError `refused` where
+ * a later release has written it, and DiskErrors.
+ */
 export async function readDocumentFile(disk: Disk, path: string): Promise<Uint8Array> {
   const file = await disk.open(path, 'read')
   try {
     const bytes = new Uint8Array(Math.min(await file.size(), headerBytes + limits.documentBytesMax + 1))
-    return bytes.subarray(0, await readFully(file, bytes, 0))
+    const found = bytes.subarray(0, await readFully(file, bytes, 0))
+    refuseNewerFormat(path, found, documentLayout)
+    return found
   } finally {
     await file.close()
   }
@@ -87,17 +93,20 @@ export function mendDocument(damaged: Uint8Array): MendedDocument | undefined {
   return mended
 }
 
-function parseJson(payload: Uint8Array): Readonly<Record<string, unknown>> {
+/** Throws FatalError `refused` where a later release has written it. */
+function parseJson(name: string, payload: Uint8Array): Readonly<Record<string, unknown>> {
   const parsed: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload))
   if (typeof parsed !== 'object' || parsed === null) throw new Error('not a JSON object')
   const contents = parsed as Record<string, unknown>
-  if (contents['format'] !== formatVersion) throw new Error(`format ${String(contents['format'])}`)
+  const { format } = contents
+  if (typeof format === 'number' && format > formatVersion) throw newerFormat(name, format, formatVersion)
+  if (format !== formatVersion) throw new Error(`format ${String(format)}`)
   return contents
 }
 
 /** What the document `identity` says. Throws an Error that tells why it says nothing. */
 export function parseIdentity(payload: Uint8Array): Identity {
-  const contents = parseJson(payload)
+  const contents = parseJson('identity', payload)
   const clusterId: ClusterId | undefined =
     contents['clusterId'] === undefined ? undefined : parseClusterId(String(contents['clusterId']))
   return {
@@ -109,7 +118,7 @@ export function parseIdentity(payload: Uint8Array): Identity {
 
 /** What the document `store` says. Throws an Error that tells why it says nothing. */
 export function parseManifest(payload: Uint8Array): Manifest {
-  const contents = parseJson(payload)
+  const contents = parseJson('store', payload)
   const { reached } = contents
   if (reached !== undefined && !isSequence(reached)) throw new Error(`reached: ${JSON.stringify(reached)}`)
   return {
@@ -121,5 +130,5 @@ export function parseManifest(payload: Uint8Array): Manifest {
 
 /** What the document `lost` says. Throws an Error that tells why it says nothing. */
 export function parseLost(payload: Uint8Array): Slot[] {
-  return parseLostSlots(parseJson(payload))
+  return parseLostSlots(parseJson(lostSlotsName, payload))
 }

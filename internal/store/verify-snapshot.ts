@@ -4,7 +4,7 @@ import { crc32 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
 import { decodeEntries, type Entry, RecordFormatError } from '../record/index.js'
 import { slotCount } from '../slots/index.js'
-import { ChunkReader, type Fault, type FaultKind, type FileOrigin } from '../wal/index.js'
+import { ChunkReader, type Fault, type FaultKind, type FileOrigin, refuseNewerFormat } from '../wal/index.js'
 import { snapshotPath } from './snapshot-files.js'
 import {
   blockHeaderBytes,
@@ -16,6 +16,7 @@ import {
   type SnapshotFooter,
   snapshotFooterBytes,
   snapshotHeaderBytes,
+  snapshotLayout,
 } from './snapshot-format.js'
 
 const blockMagicFirstByte = 0xf2
@@ -118,7 +119,9 @@ class SnapshotSurvey {
 
   /** False: it is someone else's, and nothing in it counts. */
   async #checkHeader(origin: FileOrigin | undefined): Promise<boolean> {
-    const header = decodeSnapshotHeader(await this.#reader.view(0, snapshotHeaderBytes))
+    const found = await this.#reader.view(0, snapshotHeaderBytes)
+    refuseNewerFormat(this.#path, found, snapshotLayout)
+    const header = decodeSnapshotHeader(found)
     if (typeof header === 'string') {
       this.#fault(0, 'the header of a snapshot', header)
       return true

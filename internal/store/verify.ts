@@ -1,4 +1,4 @@
-import { assert, type ClusterId, type Slot } from '../base/index.js'
+import { assert, type ClusterId, FatalError, type Slot } from '../base/index.js'
 import { type Disk, DiskError } from '../env/index.js'
 import { type Fault, type FileOrigin, type LogSurvey, listIfThere, logDirectory, surveyLog } from '../wal/index.js'
 import type { Identity } from './identity.js'
@@ -99,7 +99,7 @@ const adviceFor = {
 /**
  * Checks every byte of a stopped node's data directory and goes on behind damage, where a start would stop. The
  * directory must belong to this process alone. Changes nothing. `checks`: for documents of which the store knows only
- * that they are some, by name. Throws DiskErrors.
+ * that they are some, by name. Throws FatalError `refused` where a later release has written a file, and DiskErrors.
  */
 export async function surveyDirectory(
   disk: Disk,
@@ -222,6 +222,7 @@ class Surveyor {
       }
       this.#checks[name]?.(payload, identity)
     } catch (error) {
+      if (error instanceof FatalError && error.reason === 'refused') throw error
       const found = error instanceof Error ? error.message : String(error)
       this.#find({ kind: 'damaged', path: name, offset, expected: `the contents of "${name}"`, found })
     }

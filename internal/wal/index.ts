@@ -13,6 +13,7 @@ export {
   replayedBytes,
   replayLog,
 } from './log-reader.js'
+export { type HeaderLayout, newerFormat, refuseNewerFormat } from './newer-format.js'
 export type { FsyncPolicy, WalOptions } from './options.js'
 export {
   type DecodedSegmentHeader,

@@ -1,8 +1,9 @@
 import type { ClusterId, Incarnation } from '../base/index.js'
 import { type Disk, type DiskFile, readFully } from '../env/index.js'
 import { corruption, type Damage } from './corruption.js'
+import { refuseNewerFormat } from './newer-format.js'
 import type { WalOptions } from './options.js'
-import { type DecodedSegmentHeader, decodeSegmentHeader, segmentHeaderBytes } from './segment-header.js'
+import { type DecodedSegmentHeader, decodeSegmentHeader, segmentHeaderBytes, segmentLayout } from './segment-header.js'
 
 export const logDirectory = 'log'
 /** A segment on its way; removed at start. */
@@ -56,11 +57,15 @@ export interface SegmentSource {
   readonly disk: Pick<Disk, 'open'>
 }
 
-/** The header at the start of a file, or what stands there. */
-export async function readSegmentHeader(file: DiskFile): Promise<DecodedSegmentHeader | string> {
+async function readHeaderBytes(file: DiskFile): Promise<Uint8Array> {
   const bytes = new Uint8Array(segmentHeaderBytes)
   const got = await readFully(file, bytes, 0)
-  return decodeSegmentHeader(bytes.subarray(0, got))
+  return bytes.subarray(0, got)
+}
+
+/** The header at the start of a file, or what stands there. */
+export async function readSegmentHeader(file: DiskFile): Promise<DecodedSegmentHeader | string> {
+  return decodeSegmentHeader(await readHeaderBytes(file))
 }
 
 /** The damage that a segment without a header is, unless it has not begun. */
@@ -72,12 +77,14 @@ export function headerDamage({ number, found }: Unbegun): Damage {
 export async function readHeader(options: SegmentSource, number: number): Promise<DecodedSegmentHeader | Unbegun> {
   const path = segmentPath(number)
   const file = await options.disk.open(path, 'read')
-  let header: DecodedSegmentHeader | string
+  let found: Uint8Array
   try {
-    header = await readSegmentHeader(file)
+    found = await readHeaderBytes(file)
   } finally {
     await file.close()
   }
+  refuseNewerFormat(path, found, segmentLayout)
+  const header = decodeSegmentHeader(found)
   if (typeof header === 'string') return { number, found: header }
   if (header.number !== number) {
     const found = `segment ${header.number}`

@@ -1,5 +1,6 @@
 import { type ClusterId, type Incarnation, parseClusterId, parseIncarnation } from '../base/index.js'
 import { crc32 } from '../hash/index.js'
+import type { HeaderLayout } from './newer-format.js'
 
 /*
  * FORMAT.md, "Log segment". Do not change: it is on disks.
@@ -34,6 +35,9 @@ const segmentFormatVersion = 2
 const magic = Uint8Array.of(0x51, 0x4b, 0x56, 0x4c, 0x4f, 0x47, 0x0d, 0x0a)
 const reservedFrom = 60
 const crcAt = 508
+
+/** For `refuseNewerFormat`. */
+export const segmentLayout: HeaderLayout = { magic, crcAt, newest: segmentFormatVersion }
 
 /** Writes 16 bytes given as 32 hex digits. */
 export function writeHex16(hex: string, into: Uint8Array, at: number): void {

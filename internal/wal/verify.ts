@@ -5,7 +5,14 @@ import { ChunkReader } from './chunk-reader.js'
 import type { Damage } from './corruption.js'
 import { type DecodedFrameHeader, decodeFrameHeader, frameHeaderBytes } from './frame.js'
 import { headerDamage, logDirectory, parseLogName, segmentPath, sparePath } from './log-directory.js'
-import { type DecodedSegmentHeader, decodeSegmentHeader, segmentHeaderBytes, segmentTag } from './segment-header.js'
+import { refuseNewerFormat } from './newer-format.js'
+import {
+  type DecodedSegmentHeader,
+  decodeSegmentHeader,
+  segmentHeaderBytes,
+  segmentLayout,
+  segmentTag,
+} from './segment-header.js'
 import { FrameFinder } from './verify-frames.js'
 import { SequenceSet } from './verify-sequences.js'
 
@@ -146,7 +153,9 @@ async function readStart(disk: Disk, number: number, origin: FileOrigin | undefi
   const path = segmentPath(number)
   const bytes = new Uint8Array(segmentHeaderBytes + frameHeaderBytes)
   const got = await reading(disk, path, (file) => readFully(file, bytes, 0))
-  const header = decodeSegmentHeader(bytes.subarray(0, Math.min(got, segmentHeaderBytes)))
+  const found = bytes.subarray(0, Math.min(got, segmentHeaderBytes))
+  refuseNewerFormat(path, found, segmentLayout)
+  const header = decodeSegmentHeader(found)
   if (typeof header !== 'string') {
     const fault = foreignHeader(path, number, header, origin)
     const { firstSequence, tag } = header

@@ -143,7 +143,7 @@ async function isAgreed(yes: boolean, ask: Ask): Promise<boolean> {
 /**
  * `kv-server repair`: sets what is damaged aside, so that the node can start with what is sound. `argv` is what follows
  * the command. Resolves with the exit status: 0 repaired or sound, 3 still damaged. Throws FatalError (`usage` also
- * where nobody agreed, `in-use`, `corrupt` where no repair can help) and DiskErrors.
+ * where nobody agreed, `in-use`, `refused` where a later release has written it, `corrupt` where no repair can help) and DiskErrors.
  */
 export async function runRepair(
   argv: readonly string[],
@@ -159,7 +159,7 @@ export async function runRepair(
     .addHelpText(
       'after',
       '\nExit status: 0 repaired or sound, 2 usage or not agreed to, 3 still damaged, 4 the disk failed, 5 the data\n' +
-        'directory is in use.',
+        'directory is in use, 6 a later release has written it.',
     )
   const options = parseOfflineOptions(command, argv, output)
   if (options === undefined) return 0

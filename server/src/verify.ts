@@ -134,7 +134,8 @@ function describeSurvey(path: string, { identity, files, findings, lost }: Direc
 
 /**
  * `kv-server verify`: checks every byte of a stopped node and changes nothing. `argv` is what follows the command.
- * Resolves with the exit status: 0 sound, 3 damaged. Throws FatalError (`usage`, `in-use`) and DiskErrors.
+ * Resolves with the exit status: 0 sound, 3 damaged. Throws FatalError (`usage`, `in-use`, `refused` where a later release has
+ * written it) and DiskErrors.
  */
 export async function runVerify(
   argv: readonly string[],
@@ -147,7 +148,8 @@ export async function runVerify(
     .option('--json', 'one object: { ok, findings, files, lostSlots }')
     .addHelpText(
       'after',
-      '\nExit status: 0 sound, 2 usage, 3 damaged, 4 the disk failed, 5 the data directory is in use.',
+      '\nExit status: 0 sound, 2 usage, 3 damaged, 4 the disk failed, 5 the data directory is in use, 6 a later release has\n' +
+        'written it.',
     )
   const options = parseOfflineOptions(command, argv, output)
   if (options === undefined) return 0

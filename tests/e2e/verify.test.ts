@@ -1,5 +1,6 @@
 import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { crc32 } from '@quorumkv/internal/hash'
 import { describe, expect, it } from 'vitest'
 import { makeClient, makeTemporaryDirectory, type Run, runServer, startServer, startServers } from '../fixtures.js'
 
@@ -116,6 +117,20 @@ describe('kv-server verify and repair, of a cluster of one', () => {
       const kept = path === segment ? all.filter((key) => key !== 'late-3') : all
       expect(await keysOf(copy), path).toEqual(kept)
     }
+  })
+
+  it('a directory that a later release has written is refused by a node, by the one and by the other, and left alone', async () => {
+    const dataDir = await stoppedNode()
+    const bytes = readFileSync(join(dataDir, segment))
+    bytes.writeUInt32LE(bytes.readUInt32LE(8) + 1, 8)
+    bytes.writeUInt32LE(crc32(bytes, 0, 508), 508)
+    writeFileSync(join(dataDir, segment), bytes)
+    const before = image(dataDir)
+    const output = expect.stringContaining(`${segment} was written by a later release`)
+    expect(await runServer(['--data-dir', dataDir, '--addr', '127.0.0.1:0'])).toMatchObject({ status: 6, output })
+    expect(await verify(dataDir)).toMatchObject({ status: 6, output })
+    expect(await repair(dataDir, '--yes')).toMatchObject({ status: 6, output })
+    expect(image(dataDir)).toEqual(before)
   })
 
   it('what a killed node leaves is sound, its torn tail and its lock too, and stays as it is', async () => {
