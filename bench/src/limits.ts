@@ -15,6 +15,9 @@ export const limits = {
 
   nodesMax: 9,
   nodeReadyMs: 60_000,
+  /** Between two questions whether a peer is ready, and how long a peer's write may wait for its replica. */
+  peerPollMs: 20,
+  peerWaitMs: 10_000,
   /** A node that was told to stop is killed after this long. */
   nodeStopMs: 15_000,
   /** Lines of a node's log that are kept, to be shown when it fails. */

@@ -1,6 +1,8 @@
 import { constants } from 'node:os'
 import { Command, CommanderError } from 'commander'
 import { runClusterBenchmark } from './cluster-benchmark.js'
+import { addMicroOptions, formatMicroReport } from './micro/command.js'
+import { type MicroSettings, runMicroBenchmark } from './micro/run.js'
 import { addClusterOptions, type ClusterSettings } from './options.js'
 import { formatReport } from './report.js'
 import { runStoreBenchmark } from './store-benchmark.js'
@@ -54,6 +56,11 @@ async function swim(settings: SwimBenchmarkSettings): Promise<void> {
   process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatSwimReport(report))
 }
 
+async function micro(settings: MicroSettings): Promise<void> {
+  const report = await runMicroBenchmark(settings, interruption())
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatMicroReport(report))
+}
+
 function buildProgram(): Command {
   const program = new Command('bench').description('Benchmarks of QuorumKV.').exitOverride()
   const command = program
@@ -69,6 +76,7 @@ function buildProgram(): Command {
     program.command('swim').description('failure detection in virtual time: how fast, how often wrong'),
     swim,
   )
+  addMicroOptions(program.command('micro').description('pieces of the store by themselves: nanoseconds'), micro)
   return program
 }
 
