@@ -83,6 +83,11 @@ export interface ChangeOptions extends CallOptions {
   readonly dryRun?: boolean | undefined
 }
 
+export interface CancelOptions extends ChangeOptions {
+  /** Of the plan that a dry run has told: what is meant is what was there then. Default: what is there when this is called. */
+  readonly epoch?: number | undefined
+}
+
 /** What comes of a removal by force. */
 export interface ForcedRemoval {
   /** Who was asked. */
@@ -128,9 +133,9 @@ export interface Operator {
   reweight(id: string, weight: number, options?: ChangeOptions): Promise<ChangePlan>
   /**
    * Calls off what is planned about a member; or the handover that runs, with all that it was for, which is possible
-   * until its new owners are read.
+   * until its new owners are read. What begins after it was looked at is left alone, and then `begins` is `not`.
    */
-  cancel(id?: string, options?: ChangeOptions): Promise<ChangePlan>
+  cancel(id?: string, options?: CancelOptions): Promise<ChangePlan>
   /**
    * Raises the feature level to the newest that the software of all members goes by, which is for good: no older release
    * may come back afterwards. `after` is as `before` where some member's software cannot go by a newer one.

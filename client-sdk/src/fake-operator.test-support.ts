@@ -20,6 +20,8 @@ export class FakeOperatorCalls {
   readonly requests: [method: string, request: unknown][] = []
   /** What calls run into, first one first. */
   readonly faults: { code: number; details: string }[] = []
+  /** Called when a request has come and its answer is made. */
+  after: (method: string) => unknown = () => undefined
 
   calls(): Calls {
     return {
@@ -47,6 +49,7 @@ export class FakeOperatorCalls {
   #answer<T>(method: string, request: unknown, callback: (...result: [Error | null, T?]) => void, answer: T): void {
     this.requests.push([method, request])
     const fault = this.faults.shift()
+    this.after(method)
     if (fault === undefined) callback(null, answer)
     else callback(Object.assign(new Error(fault.details), fault))
   }

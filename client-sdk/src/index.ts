@@ -1,4 +1,5 @@
 export type {
+  CancelOptions,
   ChangeOptions,
   ChangePlan,
   ForcedRemoval,

@@ -34,7 +34,7 @@ test('each change says what it is to do, and comes back with its plan', async ()
   await operator.replace('node-2', 'node-4')
   await operator.reweight('node-2', 5)
   await operator.cancel()
-  await operator.cancel('node-3')
+  await operator.cancel('node-3', { epoch: 5 })
   expect(await operator.raiseLevel()).toEqual({ before: 1, after: 2 })
   expect(new Set(requests())).toEqual(
     new Set([
@@ -42,8 +42,9 @@ test('each change says what it is to do, and comes back with its plan', async ()
       ['remove', { id: 'node-2', dryRun: false }],
       ['replace', { id: 'node-2', by: 'node-4', dryRun: false }],
       ['reweight', { id: 'node-2', weight: 5, dryRun: false }],
-      ['cancelHandover', { id: '', dryRun: false }],
-      ['cancelHandover', { id: 'node-3', dryRun: false }],
+      ['cancelHandover', { id: '', dryRun: true, epoch: 0n }],
+      ['cancelHandover', { id: '', dryRun: false, epoch: 8n }],
+      ['cancelHandover', { id: 'node-3', dryRun: false, epoch: 5n }],
       ['raiseLevel', { dryRun: false }],
     ]),
   )
@@ -65,6 +66,28 @@ test('a node that cannot is left for the next; a change that makes no sense is n
   const error = await client.operator.remove('node-3').catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(KvError)
   expect(error).toMatchObject({ code: 'unavailable', message: expect.stringContaining('no majority') })
+})
+
+test('what is called off is what was there at first, whichever node is asked in the end', async () => {
+  await client.ready()
+  const unavailable = { code: status.UNAVAILABLE, details: 'it has died, and may have done it' }
+  const operators = cluster.nodes.map(({ operator }) => operator)
+  // Whoever is asked to do it once it is known what is there dies.
+  for (const operator of operators) {
+    operator.after = () => {
+      for (const { faults } of operators) faults.splice(0, 1, ...(requests().length === 1 ? [unavailable] : []))
+    }
+  }
+  await client.operator.cancel()
+  expect(requests().map(([, request]) => request)).toEqual(
+    expect.arrayContaining([
+      { id: '', dryRun: true, epoch: 0n },
+      { id: '', dryRun: false, epoch: 8n },
+      { id: '', dryRun: false, epoch: 8n },
+    ]),
+  )
+  expect(requests()).toHaveLength(3)
+  await expect(client.operator.cancel('node-3', { epoch: 0 })).rejects.toMatchObject({ field: 'epoch' })
 })
 
 test('a removal by force is asked of one node, and of no other', async () => {

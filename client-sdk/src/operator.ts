@@ -1,6 +1,6 @@
 import { type ChangeResponse, ClusterService } from '@quorumkv/proto/kv/v1/cluster'
 import { planOf } from './change-messages.js'
-import type { ChangeOptions, ChangePlan, ForcedRemoval, Operator, StopVerdict } from './changes.js'
+import type { CancelOptions, ChangeOptions, ChangePlan, ForcedRemoval, Operator, StopVerdict } from './changes.js'
 import type { ClusterCalls } from './cluster.js'
 import { invalidArgument } from './errors.js'
 import { checkWhole } from './options.js'
@@ -48,9 +48,20 @@ export class OperatorCalls implements Operator {
     return await this.change(ClusterService.reweight, request, options)
   }
 
-  async cancel(id?: string, options: ChangeOptions = {}): Promise<ChangePlan> {
-    const request = { id: id === undefined ? '' : checkId(id, 'id'), dryRun: isDry(options) }
-    return await this.change(ClusterService.cancelHandover, request, options)
+  async cancel(id?: string, options: CancelOptions = {}): Promise<ChangePlan> {
+    const about = id === undefined ? '' : checkId(id, 'id')
+    const ask = (dryRun: boolean, epoch: number, timeoutMs: number | undefined): Promise<ChangePlan> => {
+      const request = { id: about, dryRun, epoch: BigInt(epoch) }
+      return this.change(ClusterService.cancelHandover, request, { ...options, timeoutMs })
+    }
+    const { epoch, timeoutMs } = options
+    if (epoch !== undefined) checkWhole(epoch, 'epoch', 1, Number.MAX_SAFE_INTEGER)
+    if (isDry(options) || epoch !== undefined) return await ask(isDry(options), epoch ?? 0, timeoutMs)
+    // A call that is repeated at another node must not hit what has begun since the first.
+    const startedMs = performance.now()
+    const seen = await ask(true, 0, timeoutMs)
+    const leftMs = timeoutMs === undefined ? undefined : Math.max(1, timeoutMs - (performance.now() - startedMs))
+    return await ask(false, seen.epoch, leftMs)
   }
 
   async raiseLevel(options: ChangeOptions = {}): Promise<{ before: number; after: number }> {

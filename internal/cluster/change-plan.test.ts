@@ -87,13 +87,18 @@ describe('the plan of a change', () => {
   })
 })
 
+/** As whoever has just seen this topology asks for it. */
+function cancel({ epoch }: Topology, member: string | undefined): WantedChange {
+  return { kind: 'cancel', id: member === undefined ? undefined : id(member), epoch }
+}
+
 describe('calling off', () => {
   const change = { kind: 'decommission', id: id('a') } as const
 
   test('what only waits is taken out of the queue, and the handover that runs goes on', () => {
     const running = begun(requested(cluster(5), change)!, everybody)!
     const waiting = requested(running, { kind: 'reweight', id: id('b'), weight: 2 })!
-    const wanted = { kind: 'cancel', id: id('b') } as const
+    const wanted = cancel(waiting, 'b')
     expect(plan(waiting, wanted)).toMatchObject({ begins: 'at-once', calledOff: [{ kind: 'reweight', id: 'b' }] })
     const alter = alteration(waiting, wanted)
     const after = alter(waiting)!
@@ -105,22 +110,40 @@ describe('calling off', () => {
   test('the handover that runs, with all that it was for; who joined by it is turned away', () => {
     const running = begun(withJoining(requested(cluster(3), change)!, 'f'), everybody)!
     for (const wanted of [undefined, 'a', 'f']) {
-      const cancel = { kind: 'cancel', id: wanted === undefined ? undefined : id(wanted) } as const
-      expect(plan(running, cancel)).toMatchObject({ calledOff: [change], turnedAway: ['f'], movement: undefined })
-      const alter = alteration(running, cancel)
+      const meant = cancel(running, wanted)
+      expect(plan(running, meant)).toMatchObject({ calledOff: [change], turnedAway: ['f'], movement: undefined })
+      const alter = alteration(running, meant)
       const after = alter(running)!
       expect(after).toMatchObject({ handover: undefined, planned: [] })
-      // Asked again, it leaves alone what has begun since.
-      expect(alter(begun(requested(after, change)!, everybody)!)).toBeUndefined()
+      // Asked again, also of another member, it leaves alone what has begun since.
+      const anew = begun(requested(after, change)!, everybody)!
+      expect(alter(anew)).toBeUndefined()
+      expect(altered(after, meant)).toBeUndefined()
+      if (wanted !== 'a') expect(altered(anew, meant)).toBeUndefined()
+      else expect(() => altered(anew, meant)).toThrow(/being carried out by now/)
     }
   })
 
-  test('says so where there is nothing to be called off, or it is too late', () => {
-    expect(() => altered(cluster(3), { kind: 'cancel', id: undefined })).toThrow(/no handover runs/)
-    expect(() => altered(cluster(3), { kind: 'cancel', id: id('a') })).toThrow(/nothing is planned about a/)
+  test('what a member has not heard of yet is left to one that has', () => {
     const running = begun(requested(cluster(5), change)!, everybody)!
-    expect(() => altered(running, { kind: 'cancel', id: id('b') })).toThrow(/not about it/)
+    const meant = cancel(running, undefined)
+    expect(() => altered(cluster(5), meant)).toThrow(expect.objectContaining({ code: 'unavailable' }))
+  })
+
+  test('what only waited and is carried out by now is not called off with all else: that was not seen', () => {
+    const waiting = requested(cluster(5), change)!
+    const meant = cancel(waiting, 'a')
+    const running = begun(waiting, everybody)!
+    expect(() => altered(running, meant)).toThrow(/being carried out by now/)
+    expect(altered(altered(waiting, meant)!, meant)).toBeUndefined()
+  })
+
+  test('says so where there is nothing to be called off, or it is too late', () => {
+    expect(() => altered(cluster(3), cancel(cluster(3), undefined))).toThrow(/no handover runs/)
+    expect(() => altered(cluster(3), cancel(cluster(3), 'a'))).toThrow(/nothing is planned about a/)
+    const running = begun(requested(cluster(5), change)!, everybody)!
+    expect(() => altered(running, cancel(running, 'b'))).toThrow(/not about it/)
     const late = switched(running, running.handover!.since)!
-    expect(() => altered(late, { kind: 'cancel', id: id('a') })).toThrow(/only be finished/)
+    expect(() => altered(late, cancel(late, 'a'))).toThrow(/only be finished/)
   })
 })

@@ -3,7 +3,7 @@
  * carry it out (`changes.ts`).
  */
 
-import { type Epoch, invalidArgument, type NodeId, type Slot } from '../base/index.js'
+import { type Epoch, invalidArgument, KvError, type NodeId, type Slot } from '../base/index.js'
 import {
   type Movement,
   movementOf,
@@ -20,8 +20,13 @@ export type WantedChange =
   | PlannedChange
   /** The newest feature level that all members can go by: after all run a new release. */
   | { readonly kind: 'raise-level'; readonly id?: undefined }
-  /** What is planned about a member, or the handover that carries it out; without an id, the handover that runs. */
-  | { readonly kind: 'cancel'; readonly id: NodeId | undefined }
+  /**
+   * What is planned about a member, or the handover that carries it out; without an id, the handover that runs. As it was seen at
+   * `epoch`: what has begun since is left alone, so that it may be asked of one member after the other.
+   */
+  | { readonly kind: 'cancel'; readonly id: NodeId | undefined; readonly epoch: Epoch }
+
+type WantedCancel = Extract<WantedChange, { readonly kind: 'cancel' }>
 
 /** Whose copies count just now: see `CopyCounts`; by the member's id, because it speaks of several topologies. */
 export type MemberCounts = (id: NodeId, slot: Slot) => boolean
@@ -91,20 +96,29 @@ export function planOf(
  */
 export function alteration(topology: Topology, change: WantedChange): (now: Topology) => Topology | undefined {
   if (change.kind === 'raise-level') return raised
-  if (change.kind !== 'cancel') return (now) => requested(now, change)
+  return change.kind === 'cancel' ? callingOff(topology, change) : (now) => requested(now, change)
+}
+
+function callingOff(topology: Topology, { id, epoch }: WantedCancel): (now: Topology) => Topology | undefined {
   const { handover, planned } = topology
-  const { id } = change
+  if (topology.epoch < epoch) {
+    throw new KvError(
+      'unavailable',
+      `this node is at epoch ${topology.epoch} yet, and what is meant was seen at ${epoch}`,
+    )
+  }
   if (id !== undefined && planned.some((one) => one.id === id) && !isInHandover(topology, id)) {
     return (now) => withdrawn(now, id)
   }
-  if (handover === undefined) {
-    if (id === undefined) throw invalidArgument('id', 'no handover runs')
-    throw invalidArgument('id', `nothing is planned about ${id}, and no handover runs`)
+  if (handover !== undefined && (id === undefined || isInHandover(topology, id))) {
+    if (handover.since <= epoch) return (now) => cancelled(now, handover.since)
+    if (id !== undefined) throw invalidArgument('id', `what was planned about ${id} is being carried out by now`)
   }
-  if (id !== undefined && !isInHandover(topology, id)) {
-    throw invalidArgument('id', `nothing is planned about ${id}, and the handover that runs is not about it`)
-  }
-  return (now) => cancelled(now, handover.since)
+  // It was there when the caller looked: it has been called off, or is over.
+  if (topology.epoch > epoch) return () => undefined
+  if (id === undefined) throw invalidArgument('id', 'no handover runs')
+  const nor = handover === undefined ? 'no handover runs' : 'the handover that runs is not about it'
+  throw invalidArgument('id', `nothing is planned about ${id}, and ${nor}`)
 }
 
 function changesOf({ handover, planned }: Topology): PlannedChange[] {

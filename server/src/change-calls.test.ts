@@ -99,14 +99,15 @@ test('a dry run tells the plan and changes nothing; without it the change is ask
   await reply((done) => cluster.remove({ id: 'n2', dryRun: false }, done))
   await reply((done) => cluster.replace({ id: 'n2', by: 'n9', dryRun: false }, done))
   await reply((done) => cluster.reweight({ id: 'n2', weight: 3, dryRun: false }, done))
-  await reply((done) => cluster.cancelHandover({ id: '', dryRun: false }, done))
-  await reply((done) => cluster.cancelHandover({ id: 'n2', dryRun: false }, done))
+  await reply((done) => cluster.cancelHandover({ id: '', dryRun: true, epoch: 0n }, done))
+  await reply((done) => cluster.cancelHandover({ id: '', dryRun: false, epoch: 4n }, done))
+  await reply((done) => cluster.cancelHandover({ id: 'n2', dryRun: false, epoch: 5n }, done))
   expect(members.requested).toEqual([
     { kind: 'remove', id: 'n2' },
     { kind: 'replace', id: 'n2', by: 'n9' },
     { kind: 'reweight', id: 'n2', weight: 3 },
-    { kind: 'cancel', id: undefined },
-    { kind: 'cancel', id: 'n2' },
+    { kind: 'cancel', id: undefined, epoch: 4 },
+    { kind: 'cancel', id: 'n2', epoch: 5 },
   ])
   members.answer = { ...plan, begins: 'not', movement: undefined }
   await reply((done) => cluster.decommission({ id: 'n2', dryRun: false }, done))
@@ -124,6 +125,8 @@ test('what makes no sense is refused with the field, and a node without a cluste
     [reply((done) => cluster.replace({ id: 'n1', by: '', dryRun: false }, done)), 'by'],
     [reply((done) => cluster.reweight({ id: 'n1', weight: 0, dryRun: false }, done)), 'weight'],
     [reply((done) => cluster.safeToStop({ id: '' }, done)), 'id'],
+    [reply((done) => cluster.cancelHandover({ id: '', dryRun: false, epoch: 0n }, done)), 'epoch'],
+    [reply((done) => cluster.cancelHandover({ id: '', dryRun: false, epoch: 2n ** 60n }, done)), 'epoch'],
   ] as const) {
     expect(await failure(call)).toMatchObject({
       code: status.INVALID_ARGUMENT,

@@ -1,8 +1,9 @@
-import { invalidArgument, KvError, type NodeId, parseNodeId } from '@quorumkv/internal/base'
+import { invalidArgument, KvError, type NodeId, parseEpoch, parseNodeId } from '@quorumkv/internal/base'
 import type { Members, Node, PlanWithEstimate, WantedChange } from '@quorumkv/internal/cluster'
 import { commonLevel } from '@quorumkv/internal/slots'
 import {
   ChangePlan_Begins as Begins,
+  type CancelHandoverRequest,
   type ChangeResponse,
   type DrainResponse,
   type ForceRemoveRequest,
@@ -39,7 +40,22 @@ export async function answerChange(
   const members = membersOf(node)
   const plan = await members.plan(change)
   if (!dryRun && plan.begins !== 'not') await members.request(change, timeLeft())
-  return { plan: toPlan(plan), epoch: BigInt(node.topology?.epoch ?? plan.epoch) }
+  // What a dry run has seen is what its epoch names.
+  return { plan: toPlan(plan), epoch: BigInt(dryRun ? plan.epoch : (node.topology?.epoch ?? plan.epoch)) }
+}
+
+/** Calls off what was seen at an epoch; a dry run without one is about whatever is there now. */
+export async function answerCancel(
+  node: Node,
+  { id, dryRun, epoch }: CancelHandoverRequest,
+  timeLeft: TimeLeft,
+): Promise<ChangeResponse> {
+  membersOf(node)
+  if (epoch === 0n && !dryRun)
+    throw invalidArgument('epoch', 'must be that of the dry run, so that nothing else is called off')
+  const member = id === '' ? undefined : memberId('id', id)
+  const seen = epoch === 0n ? node.topology!.epoch : parseEpoch(epoch)
+  return await answerChange(node, { kind: 'cancel', id: member, epoch: seen }, dryRun, timeLeft)
 }
 
 /** Removes dead members without a majority, or tells what would come of it. */

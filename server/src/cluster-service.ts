@@ -15,6 +15,7 @@ import type {
   TopologyResponse,
 } from '@quorumkv/proto/kv/v1/cluster'
 import {
+  answerCancel,
   answerChange,
   answerDrain,
   answerForceRemove,
@@ -173,9 +174,9 @@ export function clusterService(context: ServiceContext): ClusterServer {
         return { change: { kind: 'reweight', id: memberId('id', id), weight: parseWeight(weight) }, dryRun }
       }),
     cancelHandover: (call, callback) =>
-      changed(call, callback, ({ id, dryRun }) => {
-        return { change: { kind: 'cancel', id: id === '' ? undefined : memberId('id', id) }, dryRun }
-      }),
+      answerUnary(call, callback, context, 'read', (request, scope) =>
+        answerCancel(scope.node, request, timeLeft(scope)),
+      ),
     raiseLevel: (call, callback) =>
       answerUnary(call, callback, context, 'read', ({ dryRun }, scope) =>
         answerRaiseLevel(scope.node, dryRun, timeLeft(scope)),

@@ -21,7 +21,7 @@ Each setting can also be given as an environment variable (--data-dir: KV_DATA_D
 (data-dir: /var/lib/kv). A flag wins over the environment, the environment over the file.
 
 Exit status: 0 done, 2 usage or configuration, 3 the data directory is corrupt, 4 the disk failed, 5 the data directory
-is in use, 6 refused by the cluster, 70 a bug.
+is in use, 6 refused by the cluster or by what a later release has written, 70 a bug.
 
 Examples:
   kv-server --addr :50051 --data-dir ./a

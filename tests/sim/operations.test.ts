@@ -140,9 +140,10 @@ test('a handover that is called off while it streams leaves everything as it was
   expect(await cluster.settle(cluster.node('n3').members!.plan(next))).toMatchObject({ begins: 'queued' })
   await cluster.settle(cluster.node('n3').members!.request(next))
   await cluster.world.runUntil(() => cluster.node('n4').topology!.planned[0]?.kind === 'reweight', 10_000)
-  await cluster.settle(cluster.node('n4').members!.request({ kind: 'cancel', id: 'n2' as NodeId }))
+  const { epoch } = cluster.node('n4').topology!
+  await cluster.settle(cluster.node('n4').members!.request({ kind: 'cancel', id: 'n2' as NodeId, epoch }))
   expect(cluster.node('n4').topology!.handover).toBeDefined()
-  await cluster.settle(cluster.node('n3').members!.request({ kind: 'cancel', id: n1 }))
+  await cluster.settle(cluster.node('n3').members!.request({ kind: 'cancel', id: n1, epoch }))
   await cluster.world.advance(20_000)
   for (const name of cluster.names) {
     const { members, handover, planned } = cluster.node(name).topology!

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { PassThrough, Readable, Writable } from 'node:stream'
 import type {
   CallOptions,
+  CancelOptions,
   ChangeOptions,
   ChangePlan,
   ClusterStatus,
@@ -132,8 +133,8 @@ export class FakeOperator implements Operator {
     return this.#change('reweight', options, id, weight)
   }
 
-  cancel(id?: string, options?: ChangeOptions): Promise<ChangePlan> {
-    return this.#change('cancel', options, id)
+  cancel(id?: string, options?: CancelOptions): Promise<ChangePlan> {
+    return this.#change('cancel', options, id, options?.epoch)
   }
 
   /** What the software of all members goes by. */

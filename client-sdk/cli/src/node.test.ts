@@ -49,8 +49,6 @@ describe('changes of the ring', () => {
     ['remove node-3', ['remove', 'node-3']],
     ['replace node-3 --by node-4', ['replace', 'node-3', 'node-4']],
     ['reweight node-3 5', ['reweight', 'node-3', 5]],
-    ['cancel node-3', ['cancel', 'node-3']],
-    ['cancel', ['cancel', undefined]],
   ])('%s: planned, then made', async (args, call) => {
     const client = new FakeClient()
     const { status, err } = await kv(`node ${args} --yes --no-wait`, client)
@@ -59,6 +57,18 @@ describe('changes of the ring', () => {
     expect(err).toContain('1,500 slots get other owners: 1,600 copies to make, about 4.8 MiB, some 1m 15s at')
     expect(err).toContain('meanwhile 1 member may fail without a slot losing its quorum (now 1, afterwards 1)')
     expect(err).toMatch(/from +to +slots\n +node-3 +node-1 +900\n +node-3 +node-2 +700\n/)
+  })
+
+  it.each([
+    ['cancel node-3', 'node-3'],
+    ['cancel', undefined],
+  ])('%s: what the plan was about is called off, and nothing that has begun since', async (args, id) => {
+    const client = new FakeClient()
+    expect((await kv(`node ${args} --yes --no-wait`, client)).status).toBe(0)
+    expect(client.operator.calls).toEqual([
+      ['plan cancel', id, undefined],
+      ['cancel', id, somePlan.epoch],
+    ])
   })
 
   it('without a terminal and without --yes they are refused with status 2, and nothing is changed', async () => {

@@ -193,7 +193,7 @@ export class Operator {
 
   #cancel(): void {
     this.#tell('what goes on is cancelled')
-    this.#ask((node) => node.members?.request({ kind: 'cancel', id: undefined }))
+    this.#ask((node) => node.members?.request({ kind: 'cancel', id: undefined, epoch: node.topology!.epoch }))
   }
 
   /** Asks through any member. That it is refused, or answered by nobody, is no fault. */

@@ -25,7 +25,7 @@ export async function change(context: Context, wanted: Wanted, flags: ChangeFlag
   const { io, client, options, colours } = context
   const { json } = options
   const timeoutMs = options.timeoutMs === undefined ? undefined : Math.min(options.timeoutMs, limits.callMsMax)
-  const plan = await ask(client(), wanted, true, timeoutMs)
+  const plan = await ask(client(), wanted, undefined, timeoutMs)
   if (flags.dryRun === true) {
     if (json) await writeJson(io.stdout, { ...wanted, plan })
     else await write(io.stdout, planText(describe(wanted), plan, colours))
@@ -36,7 +36,7 @@ export async function change(context: Context, wanted: Wanted, flags: ChangeFlag
     if (json) throw new UsageError('--yes', 'with --json nobody is asked: say --yes to go ahead')
     if (!(await confirm(io, `${describe(wanted)}?`))) throw new FailedError('nothing was changed')
   }
-  const { epoch } = await ask(client(), wanted, false, timeoutMs)
+  const { epoch } = await ask(client(), wanted, plan, timeoutMs)
   const over = flags.wait ? await follow(context, wanted, epoch) : false
   const outcome = over ? 'done' : 'it goes on by itself: `kv status` tells how far it is'
   if (json) await writeJson(io.stdout, { ...wanted, plan, epoch, done: over })
@@ -51,13 +51,14 @@ function describe(wanted: Wanted): string {
   return wanted.kind === 'reweight' ? `reweight ${wanted.id} to ${wanted.weight}` : `${wanted.kind} ${wanted.id}`
 }
 
+/** `plan`: what was agreed to; undefined: it is only to be told. */
 function ask(
   { operator }: Client,
   wanted: Wanted,
-  dryRun: boolean,
+  plan: ChangePlan | undefined,
   timeoutMs: number | undefined,
 ): Promise<ChangePlan> {
-  const options = { dryRun, timeoutMs }
+  const options = { dryRun: plan === undefined, timeoutMs }
   switch (wanted.kind) {
     case 'decommission':
       return operator.decommission(wanted.id, options)
@@ -68,7 +69,7 @@ function ask(
     case 'reweight':
       return operator.reweight(wanted.id, wanted.weight, options)
     case 'cancel':
-      return operator.cancel(wanted.id, options)
+      return operator.cancel(wanted.id, { ...options, epoch: plan?.epoch })
     default:
       return wanted satisfies never
   }
