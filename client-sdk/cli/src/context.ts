@@ -7,6 +7,7 @@ export interface Client
   extends Pick<
     KvOperations,
     | 'put'
+    | 'getBytes'
     | 'getEntry'
     | 'delete'
     | 'getManyEntries'
@@ -18,6 +19,7 @@ export interface Client
     | 'snapshot'
     | 'repair'
     | 'operator'
+    | 'ready'
     | 'close'
   > {
   stats(): Pick<ClientStats, 'epoch'>
@@ -42,6 +44,8 @@ export interface Context {
   readonly colours: Colors
   /** Connects when it is first called; the program closes what was connected. Throws where an endpoint is malformed. */
   client(): Client
+  /** One more client, of the same endpoints and time for a call; the program closes it. Throws likewise. */
+  connect(options: Partial<KvClientOptions>): Client
 }
 
 /** How the commands hand over their work once the command line has been understood. */

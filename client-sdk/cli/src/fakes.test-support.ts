@@ -268,6 +268,14 @@ export class FakeClient implements Client {
     return stored === undefined ? undefined : { key, ...stored, text: () => Buffer.from(stored.value).toString() }
   }
 
+  async getBytes(key: Key): Promise<Uint8Array | undefined> {
+    return (await this.getEntry(key))?.value
+  }
+
+  async ready(): Promise<void> {
+    if (this.fault !== undefined) throw this.fault
+  }
+
   async getManyEntries<K extends Key>(keys: Iterable<K>): Promise<Map<K, Entry<K>>> {
     const found = new Map<K, Entry<K>>()
     for (const key of keys) {

@@ -56,10 +56,12 @@ export const limits = {
   /** Operations at a time, of all clients. */
   benchInFlightMax: 16_384,
   /** Operations started per second by an open loop, and those whose time has come that may wait for room. */
+  benchRateMin: 0.001,
   benchRateMax: 1_000_000,
+  /** How often a set of workloads is repeated. */
+  benchRunsMax: 1_000,
   benchBacklogMax: 1_048_576,
   benchSecondsMax: 86_400,
-  benchOperationsMax: 1_000_000_000,
   /** Errors of one workload after which it ends: a store that refuses everything is not measured to the end. */
   benchErrorsMax: 1_000,
   /** Of these, so many are told word for word. */

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
+import type { KvClientOptions } from '@quorumkv/client'
 import { Command, CommanderError, Option } from 'commander'
+import { registerBench } from './commands/bench.js'
 import { registerCompletion } from './commands/completion.js'
 import { registerDelete } from './commands/delete.js'
 import { registerExport } from './commands/export.js'
@@ -97,6 +99,7 @@ export function createProgram(io: Io, execute: Execute): Command {
     registerRepair,
     registerNode,
     registerRaiseLevel,
+    registerBench,
   ]
   for (const register of ofCluster) register(program, execute)
   registerCompletion(program, execute)
@@ -135,17 +138,24 @@ function endpointsOf(given: string | undefined, io: Io): string[] {
 
 function contextOf(program: Command, io: Io, connect: Connect, clients: Client[]): Context {
   const options = globalsOf(program, io)
-  const client = (): Client => {
-    clients[0] ??= connect({
+  const another = (more: Partial<KvClientOptions>): Client => {
+    const made = connect({
       endpoints: options.endpoints,
       consistency: options.consistency,
       // What waits for the end of something long may have more time than one call.
       timeoutMs: options.timeoutMs === undefined ? undefined : Math.min(options.timeoutMs, limits.callMsMax),
       failWhenRefused: true,
+      ...more,
     })
-    return clients[0]
+    clients.push(made)
+    return made
   }
-  return { io, options, colours: coloursFor(io.stdout, io.env), client }
+  let first: Client | undefined
+  const client = (): Client => {
+    first ??= another({})
+    return first
+  }
+  return { io, options, colours: coloursFor(io.stdout, io.env), client, connect: another }
 }
 
 async function failed(

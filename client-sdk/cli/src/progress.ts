@@ -8,7 +8,8 @@ export interface ProgressSample {
   readonly records: number
   /** What `records` counts; default `record`. */
   readonly noun?: string | undefined
-  readonly bytes: number
+  /** Undefined: nothing to be told. */
+  readonly bytes: number | undefined
   /** In the unit of `total`. */
   readonly done: number
   /** Undefined: nobody knows. */
@@ -106,7 +107,7 @@ export function describeProgress(verb: string, before: TimedSample, now: TimedSa
   }
   parts.push(plural(now.records, now.noun ?? 'record'))
   parts.push(`${formatCount((now.records - before.records) / seconds)}/s`)
-  parts.push(formatBytes(now.bytes))
+  if (now.bytes !== undefined) parts.push(formatBytes(now.bytes))
   const rate = (now.done - before.done) / seconds
   if (share !== undefined && rate > 0 && now.total! > now.done) {
     parts.push(`${formatDuration(((now.total! - now.done) / rate) * 1000)} left`)

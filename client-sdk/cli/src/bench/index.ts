@@ -18,6 +18,10 @@ export type {
   OpenLoopSummary,
   PhaseReport,
 } from './report.js'
+export { formatCsv } from './report-csv.js'
+export { formatHtml } from './report-html.js'
+export { formatTable, textTable } from './report-table.js'
+export { type BenchPlan, runBench } from './run.js'
 export { BenchSession, type LivePhase, type SessionHooks, UnsupportedError } from './session.js'
 export type { DataSettings, Loop, PhaseSettings } from './settings.js'
 export { type OperationKind, operationKinds, type ProcessUsage, type Target, type TargetClient } from './target.js'

@@ -1,5 +1,6 @@
 import type { ClusterStatus, ClusterTopology, Consistency, KvOperations } from '@quorumkv/client'
 import { limits } from '../limits.js'
+import { localServerUsage } from './local-servers.js'
 import type { ProcessUsage, Target, TargetClient } from './target.js'
 import { keyPrefix } from './values.js'
 
@@ -14,6 +15,7 @@ export interface KvTargetOptions {
   readonly timeoutMs?: number | undefined
   /** What else is known about the cluster, for the report: durability, say. */
   readonly settings?: Readonly<Record<string, string>> | undefined
+  /** Default: looked for among the processes of this machine. */
   readonly serverUsage?: (() => Promise<readonly ProcessUsage[]>) | undefined
   readonly failed?: AbortSignal | undefined
 }
@@ -23,14 +25,14 @@ export class KvTarget implements Target {
   readonly name = 'QuorumKV'
   readonly reads: 'fresh' | 'any'
   readonly failed?: AbortSignal
-  readonly serverUsage?: () => Promise<readonly ProcessUsage[]>
   readonly #options: KvTargetOptions
+  #serverUsage: (() => Promise<readonly ProcessUsage[]>) | undefined
 
   constructor(options: KvTargetOptions) {
     this.#options = options
     this.reads = options.consistency === 'one' ? 'any' : 'fresh'
     if (options.failed !== undefined) this.failed = options.failed
-    if (options.serverUsage !== undefined) this.serverUsage = options.serverUsage
+    this.#serverUsage = options.serverUsage
   }
 
   async describe(signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
@@ -38,10 +40,15 @@ export class KvTarget implements Target {
     try {
       await client.ready({ signal, timeoutMs: limits.benchConnectMs })
       const [topology, status] = [await client.topology({ signal }), await client.status(undefined, { signal })]
+      this.#serverUsage ??= await localServerUsage(topology.members)
       return { ...describeCluster(topology, status), consistency: this.#options.consistency, ...this.#options.settings }
     } finally {
       await client.close()
     }
+  }
+
+  async serverUsage(): Promise<readonly ProcessUsage[]> {
+    return (await this.#serverUsage?.()) ?? []
   }
 
   async connect(signal: AbortSignal): Promise<TargetClient> {

@@ -56,5 +56,5 @@ export function checkPhase({ inFlight, loop, warmUpMs, durationMs }: PhaseSettin
   check('inFlight', inFlight, 1, Math.floor(limits.benchInFlightMax / clients), true)
   check('warmUpMs', warmUpMs, 0, limits.benchSecondsMax * 1000, false)
   check('durationMs', durationMs, 1, limits.benchSecondsMax * 1000, false)
-  if (loop.kind === 'open') check('ratePerSecond', loop.ratePerSecond, 0.001, limits.benchRateMax, false)
+  if (loop.kind === 'open') check('ratePerSecond', loop.ratePerSecond, limits.benchRateMin, limits.benchRateMax, false)
 }

@@ -56,7 +56,10 @@ export function ownUsage(): ProcessUsage {
   return { id: 'client', cpuSeconds: (user + system) / 1e6, residentBytes: process.memoryUsage.rss() }
 }
 
-/** CPU seconds between two readings of the same processes, and the memory at the later one. */
+/**
+ * CPU seconds between two readings of the same processes, and the memory at the later one. No servers where only one of
+ * the readings has them.
+ */
 export function usageBetween(before: Usage, after: Usage): Usage {
   const between = (from: ProcessUsage, to: ProcessUsage): ProcessUsage => ({
     ...to,
@@ -64,6 +67,9 @@ export function usageBetween(before: Usage, after: Usage): Usage {
   })
   return {
     client: between(before.client, after.client),
-    servers: after.servers.map((server, i) => between(before.servers[i]!, server)),
+    servers:
+      before.servers.length !== after.servers.length
+        ? []
+        : after.servers.map((server, i) => between(before.servers[i]!, server)),
   }
 }
