@@ -8,11 +8,13 @@ export const limits = {
   secondsMax: 3600,
   /** What the client accepts at a time by default. */
   inFlightMax: 16_384,
+  keysMax: 100_000_000,
   valueBytesMax: 1_048_576,
   /** Operations in flight while the keys are loaded, and how long that may take. */
   loadInFlight: 256,
   loadMs: 600_000,
 
+  roundsMax: 99,
   nodesMax: 9,
   nodeReadyMs: 60_000,
   /** Between two questions whether a peer is ready, and how long a peer's write may wait for its replica. */

@@ -4,6 +4,9 @@ import { runClusterBenchmark } from './cluster-benchmark.js'
 import { addMicroOptions, formatMicroReport } from './micro/command.js'
 import { type MicroSettings, runMicroBenchmark } from './micro/run.js'
 import { addClusterOptions, type ClusterSettings } from './options.js'
+import { addPeersOptions } from './peers/command.js'
+import { type PeersSettings, runPeersBenchmark } from './peers/peers-benchmark.js'
+import { formatPeersReport } from './peers/peers-report.js'
 import { formatReport } from './report.js'
 import { runStoreBenchmark } from './store-benchmark.js'
 import { formatStoreReport } from './store-format.js'
@@ -61,6 +64,12 @@ async function micro(settings: MicroSettings): Promise<void> {
   process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatMicroReport(report))
 }
 
+async function peers(settings: PeersSettings): Promise<void> {
+  const report = await runPeersBenchmark(settings, interruption(), progress)
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatPeersReport(report))
+  process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+}
+
 function buildProgram(): Command {
   const program = new Command('bench').description('Benchmarks of QuorumKV.').exitOverride()
   const command = program
@@ -76,6 +85,7 @@ function buildProgram(): Command {
     program.command('swim').description('failure detection in virtual time: how fast, how often wrong'),
     swim,
   )
+  addPeersOptions(program.command('peers').description('the store beside Redis and etcd, in alternating rounds'), peers)
   addMicroOptions(program.command('micro').description('pieces of the store by themselves: nanoseconds'), micro)
   return program
 }
