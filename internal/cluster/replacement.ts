@@ -28,7 +28,8 @@ export class Replacement {
   readonly #options: ReplacementOptions
   readonly #pauses: Pauses
   readonly #absences: Absences
-  #told = ''
+  /** By the number of the member that it is about. */
+  readonly #told = new Map<number, string>()
 
   constructor(options: ReplacementOptions) {
     const { register } = options
@@ -47,8 +48,7 @@ export class Replacement {
   async run(): Promise<void> {
     if (this.#options.replaceAfterMs === 0) return
     while (!this.#pauses.stopped) {
-      const dead = this.#candidate()
-      if (dead !== undefined) await this.#replace(dead)
+      await this.#round()
       await this.#pauses.pause(limits.replaceCheckMs)
     }
   }
@@ -63,39 +63,50 @@ export class Replacement {
     return this.#options.register.topology
   }
 
-  /** Whoever has been away for longest, if it is time for this node to do something about it. */
-  #candidate(): Member | undefined {
-    const { replaceAfterMs, self } = this.#options
-    const voting = voters(this.#topology)
-    if (!voting.some(({ id }) => id === self)) return undefined
-    const before = voting.filter((member) => member.id < self && this.#isAlive(member.id)).length
-    const dueMs = replaceAfterMs + before * limits.replaceTurnMs
-    let longest: Member | undefined
-    for (const member of this.#topology.members) {
-      if (isGoing(this.#topology, member)) continue
-      const absentMs = this.#absences.ofMs(member.number)
-      if (absentMs < dueMs) continue
-      if (longest === undefined || absentMs > this.#absences.ofMs(longest.number)) longest = member
+  /** One that must stay does not hold up those that need not. */
+  async #round(): Promise<void> {
+    const candidates = this.#candidates()
+    const absent = new Set(candidates.map(({ number }) => number))
+    for (const number of this.#told.keys()) if (!absent.has(number)) this.#told.delete(number)
+    for (const dead of candidates) {
+      if (this.#pauses.stopped || (await this.#replace(dead))) return
     }
-    return longest
   }
 
-  async #replace(dead: Member): Promise<void> {
+  /** Those about whom it is time for this node to do something; who has been away for longest comes first. */
+  #candidates(): Member[] {
+    const { replaceAfterMs, self } = this.#options
+    const voting = voters(this.#topology)
+    if (!voting.some(({ id }) => id === self)) return []
+    const before = voting.filter((member) => member.id < self && this.#isAlive(member.id)).length
+    const dueMs = replaceAfterMs + before * limits.replaceTurnMs
+    return this.#topology.members
+      .filter((member) => !isGoing(this.#topology, member))
+      .map((member) => ({ member, absentMs: this.#absences.ofMs(member.number) }))
+      .filter(({ absentMs }) => absentMs >= dueMs)
+      .sort((a, b) => b.absentMs - a.absentMs)
+      .map(({ member }) => member)
+  }
+
+  /** Whether the register was asked: one change at a time. */
+  async #replace(dead: Member): Promise<boolean> {
     const { log, replaceAfterMs } = this.#options
     const objection = objectionToRemoval(this.#topology, dead, (id) => this.#isAlive(id))
     if (objection !== undefined) {
-      this.#tell(`${dead.id} has been away for too long, but it is for people to decide: ${objection}`)
-      return
+      this.#tell(dead, `${dead.id} has been away for too long, but it is for people to decide: ${objection}`)
+      return false
     }
     const voting = voters(this.#topology).map(({ id }) => id)
     const answers = await this.#absences.ask(dead.number, voting)
     const agreeing = [...answers].filter(([, absentMs]) => absentMs >= replaceAfterMs).map(([id]) => id)
     if (agreeing.length < majority(voting.length)) {
-      this.#tell(`${dead.id} has been away for too long, as only ${agreeing.length} of ${voting.length} members see it`)
-      return
+      const seen = `only ${agreeing.length} of ${voting.length} members see it`
+      this.#tell(dead, `${dead.id} has been away for too long, as ${seen}`)
+      return false
     }
     log.warn('a member has been away for too long, and is removed', { node: dead.id, agreeing })
     await this.#remove(dead)
+    return true
   }
 
   async #remove(dead: Member): Promise<void> {
@@ -104,10 +115,10 @@ export class Replacement {
       await register.change((topology) => this.#without(topology, dead), limits.replaceChangeMs)
     } catch (error) {
       if (!(error instanceof KvError)) throw error
-      this.#tell(`${dead.id} could not be removed yet: ${error.message}`)
+      this.#tell(dead, `${dead.id} could not be removed yet: ${error.message}`)
       return
     }
-    this.#told = ''
+    this.#told.delete(dead.number)
     if (isStillThere(register.topology, dead)) {
       log.info('a member that was to be removed stays: it is back, or too many others are away', { node: dead.id })
     }
@@ -126,10 +137,10 @@ export class Replacement {
     return id === self || (member !== undefined && linked(id) && isAlive(member.number))
   }
 
-  /** Once, until something else is to be told. */
-  #tell(what: string): void {
-    if (this.#told === what) return
-    this.#told = what
+  /** Once, until something else is to be told about it. */
+  #tell({ number }: Member, what: string): void {
+    if (this.#told.get(number) === what) return
+    this.#told.set(number, what)
     this.#options.log.warn(what)
   }
 }
