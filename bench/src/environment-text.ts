@@ -1,5 +1,4 @@
-import type { Environment } from '@quorumkv/cli/bench'
-import { textTable } from './text-table.js'
+import { type Environment, textTable } from '@quorumkv/cli/bench'
 
 /** When a benchmark was started and on what, with further `[name, value]` lines, for people. */
 export function formatEnvironment(

@@ -1,6 +1,9 @@
 import { constants } from 'node:os'
 import { Command, CommanderError } from 'commander'
 import { runClusterBenchmark } from './cluster-benchmark.js'
+import { addReportOptions, type ReportSettings, writeReport } from './history/command.js'
+import { microRun, peersRun, storeRun } from './history/figures.js'
+import { type HistoryRun, recordRun } from './history/history.js'
 import { addMicroOptions, formatMicroReport } from './micro/command.js'
 import { type MicroSettings, runMicroBenchmark } from './micro/run.js'
 import { addClusterOptions, type ClusterSettings } from './options.js'
@@ -43,6 +46,13 @@ function progress(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
+/** Keeps what was measured, where that was asked for. */
+async function keep(isAskedFor: boolean, run: HistoryRun): Promise<void> {
+  if (!isAskedFor) return
+  await recordRun(run)
+  progress('recorded in bench/history/runs.ndjson')
+}
+
 async function cluster(settings: ClusterSettings): Promise<void> {
   const report = await runClusterBenchmark(settings, interruption(), progress)
   process.stdout.write(settings.json === true ? `${JSON.stringify(report)}\n` : formatReport(report))
@@ -52,6 +62,7 @@ async function cluster(settings: ClusterSettings): Promise<void> {
 async function store(settings: StoreSettings): Promise<void> {
   const report = await runStoreBenchmark(settings, interruption(), progress)
   process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatStoreReport(report))
+  await keep(settings.record, storeRun(report))
 }
 
 async function swim(settings: SwimBenchmarkSettings): Promise<void> {
@@ -62,12 +73,18 @@ async function swim(settings: SwimBenchmarkSettings): Promise<void> {
 async function micro(settings: MicroSettings): Promise<void> {
   const report = await runMicroBenchmark(settings, interruption())
   process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatMicroReport(report))
+  await keep(settings.record, microRun(report))
 }
 
 async function peers(settings: PeersSettings): Promise<void> {
   const report = await runPeersBenchmark(settings, interruption(), progress)
   process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatPeersReport(report))
+  await keep(settings.record && report.ok, peersRun(report))
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+}
+
+async function report(settings: ReportSettings): Promise<void> {
+  process.stdout.write(await writeReport(settings))
 }
 
 function buildProgram(): Command {
@@ -87,6 +104,7 @@ function buildProgram(): Command {
   )
   addPeersOptions(program.command('peers').description('the store beside Redis and etcd, in alternating rounds'), peers)
   addMicroOptions(program.command('micro').description('pieces of the store by themselves: nanoseconds'), micro)
+  addReportOptions(program.command('report').description('draws the recorded runs as one HTML page'), report)
   return program
 }
 

@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os'
 import type { FsyncPolicy } from '@quorumkv/internal/store'
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
+import { recordOption } from './history/command.js'
 import { type FigureName, figureNames } from './store-report.js'
 
 /** What `store` was asked to do. */
@@ -12,6 +13,7 @@ export interface StoreSettings {
   readonly dataDir: string
   readonly seed: string
   readonly json: boolean
+  readonly record: boolean
 }
 
 const policies: readonly FsyncPolicy[] = ['always', 'interval', 'never']
@@ -44,6 +46,7 @@ export function addStoreOptions(command: Command, action: (settings: StoreSettin
     )
     .addOption(option('--data-dir <path>', 'where the stores are kept meanwhile').default(tmpdir()))
     .addOption(option('--seed <text>', 'the same seed gives the same keys').default('1'))
+    .addOption(recordOption())
     .addOption(option('--json', 'print one JSON object').default(false))
     .action((named: readonly FigureName[], options: Omit<StoreSettings, 'figures'>) => {
       const figures = figureNames.filter((name) => named.length === 0 || named.includes(name))

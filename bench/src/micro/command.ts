@@ -1,9 +1,10 @@
+import { textTable } from '@quorumkv/cli/bench'
 import { Argument, type Command, Option } from 'commander'
 import { formatEnvironment } from '../environment-text.js'
+import { recordOption } from '../history/command.js'
 import { limits } from '../limits.js'
 import { whole } from '../options.js'
 import { formatFigure } from '../store-format.js'
-import { textTable } from '../text-table.js'
 import { type MicroGroup, microGroups } from './cases.js'
 import type { MicroReport, MicroSettings } from './run.js'
 
@@ -16,6 +17,7 @@ export function addMicroOptions(command: Command, action: (settings: MicroSettin
         .default(500)
         .argParser(whole(10, limits.secondsMax * 1000)),
     )
+    .addOption(recordOption())
     .addOption(new Option('--json', 'print one JSON object').default(false))
     .action((named: readonly MicroGroup[], options: Omit<MicroSettings, 'groups'>) => {
       return action({ ...options, groups: named.length === 0 ? microGroups : named })

@@ -9,6 +9,7 @@ export interface MicroSettings {
   /** Of each case, after a warm-up of a quarter of it. */
   readonly milliseconds: number
   readonly json: boolean
+  readonly record: boolean
 }
 
 /** How long one operation of a case takes, in nanoseconds. */

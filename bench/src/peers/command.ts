@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os'
 import { parseWorkload, valueBytesMin } from '@quorumkv/cli/bench'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { recordOption } from '../history/command.js'
 import { limits } from '../limits.js'
 import { seconds, whole } from '../options.js'
 import { contestants } from './contestants.js'
@@ -59,7 +60,7 @@ export function addPeersOptions(command: Command, action: (settings: PeersSettin
     )
     .addOption(option('--seed <text>', 'the same seed gives the same operations').default('1'))
     .addOption(option('--data-dir <path>', 'where the stores keep their data meanwhile').default(tmpdir()))
-    .addOption(option('--record', 'add a line to bench/history/runs.ndjson').default(false))
+    .addOption(recordOption())
     .addOption(option('--json', 'print one JSON object').default(false))
     .action(({ peers, ...settings }: Omit<PeersSettings, 'contestants'> & { peers: string[] }) => {
       return action({ ...settings, contestants: peers })

@@ -1,8 +1,7 @@
-import type { Environment, ErrorSummary, KindSummary, PhaseReport } from '@quorumkv/cli/bench'
+import { type Environment, type ErrorSummary, type KindSummary, type PhaseReport, textTable } from '@quorumkv/cli/bench'
 import { formatEnvironment } from '../environment-text.js'
 import { ratioOf, type Spread, spreadOf } from '../spread.js'
 import { formatFigure } from '../store-format.js'
-import { textTable } from '../text-table.js'
 
 /** A workload with so many operations at a time. */
 export interface PeersPhase {

@@ -2,6 +2,7 @@
  * The load generator of `kv bench`, for programs that measure a store of their own with it: implement `Target`, open a
  * `BenchSession`, `load()`, `measure(…)` as often as wanted.
  */
+export { type Axis, type Chart, type ChartSeries, drawChart, escapeHtml, linearTicks } from './chart.js'
 export { type LoadClock, systemClock } from './clock.js'
 export { type DistributionName, distributionNames } from './distribution.js'
 export { type Environment, fileSystemOf, readEnvironment } from './environment.js'
@@ -19,7 +20,7 @@ export type {
   PhaseReport,
 } from './report.js'
 export { formatCsv } from './report-csv.js'
-export { formatHtml } from './report-html.js'
+export { formatHtml, htmlPage, htmlTable } from './report-html.js'
 export { formatTable, textTable } from './report-table.js'
 export { type BenchPlan, runBench } from './run.js'
 export { BenchSession, type LivePhase, type SessionHooks, UnsupportedError } from './session.js'

@@ -25,7 +25,8 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; font-
 .warn { color: var(--warn); } p { max-width: 80ch; }
 `
 
-function htmlTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** A table of texts. */
+export function htmlTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = (row: readonly string[], tag: string): string =>
     `<tr>${row.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`
   return `<table><thead>${cells(head, 'th')}</thead><tbody>${rows.map((row) => cells(row, 'td')).join('')}</tbody></table>`
@@ -159,6 +160,23 @@ function overview(phases: readonly PhaseReport[]): string {
   return htmlTable(head, rows)
 }
 
+/** A page that needs nothing else: no script, no style, font or picture from anywhere. `body` is HTML, `title` is text. */
+export function htmlPage(title: string, body: string): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(title)}</title>
+<style>${style}${chartStyle}</style>
+</head>
+<body>
+${body}
+</body>
+</html>
+`
+}
+
 /** The report as one HTML page that needs nothing else: no script, no style, font or picture from anywhere. */
 export function formatHtml(report: BenchReport): string {
   const list = facts(report).map(([what, text]) => `<dt>${escapeHtml(what)}</dt><dd>${escapeHtml(text)}</dd>`)
@@ -169,24 +187,13 @@ export function formatHtml(report: BenchReport): string {
       ...[runs, medianOpsPerSecond, minOpsPerSecond, maxOpsPerSecond].map(formatNumber),
     ],
   )
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeHtml(`${report.target.name} load test, ${report.startedAt}`)}</title>
-<style>${style}${chartStyle}</style>
-</head>
-<body>
-<h1>${escapeHtml(report.target.name)} load test</h1>
+  const body = `<h1>${escapeHtml(report.target.name)} load test</h1>
 <dl>${list.join('')}</dl>
 ${warnings.join('\n')}
 ${overview(report.phases)}
 ${repeated.length > 0 ? htmlTable(['ops/s over several runs', 'runs', 'median', 'lowest', 'highest'], repeated) : ''}
 <p>The overview shows the slowest kind of operation. In a closed loop an operation starts when another one has ended, so few of
 them meet a stall; in an open loop latency counts from when the operation was due. Servers and generator on one machine share it.</p>
-${report.phases.map(phaseSection).join('\n')}
-</body>
-</html>
-`
+${report.phases.map(phaseSection).join('\n')}`
+  return htmlPage(`${report.target.name} load test, ${report.startedAt}`, body)
 }

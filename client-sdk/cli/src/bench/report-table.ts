@@ -2,14 +2,21 @@ import { cpuPerOperationUs, facts, formatLoop, formatNumber, kindNames, remarks,
 import type { BenchReport, KindSummaries, KindSummary, PhaseReport } from './report.js'
 import { operationKinds, type ProcessUsage } from './target.js'
 
-/** Rows in columns: figures to the right, the first column, or all, to the left. */
-export function textTable(rows: readonly (readonly string[])[], figures = true): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+/**
+ * Rows in columns, two spaces apart, without spaces at the ends of lines: the first `leftColumns` columns to the left,
+ * the others, which hold figures, to the right. Rows that are shorter than the first end with empty cells.
+ */
+export function textTable(rows: readonly (readonly string[])[], leftColumns = 1): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)))
   const line = (row: readonly string[]): string =>
-    row
-      .map((cell, column) => (column === 0 || !figures ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+    widths
+      .map((width, column) => {
+        const cell = row[column] ?? ''
+        return column < leftColumns ? cell.padEnd(width) : cell.padStart(width)
+      })
       .join('  ')
-  return rows.map((row) => line(row).trimEnd()).join('\n')
+      .trimEnd()
+  return rows.map(line).join('\n')
 }
 
 const head = ['', 'in flight', 'ops', 'ops/s', 'mean', 'p50', 'p95', 'p99', 'p99.9', 'max', 'errors']
@@ -75,7 +82,7 @@ export function formatTable(report: BenchReport): string {
       ? ['open: latencies from when an operation was due; "from the start": without its wait in the generator']
       : []),
   ]
-  const parts = [textTable([...facts(report), ...loops.map((text): [string, string] => ['loop', text])], false)]
+  const parts = [textTable([...facts(report), ...loops.map((text): [string, string] => ['loop', text])], 2)]
   if (phases.length > 0) {
     parts.push(`latencies in µs\n${textTable([head, ...phases.flatMap(phaseRows)])}`, usageTable(phases))
   }

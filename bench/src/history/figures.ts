@@ -1,0 +1,59 @@
+import type { MicroReport } from '../micro/run.js'
+import type { PeersReport } from '../peers/peers-report.js'
+import type { Spread } from '../spread.js'
+import type { StoreReport, Unit } from '../store-report.js'
+import type { HistoryFigure, HistoryRun } from './history.js'
+
+function fromSpread(name: string, unit: string, better: HistoryFigure['better'], spread: Spread): HistoryFigure {
+  return { name, unit, better, value: spread.median, range: [spread.min, spread.max] }
+}
+
+/** What the history keeps of a run side by side with others: every store's throughput, and the ratios to it. */
+export function peersRun(report: PeersReport): HistoryRun {
+  const { startedAt, environment, keys, valueBytes, rounds, secondsPerRound, fileSystem } = report
+  const settings = {
+    ...{ keys: String(keys), values: `${valueBytes} B`, 'file system': fileSystem },
+    rounds: `${rounds} of ${secondsPerRound} s`,
+    with: report.contestants.map(({ name }) => name).join(' '),
+  }
+  const figures = report.phases.flatMap(({ workload, inFlight, rows }) =>
+    rows.flatMap(({ contestant, opsPerSecond, ratio }) => {
+      const phase = `${workload}, ${inFlight} in flight`
+      return [
+        fromSpread(`${contestant}: ${phase}`, 'ops/s', 'higher', opsPerSecond),
+        ...(ratio === undefined ? [] : [fromSpread(`over ${contestant}: ${phase}`, '×', 'higher', ratio)]),
+      ]
+    }),
+  )
+  return { formatVersion: 1, startedAt, benchmark: 'peers', environment, settings, figures }
+}
+
+/** What the history keeps of the micro-benchmarks: each case's median. */
+export function microRun({ startedAt, environment, results }: MicroReport): HistoryRun {
+  const figures = results.map(({ group, name, p50Ns }): HistoryFigure => {
+    return { name: `${group}: ${name.trim()}`, unit: 'ns', better: 'lower', value: p50Ns }
+  })
+  return { formatVersion: 1, startedAt, benchmark: 'micro', environment, settings: {}, figures }
+}
+
+/** Whether more is better, of figures of the store. */
+const betterOf: Readonly<Record<Unit, HistoryFigure['better']>> = {
+  '/s': 'higher',
+  'MB/s': 'higher',
+  writes: 'higher',
+  B: 'lower',
+  ms: 'lower',
+}
+
+/** What the history keeps of a run of one node's storage. */
+export function storeRun({ startedAt, environment, form, fileSystem, sections }: StoreReport): HistoryRun {
+  const figures = sections.flatMap(({ figure, title, measurements }) =>
+    measurements.map(({ name, value, unit, range }): HistoryFigure => {
+      const described = `${figure}, ${title}: ${name.trim()}`
+      const rounds = range && ([range.min, range.max] as const)
+      return { name: described, unit, better: betterOf[unit], value, ...(rounds && { range: rounds }) }
+    }),
+  )
+  const settings = { form, 'file system': fileSystem }
+  return { formatVersion: 1, startedAt, benchmark: 'store', environment, settings, figures }
+}
