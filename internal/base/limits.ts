@@ -185,6 +185,12 @@ export const limits = {
   registerBackoffMsMax: 1_000,
   /** How long a returning node's change of the topology is tried before it is told that there is no majority. */
   returnChangeMs: 10_000,
+  /**
+   * A node that has moved wishes for its new address, and is believed for so long after; where another member is said to be there that
+   * can be reached and does not wish to be elsewhere for so long, it ends.
+   */
+  addressWishMs: 5_000,
+  addressTakenMs: 8_000,
   /** Whether the former life of a returning node is linked to others: so long they have to answer, and so often they are asked. */
   returnAnswerMs: 1_000,
   returnAskIntervalMs: 250,

@@ -19,7 +19,6 @@ import {
   done,
   joined,
   raised,
-  readdressed,
   releveled,
   requested,
   returned,
@@ -341,14 +340,6 @@ describe('a member that lost its data directory', () => {
     expect(returned(after, founder('n2'), former)).toBeUndefined()
     expect(returned(after, comes, comes.incarnation)).toBeUndefined()
   })
-})
-
-test('an address changes by its own wish only, and to no address of another', () => {
-  const n2 = { ...three.members[1]!, address: 'elsewhere:1' as Address }
-  expect(must(readdressed(three, n2)).members[1]).toEqual(n2)
-  expect(readdressed(three, { ...n2, incarnation: three.members[0]!.incarnation })).toBeUndefined()
-  expect(readdressed(three, { ...n2, address: 'n3:50051' as Address })).toBeUndefined()
-  expect(readdressed(three, three.members[1]!)).toBeUndefined()
 })
 
 type Step = (topology: Topology) => Topology | undefined

@@ -4,15 +4,7 @@
  * epochs overlap. docs/adr/0028 tells how they follow each other.
  */
 
-import {
-  type Address,
-  type Epoch,
-  type Incarnation,
-  invalidArgument,
-  KvError,
-  limits,
-  type NodeId,
-} from '../base/index.js'
+import { type Epoch, type Incarnation, invalidArgument, KvError, limits, type NodeId } from '../base/index.js'
 import {
   commonLevel,
   currentRing,
@@ -31,11 +23,13 @@ import { objectionToJoin } from './objections.js'
 
 type Change = Partial<Omit<Topology, 'clusterId' | 'epoch'>>
 
-function next(topology: Topology, change: Change): Topology {
+/** The document after this one, with something changed. Every change of a topology is made by this. */
+export function next(topology: Topology, change: Change): Topology {
   return { ...topology, ...change, epoch: (topology.epoch + 1) as Epoch }
 }
 
-function withMember(members: readonly Member[], id: NodeId, change: Partial<Member>): Member[] {
+/** The list with one member changed. */
+export function withMember(members: readonly Member[], id: NodeId, change: Partial<Member>): Member[] {
   return members.map((member) => (member.id === id ? { ...member, ...change } : member))
 }
 
@@ -80,17 +74,6 @@ export function returned(topology: Topology, founder: Founder, former: Incarnati
   const since = (topology.epoch + 1) as Epoch
   const change = { incarnation, address, levels, number: nextNumber, since }
   return next(topology, { members: withMember(members, id, change), nextNumber: nextNumber + 1 })
-}
-
-/** With a member at another address, by its own wish. Undefined: it is there, is no member, or somebody else is there. */
-export function readdressed(
-  topology: Topology,
-  { id, incarnation, address }: { readonly id: NodeId; readonly incarnation: Incarnation; readonly address: Address },
-): Topology | undefined {
-  const { members } = topology
-  const member = members.find((each) => each.id === id)
-  if (member?.incarnation !== incarnation || members.some((each) => each.address === address)) return undefined
-  return next(topology, { members: withMember(members, id, { address }) })
 }
 
 /**
