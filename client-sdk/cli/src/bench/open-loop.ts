@@ -73,7 +73,7 @@ class OpenLoop {
     this.#backlog = new Float64Array(settings.backlogMax ?? limits.benchBacklogMax)
     for (let lane = 0; lane < settings.inFlight; lane++) this.#idle.push(...clients)
     this.#lanes = this.#idle.length
-    this.#context = { ...shared, nextDue: () => this.#nextDue() }
+    this.#context = { ...shared, nextDue: (endedMs) => this.#nextDue(endedMs) }
   }
 
   async run(): Promise<OpenLoopResult> {
@@ -132,8 +132,8 @@ class OpenLoop {
     if (this.#idle.length === this.#lanes) this.#onAllIdle?.()
   }
 
-  #nextDue(): number {
-    if (this.#backlogLength === 0 || this.#isOver) return noMore
+  #nextDue(endedMs: number): number {
+    if (this.#backlogLength === 0 || endedMs >= this.#end.deadlineMs || this.#isOver) return noMore
     const due = this.#backlog[this.#backlogFirst]!
     this.#backlogFirst = (this.#backlogFirst + 1) % this.#backlog.length
     this.#backlogLength--

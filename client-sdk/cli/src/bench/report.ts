@@ -108,7 +108,7 @@ function summarise(histogram: Histogram, seconds: number): KindSummary {
   return {
     operations: histogram.totalCount,
     opsPerSecond: seconds > 0 ? histogram.totalCount / seconds : 0,
-    minUs: histogram.minNonZeroValue > histogram.maxValue ? 0 : at(0),
+    minUs: at(0),
     meanUs: histogram.mean,
     p50Us: at(50),
     p95Us: at(95),

@@ -1,0 +1,124 @@
+import { describe, expect, it } from 'vitest'
+import { ErrorTally } from './error-tally.js'
+import { FakeClock, laneContext } from './fakes.test-support.js'
+import { type OpenLoopResult, type OpenLoopSettings, runOpenLoop } from './open-loop.js'
+import { LoadRandom } from './random.js'
+import { Recorder } from './recorder.js'
+import { type KindSummary, summaries } from './report.js'
+import type { TargetClient } from './target.js'
+
+interface Ran extends OpenLoopResult {
+  readonly startedAtMs: readonly number[]
+  readonly fromDue: KindSummary | undefined
+  readonly fromStart: KindSummary | undefined
+}
+
+interface Scene {
+  readonly durationMs?: number
+  /** When an operation that starts at this time ends, both counted from the beginning. */
+  readonly endAt?: (startMs: number) => number
+  readonly signal?: AbortSignal
+  readonly seed?: string
+}
+
+async function run(settings: Partial<OpenLoopSettings>, scene: Scene = {}): Promise<Ran> {
+  const { durationMs = 2000, endAt = (ms) => ms, signal = new AbortController().signal, seed = '1' } = scene
+  const clock = new FakeClock()
+  const startMs = clock.now()
+  const service = new Recorder(startMs)
+  const context = { ...laneContext(clock, undefined, new ErrorTally()), service }
+  const startedAtMs: number[] = []
+  const client: TargetClient = {
+    read: () => Promise.resolve(undefined),
+    write: () => {
+      const at = clock.ms - startMs
+      startedAtMs.push(at)
+      return clock.until(startMs + endAt(at))
+    },
+    close: () => Promise.resolve(),
+  }
+  const all = { ratePerSecond: 100, arrivals: 'fixed', inFlight: 1, ...settings } as const
+  const running = runOpenLoop([client], all, new LoadRandom(seed), context, {
+    deadlineMs: startMs + durationMs,
+    signal,
+  })
+  let ended = false
+  const result = running.finally(() => {
+    ended = true
+  })
+  // When it is over nobody pauses any more; what is in flight still needs some.
+  while (!ended) {
+    await new Promise(setImmediate)
+    if (signal.aborted || clock.ms - startMs >= durationMs) await clock.advance(10)
+  }
+  const told = await result
+  context.recorder.roll(told.endedMs, 0)
+  service.roll(told.endedMs, 0)
+  return {
+    ...told,
+    startedAtMs,
+    fromDue: summaries(context.recorder, 1).update,
+    fromStart: summaries(service, 1).update,
+  }
+}
+
+describe('an open loop', () => {
+  it('starts operations when they are due, at equal distances', async () => {
+    const { due, notStarted, startedAtMs, fromDue } = await run({ ratePerSecond: 10 }, { durationMs: 1000 })
+    expect(startedAtMs.map(Math.round)).toEqual([0, 100, 200, 300, 400, 500, 600, 700, 800, 900])
+    expect({ due, notStarted }).toEqual({ due: 10, notStarted: 0 })
+    expect(fromDue).toMatchObject({ operations: 10, maxUs: 0 })
+  })
+
+  it('starts them whether earlier ones have ended or not, as far as lanes go', async () => {
+    const { startedAtMs, fromDue, backlogMost } = await run(
+      { ratePerSecond: 10, inFlight: 8 },
+      { endAt: (ms) => ms + 500 },
+    )
+    expect(startedAtMs.slice(0, 4).map(Math.round)).toEqual([0, 100, 200, 300])
+    expect(backlogMost).toBe(0)
+    expect(fromDue?.p99Us).toBeCloseTo(500_000, -3)
+  })
+
+  it('charges a stall of a second to everyone who was due meanwhile, where the actual start shows one slow operation', async () => {
+    const stalled = await run({}, { endAt: (ms) => (ms >= 500 && ms < 1500 ? 1500 : ms), durationMs: 3000 })
+    expect(stalled.notStarted).toBe(0)
+    expect(stalled.fromDue).toMatchObject({ operations: 300 })
+    expect(stalled.fromDue!.maxUs).toBeCloseTo(1_000_000, -4)
+    // A hundred were due in the stall, and waited for its end: 1,000 ms, 990 ms and so on.
+    expect(stalled.fromDue!.p95Us).toBeGreaterThan(800_000)
+    expect(stalled.fromDue!.p50Us).toBe(0)
+    expect(stalled.fromStart!.maxUs).toBeCloseTo(1_000_000, -4)
+    expect(stalled.fromStart!.p99Us).toBe(0)
+    expect(stalled.backlogMost).toBeGreaterThan(90)
+  })
+
+  it('counts what never started: beyond the backlog, and what still waited when the time was over', async () => {
+    const { due, notStarted, startedAtMs, backlogMost } = await run({ backlogMax: 10 }, { endAt: () => 2000 })
+    expect(due).toBe(200)
+    expect(startedAtMs).toHaveLength(1)
+    expect(notStarted).toBe(199)
+    expect(backlogMost).toBe(10)
+  })
+
+  it('ends when it is interrupted, with what was in flight', async () => {
+    const stop = new AbortController()
+    const endAt = (ms: number): number => {
+      if (ms < 500) return ms
+      stop.abort()
+      return ms + 50
+    }
+    const { due, fromDue } = await run({}, { signal: stop.signal, endAt })
+    expect(due).toBe(51)
+    expect(fromDue?.operations).toBe(51)
+  })
+
+  it('lets operations come as independent users do: gaps of all sizes, as many as the rate says', async () => {
+    const { startedAtMs } = await run({ arrivals: 'poisson', inFlight: 64 }, { durationMs: 100_000 })
+    const gaps = startedAtMs.slice(1).map((at, i) => at - startedAtMs[i]!)
+    expect(Math.abs(startedAtMs.length - 10_000)).toBeLessThan(400)
+    // Of exponential gaps, 63 % are below the mean and 5 % above three times it.
+    expect(gaps.filter((gap) => gap < 10).length / gaps.length).toBeCloseTo(1 - Math.exp(-1), 1)
+    expect(gaps.filter((gap) => gap > 30).length / gaps.length).toBeCloseTo(Math.exp(-3), 1)
+  })
+})
