@@ -133,5 +133,7 @@ describe('the keys', () => {
     keys.ended(first)
     expect(keys.readable).toBe(1 + 65_536)
     expect(keys.issue()).toBe(1 + 65_536)
+    keys.ended(keys.issue()!)
+    expect(keys.readable).toBe(1 + 65_536)
   })
 })

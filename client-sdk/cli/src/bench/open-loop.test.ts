@@ -17,12 +17,20 @@ interface Scene {
   readonly durationMs?: number
   /** When an operation that starts at this time ends, both counted from the beginning. */
   readonly endAt?: (startMs: number) => number
+  /** How long an operation that starts at this time keeps the whole process from anything else. */
+  readonly blocksMs?: (startMs: number) => number
   readonly signal?: AbortSignal
   readonly seed?: string
 }
 
 async function run(settings: Partial<OpenLoopSettings>, scene: Scene = {}): Promise<Ran> {
-  const { durationMs = 2000, endAt = (ms) => ms, signal = new AbortController().signal, seed = '1' } = scene
+  const {
+    durationMs = 2000,
+    endAt = (ms) => ms,
+    blocksMs = () => 0,
+    signal = new AbortController().signal,
+    seed = '1',
+  } = scene
   const clock = new FakeClock()
   const startMs = clock.now()
   const service = new Recorder(startMs)
@@ -33,6 +41,7 @@ async function run(settings: Partial<OpenLoopSettings>, scene: Scene = {}): Prom
     write: () => {
       const at = clock.ms - startMs
       startedAtMs.push(at)
+      clock.ms += blocksMs(at)
       return clock.until(startMs + endAt(at))
     },
     close: () => Promise.resolve(),
@@ -91,6 +100,13 @@ describe('an open loop', () => {
     expect(stalled.fromStart!.maxUs).toBeCloseTo(1_000_000, -4)
     expect(stalled.fromStart!.p99Us).toBe(0)
     expect(stalled.backlogMost).toBeGreaterThan(90)
+  })
+
+  it('charges operations with its own lateness too: the process was busy when they were due', async () => {
+    const { fromDue, fromStart } = await run({ inFlight: 64 }, { blocksMs: (ms) => (ms === 500 ? 400 : 0) })
+    expect(fromDue!.maxUs).toBeCloseTo(400_000, -4)
+    expect(fromDue!.p95Us).toBeGreaterThan(250_000)
+    expect(fromStart!.p99Us).toBe(0)
   })
 
   it('counts what never started: beyond the backlog, and what still waited when the time was over', async () => {
