@@ -9,25 +9,32 @@ export interface LocalTarget<Target> {
   readonly target: Target
 }
 
-export interface LocalKvOptions extends ClusterOptions {
+/** How a cluster is asked. */
+export interface KvTargetSettings {
   readonly consistency: Consistency
   /** What the operations in flight of one client may hold, in bytes. Default: the client's. */
   readonly maxInFlightBytes?: number
+  /** How long one operation may take. Default: the client's. */
   readonly timeoutMs?: number
 }
 
-/** Starts a QuorumKV cluster as a store under load. Rejects as startCluster does. */
-export async function startLocalKv(options: LocalKvOptions): Promise<LocalTarget<KvTarget>> {
-  const { consistency, maxInFlightBytes, timeoutMs, fsync } = options
-  const group = await startCluster(options)
-  const target = new KvTarget({
-    connect: () =>
-      new KvClient({ endpoints: group.endpoints, ...(maxInFlightBytes !== undefined && { maxInFlightBytes }) }),
-    consistency,
-    timeoutMs,
-    settings: { fsync },
+/** A cluster on this machine as a store under load. `settings`: what else a report should tell of it. */
+export function kvTargetOf(
+  group: ServerGroup,
+  { consistency, timeoutMs, maxInFlightBytes }: KvTargetSettings,
+  settings: Readonly<Record<string, string>>,
+): KvTarget {
+  const more = maxInFlightBytes === undefined ? {} : { maxInFlightBytes }
+  return new KvTarget({
+    connect: () => new KvClient({ endpoints: group.endpoints, ...more }),
+    ...{ consistency, timeoutMs, settings },
     serverUsage: () => localUsage(group.processes),
     failed: group.failed,
   })
-  return { group, target }
+}
+
+/** Starts a cluster as a store under load. Rejects as startCluster does. */
+export async function startLocalKv(options: ClusterOptions & KvTargetSettings): Promise<LocalTarget<KvTarget>> {
+  const group = await startCluster(options)
+  return { group, target: kvTargetOf(group, options, { fsync: options.fsync }) }
 }

@@ -2,10 +2,12 @@ import { constants } from 'node:os'
 import { Command, CommanderError } from 'commander'
 import { runClusterBenchmark } from './cluster-benchmark.js'
 import { addReportOptions, type ReportSettings, writeReport } from './history/command.js'
-import { microRun, peersRun, storeRun } from './history/figures.js'
+import { microRun, modelRun, peersRun, storeRun } from './history/figures.js'
 import { type HistoryRun, recordRun } from './history/history.js'
 import { addMicroOptions, formatMicroReport } from './micro/command.js'
 import { type MicroSettings, runMicroBenchmark } from './micro/run.js'
+import { addModelOptions, formatModelReport } from './model/command.js'
+import { type ModelSettings, runModelBenchmark } from './model/run.js'
 import { addClusterOptions, type ClusterSettings } from './options.js'
 import { addPeersOptions } from './peers/command.js'
 import { type PeersSettings, runPeersBenchmark } from './peers/peers-benchmark.js'
@@ -83,6 +85,13 @@ async function peers(settings: PeersSettings): Promise<void> {
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
 }
 
+async function model(settings: ModelSettings): Promise<void> {
+  const report = await runModelBenchmark(settings, interruption(), progress)
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatModelReport(report))
+  await keep(settings.record && report.ok, modelRun(report))
+  process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+}
+
 async function report(settings: ReportSettings): Promise<void> {
   process.stdout.write(await writeReport(settings))
 }
@@ -103,6 +112,7 @@ function buildProgram(): Command {
     swim,
   )
   addPeersOptions(program.command('peers').description('the store beside Redis and etcd, in alternating rounds'), peers)
+  addModelOptions(program.command('model').description('suites that were published for a store in Go'), model)
   addMicroOptions(program.command('micro').description('pieces of the store by themselves: nanoseconds'), micro)
   addReportOptions(program.command('report').description('draws the recorded runs as one HTML page'), report)
   return program

@@ -1,4 +1,5 @@
 import type { MicroReport } from '../micro/run.js'
+import type { ModelReport } from '../model/run.js'
 import type { PeersReport } from '../peers/peers-report.js'
 import type { Spread } from '../spread.js'
 import type { StoreReport, Unit } from '../store-report.js'
@@ -56,4 +57,22 @@ export function storeRun({ startedAt, environment, form, fileSystem, sections }:
   )
   const settings = { form, 'file system': fileSystem }
   return { formatVersion: 1, startedAt, benchmark: 'store', environment, settings, figures }
+}
+
+/** What the history keeps of the suites that were published for another store: rates, and mean latencies of writes alone. */
+export function modelRun({
+  startedAt,
+  environment,
+  rounds,
+  secondsPerRound,
+  fileSystem,
+  results,
+}: ModelReport): HistoryRun {
+  const figures = results.map(({ suite, fsync, opsPerSecond, meanUs }): HistoryFigure => {
+    const name = `${suite.name}, fsync ${fsync}`
+    if (suite.workload === 'write-only') return fromSpread(name, 'µs', 'lower', meanUs)
+    return fromSpread(name, 'ops/s', 'higher', opsPerSecond)
+  })
+  const settings = { 'file system': fileSystem, rounds: `${rounds} of ${secondsPerRound} s` }
+  return { formatVersion: 1, startedAt, benchmark: 'model', environment, settings, figures }
 }

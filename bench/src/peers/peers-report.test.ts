@@ -1,24 +1,12 @@
-import type { KindSummary, PhaseReport } from '@quorumkv/cli/bench'
+import type { PhaseReport } from '@quorumkv/cli/bench'
 import { expect, test } from 'vitest'
+import { phaseReport } from '../reports.test-support.js'
 import { formatPeersReport, type PeersReport, rowOf } from './peers-report.js'
-
-function summary(p50Us: number): KindSummary {
-  const shares = { operations: 1, opsPerSecond: 1, minUs: 1, meanUs: p50Us, maxUs: p50Us * 4, curve: [] }
-  return { ...shares, p50Us, p95Us: p50Us * 2, p99Us: p50Us * 3, p999Us: p50Us * 4 }
-}
 
 /** A round of one second. Every process used `cpuSeconds`. */
 function round(operations: number, cpuSeconds: number, errors = 0): PhaseReport {
-  const process = (id: string) => ({ id, cpuSeconds, residentBytes: 1 })
-  return {
-    ...{ name: 'mixed', mix: { read: 0.5, update: 0.5 }, distribution: 'uniform', loop: { kind: 'closed' } },
-    ...{ clients: 1, inFlight: 64, warmUpSeconds: 0, seconds: 1, operations, opsPerSecond: operations },
-    latency: { read: summary(operations / 10), update: summary(operations) },
-    errors: { count: errors, byCode: {}, examples: [] },
-    staleReads: 0,
-    intervals: [],
-    usage: { client: process('client'), servers: [process('a'), process('b')] },
-  }
+  const kinds = { read: { operations, us: operations / 10 }, update: { operations, us: operations } }
+  return phaseReport({ operations, kinds, errors, cpuSeconds })
 }
 
 const ours = [round(400, 0.1), round(200, 0.1), round(300, 0.1)]

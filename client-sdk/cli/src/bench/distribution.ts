@@ -2,9 +2,9 @@ import type { KeySpace } from './key-space.js'
 import { type LoadRandom, mix32 } from './random.js'
 
 /** How keys are chosen. */
-export type DistributionName = 'uniform' | 'hot-cold' | 'zipfian' | 'latest'
+export type DistributionName = 'uniform' | 'hot-cold' | 'zipfian' | 'latest' | 'sequential'
 
-export const distributionNames: readonly DistributionName[] = ['uniform', 'hot-cold', 'zipfian', 'latest']
+export const distributionNames: readonly DistributionName[] = ['uniform', 'hot-cold', 'zipfian', 'latest', 'sequential']
 
 /** Draws keys; no draw allocates. */
 export interface Distribution {
@@ -33,6 +33,8 @@ export function makeDistribution(name: DistributionName, keys: KeySpace, random:
       return new ScrambledZipfian(keys, random)
     case 'latest':
       return new Latest(keys, random)
+    case 'sequential':
+      return new Sequential(keys)
     default:
       return name satisfies never
   }
@@ -158,5 +160,20 @@ class Latest implements Distribution {
       this.#ranks.resize(keys)
     }
     return keys - 1 - this.#ranks.next()
+  }
+}
+
+/** One key after the other, and then from the first again. */
+class Sequential implements Distribution {
+  readonly #keys: KeySpace
+  #next = 0
+
+  constructor(keys: KeySpace) {
+    this.#keys = keys
+  }
+
+  next(): number {
+    if (this.#next >= this.#keys.readable) this.#next = 0
+    return this.#next++
   }
 }

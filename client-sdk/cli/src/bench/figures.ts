@@ -50,7 +50,7 @@ export interface Spread {
 export function spreads(phases: readonly PhaseReport[]): Spread[] {
   const groups = new Map<string, number[]>()
   for (const phase of phases) {
-    if (phase.distribution === 'sequential') continue
+    if (phase.name === 'load') continue
     const name = `${phase.name}, ${phase.clients} × ${phase.inFlight}, ${formatLoop(phase)}`
     groups.set(name, [...(groups.get(name) ?? []), phase.opsPerSecond])
   }

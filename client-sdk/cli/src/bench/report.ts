@@ -48,7 +48,7 @@ export interface PhaseReport {
   /** `load`, or the workload's name. */
   readonly name: string
   readonly mix: Mix
-  readonly distribution: DistributionName | 'sequential'
+  readonly distribution: DistributionName
   readonly loop: Loop
   readonly clients: number
   /** At a time, of each client. */

@@ -1,0 +1,134 @@
+import {
+  BenchSession,
+  type Environment,
+  fileSystemOf,
+  type PhaseReport,
+  parseWorkload,
+  readEnvironment,
+} from '@quorumkv/cli/bench'
+import { type Fsync, startCluster } from '../cluster.js'
+import { limits } from '../limits.js'
+import { kvTargetOf } from '../local-kv.js'
+import type { ServerGroup } from '../server-group.js'
+import { type Spread, spreadOf } from '../spread.js'
+import { type ModelSuite, modelKeys, modelSuites } from './suites.js'
+
+/** What `model` was asked to do. */
+export interface ModelSettings {
+  /** Of the nodes; each of these in turn. */
+  readonly fsync: readonly Fsync[]
+  readonly rounds: number
+  /** Of each suite in each round. */
+  readonly seconds: number
+  readonly warmUpSeconds: number
+  readonly seed: string
+  /** Where the nodes' data directories are made. */
+  readonly dataDir: string
+  readonly json: boolean
+  readonly record: boolean
+}
+
+/** What a suite came to under one policy of flushing. */
+export interface ModelResult {
+  readonly suite: ModelSuite
+  readonly fsync: Fsync
+  readonly opsPerSecond: Spread
+  /** Of all operations; of each round's figure the median. */
+  readonly meanUs: Spread
+  readonly p50Us: number
+  readonly p99Us: number
+  readonly errors: number
+}
+
+/** What was measured, and on what. */
+export interface ModelReport {
+  readonly benchmark: 'model'
+  readonly startedAt: string
+  readonly environment: Environment
+  readonly fileSystem: string
+  readonly keys: number
+  readonly rounds: number
+  readonly secondsPerRound: number
+  readonly results: readonly ModelResult[]
+  readonly errorExamples: readonly string[]
+  /** No operation failed, and all that was read was right. */
+  readonly ok: boolean
+}
+
+/** Over all kinds of operation, weighted by how many there were of each. */
+function weighted({ latency }: PhaseReport, figure: 'meanUs' | 'p50Us' | 'p99Us'): number {
+  const kinds = Object.values(latency)
+  const operations = kinds.reduce((sum, kind) => sum + kind.operations, 0)
+  return kinds.reduce((sum, kind) => sum + kind[figure] * kind.operations, 0) / operations
+}
+
+/** Sums the rounds of a suite up. */
+export function resultOf(suite: ModelSuite, fsync: Fsync, rounds: readonly PhaseReport[]): ModelResult {
+  const of = (figure: 'meanUs' | 'p50Us' | 'p99Us'): Spread => spreadOf(rounds.map((each) => weighted(each, figure)))
+  return {
+    suite,
+    fsync,
+    opsPerSecond: spreadOf(rounds.map(({ opsPerSecond }) => opsPerSecond)),
+    meanUs: of('meanUs'),
+    p50Us: of('p50Us').median,
+    p99Us: of('p99Us').median,
+    errors: rounds.reduce((sum, { errors }) => sum + errors.count, 0),
+  }
+}
+
+async function measureSuite(
+  suite: ModelSuite,
+  settings: ModelSettings,
+  group: ServerGroup,
+  signal: AbortSignal,
+): Promise<PhaseReport> {
+  const { workload, distribution, clients, valueBytes, consistency } = suite
+  const { seed, seconds, warmUpSeconds } = settings
+  const target = kvTargetOf(group, { consistency }, {})
+  const data = { keys: modelKeys, valueBytes, seed, verify: true, clients }
+  await using session = await BenchSession.open(target, data, { signal })
+  await session.load()
+  const report = await session.measure({
+    workload: parseWorkload(workload, 'workload'),
+    ...{ distribution, inFlight: 1, loop: { kind: 'closed' } },
+    ...{ warmUpMs: warmUpSeconds * 1000, durationMs: seconds * 1000 },
+  })
+  signal.throwIfAborted()
+  if (report.operations === 0) throw new Error(`${suite.name}: ${report.errors.examples[0] ?? 'no operation ended'}`)
+  return report
+}
+
+/**
+ * Runs the suites on clusters of three nodes that it starts and stops, one for each policy of flushing, in rounds. Rejects
+ * when a cluster cannot be started or ends, or with the reason of `signal`. Operations that failed are in the report.
+ */
+export async function runModelBenchmark(
+  settings: ModelSettings,
+  signal: AbortSignal,
+  progress: (text: string) => void,
+): Promise<ModelReport> {
+  const startedAt = new Date().toISOString()
+  const environment = await readEnvironment()
+  const { rounds, seconds: secondsPerRound, dataDir: parentDirectory } = settings
+  const results: ModelResult[] = []
+  const errorExamples = new Set<string>()
+  for (const fsync of settings.fsync) {
+    await using group = await startCluster({ nodes: 3, fsync, parentDirectory, signal })
+    const reports: PhaseReport[][] = modelSuites.map(() => [])
+    for (let round = 0; round < rounds; round++) {
+      for (const [i, suite] of modelSuites.entries()) {
+        progress(`fsync ${fsync}, round ${round + 1} of ${rounds}: ${suite.name} …`)
+        const report = await measureSuite(suite, settings, group, signal)
+        for (const example of report.errors.examples) errorExamples.add(example)
+        reports[i]!.push(report)
+      }
+    }
+    results.push(...modelSuites.map((suite, i) => resultOf(suite, fsync, reports[i]!)))
+  }
+  return {
+    ...{ benchmark: 'model', startedAt, environment, fileSystem: await fileSystemOf(parentDirectory) },
+    ...{ keys: modelKeys, rounds, secondsPerRound, results },
+    errorExamples: [...errorExamples].slice(0, limits.errorExamplesMax),
+    ok: results.every(({ errors }) => errors === 0),
+  }
+}
