@@ -9,6 +9,8 @@ import { type MicroSettings, runMicroBenchmark } from './micro/run.js'
 import { addModelOptions, formatModelReport } from './model/command.js'
 import { type ModelSettings, runModelBenchmark } from './model/run.js'
 import { addClusterOptions, type ClusterSettings } from './options.js'
+import { addPathOptions } from './path/command.js'
+import { formatPathReport, type PathSettings, runPathBenchmark } from './path/path-benchmark.js'
 import { addPeersOptions } from './peers/command.js'
 import { type PeersSettings, runPeersBenchmark } from './peers/peers-benchmark.js'
 import { formatPeersReport } from './peers/peers-report.js'
@@ -78,6 +80,11 @@ async function micro(settings: MicroSettings): Promise<void> {
   await keep(settings.record, microRun(report))
 }
 
+async function path(settings: PathSettings): Promise<void> {
+  const report = await runPathBenchmark(settings, interruption())
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatPathReport(report))
+}
+
 async function peers(settings: PeersSettings): Promise<void> {
   const report = await runPeersBenchmark(settings, interruption(), progress)
   process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatPeersReport(report))
@@ -115,6 +122,7 @@ function buildProgram(): Command {
   addModelOptions(program.command('model').description('suites that were published for a store in Go'), model)
   addMicroOptions(program.command('micro').description('pieces of the store by themselves: nanoseconds'), micro)
   addReportOptions(program.command('report').description('draws the recorded runs as one HTML page'), report)
+  addPathOptions(program.command('path').description('whole nodes in one process, without gRPC: processor time'), path)
   return program
 }
 
