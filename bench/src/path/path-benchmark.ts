@@ -1,13 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Environment, readEnvironment } from '@quorumkv/cli/bench'
+import { type Environment, readEnvironment, textTable } from '@quorumkv/cli/bench'
 import type { Node } from '@quorumkv/internal/cluster'
 import type { FsyncPolicy } from '@quorumkv/internal/store'
 import { formatEnvironment } from '../environment-text.js'
 import { limits } from '../limits.js'
 import { formatFigure } from '../store-format.js'
 import { KeyChooser, keyBytes, valueBytes, writeKey } from '../store-records.js'
-import { textTable } from '../text-table.js'
 import { startNodes } from './nodes.js'
 
 /** What `path` was asked to do. */
