@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { limits } from '../base/index.js'
 import { type DiskFile, readFully, writeFully } from '../env/index.js'
 import { NodeDisk } from './index.js'
 
@@ -13,6 +14,8 @@ const faults = vi.hoisted(() => ({
   writes: [] as ((length: number) => number | string)[],
   closeCode: undefined as string | undefined,
   closedFds: [] as number[],
+  /** The lengths of the writes that were made in the caller's turn. */
+  atOnce: [] as number[],
 }))
 
 vi.mock('node:fs', async (importOriginal) => {
@@ -25,6 +28,12 @@ vi.mock('node:fs', async (importOriginal) => {
       const result = fault?.(length) ?? length
       if (typeof result === 'string') done(withCode(result), 0)
       else original.write(fd, from, offset, result, position, done)
+    },
+    writeSync: (fd: number, from: Uint8Array, offset: number, length: number, position: number): number => {
+      faults.atOnce.push(length)
+      const result = faults.writes.shift()?.(length) ?? length
+      if (typeof result === 'string') throw withCode(result)
+      return original.writeSync(fd, from, offset, result, position)
     },
     close: (fd: number, done: (error: NodeJS.ErrnoException | null) => void): void => {
       faults.closedFds.push(fd)
@@ -43,6 +52,7 @@ beforeEach(async () => {
   faults.writes = []
   faults.closeCode = undefined
   faults.closedFds = []
+  faults.atOnce = []
 })
 
 afterEach(async () => {
@@ -63,6 +73,19 @@ test('a system that takes no bytes is not asked for ever', async () => {
   faults.writes = [() => 0, () => 0]
   await expect(file.write(new Uint8Array(5), 0)).rejects.toMatchObject({ code: 'io', path: 'a' })
   await expect(writeFully(file, new Uint8Array(5), 0)).rejects.toMatchObject({ code: 'io', path: 'a' })
+})
+
+test('a small write is made at once, a larger one in the pool; either may fail', async () => {
+  const most = limits.diskWriteAtOnceBytesMax
+  expect(await file.write(new Uint8Array(most), 0)).toBe(most)
+  expect(await file.write(new Uint8Array(most + 1), 0)).toBe(most + 1)
+  expect(faults.atOnce).toEqual([most])
+  for (const length of [1, most + 1]) {
+    faults.writes = [() => 'EIO']
+    await expect(file.write(new Uint8Array(length), 0)).rejects.toMatchObject({ code: 'io', path: 'a' })
+    faults.writes = [() => 0]
+    await expect(file.write(new Uint8Array(length), 0)).rejects.toMatchObject({ code: 'io', path: 'a' })
+  }
 })
 
 test('a preallocation for which there is no room leaves the file as it was', async () => {

@@ -1,12 +1,18 @@
 import * as fs from 'node:fs'
-import { assert } from '../base/index.js'
+import { assert, limits } from '../base/index.js'
 import { DiskError, type DiskFile, type OpenMode, writeFully } from '../env/index.js'
 import { diskError } from './node-errors.js'
 
 /** Preallocation writes zeros in pieces of this size. */
 const zeros = new Uint8Array(1_048_576)
 
-/** An open file of the machine. The callback functions of node:fs are wrapped once: its promise face costs twice that. */
+/**
+ * An open file of the machine. The callback functions of node:fs are wrapped once: its promise face costs twice that.
+ *
+ * A small write is made in the caller's turn: it is a copy into the system's memory, 3 µs where a thread of the pool and the
+ * way to it and back take 20 µs of processor time and two context switches (docs/adr/0036). What waits for the medium (syncs,
+ * reads, large writes, which the system may slow down) is done in the pool.
+ */
 export class NodeFile implements DiskFile {
   readonly path: string
   readonly #fd: number
@@ -42,13 +48,32 @@ export class NodeFile implements DiskFile {
   write(from: Uint8Array, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#assertWritable('write')
+      if (from.length <= limits.diskWriteAtOnceBytesMax) {
+        resolve(this.#writeAtOnce(from, position))
+        return
+      }
       fs.write(this.#fd, from, 0, from.length, position, (error, length) => {
         if (error !== null) reject(diskError('write', this.path, error))
-        else if (length === 0 && from.length > 0) {
-          reject(new DiskError('io', 'write', this.path, new Error('the system took no bytes')))
-        } else resolve(length)
+        else if (length === 0) reject(this.#tookNothing())
+        else resolve(length)
       })
     })
+  }
+
+  /** Throws DiskError. */
+  #writeAtOnce(from: Uint8Array, position: number): number {
+    let length: number
+    try {
+      length = fs.writeSync(this.#fd, from, 0, from.length, position)
+    } catch (error) {
+      throw diskError('write', this.path, error as NodeJS.ErrnoException)
+    }
+    if (length === 0 && from.length > 0) throw this.#tookNothing()
+    return length
+  }
+
+  #tookNothing(): DiskError {
+    return new DiskError('io', 'write', this.path, new Error('the system took no bytes'))
   }
 
   sync(): Promise<void> {

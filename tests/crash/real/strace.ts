@@ -3,9 +3,9 @@ import { eventually, RunningProgram, type TestServer, tryCommand } from '../../f
 
 /*
  * Failing system calls, by strace(1) and its option `inject`. What Node does to a data directory, seen with
- * `strace -f`: pwrite64, fdatasync and ftruncate on files, fsync on directories, rename and unlink, all of it in the
- * threads of libuv's pool. strace counts calls for each thread, so a server that is to fail at the n-th call has a pool
- * of one (`oneThread`).
+ * `strace -f`: pwrite64, fdatasync and ftruncate on files, fsync on directories, rename and unlink, in the threads of
+ * libuv's pool, but for small writes, which the main thread makes. strace counts calls for each thread, so a server that is
+ * to fail at the n-th call has a pool of one (`oneThread`).
  */
 
 /** The environment of a server whose calls are to be counted. */
