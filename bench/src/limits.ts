@@ -1,18 +1,14 @@
 /** Every named limit of the benchmark, unit last. */
 export const limits = {
-  /** Errors of one kind of load after which it ends: a cluster that refuses everything is not measured to the end. */
-  errorsMax: 1000,
-  /** Of these, so many are shown word for word. */
+  /** Of the errors of all rounds, so many are shown word for word. */
   errorExamplesMax: 5,
 
   secondsMax: 3600,
   /** What the client accepts at a time by default. */
   inFlightMax: 16_384,
   keysMax: 100_000_000,
+  openRateMax: 1_000_000,
   valueBytesMax: 1_048_576,
-  /** Operations in flight while the keys are loaded, and how long that may take. */
-  loadInFlight: 256,
-  loadMs: 600_000,
 
   roundsMax: 99,
   nodesMax: 9,

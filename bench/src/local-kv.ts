@@ -1,4 +1,4 @@
-import { KvTarget, localUsage } from '@quorumkv/cli/bench'
+import { fileSystemOf, KvTarget, localUsage } from '@quorumkv/cli/bench'
 import { type Consistency, KvClient } from '@quorumkv/client'
 import { type ClusterOptions, startCluster } from './cluster.js'
 import type { ServerGroup } from './server-group.js'
@@ -35,6 +35,7 @@ export function kvTargetOf(
 
 /** Starts a cluster as a store under load. Rejects as startCluster does. */
 export async function startLocalKv(options: ClusterOptions & KvTargetSettings): Promise<LocalTarget<KvTarget>> {
+  const fileSystem = await fileSystemOf(options.parentDirectory)
   const group = await startCluster(options)
-  return { group, target: kvTargetOf(group, options, { fsync: options.fsync }) }
+  return { group, target: kvTargetOf(group, options, { fsync: options.fsync, 'file system': fileSystem }) }
 }

@@ -1,8 +1,9 @@
 import { constants } from 'node:os'
+import { formatTable } from '@quorumkv/cli/bench'
 import { Command, CommanderError } from 'commander'
 import { runClusterBenchmark } from './cluster-benchmark.js'
 import { addReportOptions, type ReportSettings, writeReport } from './history/command.js'
-import { microRun, modelRun, peersRun, storeRun } from './history/figures.js'
+import { clusterRun, microRun, modelRun, peersRun, storeRun } from './history/figures.js'
 import { type HistoryRun, recordRun } from './history/history.js'
 import { addMicroOptions, formatMicroReport } from './micro/command.js'
 import { type MicroSettings, runMicroBenchmark } from './micro/run.js'
@@ -14,7 +15,6 @@ import { formatPathReport, type PathSettings, runPathBenchmark } from './path/pa
 import { addPeersOptions } from './peers/command.js'
 import { type PeersSettings, runPeersBenchmark } from './peers/peers-benchmark.js'
 import { formatPeersReport } from './peers/peers-report.js'
-import { formatReport } from './report.js'
 import { runStoreBenchmark } from './store-benchmark.js'
 import { formatStoreReport } from './store-format.js'
 import { addStoreOptions, type StoreSettings } from './store-options.js'
@@ -58,8 +58,11 @@ async function keep(isAskedFor: boolean, run: HistoryRun): Promise<void> {
 }
 
 async function cluster(settings: ClusterSettings): Promise<void> {
-  const report = await runClusterBenchmark(settings, interruption(), progress)
-  process.stdout.write(settings.json === true ? `${JSON.stringify(report)}\n` : formatReport(report))
+  const signal = interruption()
+  const report = await runClusterBenchmark(settings, signal, progress)
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatTable(report))
+  await keep(settings.record && report.ok && !report.interrupted, clusterRun(report))
+  if (report.interrupted) throw signal.reason
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
 }
 
@@ -107,7 +110,9 @@ function buildProgram(): Command {
   const program = new Command('bench').description('Benchmarks of QuorumKV.').exitOverride()
   const command = program
     .command('cluster', { isDefault: true })
-    .description('puts and gets on a cluster: one at a time, and many in flight (the default)')
+    .description(
+      'every workload of kv bench on a cluster of processes: one at a time, and many in flight (the default)',
+    )
     .allowExcessArguments(false)
   addClusterOptions(command).action(cluster)
   addStoreOptions(

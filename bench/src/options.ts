@@ -1,31 +1,34 @@
 import { tmpdir } from 'node:os'
+import { parseWorkload, UsageError, valueBytesMin, type Workload } from '@quorumkv/cli/bench'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Fsync } from './cluster.js'
+import { recordOption } from './history/command.js'
 import { limits } from './limits.js'
-import { keysMax, valueBytesMin } from './values.js'
-import type { Mix } from './workload.js'
 
 /** What `cluster` was asked to do. */
 export interface ClusterSettings {
-  /** Nodes of a running cluster; undefined: one is started. */
-  readonly endpoints?: readonly string[]
   readonly nodes: number
   readonly fsync: Fsync
-  /** Where the data directories of started nodes are made. */
+  /** Where the data directories of the nodes are made. */
   readonly dataDir: string
   readonly keys: number
   readonly valueBytes: number
-  /** The mixes to run with many operations in flight, one after the other. */
-  readonly mix: readonly Mix[]
+  /** Instead of the standard set: these, with `inFlight` operations at a time. */
+  readonly workload?: readonly Workload[]
   readonly inFlight: number
-  /** Of each mix. */
+  /** Of the standard set's open loop, in operations per second. */
+  readonly openRate: number
+  /** Of each measurement, and before each. */
   readonly seconds: number
-  /** Of puts, and of gets, one at a time. 0: neither. */
-  readonly oneAtATimeSeconds: number
-  /** Before each measurement. */
   readonly warmUpSeconds: number
+  /** How often all of it is measured. */
+  readonly runs: number
   readonly seed: string
-  readonly json?: boolean
+  readonly json: boolean
+  /** Files that are written besides. */
+  readonly csv?: string
+  readonly html?: string
+  readonly record: boolean
 }
 
 /** A parser of whole numbers from `min` to `max`. It throws commander's InvalidArgumentError. */
@@ -49,49 +52,41 @@ export function seconds(min: number): (text: string) => number {
   }
 }
 
-/** Reads `95/5` or `50/50,95/5,5/95`: gets before puts, in percent. Throws commander's InvalidArgumentError. */
-export function parseMixes(text: string): Mix[] {
-  return text.split(',').map((part) => {
-    const match = /^(\d{1,3})\/(\d{1,3})$/.exec(part.trim())
-    const mix = { getPercent: Number(match?.[1]), putPercent: Number(match?.[2]) }
-    if (mix.getPercent + mix.putPercent !== 100) {
-      throw new InvalidArgumentError('It must be gets/puts in percent, such as 95/5, or several of them with commas.')
-    }
-    return mix
-  })
+/** Reads `mixed` or `read-heavy,ycsb-a,70/30`. Throws commander's InvalidArgumentError. */
+function parseWorkloads(text: string): Workload[] {
+  try {
+    return text.split(',').map((name) => parseWorkload(name.trim(), '--workload'))
+  } catch (error) {
+    throw error instanceof UsageError ? new InvalidArgumentError(error.message) : error
+  }
 }
-
-function parseEndpoints(text: string): string[] {
-  return text.split(',').map((part) => part.trim())
-}
-
-const percent50 = [{ getPercent: 50, putPercent: 50 }]
 
 function clusterOptions(): Option[] {
   const option = (flags: string, description: string): Option => new Option(flags, description)
+  const quick = { seconds: 2, warmUpSeconds: 0.5, keys: 20_000 }
   return [
-    option(
-      '--endpoints <host:port,…>',
-      'measure this running cluster; its keys that start with "bench:" are overwritten',
-    )
-      .conflicts(['nodes', 'fsync', 'dataDir'])
-      .argParser(parseEndpoints),
     option('--nodes <n>', 'start so many nodes').default(3).argParser(whole(1, limits.nodesMax)),
-    option('--fsync <policy>', 'of the started nodes').choices(['always', 'interval', 'never']).default('always'),
-    option('--data-dir <path>', 'where the started nodes keep their data while they run').default(tmpdir()),
-    option('--keys <n>', 'keys, all loaded first').default(100_000).argParser(whole(1, keysMax)),
+    option('--fsync <policy>', 'of the nodes').choices(['always', 'interval', 'never']).default('always'),
+    option('--data-dir <path>', 'where the nodes keep their data while they run').default(tmpdir()),
+    option('--keys <n>', 'keys, all loaded first').default(100_000).argParser(whole(1, limits.keysMax)),
     option('--value-bytes <n>', 'size of a value').default(100).argParser(whole(valueBytesMin, limits.valueBytesMax)),
-    option('--mix <gets/puts,…>', 'what is done with many operations in flight, in percent')
-      .default(percent50, '50/50')
-      .argParser(parseMixes),
+    option(
+      '--workload <name,…>',
+      'instead of the standard set: names of `kv bench`, or reads/updates in percent',
+    ).argParser(parseWorkloads),
     option('--in-flight <n>', 'operations at a time').default(256).argParser(whole(1, limits.inFlightMax)),
-    option('--seconds <s>', 'how long each mix runs').default(10).argParser(seconds(0.1)),
-    option('--one-at-a-time-seconds <s>', 'how long puts, and gets, run one at a time; 0: not at all')
-      .default(5)
-      .argParser(seconds(0)),
-    option('--warm-up-seconds <s>', 'before each measurement').default(1).argParser(seconds(0)),
+    option('--open-rate <n>', "operations per second of the standard set's open loop")
+      .default(10_000)
+      .argParser(whole(1, limits.openRateMax)),
+    option('--seconds <s>', 'how long each workload is measured').default(10).argParser(seconds(0.1)),
+    option('--warm-up-seconds <s>', 'before each measurement').default(2).argParser(seconds(0)),
+    option('--runs <n>', 'how often all of it is measured').default(1).argParser(whole(1, limits.roundsMax)),
+    option('--quick', 'fewer keys, 2 s for each workload').implies(quick),
     option('--seed <text>', 'the same seed gives the same keys and operations').default('1'),
-    option('--json', 'print one JSON object'),
+    option('--json', 'print one JSON object').default(false),
+    option('--csv <path>', 'write the figures to this file as CSV'),
+    option('--html <path>', 'write a report with charts to this file'),
+    recordOption(),
   ]
 }
 

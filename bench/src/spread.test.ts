@@ -1,5 +1,6 @@
+import { spreadOf } from '@quorumkv/cli/bench'
 import { expect, test } from 'vitest'
-import { ratioOf, spreadOf } from './spread.js'
+import { ratioOf } from './spread.js'
 
 test('the median is the value in the middle, or the mean of two', () => {
   expect(spreadOf([30, 10, 20])).toEqual({ median: 20, min: 10, max: 30 })

@@ -1,8 +1,8 @@
+import { WrongValueError } from '@quorumkv/cli/bench'
 import type { CommitResult, Store } from '@quorumkv/internal/store'
 import { Table } from '@quorumkv/internal/store'
 import { expect, test } from 'vitest'
 import { Batch, checkRecord, fill, KeyChooser, keyBytes, putMany, Stamps, writeKey } from './store-records.js'
-import { WrongValueError } from './values.js'
 
 const applied: CommitResult = { applied: true, seen: undefined, existed: false, previous: undefined }
 

@@ -1,7 +1,7 @@
+import { WrongValueError } from '@quorumkv/cli/bench'
 import { SimRandom } from '@quorumkv/internal/env-sim'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { Store } from '@quorumkv/internal/store'
-import { WrongValueError } from './values.js'
 
 /** The sizes that every figure of the store is about. */
 export const keyBytes = 16
@@ -40,11 +40,12 @@ export class KeyChooser {
 
 /** Throws WrongValueError unless the record is one that a batch has put under the key with this number. */
 export function checkRecord(number: number, record: StoredRecord | undefined): void {
-  if (record === undefined) throw new WrongValueError(`key ${number} is missing`)
+  if (record === undefined) throw new WrongValueError('missing-value', `key ${number} is missing`)
   const { value } = record
   const owner = (value[0]! | (value[1]! << 8) | (value[2]! << 16) | (value[3]! << 24)) >>> 0
   if (value.length !== valueBytes || owner !== number) {
-    throw new WrongValueError(`key ${number} has a value of ${value.length} B that was put under key ${owner}`)
+    const what = `a value of ${value.length} B that was put under key ${owner}`
+    throw new WrongValueError('wrong-value', `key ${number} has ${what}`)
   }
 }
 

@@ -1,7 +1,7 @@
+import { type BenchReport, kindNames, type OperationKind, type Spread, spreadOf } from '@quorumkv/cli/bench'
 import type { MicroReport } from '../micro/run.js'
 import type { ModelReport } from '../model/run.js'
 import type { PeersReport } from '../peers/peers-report.js'
-import type { Spread } from '../spread.js'
 import type { StoreReport, Unit } from '../store-report.js'
 import type { HistoryFigure, HistoryRun } from './history.js'
 
@@ -27,6 +27,30 @@ export function peersRun(report: PeersReport): HistoryRun {
     }),
   )
   return { formatVersion: 1, startedAt, benchmark: 'peers', environment, settings, figures }
+}
+
+/** What the history keeps of a cluster under load: throughput of each phase, and the latencies of each kind of operation. */
+export function clusterRun({ startedAt, environment, target, data, phases }: BenchReport): HistoryRun {
+  const measured = new Map<string, number[]>()
+  const add = (name: string, value: number): void => void measured.set(name, [...(measured.get(name) ?? []), value])
+  for (const phase of phases) {
+    const rate = phase.loop.kind === 'open' ? `, ${phase.loop.ratePerSecond}/s` : ''
+    const name = `${phase.name}, ${phase.distribution}, ${phase.inFlight} in flight${rate}`
+    add(name, phase.opsPerSecond)
+    for (const [kind, { p50Us, p99Us }] of Object.entries(phase.latency)) {
+      const named = `${name}: ${kindNames[kind as OperationKind]}`
+      add(`${named} p50`, p50Us)
+      add(`${named} p99`, p99Us)
+    }
+  }
+  const figures = [...measured].map(([name, values]): HistoryFigure => {
+    const [unit, better] = / p\d+$/.test(name) ? (['µs', 'lower'] as const) : (['ops/s', 'higher'] as const)
+    return values.length > 1
+      ? fromSpread(name, unit, better, spreadOf(values))
+      : { name, unit, better, value: values[0]! }
+  })
+  const settings = { keys: String(data.keys), values: `${data.valueBytes} B`, ...target.settings }
+  return { formatVersion: 1, startedAt, benchmark: 'cluster', environment, settings, figures }
 }
 
 /** What the history keeps of the micro-benchmarks: each case's median. */

@@ -1,6 +1,14 @@
-import { type Environment, type ErrorSummary, type KindSummary, type PhaseReport, textTable } from '@quorumkv/cli/bench'
+import {
+  type Environment,
+  type ErrorSummary,
+  type KindSummary,
+  type PhaseReport,
+  type Spread,
+  spreadOf,
+  textTable,
+} from '@quorumkv/cli/bench'
 import { formatEnvironment } from '../environment-text.js'
-import { ratioOf, type Spread, spreadOf } from '../spread.js'
+import { ratioOf } from '../spread.js'
 import { formatFigure } from '../store-format.js'
 
 /** A workload with so many operations at a time. */

@@ -1,4 +1,5 @@
 import type { BenchReport, PhaseReport } from './report.js'
+import { type Spread, spreadOf } from './spread.js'
 import type { OperationKind, ProcessUsage } from './target.js'
 
 /** How kinds of operation are called in reports. */
@@ -37,31 +38,34 @@ export function residentBytes(processes: readonly ProcessUsage[]): number | unde
   return processes.length === 0 ? undefined : processes.reduce((sum, { residentBytes }) => sum + residentBytes, 0)
 }
 
-/** Throughput of the same phase run several times. */
-export interface Spread {
+/** Throughput of the same phase, run several times. */
+export interface PhaseSpread {
   readonly name: string
   readonly runs: number
-  readonly medianOpsPerSecond: number
-  readonly minOpsPerSecond: number
-  readonly maxOpsPerSecond: number
+  readonly opsPerSecond: Spread
 }
 
 /** One for each phase that was run more than once, loads apart. */
-export function spreads(phases: readonly PhaseReport[]): Spread[] {
+export function spreads(phases: readonly PhaseReport[]): PhaseSpread[] {
   const groups = new Map<string, number[]>()
   for (const phase of phases) {
     if (phase.name === 'load') continue
-    const name = `${phase.name}, ${phase.clients} × ${phase.inFlight}, ${formatLoop(phase)}`
+    const { clients, inFlight, distribution } = phase
+    const name = `${phase.name}, ${distribution}, ${clients} × ${formatNumber(inFlight)}, ${formatLoop(phase)}`
     groups.set(name, [...(groups.get(name) ?? []), phase.opsPerSecond])
   }
-  return [...groups].flatMap(([name, rates]) => {
-    if (rates.length < 2) return []
-    const sorted = rates.toSorted((a, b) => a - b)
-    const [low, high] = [sorted[(sorted.length - 1) >> 1]!, sorted[sorted.length >> 1]!]
-    const ends = { minOpsPerSecond: sorted[0]!, maxOpsPerSecond: sorted.at(-1)! }
-    return [{ name, runs: sorted.length, medianOpsPerSecond: (low + high) / 2, ...ends }]
+  const repeated = [...groups].filter(([, rates]) => rates.length > 1)
+  return repeated.map(([name, rates]) => ({ name, runs: rates.length, opsPerSecond: spreadOf(rates) }))
+}
+
+/** Rows of a table: what was run, how often, and the throughput's median, lowest and highest. */
+export function spreadRows(phases: readonly PhaseReport[]): string[][] {
+  return spreads(phases).map(({ name, runs, opsPerSecond: { median, min, max } }) => {
+    return [name, ...[runs, median, min, max].map(formatNumber)]
   })
 }
+
+export const spreadHead: readonly string[] = ['ops/s over several runs', 'runs', 'median', 'lowest', 'highest']
 
 /** `[what, text]` of everything that a reader must know to judge the figures. */
 export function facts(report: BenchReport): [string, string][] {

@@ -7,7 +7,8 @@ import {
   formatNumber,
   kindNames,
   remarks,
-  spreads,
+  spreadHead,
+  spreadRows,
 } from './figures.js'
 import type { BenchReport, KindSummaries, PhaseReport } from './report.js'
 import { operationKinds, type ProcessUsage } from './target.js'
@@ -181,17 +182,12 @@ ${body}
 export function formatHtml(report: BenchReport): string {
   const list = facts(report).map(([what, text]) => `<dt>${escapeHtml(what)}</dt><dd>${escapeHtml(text)}</dd>`)
   const warnings = remarks(report).map((text) => `<p class="warn">${escapeHtml(text)}</p>`)
-  const repeated = spreads(report.phases).map(
-    ({ name, runs, medianOpsPerSecond, minOpsPerSecond, maxOpsPerSecond }) => [
-      name,
-      ...[runs, medianOpsPerSecond, minOpsPerSecond, maxOpsPerSecond].map(formatNumber),
-    ],
-  )
+  const repeated = spreadRows(report.phases)
   const body = `<h1>${escapeHtml(report.target.name)} load test</h1>
 <dl>${list.join('')}</dl>
 ${warnings.join('\n')}
 ${overview(report.phases)}
-${repeated.length > 0 ? htmlTable(['ops/s over several runs', 'runs', 'median', 'lowest', 'highest'], repeated) : ''}
+${repeated.length > 0 ? htmlTable(spreadHead, repeated) : ''}
 <p>The overview shows the slowest kind of operation. In a closed loop an operation starts when another one has ended, so few of
 them meet a stall; in an open loop latency counts from when the operation was due. Servers and generator on one machine share it.</p>
 ${report.phases.map(phaseSection).join('\n')}`

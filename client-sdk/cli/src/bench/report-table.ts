@@ -1,4 +1,13 @@
-import { cpuPerOperationUs, facts, formatLoop, formatNumber, kindNames, remarks, spreads } from './figures.js'
+import {
+  cpuPerOperationUs,
+  facts,
+  formatLoop,
+  formatNumber,
+  kindNames,
+  remarks,
+  spreadHead,
+  spreadRows,
+} from './figures.js'
 import type { BenchReport, KindSummaries, KindSummary, PhaseReport } from './report.js'
 import { operationKinds, type ProcessUsage } from './target.js'
 
@@ -86,13 +95,8 @@ export function formatTable(report: BenchReport): string {
   if (phases.length > 0) {
     parts.push(`latencies in µs\n${textTable([head, ...phases.flatMap(phaseRows)])}`, usageTable(phases))
   }
-  const repeated = spreads(phases)
-  if (repeated.length > 0) {
-    const rows = repeated.map(({ name, runs, medianOpsPerSecond, minOpsPerSecond, maxOpsPerSecond }) => {
-      return [name, ...[runs, medianOpsPerSecond, minOpsPerSecond, maxOpsPerSecond].map(formatNumber)]
-    })
-    parts.push(textTable([['ops/s over several runs', 'runs', 'median', 'lowest', 'highest'], ...rows]))
-  }
+  const repeated = spreadRows(phases)
+  if (repeated.length > 0) parts.push(textTable([spreadHead, ...repeated]))
   parts.push(...remarks(report))
   return `${parts.join('\n\n')}\n`
 }

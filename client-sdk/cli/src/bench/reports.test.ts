@@ -149,7 +149,7 @@ describe('the table', () => {
 
   it('has the spread of what was run several times', () => {
     const phases = [5, 3, 4, 10].map((opsPerSecond) => phase({}, { opsPerSecond }))
-    expect(formatTable(report({ phases }))).toMatch(/mixed, 1 × 256, closed +4 +4\.5 +3 +10$/m)
+    expect(formatTable(report({ phases }))).toMatch(/mixed, uniform, 1 × 256, closed +4 +4\.5 +3 +10$/m)
     expect(formatTable(report())).not.toContain('several runs')
   })
 
