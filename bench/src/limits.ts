@@ -11,6 +11,7 @@ export const limits = {
   valueBytesMax: 1_048_576,
 
   roundsMax: 99,
+  overloadFactorMax: 100,
   nodesMax: 9,
   nodeReadyMs: 60_000,
   /** Between two questions whether a peer is ready, and how long a peer's write may wait for its replica. */

@@ -14,6 +14,8 @@ export interface KvTargetSettings {
   readonly consistency: Consistency
   /** What the operations in flight of one client may hold, in bytes. Default: the client's. */
   readonly maxInFlightBytes?: number
+  /** Operations that one client accepts at a time. Default: the client's. */
+  readonly maxInFlight?: number
   /** How long one operation may take. Default: the client's. */
   readonly timeoutMs?: number
 }
@@ -21,12 +23,11 @@ export interface KvTargetSettings {
 /** A cluster on this machine as a store under load. `settings`: what else a report should tell of it. */
 export function kvTargetOf(
   group: ServerGroup,
-  { consistency, timeoutMs, maxInFlightBytes }: KvTargetSettings,
+  { consistency, timeoutMs, maxInFlight, maxInFlightBytes }: KvTargetSettings,
   settings: Readonly<Record<string, string>>,
 ): KvTarget {
-  const more = maxInFlightBytes === undefined ? {} : { maxInFlightBytes }
   return new KvTarget({
-    connect: () => new KvClient({ endpoints: group.endpoints, ...more }),
+    connect: () => new KvClient({ endpoints: group.endpoints, maxInFlight, maxInFlightBytes }),
     ...{ consistency, timeoutMs, settings },
     serverUsage: () => localUsage(group.processes),
     failed: group.failed,

@@ -10,6 +10,10 @@ import { type MicroSettings, runMicroBenchmark } from './micro/run.js'
 import { addModelOptions, formatModelReport } from './model/command.js'
 import { type ModelSettings, runModelBenchmark } from './model/run.js'
 import { addClusterOptions, type ClusterSettings } from './options.js'
+import { addOverloadOptions, formatOverloadReport } from './overload/command.js'
+import { type OverloadSettings, runOverload } from './overload/run.js'
+import { addOverwriteOptions, formatOverwriteReport } from './overwrite/command.js'
+import { type OverwriteSettings, runOverwrite } from './overwrite/run.js'
 import { addPathOptions } from './path/command.js'
 import { formatPathReport, type PathSettings, runPathBenchmark } from './path/path-benchmark.js'
 import { addPeersOptions } from './peers/command.js'
@@ -102,6 +106,18 @@ async function model(settings: ModelSettings): Promise<void> {
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
 }
 
+async function overload(settings: OverloadSettings): Promise<void> {
+  const report = await runOverload(settings, interruption(), progress)
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatOverloadReport(report))
+  process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+}
+
+async function overwrite(settings: OverwriteSettings): Promise<void> {
+  const report = await runOverwrite(settings, interruption(), progress)
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatOverwriteReport(report))
+  process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+}
+
 async function report(settings: ReportSettings): Promise<void> {
   process.stdout.write(await writeReport(settings))
 }
@@ -125,6 +141,11 @@ function buildProgram(): Command {
   )
   addPeersOptions(program.command('peers').description('the store beside Redis and etcd, in alternating rounds'), peers)
   addModelOptions(program.command('model').description('suites that were published for a store in Go'), model)
+  addOverloadOptions(program.command('overload').description('asks for more than a cluster can do'), overload)
+  addOverwriteOptions(
+    program.command('overwrite').description('the same keys over and over: what the nodes take'),
+    overwrite,
+  )
   addMicroOptions(program.command('micro').description('pieces of the store by themselves: nanoseconds'), micro)
   addReportOptions(program.command('report').description('draws the recorded runs as one HTML page'), report)
   addPathOptions(program.command('path').description('whole nodes in one process, without gRPC: processor time'), path)

@@ -32,7 +32,7 @@ test('lists are read with their commas', async () => {
 test.each([
   [['--peers', 'memcached'], 'There is no "memcached": name some of quorumkv, redis-wait'],
   [['--workloads', 'mixd'], 'there is no workload "mixd"'],
-  [['--workloads', 'ycsb-e'], 'ycsb-e scans, which not all of the stores can.'],
+  [['--workloads', 'ycsb-e'], 'ycsb-e scans, which not all targets can.'],
   [['--in-flight', '1,0'], 'It must be a whole number from 1 to'],
   [['--rounds', '0'], 'It must be a whole number from 1 to'],
   [['--seconds', '-1'], 'It must be a number from 0.1 to'],

@@ -1,27 +1,16 @@
 import { tmpdir } from 'node:os'
-import { parseWorkload, valueBytesMin } from '@quorumkv/cli/bench'
+import { valueBytesMin } from '@quorumkv/cli/bench'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { recordOption } from '../history/command.js'
 import { limits } from '../limits.js'
 import { seconds, whole } from '../options.js'
+import { workloadName } from '../workload-name.js'
 import { contestants } from './contestants.js'
 import type { PeersSettings } from './peers-benchmark.js'
 
 /** A parser of a list with commas whose parts `parse` reads. It throws commander's InvalidArgumentError. */
 export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
   return (text) => text.split(',').map((part) => parse(part.trim()))
-}
-
-function workloadName(text: string): string {
-  try {
-    const { name, mix } = parseWorkload(text, 'workloads')
-    // Redis and etcd are asked for single keys only.
-    if (mix.scan !== undefined) throw new InvalidArgumentError(`${name} scans, which not all of the stores can.`)
-    return name
-  } catch (error) {
-    if (error instanceof InvalidArgumentError) throw error
-    throw new InvalidArgumentError((error as Error).message)
-  }
 }
 
 function contestantName(text: string): string {
