@@ -110,7 +110,9 @@ export class HandoverDriver {
   }
 
   #answered(incarnation: string): void {
-    // Of members only, so that their number bounds what is kept.
+    // Of members only, so that their number bounds what is kept. And what is known wakes nobody: two that have both left would
+    // answer each other's farewells with their own, as fast as the links are.
+    if (this.#drained.has(incarnation)) return
     if (!this.#topology.members.some((member) => member.incarnation === incarnation)) return
     this.#drained.add(incarnation)
     this.#pauses.endAll()

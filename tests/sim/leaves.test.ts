@@ -159,3 +159,21 @@ test('a member that dies while slots come to it can be removed: the handover beg
   await load.check('n2')
   expect(load.failures).toEqual([])
 })
+
+test('two that have left and must stay for their votes do not answer each other for ever', async () => {
+  const cluster = await SimCluster.start({ seed: 'two that have left', nodes: 5 })
+  const { world } = cluster
+  for (const name of ['n4', 'n5']) {
+    await cluster.settle(cluster.node('n1').members!.request({ kind: 'decommission', id: parseNodeId(name) }))
+  }
+  const left = (): number => cluster.node('n1').topology!.members.filter(({ state }) => state === 'left').length
+  await world.runUntil(() => left() === 2, 60_000)
+  // Those who stay are no majority of their own any more, so nobody's name may be taken off the list.
+  for (const name of ['n2', 'n3']) cluster.crash(name)
+  const before = world.eventsRun
+  await world.advance(2_000)
+  expect(left()).toBe(2)
+  expect(world.eventsRun - before).toBeLessThan(5_000)
+  for (const name of ['n2', 'n3']) await cluster.restart(name)
+  await world.runUntil(() => cluster.fatal.has('n4') && cluster.fatal.has('n5'), 60_000)
+}, 60_000)
