@@ -2,39 +2,11 @@ import type { Mutant } from './mutant.js'
 
 const bugs: readonly Omit<Mutant, 'changes'>[] = [
   {
-    name: 'epoch-not-checked',
-    hazard: 'a replica serves requests that go by other owners than it does',
-    file: 'cluster/serving.js',
-    find: 'if (Number(message.epoch) === this.#topology.epoch) {',
-    replace: 'if (true) {',
-  },
-  {
-    name: 'not-rerouted',
-    hazard: 'an operation under way when the topology changes goes on among the owners from before',
-    file: 'replication/coordinator.js',
-    find: 'this.#context.active.reroute(routing);',
-    replace: '',
-  },
-  {
-    name: 'streamed-from-one',
-    hazard: 'a next owner takes a slot from a single owner, which may lack what two others have acknowledged',
-    file: 'replication/handover.js',
-    find: 'const needed = readQuorum - (others.length < owners.length ? 1 : 0);',
-    replace: 'const needed = 1;',
-  },
-  {
     name: 'switched-too-soon',
     hazard: 'next owners are read before every slot is there',
     file: 'cluster/handover-judgement.js',
     find: 'return this.#names((member) => this.#incoming[member] > 0 && !this.#isComplete(member, reports));',
     replace: 'return [];',
-  },
-  {
-    name: 'done-too-soon',
-    hazard: 'a handover ends while enough owners from before may still answer reads among themselves',
-    file: 'cluster/handover-judgement.js',
-    find: 'if (owners.length - waiting.length < needed)',
-    replace: 'if (false)',
   },
   {
     name: 'written-on-one-side',
@@ -49,27 +21,6 @@ const bugs: readonly Omit<Mutant, 'changes'>[] = [
     file: 'replication/slot-quorums.js',
     find: 'const settled = sides.map(',
     replace: 'const settled = [reading].map(',
-  },
-  {
-    name: 'newcomers-are-read',
-    hazard: 'a next owner that has not got a slot yet says what its values are',
-    file: 'replication/slot-quorums.js',
-    find: 'reading: reading.group,',
-    replace: 'reading: reading.group | newcomers,',
-  },
-  {
-    name: 'newcomer-counts-as-reader',
-    hazard: 'the answer of a next owner counts toward the read quorum before it has got the slot',
-    file: 'replication/slot-quorums.js',
-    find: 'const answered = [quorumOf(reading.group, reading.readQuorum)];',
-    replace: 'const answered = [quorumOf(reading.group | newcomers, reading.readQuorum)];',
-  },
-  {
-    name: 'newcomer-tells',
-    hazard: 'a next owner that has not got a slot yet says that a write replaced nothing',
-    file: 'replication/write-attempt.js',
-    find: 'if ((this.quorums.reading & bit) !== 0 && this.#tells(position, reply.seen))',
-    replace: 'if (this.#tells(position, reply.seen))',
   },
   {
     name: 'minority-decides',
@@ -87,13 +38,6 @@ const bugs: readonly Omit<Mutant, 'changes'>[] = [
       'return next(topology, { members: byId([...members, newcomer]), nextNumber: Math.max(...members.map(({ number }) => number)) + 1 });',
   },
   {
-    name: 'emptied-in-memory-only',
-    hazard: 'what a node has dropped comes back when it is started again',
-    file: 'store/recovery.js',
-    find: 'applyFloor(table, floor);',
-    replace: 'if (floor.empties !== true)\n                    applyFloor(table, floor);',
-  },
-  {
     name: 'leftovers-stay',
     hazard: 'what others own is kept for ever',
     file: 'cluster/leftovers.js',
@@ -107,13 +51,6 @@ const bugs: readonly Omit<Mutant, 'changes'>[] = [
     find: 'if (empties === true)',
     replace:
       'const kept = empties === true ? table.floorMs(slot) : 0;\n    if (kept > 0) { table.emptySlot(slot); table.setFloor(slot, kept); }\n    else if (empties === true)',
-  },
-  {
-    name: 'floor-raised-during-handover',
-    hazard: 'tombstones are collected though a next owner has not got them',
-    file: 'replication/floor-rounds.js',
-    find: 'if (moving?.[slot] === undefined)',
-    replace: 'if (true)',
   },
   {
     name: 'joiner-votes-at-once',
@@ -135,20 +72,6 @@ const bugs: readonly Omit<Mutant, 'changes'>[] = [
     file: 'replication/replica-server.js',
     find: 'if (scan.settled)',
     replace: 'if (false)',
-  },
-  {
-    name: 'progress-kept-over-loss',
-    hazard: 'a slot that was lost after it had been streamed counts as here',
-    file: 'replication/handover.js',
-    find: 'this.#done = new Set(kept?.slots.filter((slot) => !store.isLost(slot)));',
-    replace: 'this.#done = new Set(kept?.slots);',
-  },
-  {
-    name: 'handover-forgets-floors',
-    hazard: 'a next owner takes what it has left over for alive, though it was deleted and collected meanwhile',
-    file: 'replication/slot-merge.js',
-    find: 'return await this.#adopt(slot, floorMs, names, goesOn);',
-    replace: 'return true;',
   },
 ]
 

@@ -104,13 +104,6 @@ export const clusterMutants: readonly Mutant[] = [
     replace: 'if (false)',
   },
   {
-    name: 'overtaken-owner-tells',
-    hazard: 'a replica that got a write by another way first says that it replaced nothing, and is believed',
-    file: 'replication/write-attempt.js',
-    find: 'if (own === undefined)\n            return true;',
-    replace: 'return true;',
-  },
-  {
     name: 'stray-attempt-is-stamped',
     hazard: 'an attempt that arrives when its client has repeated it takes effect a second time',
     file: 'replication/write-operation.js',

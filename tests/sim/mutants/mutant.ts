@@ -12,9 +12,9 @@ export interface Mutant {
   readonly changes?: boolean
 }
 
-/** A bug that no play can show, and the test that does: with the bug planted it fails. */
+/** A bug that no random play shows, and the test that does: with the bug planted it fails. */
 export interface MutantElsewhere extends Mutant {
-  /** Why the simulation does not find it. */
+  /** Why random plays do not find it. */
   readonly why: string
   readonly test: { readonly path: string; readonly title: string }
 }

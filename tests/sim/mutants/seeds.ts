@@ -243,4 +243,14 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     needed: 2,
     how: 'at 578705.717 ms: n5 holds slot 406, which others own, although nothing is wrong any more',
   },
+  'joiner-votes-at-once': {
+    seed: 33006,
+    needed: 7,
+    how: 'at 190946.689 ms: n7 refused a change with something else than a KvError: FatalError: n7 (incarna...',
+  },
+  'leaver-gone-too-soon': {
+    seed: 33000,
+    needed: 1,
+    how: 'at 351264.744 ms: owners change in epoch 10, at which no handover ends',
+  },
 }
