@@ -16,9 +16,13 @@ export const limits = {
 
   /** One gRPC message. A batch closes long before; the slack is for what surrounds the largest value. */
   messageBytesMax: 4_259_840,
-  /** One SessionRequest closes at this size or number, or when the event loop turns. */
+  /** One SessionRequest closes at this size or number, or when it leaves. */
   batchBytesMax: 1_048_576,
   batchOpsMax: 1024,
+  /** Where a node owes answers to so many operations, more wait for company until it answers: so many, and so long. */
+  gatherFrom: 16,
+  gatherOpsMax: 64,
+  gatherMs: 1,
   /** What an operation costs on the wire over its key and value, at most. */
   operationOverheadBytes: 96,
 

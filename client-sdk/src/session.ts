@@ -1,5 +1,6 @@
 import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
 import { Connection } from './connection.js'
+import { Departure } from './departure.js'
 import { KvError } from './errors.js'
 import { InFlight } from './in-flight.js'
 import { limits } from './limits.js'
@@ -48,8 +49,8 @@ interface Waiter {
 }
 
 /**
- * The client's line to one node, over any number of connections: queues operations, sends what one turn of the event
- * loop has gathered as one message, pairs the results, and notices when the node is not there any more.
+ * The client's line to one node, over any number of connections: queues operations, sends what has gathered as one
+ * message, pairs the results, and notices when the node is not there any more.
  *
  * It tries nothing twice: what fails goes back to its context, which knows what may be repeated, and where.
  */
@@ -69,7 +70,7 @@ export class Session {
   private calls = 0
   /** Why the node could not be connected, if the last attempt was turned away at once. */
   private turnedAway: KvError | undefined
-  private flushing = false
+  private readonly departure = new Departure(() => this.flush())
   private writable = true
   /** Connections that failed since the node last answered anything. */
   private failures = 0
@@ -237,6 +238,7 @@ export class Session {
     this.silentSince = undefined
     this.probing = false
     this.draining = false
+    this.departure.cancel()
   }
 
   private settleWaiters(settle: (waiter: Waiter) => void): void {
@@ -246,12 +248,7 @@ export class Session {
   }
 
   private scheduleFlush(): void {
-    if (this.flushing) return
-    this.flushing = true
-    setImmediate(() => {
-      this.flushing = false
-      this.flush()
-    })
+    this.departure.plan(this.queue.size + this.cancelled.length, this.inFlight.size)
   }
 
   private flush(): void {
@@ -321,6 +318,7 @@ export class Session {
     this.readingAt = performance.now()
     this.draining = reader.draining
     this.heardSomething()
+    this.departure.answered(this.inFlight.size)
     context.onEpoch(reader.epoch)
   }
 

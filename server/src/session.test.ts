@@ -11,9 +11,9 @@ import {
   type SessionResponse,
   WriteOutcome,
 } from '@quorumkv/proto/kv/v1/kv'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { FakeNode, fakeTopology } from './fake-node.test-support.js'
-import { eventually, reply, startServices } from './services.test-support.js'
+import { eventually, reply, startServices, testClock } from './services.test-support.js'
 
 const consistency = Consistency.QUORUM
 
@@ -94,6 +94,24 @@ describe('session', () => {
     expect(await talk.result(5)).toMatchObject({
       value: { found: true, value: Buffer.from('w'), expiresAtMs: 1_700_000_001_000n },
     })
+    talk.stream.cancel()
+  })
+
+  it('a result leaves at once where nothing else is under way, and with the turn of the loop where something is', async () => {
+    const node = new FakeNode()
+    node.held = []
+    await using services = await startServices(node)
+    const turns: (() => void)[] = []
+    using _ = vi.spyOn(testClock, 'defer').mockImplementation((fire) => void turns.push(fire))
+    const talk = new Talk(services.kv)
+    talk.send([get(1), get(2)])
+    await eventually('both are held', () => node.held?.length === 2)
+    node.held[0]!.release()
+    await eventually('a turn is waited for', () => turns.length === 1)
+    node.held[1]!.release()
+    await talk.result(2)
+    expect(talk.responses).toHaveLength(1)
+    expect(turns).toHaveLength(1)
     talk.stream.cancel()
   })
 

@@ -47,7 +47,8 @@ export interface SessionOptions {
 
 /**
  * One stream of operations from one client. It starts everything that a message carries, and gathers what ends within
- * one turn of the event loop into one message back, because it is messages that cost and not operations.
+ * one turn of the event loop into one message back, because it is messages that cost and not operations. Where nothing
+ * else is under way the message leaves sooner, when the code that runs has come to its end.
  *
  * Bounds: operations in flight (`limits.sessionOpsMax`), and the results that the client has not read. At
  * `sessionResultBytesMark` no more requests are read; what then still runs may end, and past `sessionResultBytesMax`
@@ -64,7 +65,8 @@ export class Session {
   readonly #results = new ResultWriter()
   /** The bytes of `#results`, and of what was written and not yet taken by the connection. */
   #heldBytes = 0
-  #flushPending = false
+  /** Whether what has gathered is about to leave. */
+  #leaving: 'no' | 'with-the-turn' | 'at-once' = 'no'
   #paused = false
   /** The client will send no more, but may wait for results. */
   #halfClosed = false
@@ -224,13 +226,26 @@ export class Session {
     }
     if (this.#results.length >= limits.batchBytesMax) {
       this.#flush()
-    } else if (!this.#flushPending) {
-      this.#flushPending = true
-      this.#context.clock.defer(() => {
-        this.#flushPending = false
-        this.#flush()
-      })
+    } else {
+      this.#scheduleFlush()
     }
+  }
+
+  #scheduleFlush(): void {
+    if (this.#inFlight.size === 0) {
+      // Nothing more will come for which it would be worth to wait until the loop turns.
+      if (this.#leaving === 'at-once') return
+      this.#leaving = 'at-once'
+      process.nextTick(() => this.#leave())
+    } else if (this.#leaving === 'no') {
+      this.#leaving = 'with-the-turn'
+      this.#context.clock.defer(() => this.#leave())
+    }
+  }
+
+  #leave(): void {
+    this.#leaving = 'no'
+    this.#flush()
   }
 
   #flush(): void {
