@@ -45,7 +45,7 @@ export function parseWorkload(text: string, field: string): Workload {
   const names = workloads.map(({ name }) => name).join(', ')
   throw new UsageError(
     field,
-    `there is no workload ${JSON.stringify(text)}: name one of ${names}, or reads/updates in percent, such as 70/30`,
+    `${field}: there is no workload ${JSON.stringify(text)}: name one of ${names}, or reads/updates in percent, such as 70/30`,
   )
 }
 

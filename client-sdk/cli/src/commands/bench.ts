@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { open, writeFile } from 'node:fs/promises'
 import { type Command, Option } from 'commander'
 import { examples, wholeNumber } from '../arguments.js'
 import { distributionNames } from '../bench/distribution.js'
@@ -166,12 +166,13 @@ async function bench(context: Context, options: BenchOptions): Promise<number> {
     stop.abort(new FailedError('interrupted before anything was measured'))
   })
   try {
+    await checkFiles(options)
     const plan = { data: { keys, valueBytes, verify, seed, clients }, load, phases, runs }
     const onPhase = (live: LivePhase): (() => void) => showProgress(context, options, live)
     const report = await runBench(target, plan, { signal: stop.signal, onPhase })
-    await writeFiles(report, options)
     if (globals.json) await writeJson(io.stdout, report)
     else await write(io.stdout, formatTable(report))
+    await writeFiles(report, options)
     if (interrupt !== undefined) return interrupt === 'SIGTERM' ? exitStatus.terminated : exitStatus.interrupted
     return report.ok ? exitStatus.done : exitStatus.failed
   } finally {
@@ -188,12 +189,26 @@ function clientBytesMax({ inFlight, valueSize: valueBytes }: BenchOptions): numb
 async function writeFiles(report: BenchReport, { csv, html }: BenchOptions): Promise<void> {
   const { formatCsv, formatHtml } = await import('../bench/index.js')
   for (const [path, format] of [[csv, formatCsv] as const, [html, formatHtml] as const]) {
+    if (path !== undefined) await orExplain(path, () => writeFile(path, format(report)))
+  }
+}
+
+/** Whoever has waited for an hour should not hear then that a directory is missing. */
+async function checkFiles({ csv, html }: BenchOptions): Promise<void> {
+  for (const path of [csv, html]) {
     if (path === undefined) continue
-    try {
-      await writeFile(path, format(report))
-    } catch (error) {
-      throw new FailedError(`cannot write ${path}: ${(error as Error).message}`, undefined, error)
-    }
+    await orExplain(path, async () => {
+      const file = await open(path, 'a')
+      await file.close()
+    })
+  }
+}
+
+async function orExplain(path: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    throw new FailedError(`cannot write ${path}: ${(error as Error).message}`, undefined, error)
   }
 }
 
