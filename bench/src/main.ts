@@ -2,8 +2,10 @@ import { constants } from 'node:os'
 import { formatTable } from '@quorumkv/cli/bench'
 import { Command, CommanderError } from 'commander'
 import { runClusterBenchmark } from './cluster-benchmark.js'
+import { addGrowthOptions, formatGrowthReport } from './growth/command.js'
+import { type GrowthSettings, runGrowth } from './growth/run.js'
 import { addReportOptions, type ReportSettings, writeReport } from './history/command.js'
-import { clusterRun, microRun, modelRun, peersRun, storeRun } from './history/figures.js'
+import { clusterRun, growthRun, microRun, modelRun, peersRun, storeRun } from './history/figures.js'
 import { type HistoryRun, recordRun } from './history/history.js'
 import { addMicroOptions, formatMicroReport } from './micro/command.js'
 import { type MicroSettings, runMicroBenchmark } from './micro/run.js'
@@ -118,6 +120,13 @@ async function overwrite(settings: OverwriteSettings): Promise<void> {
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
 }
 
+async function growth(settings: GrowthSettings): Promise<void> {
+  const report = await runGrowth(settings, interruption(), progress)
+  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatGrowthReport(report))
+  await keep(settings.record && report.ok, growthRun(report))
+  process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+}
+
 async function report(settings: ReportSettings): Promise<void> {
   process.stdout.write(await writeReport(settings))
 }
@@ -141,6 +150,7 @@ function buildProgram(): Command {
   )
   addPeersOptions(program.command('peers').description('the store beside Redis and etcd, in alternating rounds'), peers)
   addModelOptions(program.command('model').description('suites that were published for a store in Go'), model)
+  addGrowthOptions(program.command('growth').description('what an operation costs as there is more work'), growth)
   addOverloadOptions(program.command('overload').description('asks for more than a cluster can do'), overload)
   addOverwriteOptions(
     program.command('overwrite').description('the same keys over and over: what the nodes take'),

@@ -1,4 +1,6 @@
 import { type BenchReport, kindNames, type OperationKind, type Spread, spreadOf } from '@quorumkv/cli/bench'
+import { grownValue } from '../growth/plan.js'
+import type { GrowthReport } from '../growth/run.js'
 import type { MicroReport } from '../micro/run.js'
 import type { ModelReport } from '../model/run.js'
 import type { PeersReport } from '../peers/peers-report.js'
@@ -99,4 +101,20 @@ export function modelRun({
   })
   const settings = { 'file system': fileSystem, rounds: `${rounds} of ${secondsPerRound} s` }
   return { formatVersion: 1, startedAt, benchmark: 'model', environment, settings, figures }
+}
+
+/** What the history keeps of work that grows: throughput, and what an operation costs the nodes, of each point. */
+export function growthRun(report: GrowthReport): HistoryRun {
+  const { startedAt, environment, fileSystem, workload, rounds, secondsPerRound, results } = report
+  const figures = results.flatMap(({ series, point, opsPerSecond, serverCpuUs }) => {
+    const name = `${series} ${grownValue(series, point)}`
+    return [
+      fromSpread(`${name}, throughput`, 'ops/s', 'higher', opsPerSecond),
+      ...(serverCpuUs === undefined
+        ? []
+        : [fromSpread(`${name}, processor time of the nodes`, 'µs/op', 'lower', serverCpuUs)]),
+    ]
+  })
+  const settings = { workload, 'file system': fileSystem, rounds: `${rounds} of ${secondsPerRound} s` }
+  return { formatVersion: 1, startedAt, benchmark: 'growth', environment, settings, figures }
 }
