@@ -24,7 +24,7 @@ export interface Chart {
 }
 
 const [width, height] = [560, 300]
-const margin = { left: 64, right: 16, top: 30, bottom: 44 } as const
+const margin = { left: 76, right: 16, top: 30, bottom: 44 } as const
 
 /** Text as it may stand in HTML and SVG, in attributes as well. */
 export function escapeHtml(text: string): string {
@@ -83,7 +83,7 @@ export function drawChart(chart: Chart): string {
     return `<polyline class="s${i % colours}" points="${path}"/>`
   })
   const legend = series.map(({ label }, i) => {
-    return `<text class="t${i % colours}" x="${margin.left + 8 + i * 130}" y="${margin.top - 8}">${escapeHtml(label)}</text>`
+    return `<text class="t${i % colours}" x="${margin.left + 8 + i * 120}" y="${margin.top - 8}">${escapeHtml(label)}</text>`
   })
   const name = escapeHtml(chart.title)
   return [
