@@ -70,6 +70,13 @@ class Writer {
     expect(missing).toEqual([])
   }
 
+  /** What has been acknowledged so far is read through this node. */
+  async checkNow(via: string): Promise<void> {
+    const acknowledged = [...this.acknowledged]
+    const reading = Promise.all(acknowledged.map(([key]) => this.#cluster.get(via, key)))
+    expect(await this.#cluster.settle(reading)).toEqual(acknowledged.map(([, value]) => value))
+  }
+
   async #write(via: string, key: string): Promise<void> {
     try {
       await this.#cluster.put(via, key, `v ${key}`, 'quorum', 8_000)
@@ -133,6 +140,56 @@ test('while slots stream, one that has missed a write and one that only comes ar
   expect(step(cluster, 'n4')).toBe('both')
   expect(found.map((value) => value?.slice(0, 3))).toEqual(keys.map(() => 'new'))
 }, 60_000)
+
+test('what is written when all slots have come is with the next owners before it is acknowledged', async () => {
+  const cluster = await turnover('a late write')
+  await allJoined(cluster)
+  await streamed(cluster)
+  for (const to of young) cluster.world.network.setExtraDelayMs('n1', to, 300)
+  const writer = new Writer(cluster)
+  await writer.run('n1', 0.1, 4)
+  expect(step(cluster, 'n1')).toBe('both')
+  await cluster.world.runUntil(() => step(cluster, 'n4') === 'switch', 10_000)
+  await writer.checkNow('n4')
+  await over(cluster)
+  await writer.check()
+  expect(writer.acknowledged.size).toBeGreaterThan(30)
+}, 60_000)
+
+test('what is read when all slots have come is with the next owners before it is returned', async () => {
+  const cluster = await turnover('a late write that is read')
+  const keys = Array.from({ length: 20 }, (_, i) => `k${i}`)
+  await cluster.settle(Promise.all(keys.map((key) => cluster.put('n1', key, 'old'))))
+  await allJoined(cluster)
+  await streamed(cluster)
+  for (const to of young) cluster.world.network.setExtraDelayMs('n1', to, 300)
+  const writing = Promise.all(keys.map((key) => cluster.put('n1', key, 'new', 'quorum', 8_000)))
+  await cluster.world.advance(2.5)
+  const reading = Promise.all(keys.map((key) => cluster.get('n2', key)))
+  expect(step(cluster, 'n2')).toBe('both')
+  const before = await cluster.settle(reading)
+  await cluster.world.runUntil(() => step(cluster, 'n4') === 'switch', 10_000)
+  const after = await cluster.settle(Promise.all(keys.map((key) => cluster.get('n4', key))))
+  for (const [i, value] of before.entries()) if (value === 'new') expect(after[i], keys[i]).toBe('new')
+  expect(before).toContain('new')
+  await cluster.settle(writing)
+}, 60_000)
+
+/** All slots have come, and nobody who could have the next owners read has heard of it. */
+async function streamed(cluster: SimCluster): Promise<void> {
+  const complete = (name: string): boolean => {
+    const own = cluster
+      .node(name)
+      .status()
+      .handover?.reports.find(({ id }) => id === name)
+    return own !== undefined && own.slots > 0 && own.done === own.slots
+  }
+  for (let looks = 0; !young.every(complete); looks++) {
+    expect(looks).toBeLessThan(60_000)
+    await cluster.world.advance(0.5)
+  }
+  expect(step(cluster, 'n1')).toBe('both')
+}
 
 /** Nothing arrives either way between one node and these. */
 function cutOff(cluster: SimCluster, name: string, others: readonly string[]): void {
