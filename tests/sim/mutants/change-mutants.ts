@@ -9,20 +9,6 @@ const bugs: readonly Omit<Mutant, 'changes'>[] = [
     replace: 'return [];',
   },
   {
-    name: 'written-on-one-side',
-    hazard: 'a write during a handover is acknowledged by a quorum of the owners that are read only',
-    file: 'replication/slot-quorums.js',
-    find: 'const written = sides.map(',
-    replace: 'const written = [reading].map(',
-  },
-  {
-    name: 'settled-on-one-side',
-    hazard: 'a read during a handover returns what the other side does not hold',
-    file: 'replication/slot-quorums.js',
-    find: 'const settled = sides.map(',
-    replace: 'const settled = [reading].map(',
-  },
-  {
     name: 'minority-decides',
     hazard: 'two sides of a partition decide on different topologies',
     file: 'consensus/round.js',

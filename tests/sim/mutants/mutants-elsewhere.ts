@@ -199,4 +199,28 @@ export const mutantsElsewhere: readonly MutantElsewhere[] = [
       title: 'who goes is one of the former owners, and need not be among those who have switched',
     },
   },
+  {
+    name: 'written-on-one-side',
+    hazard: 'a write during a handover is acknowledged by a quorum of the owners that are read only',
+    file: 'replication/slot-quorums.js',
+    find: 'const written = sides.map(',
+    replace: 'const written = [reading].map(',
+    why: 'it takes a way to the next owners that is slow just when they have all their slots; a scene of its own has it each time',
+    test: {
+      path: 'tests/sim/turnover.test.ts',
+      title: 'what is written when all slots have come is with the next owners before it is acknowledged',
+    },
+  },
+  {
+    name: 'settled-on-one-side',
+    hazard: 'a read during a handover returns what the other side does not hold',
+    file: 'replication/slot-quorums.js',
+    find: 'const settled = sides.map(',
+    replace: 'const settled = [reading].map(',
+    why: 'it takes a way to the next owners that is slow just when they have all their slots; a scene of its own has it each time',
+    test: {
+      path: 'tests/sim/turnover.test.ts',
+      title: 'what is read when all slots have come is with the next owners before it is returned',
+    },
+  },
 ]
