@@ -11,7 +11,7 @@ export interface PhaseSketch {
 }
 
 function summary(operations: number, us: number): KindSummary {
-  const shares = { operations, opsPerSecond: operations, minUs: 1, meanUs: us, maxUs: us * 4, curve: [] }
+  const shares = { operations, opsPerSecond: operations, minUs: 1, meanUs: us, maxUs: us * 4, curve: [], hdr: '' }
   return { ...shares, p50Us: us, p95Us: us * 2, p99Us: us * 3, p999Us: us * 4 }
 }
 

@@ -5,6 +5,8 @@ import { ErrorTally } from './error-tally.js'
 import { FakeClock, laneContext } from './fakes.test-support.js'
 import { summaries } from './report.js'
 import type { TargetClient } from './target.js'
+import { Values } from './values.js'
+import { Verifier } from './verifier.js'
 import { LoadSource } from './workload.js'
 
 /** A clock that moves when it is told to, a client that does `write`, and a loop that loads. */
@@ -106,6 +108,32 @@ test('an interrupted run ends with what was in flight', async () => {
     if (++ended === 10) interrupt.abort()
   })
   expect(ended).toBeLessThanOrEqual(11)
+})
+
+test('the making of a large value is no part of its latency, where the clock is read for each operation', async () => {
+  const elapsed = async (twoReadings: boolean): Promise<number | undefined> => {
+    const clock = new FakeClock()
+    class SlowVerifier extends Verifier {
+      override value(key: number, write: number): Buffer {
+        clock.ms += 5
+        return super.value(key, write)
+      }
+    }
+    const verifier = new SlowVerifier(new Values(16, 'seed', 1), 1000, true, false)
+    const context = { ...laneContext(clock, new LoadSource(10)), verifier, twoReadings }
+    const client: TargetClient = {
+      read: () => Promise.resolve(undefined),
+      write: async () => {
+        clock.ms += 1
+      },
+      close: () => Promise.resolve(),
+    }
+    const end = { deadlineMs: clock.ms + 1000, signal: new AbortController().signal }
+    context.recorder.roll(await runClosedLoop([client], 1, context, end), 0)
+    return summaries(context.recorder, 1).update?.maxUs
+  }
+  expect(await elapsed(true)).toBe(1000)
+  expect(await elapsed(false)).toBeGreaterThan(5900)
 })
 
 test('more lanes than operations: the run ends when there are no more', async () => {

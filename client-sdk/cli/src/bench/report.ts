@@ -1,4 +1,4 @@
-import type { Histogram } from 'hdr-histogram-js'
+import { encodeIntoCompressedBase64, type Histogram } from 'hdr-histogram-js'
 import type { DistributionName } from './distribution.js'
 import type { Environment } from './environment.js'
 import type { ErrorTally } from './error-tally.js'
@@ -21,6 +21,8 @@ export interface KindSummary {
   readonly maxUs: number
   /** `[percent, µs]`, ever closer to 100: what a curve is drawn from. */
   readonly curve: readonly (readonly [percent: number, us: number])[]
+  /** The whole histogram, in HdrHistogram's compressed form (V2, base64): to be merged with others, or read by its tools. */
+  readonly hdr: string
 }
 
 export type KindSummaries = Readonly<Partial<Record<OperationKind, KindSummary>>>
@@ -116,6 +118,7 @@ function summarise(histogram: Histogram, seconds: number): KindSummary {
     p999Us: at(99.9),
     maxUs: histogram.maxValue,
     curve: curvePercents(histogram.totalCount).map((percent) => [percent, at(percent)]),
+    hdr: encodeIntoCompressedBase64(histogram),
   }
 }
 

@@ -1,3 +1,4 @@
+import { decodeFromCompressedBase64 } from 'hdr-histogram-js'
 import { describe, expect, it } from 'vitest'
 import type { Environment } from './environment.js'
 import { ErrorTally } from './error-tally.js'
@@ -92,6 +93,12 @@ describe('a summary', () => {
       expect(percent).toBeGreaterThan(curve[i - 1]![0])
       expect(us).toBeGreaterThanOrEqual(curve[i - 1]![1])
     }
+  })
+
+  it('has the whole histogram, as the tools of HdrHistogram read it', () => {
+    const { hdr } = phase({ read: [100, 200, 200] }).latency.read!
+    const { totalCount, maxValue, mean } = decodeFromCompressedBase64(hdr)
+    expect({ totalCount, maxValue, mean: Math.round(mean) }).toEqual({ totalCount: 3, maxValue: 200, mean: 167 })
   })
 
   it('leaves out a kind that did not occur, rather than show zeros', () => {

@@ -1,0 +1,49 @@
+import { expect, it } from 'vitest'
+import { FakeClient } from '../fakes.test-support.js'
+import { KvTarget } from './kv-target.js'
+import { keyName } from './values.js'
+
+const signal = new AbortController().signal
+
+async function scanning(client: FakeClient, keys: number) {
+  for (let key = 0; key < keys; key++) client.set(keyName(key), 'v')
+  const target = new KvTarget({ connect: () => client, consistency: 'quorum' })
+  const connected = await target.connect(signal)
+  await connected.prepareScans!(signal)
+  client.scans.length = 0
+  return connected
+}
+
+it('scans begin at places all over the keys, and end after as many entries as were asked for', async () => {
+  const client = new FakeClient()
+  const connected = await scanning(client, 30)
+  expect(await connected.scan!(0, 5)).toBe(5)
+  expect(await connected.scan!(0.5, 7)).toBe(7)
+  expect(await connected.scan!(0.99, 100)).toBeLessThan(5)
+  expect(client.scans.map(({ pageSize }) => pageSize)).toEqual([5, 7, 100])
+  expect(client.scans[0]!.cursor).toBeUndefined()
+  expect(new Set(client.scans.map(({ cursor }) => cursor)).size).toBe(3)
+})
+
+it('scans see the keys of load tests only', async () => {
+  const client = new FakeClient()
+  client.set('user:1', 'Ada')
+  const connected = await scanning(client, 2)
+  expect(await connected.scan!(0, 100)).toBe(2)
+})
+
+it('reads at level one may be stale, reads at quorum may not', () => {
+  const connect = () => new FakeClient()
+  expect(new KvTarget({ connect, consistency: 'one' }).reads).toBe('any')
+  expect(new KvTarget({ connect, consistency: 'quorum' }).reads).toBe('fresh')
+  expect(new KvTarget({ connect, consistency: 'all' }).reads).toBe('fresh')
+})
+
+it('a client that cannot reach the cluster is closed again', async () => {
+  const client = new FakeClient()
+  client.ready = () => Promise.reject(new Error('nobody there'))
+  const target = new KvTarget({ connect: () => client, consistency: 'quorum' })
+  await expect(target.connect(signal)).rejects.toThrow('nobody there')
+  await expect(target.describe(signal)).rejects.toThrow('nobody there')
+  expect(client.closed).toBe(true)
+})
