@@ -40,10 +40,15 @@ it('reads at level one may be stale, reads at quorum may not', () => {
 })
 
 it('a client that cannot reach the cluster is closed again', async () => {
-  const client = new FakeClient()
-  client.ready = () => Promise.reject(new Error('nobody there'))
-  const target = new KvTarget({ connect: () => client, consistency: 'quorum' })
+  const made: FakeClient[] = []
+  const connect = () => {
+    const client = new FakeClient()
+    client.ready = () => Promise.reject(new Error('nobody there'))
+    made.push(client)
+    return client
+  }
+  const target = new KvTarget({ connect, consistency: 'quorum' })
   await expect(target.connect(signal)).rejects.toThrow('nobody there')
   await expect(target.describe(signal)).rejects.toThrow('nobody there')
-  expect(client.closed).toBe(true)
+  expect(made.map(({ closed }) => closed)).toEqual([true, true])
 })
