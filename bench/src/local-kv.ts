@@ -1,4 +1,4 @@
-import { fileSystemOf, KvTarget, localUsage } from '@quorumkv/cli/bench'
+import { type BenchSession, fileSystemOf, KvTarget, localUsage } from '@quorumkv/cli/bench'
 import { type Consistency, KvClient } from '@quorumkv/client'
 import { type ClusterOptions, startCluster } from './cluster.js'
 import type { ServerGroup } from './server-group.js'
@@ -39,4 +39,15 @@ export async function startLocalKv(options: ClusterOptions & KvTargetSettings): 
   const fileSystem = await fileSystemOf(options.parentDirectory)
   const group = await startCluster(options)
   return { group, target: kvTargetOf(group, options, { fsync: options.fsync, 'file system': fileSystem }) }
+}
+
+/**
+ * Loads the keys of a session. Rejects with the reason of `signal`, and where a key was not written: it would be read as
+ * an error of what is measured afterwards.
+ */
+export async function loadAll(session: BenchSession, keys: number, signal: AbortSignal): Promise<void> {
+  const { operations, errors } = await session.load()
+  signal.throwIfAborted()
+  if (operations === keys) return
+  throw new Error(`only ${operations} of ${keys} keys could be written: ${errors.examples[0] ?? 'the time was over'}`)
 }

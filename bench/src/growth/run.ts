@@ -6,7 +6,7 @@ import {
   parseWorkload,
   readEnvironment,
 } from '@quorumkv/cli/bench'
-import { startLocalKv } from '../local-kv.js'
+import { loadAll, startLocalKv } from '../local-kv.js'
 import { type Spread, spreadOf } from '../spread.js'
 import { type GrowthPoint, type GrowthSeries, growthLines } from './plan.js'
 
@@ -98,7 +98,7 @@ async function measurePoint(
     { signal },
   )
   progress('  loading …')
-  await session.load()
+  await loadAll(session, keys, signal)
   const reports: PhaseReport[] = []
   for (let round = 0; round < rounds; round++) {
     progress(`  round ${round + 1} of ${rounds} …`)

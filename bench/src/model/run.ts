@@ -8,7 +8,7 @@ import {
 } from '@quorumkv/cli/bench'
 import { type Fsync, startCluster } from '../cluster.js'
 import { limits } from '../limits.js'
-import { kvTargetOf } from '../local-kv.js'
+import { kvTargetOf, loadAll } from '../local-kv.js'
 import type { ServerGroup } from '../server-group.js'
 import { type Spread, spreadOf } from '../spread.js'
 import { type ModelSuite, modelKeys, modelSuites } from './suites.js'
@@ -87,7 +87,7 @@ async function measureSuite(
   const target = kvTargetOf(group, { consistency }, {})
   const data = { keys: modelKeys, valueBytes, seed, verify: true, clients }
   await using session = await BenchSession.open(target, data, { signal })
-  await session.load()
+  await loadAll(session, modelKeys, signal)
   const report = await session.measure({
     workload: parseWorkload(workload, 'workload'),
     ...{ distribution, inFlight: 1, loop: { kind: 'closed' } },

@@ -1,5 +1,6 @@
 import {
   BenchSession,
+  type DataSettings,
   type Environment,
   fileSystemOf,
   type Loop,
@@ -10,7 +11,7 @@ import {
 import { startCluster } from '../cluster.js'
 import type { Expectation } from '../expectation.js'
 import { limits } from '../limits.js'
-import { kvTargetOf } from '../local-kv.js'
+import { kvTargetOf, loadAll } from '../local-kv.js'
 import { sampledWhile } from '../sampler.js'
 import type { ServerGroup } from '../server-group.js'
 import { ErrorClock } from './error-clock.js'
@@ -56,6 +57,12 @@ const valueBytes = 100
 /** Of memory and files. */
 const sampleMs = 1000
 
+/** By clients that refuse nothing: those that are measured accept less than a load has in flight. */
+async function load(group: ServerGroup, data: DataSettings, signal: AbortSignal): Promise<void> {
+  await using session = await BenchSession.open(kvTargetOf(group, { consistency: 'quorum' }, {}), data, { signal })
+  await loadAll(session, data.keys, signal)
+}
+
 async function measureAll(
   settings: OverloadSettings,
   group: ServerGroup,
@@ -63,8 +70,10 @@ async function measureAll(
   progress: (text: string) => void,
 ): Promise<OverloadFacts> {
   const { clients, keys, seed, factor, maxInFlight } = settings
+  const data = { keys, valueBytes, seed, verify: true, clients }
+  await load(group, data, signal)
   const target = new ErrorClock(kvTargetOf(group, { consistency: 'quorum', timeoutMs: deadlineMs, maxInFlight }, {}))
-  await using session = await BenchSession.open(target, { keys, valueBytes, seed, verify: true, clients }, { signal })
+  await using session = await BenchSession.open(target, data, { signal })
   const measure = async (what: string, loop: Loop, inFlight: number, seconds: number): Promise<PhaseReport> => {
     progress(`${what} …`)
     const report = await session.measure({
@@ -78,7 +87,6 @@ async function measureAll(
   const open = (ratePerSecond: number): Loop => ({ kind: 'open', ratePerSecond, arrivals: 'poisson' })
   // Room for all that comes while those before are refused: what has no lane waits in the generator, and is not asked.
   const lanes = Math.floor(limits.inFlightMax / clients)
-  await session.load()
   await measure('warming up', { kind: 'closed' }, maxInFlight, settings.baseSeconds)
   const peak = await measure('peak, in a closed loop', { kind: 'closed' }, maxInFlight, settings.baseSeconds)
   const rate = peak.opsPerSecond

@@ -32,6 +32,8 @@ export function addOverwriteOptions(command: Command, action: (settings: Overwri
 }
 
 const rowsMax = 12
+/** Of each node: by then it has as many segments as it will keep, however slow its disk is. */
+const snapshotsMin = 50
 const head = ['', 'memory of the nodes', 'files of the nodes']
 
 /** The report for people. */
@@ -44,8 +46,9 @@ export function formatOverwriteReport(report: OverwriteReport): string {
   const rows = shown.map((sample) => {
     return [`${sample.seconds.toFixed(0)} s`, mib(sample.residentBytes), mib(sample.fileBytes)]
   })
+  const logged = (phase.operations * valueBytes) / snapshotLogBytes
   const written = `${formatFigure(phase.operations)} operations, ${formatFigure(Math.round(phase.opsPerSecond))}/s`
-  return `${[
+  const parts = [
     formatEnvironment(startedAt, environment, [
       [
         'cluster',
@@ -55,9 +58,16 @@ export function formatOverwriteReport(report: OverwriteReport): string {
         'workload',
         `write-heavy, ${inFlight} in flight, ${formatFigure(keys)} keys, values of ${valueBytes} B, seed ${seed}`,
       ],
-      ['done', `${written} in ${phase.seconds.toFixed(0)} s`],
+      [
+        'done',
+        `${written} in ${phase.seconds.toFixed(0)} s: about ${formatFigure(Math.floor(logged))} snapshots of each node`,
+      ],
     ]),
     textTable([head, ...rows]),
     formatExpectations(expectations),
-  ].join('\n\n')}\n`
+  ]
+  if (phase.errors.count > 0) parts.push(['errors, for example', ...phase.errors.examples].join('\n  '))
+  if (logged < snapshotsMin)
+    parts.push(`There were too few snapshots to tell whether files level off: fewer than ${snapshotsMin}.`)
+  return `${parts.join('\n\n')}\n`
 }

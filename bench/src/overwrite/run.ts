@@ -8,7 +8,7 @@ import {
 } from '@quorumkv/cli/bench'
 import { startCluster } from '../cluster.js'
 import type { Expectation } from '../expectation.js'
-import { kvTargetOf } from '../local-kv.js'
+import { kvTargetOf, loadAll } from '../local-kv.js'
 import { lateGrowth, type Sample, sampledWhile } from '../sampler.js'
 import type { ServerGroup } from '../server-group.js'
 import { formatFigure } from '../store-format.js'
@@ -82,7 +82,7 @@ async function overwrite(
     { keys, valueBytes, seed, verify: true, clients: 1 },
     { signal },
   )
-  await session.load()
+  await loadAll(session, keys, signal)
   const everyMs = Math.max(200, (seconds * 1000) / samplesAimedAt)
   return await sampledWhile(group, everyMs, async () => {
     const phase = await session.measure({

@@ -8,6 +8,7 @@ import {
   type Target,
 } from '@quorumkv/cli/bench'
 import { limits } from '../limits.js'
+import { loadAll } from '../local-kv.js'
 import type { ServerGroup } from '../server-group.js'
 import { type Contestant, contestants } from './contestants.js'
 import { type PeerName, providePrograms, versionOf } from './packages.js'
@@ -88,7 +89,7 @@ async function startAll(
     progress(`starting ${contestant.name} …`)
     const started = await start(contestant, settings, signal)
     running.push(started)
-    checked(await started.session.load(), contestant.name, signal)
+    await loadAll(started.session, settings.keys, signal)
   }
 }
 
