@@ -93,7 +93,7 @@ test('only runs with the same settings on the same machine are drawn together', 
   const together = formatHistory([run(150, later), run(100)])
   expect(together.match(/<section>/g)).toHaveLength(1)
   expect(together).toContain('+50.0 %, better')
-  expect(together).toContain('<svg')
+  expect(together).toContain('<figcaption>mixed</figcaption><svg')
   for (const other of [{ settings: { keys: '2000' } }, { environment: { ...environment, cores: 4 } }]) {
     const apart = formatHistory([run(100), run(150, { ...later, ...other })])
     expect(apart.match(/<section>/g)).toHaveLength(2)

@@ -71,7 +71,7 @@ function chartOf({ runs }: Group, { name, unit, better }: HistoryFigure): Chart 
     return { label, points }
   }
   const series = [
-    line(name.length > 30 ? 'value' : name, ({ value }) => value),
+    line('value', ({ value }) => value),
     line('lowest', ({ range }) => range?.[0]),
     line('highest', ({ range }) => range?.[1]),
   ].filter(({ points }) => points.length > 0)
@@ -105,7 +105,11 @@ function figureRow(runs: readonly HistoryRun[], figure: HistoryFigure): string[]
 function section(group: Group): string {
   const { benchmark, settings, machine, runs } = group
   const figures = figuresOf(runs)
-  const charts = runs.length > 1 ? figures.map((figure) => drawChart(chartOf(group, figure))).join('\n') : ''
+  const drawn = figures.map((figure) => {
+    return `<figure><figcaption>${escapeHtml(figure.name)}</figcaption>${drawChart(chartOf(group, figure))}</figure>`
+  })
+  // One run is a point, and no line.
+  const charts = runs.length > 1 ? drawn.join('\n') : ''
   const runRows = runs.map((run) => [
     commitText(run),
     run.startedAt,

@@ -23,7 +23,7 @@ th, td { padding: 3px 10px 3px 0; text-align: right; border-bottom: 1px solid va
 th:first-child, td:first-child { text-align: left; } th { color: var(--muted); font-weight: 500; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; font-size: 14px; } dt { color: var(--muted); } dd { margin: 0; }
 .charts { display: flex; flex-wrap: wrap; gap: 12px; } .charts > * { flex: 1 1 320px; }
-.warn { color: var(--warn); } p { max-width: 80ch; }
+.warn { color: var(--warn); } p { max-width: 80ch; } figure { margin: 0; } figcaption { font-size: 13px; color: var(--muted); }
 `
 
 /** A table of texts. */
