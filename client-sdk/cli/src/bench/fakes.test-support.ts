@@ -3,7 +3,7 @@ import { ErrorTally } from './error-tally.js'
 import { KeySpace } from './key-space.js'
 import type { LaneContext } from './lane.js'
 import { Recorder } from './recorder.js'
-import type { Target, TargetClient } from './target.js'
+import type { ScannedEntry, Target, TargetClient } from './target.js'
 import { KeyNames, Values } from './values.js'
 import { Verifier } from './verifier.js'
 import { LoadSource, type OperationSource } from './workload.js'
@@ -86,8 +86,10 @@ export class MapTarget implements Target, TargetClient {
     this.data.set(key, value)
   }
 
-  async scan(_start: number, count: number): Promise<number> {
-    return Math.min(count, this.data.size)
+  async scan(_start: number, count: number, entry: ScannedEntry): Promise<number> {
+    const keys = [...this.data.keys()].slice(0, count)
+    for (const key of keys) entry(key, (await this.read(key))!)
+    return keys.length
   }
 
   async close(): Promise<void> {

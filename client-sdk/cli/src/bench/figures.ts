@@ -45,10 +45,10 @@ export interface PhaseSpread {
   readonly opsPerSecond: Spread
 }
 
-/** One for each phase that was run more than once, loads apart. */
-export function spreads(phases: readonly PhaseReport[]): PhaseSpread[] {
+/** One for each phase that was run more than once, loads apart, and the one that was cut short by an interruption. */
+export function spreads({ phases, interrupted }: BenchReport): PhaseSpread[] {
   const groups = new Map<string, number[]>()
-  for (const phase of phases) {
+  for (const phase of interrupted ? phases.slice(0, -1) : phases) {
     if (phase.name === 'load') continue
     const { clients, inFlight, distribution } = phase
     const name = `${phase.name}, ${distribution}, ${clients} × ${formatNumber(inFlight)}, ${formatLoop(phase)}`
@@ -59,8 +59,8 @@ export function spreads(phases: readonly PhaseReport[]): PhaseSpread[] {
 }
 
 /** Rows of a table: what was run, how often, and the throughput's median, lowest and highest. */
-export function spreadRows(phases: readonly PhaseReport[]): string[][] {
-  return spreads(phases).map(({ name, runs, opsPerSecond: { median, min, max } }) => {
+export function spreadRows(report: BenchReport): string[][] {
+  return spreads(report).map(({ name, runs, opsPerSecond: { median, min, max } }) => {
     return [name, ...[runs, median, min, max].map(formatNumber)]
   })
 }

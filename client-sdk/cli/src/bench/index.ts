@@ -29,7 +29,14 @@ export { type BenchPlan, runBench } from './run.js'
 export { BenchSession, type LivePhase, type SessionHooks, UnsupportedError } from './session.js'
 export type { DataSettings, Loop, PhaseSettings } from './settings.js'
 export { type Spread, spreadOf } from './spread.js'
-export { type OperationKind, operationKinds, type ProcessUsage, type Target, type TargetClient } from './target.js'
+export {
+  type OperationKind,
+  operationKinds,
+  type ProcessUsage,
+  type ScannedEntry,
+  type Target,
+  type TargetClient,
+} from './target.js'
 export { localUsage, ownUsage, type Process, processUsage, type Usage, usageBetween } from './usage.js'
 export { keyBytes, keyName, keyPrefix, Values, valueBytesMin, WrongValueError } from './values.js'
 export { type Mix, parseWorkload, scanEntriesMax, type Workload, workloads } from './workload.js'

@@ -1,7 +1,7 @@
 import type { ClusterStatus, ClusterTopology, Consistency, KvOperations } from '@quorumkv/client'
 import { limits } from '../limits.js'
 import { localServerUsage } from './local-servers.js'
-import type { ProcessUsage, Target, TargetClient } from './target.js'
+import type { ProcessUsage, ScannedEntry, Target, TargetClient } from './target.js'
 import { keyPrefix } from './values.js'
 
 /** The part of the SDK that a load test uses. */
@@ -91,10 +91,12 @@ class KvTargetClient implements TargetClient {
     return this.#client.put(key, value, this.#options)
   }
 
-  async scan(start: number, count: number): Promise<number> {
+  async scan(start: number, count: number, entry: ScannedEntry): Promise<number> {
     const cursor = this.#cursors[Math.floor(start * this.#cursors.length)]
     let seen = 0
-    for await (const _ of this.#client.scan({ ...this.#options, prefix: keyPrefix, cursor, pageSize: count })) {
+    const options = { ...this.#options, prefix: keyPrefix, cursor, pageSize: count }
+    for await (const { key, valueBytes } of this.#client.scan(options)) {
+      entry(key, valueBytes)
       if (++seen === count) break
     }
     return seen

@@ -56,7 +56,7 @@ export async function runLane(client: TargetClient, context: LaneContext, firstD
         ended = clock.now()
         verifier.check(key, value, floor)
       } else if (kind === 'scan') {
-        await client.scan!(source.scanStart, source.scanCount)
+        await client.scan!(source.scanStart, source.scanCount, verifier.checkScanned)
         ended = clock.now()
       } else {
         if (kind === 'readModifyWrite') {

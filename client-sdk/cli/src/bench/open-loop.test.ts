@@ -129,6 +129,27 @@ describe('an open loop', () => {
     expect(fromDue?.operations).toBe(51)
   })
 
+  it('has the time after the last operation in its own, as a rate is made of it', async () => {
+    const { endedMs, due } = await run({ ratePerSecond: 1, inFlight: 4 }, { durationMs: 10_000 })
+    expect(due).toBe(10)
+    expect(endedMs).toBeCloseTo(11_000)
+  })
+
+  it('uses all clients alike, also where one would do', async () => {
+    const clock = new FakeClock()
+    const used = [0, 0, 0]
+    const clients = used.map((_, i): TargetClient => {
+      const write = async () => {
+        used[i]!++
+      }
+      return { read: () => Promise.resolve(undefined), write, close: () => Promise.resolve() }
+    })
+    const settings = { ratePerSecond: 100, arrivals: 'fixed', inFlight: 2 } as const
+    const end = { deadlineMs: clock.now() + 300, signal: new AbortController().signal }
+    await runOpenLoop(clients, settings, new LoadRandom('1'), laneContext(clock), end)
+    expect(used).toEqual([10, 10, 10])
+  })
+
   it('lets operations come as independent users do: gaps of all sizes, as many as the rate says', async () => {
     const { startedAtMs } = await run({ arrivals: 'poisson', inFlight: 64 }, { durationMs: 100_000 })
     const gaps = startedAtMs.slice(1).map((at, i) => at - startedAtMs[i]!)

@@ -17,6 +17,7 @@ export interface OpenLoopSettings {
 }
 
 export interface OpenLoopResult {
+  /** When the time was over, or the last operation ended after that. */
   readonly endedMs: number
   /** Operations that were due. */
   readonly due: number
@@ -46,8 +47,10 @@ class OpenLoop {
   readonly #random: LoadRandom
   readonly #context: LaneContext
   readonly #end: LoopEnd
-  /** A client for each lane that has nothing to do. */
+  /** A client for each lane that has nothing to do: a ring, so that all clients are used alike, however little there is to do. */
   readonly #idle: TargetClient[] = []
+  #idleFirst = 0
+  #idleLength: number
   readonly #lanes: number
   /** Told when the last lane has ended. */
   #onAllIdle: (() => void) | undefined
@@ -73,6 +76,7 @@ class OpenLoop {
     this.#backlog = new Float64Array(settings.backlogMax ?? limits.benchBacklogMax)
     for (let lane = 0; lane < settings.inFlight; lane++) this.#idle.push(...clients)
     this.#lanes = this.#idle.length
+    this.#idleLength = this.#lanes
     this.#context = { ...shared, nextDue: (endedMs) => this.#nextDue(endedMs) }
   }
 
@@ -94,7 +98,9 @@ class OpenLoop {
     }
     this.#notStarted += this.#backlogLength
     this.#backlogLength = 0
-    if (this.#idle.length < this.#lanes) {
+    // A time in which nothing was due belongs to the throughput: ten in ten seconds are one a second, whenever the tenth ended.
+    this.#endedMs = Math.max(this.#endedMs, this.#isOver ? clock.now() : deadlineMs)
+    if (this.#idleLength < this.#lanes) {
       await new Promise<void>((resolve) => {
         this.#onAllIdle = resolve
       })
@@ -113,8 +119,10 @@ class OpenLoop {
 
   #start(dueMs: number): void {
     this.#due++
-    const client = this.#idle.pop()
-    if (client !== undefined) {
+    if (this.#idleLength > 0) {
+      const client = this.#idle[this.#idleFirst]!
+      this.#idleFirst = (this.#idleFirst + 1) % this.#lanes
+      this.#idleLength--
       void this.#run(client, dueMs)
     } else if (this.#backlogLength === this.#backlog.length) {
       this.#notStarted++
@@ -128,8 +136,9 @@ class OpenLoop {
   async #run(client: TargetClient, dueMs: number): Promise<void> {
     const ended = await runLane(client, this.#context, dueMs)
     if (ended > this.#endedMs) this.#endedMs = ended
-    this.#idle.push(client)
-    if (this.#idle.length === this.#lanes) this.#onAllIdle?.()
+    this.#idle[(this.#idleFirst + this.#idleLength) % this.#lanes] = client
+    this.#idleLength++
+    if (this.#idleLength === this.#lanes) this.#onAllIdle?.()
   }
 
   #nextDue(endedMs: number): number {

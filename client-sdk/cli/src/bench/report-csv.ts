@@ -2,7 +2,7 @@ import { cpuPerOperationUs, residentBytes } from './figures.js'
 import type { BenchReport, KindSummaries, PhaseReport } from './report.js'
 import { operationKinds } from './target.js'
 
-/** The columns, in order: one row for each kind of operation in each phase. Times in microseconds; empty: unknown. */
+/** The columns, in order: one row for each kind of operation in each phase, and one without a kind for a phase in which none succeeded. Times in microseconds; empty: unknown. */
 export const csvColumns = [
   'phase',
   'distribution',
@@ -35,6 +35,9 @@ export const csvColumns = [
 
 type Cell = string | number | undefined
 
+/** From `min_us` to `max_us`. */
+const latencyColumns = 7
+
 /** As RFC 4180 has it, with numbers rounded to a thousandth. */
 function cellText(cell: Cell): string {
   if (cell === undefined) return ''
@@ -59,6 +62,11 @@ function phaseRows(phase: PhaseReport, { keys, valueBytes }: BenchReport['data']
       const figures = [summary.operations, summary.opsPerSecond, minUs, meanUs, p50Us, p95Us, p99Us, p999Us, maxUs]
       return [[...before, phase.seconds, kind, from, ...figures, ...after]]
     })
+  if (operations === 0) {
+    // What failed altogether must not be missed by who only reads this.
+    const [kind, from, ...latencies] = Array<undefined>(2 + latencyColumns)
+    return [[...before, phase.seconds, kind, from, 0, 0, ...latencies, ...after]]
+  }
   return [
     ...rows(phase.latency, loop.kind === 'open' ? 'due' : 'start'),
     ...(open === undefined ? [] : rows(open.service, 'start')),

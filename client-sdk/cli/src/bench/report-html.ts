@@ -182,7 +182,7 @@ ${body}
 export function formatHtml(report: BenchReport): string {
   const list = facts(report).map(([what, text]) => `<dt>${escapeHtml(what)}</dt><dd>${escapeHtml(text)}</dd>`)
   const warnings = remarks(report).map((text) => `<p class="warn">${escapeHtml(text)}</p>`)
-  const repeated = spreadRows(report.phases)
+  const repeated = spreadRows(report)
   const body = `<h1>${escapeHtml(report.target.name)} load test</h1>
 <dl>${list.join('')}</dl>
 ${warnings.join('\n')}

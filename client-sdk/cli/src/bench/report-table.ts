@@ -95,7 +95,7 @@ export function formatTable(report: BenchReport): string {
   if (phases.length > 0) {
     parts.push(`latencies in µs\n${textTable([head, ...phases.flatMap(phaseRows)])}`, usageTable(phases))
   }
-  const repeated = spreadRows(phases)
+  const repeated = spreadRows(report)
   if (repeated.length > 0) parts.push(textTable([spreadHead, ...repeated]))
   parts.push(...remarks(report))
   return `${parts.join('\n\n')}\n`

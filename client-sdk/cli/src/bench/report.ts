@@ -56,7 +56,7 @@ export interface PhaseReport {
   /** At a time, of each client. */
   readonly inFlight: number
   readonly warmUpSeconds: number
-  /** From the first operation's start to the last one's end: a stall at the end counts. */
+  /** From the first operation's start to the last one's end, of an open loop to the end of its time at least: a stall at the end counts. */
   readonly seconds: number
   /** That succeeded. */
   readonly operations: number

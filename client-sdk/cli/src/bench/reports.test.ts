@@ -158,6 +158,8 @@ describe('the table', () => {
     const phases = [5, 3, 4, 10].map((opsPerSecond) => phase({}, { opsPerSecond }))
     expect(formatTable(report({ phases }))).toMatch(/mixed, uniform, 1 × 256, closed +4 +4\.5 +3 +10$/m)
     expect(formatTable(report())).not.toContain('several runs')
+    // The phase that an interruption has cut short is no run like the others.
+    expect(formatTable(report({ phases, interrupted: true }))).toMatch(/closed +3 +4 +3 +5$/m)
   })
 
   it('points out data on tmpfs, a generator at its limit, stale reads that are allowed, and an interruption', () => {
@@ -184,6 +186,15 @@ describe('the CSV', () => {
     expect(lines[3]).toContain('mixed,uniform,open,5000,1,256,1000,100,2,read,due,2,1,500')
     expect(lines[4]).toContain('read,start,2,1,50')
     expect(lines.at(-1)).toBe('')
+  })
+
+  it('has a row for a phase in which nothing succeeded, with its errors', () => {
+    const errors = { count: 1000, byCode: { unavailable: 1000 }, examples: [] }
+    const lines = formatCsv(report({ phases: [phase({}, { errors })] })).split('\n')
+    expect(lines[1]!.split(',')).toHaveLength(csvColumns.length)
+    const cells = lines[1]!.split(',')
+    expect(cells[csvColumns.indexOf('operations')]).toBe('0')
+    expect(cells[csvColumns.indexOf('phase_errors')]).toBe('1000')
   })
 
   it('quotes what would be taken for the end of a cell', () => {

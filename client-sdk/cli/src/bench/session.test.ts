@@ -106,6 +106,34 @@ describe('a session', () => {
     expect(report).toMatchObject({ errors: { count: 0 }, staleReads: report.operations })
   })
 
+  it('finds a wrong value in a scan: that of another key, and a key that nobody has written', async () => {
+    const target = new MapTarget()
+    await using session = await open(target)
+    await session.load()
+    expect((await session.measure(phase('ycsb-e'))).errors.count).toBe(0)
+    target.readInstead = (key) => target.data.get(key === keyName(0) ? keyName(8) : key)
+    const { errors } = await session.measure(phase('ycsb-e'))
+    expect(errors.examples[0]).toBe('wrong-value: bench:0000000000 has the value of bench:0000000008')
+    target.readInstead = undefined
+    target.data.clear()
+    target.data.set('bench:9', Buffer.alloc(100))
+    expect((await session.measure(phase('ycsb-e'))).errors.examples[0]).toContain('a scan gave "bench:9"')
+  })
+
+  it('has the errors of the warm-up among all, and in no interval of the measurement', async () => {
+    const target = new MapTarget()
+    await using session = await open(target)
+    await session.load()
+    let failures = 3
+    target.onWrite = () => {
+      if (failures-- > 0) throw new Error('not yet')
+    }
+    const { errors, intervals } = await session.measure(phase('write-only', { warmUpMs: 5 }))
+    expect(errors.count).toBe(3)
+    expect(intervals.map((interval) => interval.errors)).toEqual(intervals.map(() => 0))
+    expect(intervals.length).toBeGreaterThan(0)
+  })
+
   it('finds a key that is missing, verified or not', async () => {
     for (const verify of [true, false]) {
       const target = new MapTarget()

@@ -199,6 +199,8 @@ export class BenchSession implements AsyncDisposable {
     const { source, keys, inFlight, loop, durationMs, seed } = stretch
     const [clock, live] = [this.#clock, this.#live!]
     const startMs = clock.now()
+    // Those of the warm-up are in no interval of the measurement.
+    const errorsBefore = errors.count
     const recorder = new Recorder(startMs)
     const service = loop.kind === 'open' ? new Recorder(startMs) : undefined
     const shared: Omit<LaneContext, 'nextDue'> = {
@@ -210,11 +212,11 @@ export class BenchSession implements AsyncDisposable {
       live.operations = recorder.operations
       live.errors = errors.count
     }
-    const roll = (): void => {
-      recorder.roll(clock.now(), errors.count)
-      service?.roll(clock.now(), errors.count)
+    const roll = (nowMs: number): void => {
+      recorder.roll(nowMs, errors.count - errorsBefore)
+      service?.roll(nowMs, errors.count - errorsBefore)
     }
-    const stopRolling = clock.every(intervalMs(durationMs), roll)
+    const stopRolling = clock.every(intervalMs(durationMs), () => roll(clock.now()))
     const stopShowing = clock.every(limits.progressTerminalMs, show)
     const end = { deadlineMs: startMs + durationMs, signal: this.#stop }
     try {
@@ -227,8 +229,7 @@ export class BenchSession implements AsyncDisposable {
       } else {
         endedMs = await runClosedLoop(this.#clients, inFlight, shared, end)
       }
-      recorder.roll(endedMs, errors.count)
-      service?.roll(endedMs, errors.count)
+      roll(endedMs)
       return { recorder, service, seconds: (endedMs - startMs) / 1000, open }
     } finally {
       stopRolling()

@@ -35,6 +35,9 @@ export interface Target {
   readonly failed?: AbortSignal
 }
 
+/** Looks at an entry of a scan, in the same turn in which it came. */
+export type ScannedEntry = (key: string, value: Uint8Array) => void
+
 /**
  * One client of a store. Each call returns the promise of the store's own client library, wrapped in nothing: a wrapper
  * would cost as much as the generator itself. Calls overlap, as many at a time as the run has in flight.
@@ -46,10 +49,10 @@ export interface TargetClient {
   write(key: string, value: Buffer): Promise<unknown>
   /**
    * Reads up to `count` entries that follow each other in the store's own order, beginning somewhere that depends on
-   * `start`, 0 up to but not 1; resolves to how many there were. Absent: the store cannot, and workloads that scan are
-   * refused.
+   * `start`, 0 up to but not 1; resolves to how many there were. Each is shown to `entry`; when that throws, the scan
+   * rejects with the same. Absent: the store cannot, and workloads that scan are refused.
    */
-  scan?(start: number, count: number): Promise<number>
+  scan?(start: number, count: number, entry: ScannedEntry): Promise<number>
   /** Called once before the first scan, when the keys are loaded: to learn where scans can begin. */
   prepareScans?(signal: AbortSignal): Promise<void>
   /** Ends the connections. Idempotent. */
@@ -59,7 +62,7 @@ export interface TargetClient {
 /** What a process has used since it was started. */
 export interface ProcessUsage {
   readonly id: string
-  /** In user code and in the kernel. */
+  /** In user code and in the kernel, with children that have ended. */
   readonly cpuSeconds: number
   /** Resident memory now. */
   readonly residentBytes: number

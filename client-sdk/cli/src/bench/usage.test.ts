@@ -4,12 +4,12 @@ import { ownUsage, parseCpuSeconds, parseResidentBytes, processUsage, usageBetwe
 const stat = (name: string) =>
   `4711 (${name}) S 1 4711 4711 0 -1 4194560 11000 0 3 0 250 125 7 8 20 0 11 0 12345 1234567890 25000 184467 1 1`
 
-test('CPU time is user and system time, without that of children', () => {
-  expect(parseCpuSeconds(stat('node'))).toBe(3.75)
+test('CPU time is user and system time, with that of children that have ended', () => {
+  expect(parseCpuSeconds(stat('node'))).toBe(3.9)
 })
 
 test('a program name with spaces and parentheses does not shift the fields', () => {
-  expect(parseCpuSeconds(stat('a (b) c) 9 9'))).toBe(3.75)
+  expect(parseCpuSeconds(stat('a (b) c) 9 9'))).toBe(3.9)
 })
 
 test('texts without the figures are refused, not read as zero', () => {

@@ -16,11 +16,14 @@ export interface Usage {
 /** The unit of times in /proc: USER_HZ, 100 on every Linux that Node.js runs on. */
 const ticksPerSecond = 100
 
-/** CPU seconds, user and system, from the text of /proc/PID/stat. */
+/**
+ * CPU seconds, user and system, of a process and of its children that have ended, from the text of /proc/PID/stat. What
+ * a server has done by a child, as Redis rewrites its log, it has used as well.
+ */
 export function parseCpuSeconds(stat: string): number {
   // The second field is the program's name in parentheses, and may itself hold spaces and parentheses.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const seconds = (Number(fields[11]) + Number(fields[12])) / ticksPerSecond
+  const seconds = [11, 12, 13, 14].reduce((sum, i) => sum + Number(fields[i]), 0) / ticksPerSecond
   if (!Number.isFinite(seconds)) throw new Error(`/proc/PID/stat has no CPU times: ${JSON.stringify(stat)}`)
   return seconds
 }

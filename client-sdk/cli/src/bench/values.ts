@@ -28,6 +28,12 @@ export function keyName(key: number): string {
   return `${keyPrefix}${String(key).padStart(keyBytes - keyPrefix.length, '0')}`
 }
 
+/** The number of the key with this name; undefined: no key has it. */
+export function keyNumber(name: string): number | undefined {
+  const key = Number(name.slice(keyPrefix.length))
+  return Number.isInteger(key) && key >= 0 && keyName(key) === name ? key : undefined
+}
+
 /** The names of keys, kept up to `limits.benchKeyNamesMax`: making one costs more than choosing the key. */
 export class KeyNames {
   readonly #names: string[] = []

@@ -1,5 +1,5 @@
 import { WriteLedger } from './ledger.js'
-import { keyName, type Values, WrongValueError } from './values.js'
+import { keyName, keyNumber, type Values, WrongValueError } from './values.js'
 
 /** Makes what is written, and judges what is read: see `Values` for what a value tells, `WriteLedger` for what is due. */
 export class Verifier {
@@ -55,6 +55,19 @@ export class Verifier {
   /** The oldest write that a read beginning now may return. */
   floor(key: number): number {
     return this.#on ? this.#ledger.floor(key) : 0
+  }
+
+  /**
+   * Judges an entry of a scan: it must have been written, and under this key. Not how old it is: which keys a scan will
+   * meet, and so what was acknowledged for them, is not known when it begins. Throws WrongValueError.
+   */
+  readonly checkScanned = (name: string, value: Uint8Array): void => {
+    if (!this.#on) return
+    const key = keyNumber(name)
+    if (key === undefined) {
+      throw new WrongValueError('wrong-value', `a scan gave ${JSON.stringify(name)}, which is no key of a load test`)
+    }
+    this.check(key, value, 0)
   }
 
   /** Judges what a read gave that began when `floor` was due. Throws WrongValueError. */
