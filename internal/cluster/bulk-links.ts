@@ -75,7 +75,7 @@ export class BulkLinks {
         const objection = host.objection(message, link)
         if (objection !== undefined || remote === undefined) return objection
         const replica = host.replica(remote)
-        if (replica?.up === false && message.epoch > 0n) replica.attach(link, life)
+        if (replica?.up === false && message.epoch > 0) replica.attach(link, life)
         return guarded(() => replica?.received(message))
       },
       // The link for requests is refused as well, and says so.

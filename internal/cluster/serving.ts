@@ -2,7 +2,7 @@ import type { Forget, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { assert, FatalError, KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Log } from '../env/index.js'
 import { HintStore } from '../hints/index.js'
-import { ClockDriftError, type Hlc, hlcFromBigint, hlcMs, hlcOf } from '../hlc/index.js'
+import { ClockDriftError, type Hlc, hlcMs, hlcOf } from '../hlc/index.js'
 import {
   ActiveOperations,
   AntiEntropy,
@@ -284,7 +284,7 @@ export class Serving {
     if (!asksSomething(message)) return undefined
     if (link.hopeless) return 'it does not read its replies'
     return guarded(() => {
-      if (Number(message.epoch) === this.#topology.epoch) {
+      if (message.epoch === this.#topology.epoch) {
         this.#server.serve(message, link)
         this.#digestServer.serve(message, link)
         this.#floorServer.serve(message, link)
@@ -301,7 +301,7 @@ export class Serving {
     if (message.wallMs > 0) this.#witnesses.heard(from.id, message.wallMs)
     const replica = this.remotes.get(from.id)
     // A node without a topology yet could not answer requests.
-    if (replica?.up === false && message.epoch > 0n) {
+    if (replica?.up === false && message.epoch > 0) {
       this.#log.info('reached a node', { node: from.id, address: link.remote })
       replica.attach(link, from.life)
       this.antiEntropy.hasten(from.id)
@@ -313,7 +313,8 @@ export class Serving {
 
   /** Returns why a message's clock makes its sender unbearable, or undefined. */
   objectionToClock(message: PeerMessage): string | undefined {
-    const ok = message.hlc === 0n || this.observe(hlcFromBigint(message.hlc))
+    const { hlcHi: hi, hlcLo: lo } = message
+    const ok = (hi === 0 && lo === 0) || this.observe({ hi, lo })
     return ok ? undefined : 'its clock is too far ahead of the clock here'
   }
 
@@ -393,8 +394,8 @@ export class Serving {
 }
 
 function asksSomething(message: PeerMessage): boolean {
-  const { writes, reads, scans, digestRequests, entryRequests, floorRequests, floorRaises } = message
-  const most = writes !== undefined || reads !== undefined || scans.length > 0
+  const { items, scans, digestRequests, entryRequests, floorRequests, floorRaises } = message
+  const most = items.length > 0 || scans.length > 0
   const compared = digestRequests.length > 0 || entryRequests.length > 0
   return most || compared || floorRequests.length > 0 || floorRaises.length > 0
 }

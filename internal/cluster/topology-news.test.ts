@@ -21,15 +21,15 @@ test('who is behind is handed a topology once on each link, and again where it a
   const link = { outbox: () => ({ addControl }) } as unknown as PeerLink
   const news = new TopologyNews()
   const current: Topology = { ...fixed, epoch: 5 as Epoch }
-  const hear = (epoch: bigint, topologyWanted = false): void => {
+  const hear = (epoch: number, topologyWanted = false): void => {
     news.heard({ epoch, topologyWanted } as PeerMessage, current, link)
   }
-  hear(4n)
-  hear(4n)
+  hear(4)
+  hear(4)
   expect(told).toEqual([5])
-  hear(4n, true)
+  hear(4, true)
   expect(told).toEqual([5, 5])
-  hear(5n, true)
-  hear(6n, true)
+  hear(5, true)
+  hear(6, true)
   expect(told).toEqual([5, 5])
 })

@@ -20,7 +20,7 @@ export class TopologyNews {
 
   /** What a message shows of its sender's topology: where that is older, `current` goes back, once unless it is asked for. */
   heard(message: PeerMessage, current: Topology | undefined, link: PeerLink): void {
-    if (current === undefined || Number(message.epoch) >= current.epoch) return
+    if (current === undefined || message.epoch >= current.epoch) return
     if (this.#handedOver.get(link) === current.epoch && !message.topologyWanted) return
     this.#handedOver.set(link, current.epoch)
     link.outbox(0).addControl({ topology: topologyToMessage(current) })

@@ -5,9 +5,10 @@ import { type Epoch, KvError, limits, type NodeId, type Slot } from '../base/ind
 import { encodedRecordBytes, RecordFormatError, type StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
 import { Comparison, twoRoundsMs } from './comparison.test-support.js'
-import { emptyPeerMessage } from './outbox.js'
+import { itemKind } from './items.js'
+import { emptyPeerMessage } from './message-codec.js'
 import type { PeerLink } from './peer-link.js'
-import { record, version } from './replication.test-support.js'
+import { itemsOf, record, version } from './replication.test-support.js'
 
 /** Keys of one slot. */
 function keysOfSlot(slot: number, count: number): string[] {
@@ -18,8 +19,8 @@ function keysOfSlot(slot: number, count: number): string[] {
 
 /** Records that came from other nodes' stores: replies to reads, and writes. */
 function travelled({ sent }: Comparison): number {
-  return sent.reduce((sum, { message: { readReplies, writes } }) => {
-    return sum + (readReplies?.ids.length ?? 0) + (writes?.ids.length ?? 0)
+  return sent.reduce((sum, { message: { items } }) => {
+    return sum + itemsOf(items).filter(({ kind }) => kind === itemKind.readReply || kind === itemKind.write).length
   }, 0)
 }
 
@@ -384,7 +385,7 @@ describe('what makes no sense ends the link', () => {
   ])('a request: %s', (_, part) => {
     const [, asked] = new Comparison(2).nodes
     const link = { overloaded: false } as PeerLink
-    expect(() => asked!.asked({ ...emptyPeerMessage(), epoch: 1n, ...part }, link)).toThrow(RecordFormatError)
+    expect(() => asked!.asked({ ...emptyPeerMessage(), epoch: 1, ...part }, link)).toThrow(RecordFormatError)
   })
 
   const page = { id: 1, status: ReadStatus.RECORD, keys: ['a', 'b'].map((key) => Buffer.from(key)), more: false }

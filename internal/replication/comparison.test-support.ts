@@ -188,7 +188,7 @@ export class ComparingNode {
 
   asked(message: PeerMessage, link: PeerLink): void {
     for (const server of [this.#server, this.#digests]) {
-      if (Number(message.epoch) === this.routing.epoch) server.serve(message, link)
+      if (message.epoch === this.routing.epoch) server.serve(message, link)
       else server.refuse(message, link)
     }
   }

@@ -1,7 +1,8 @@
-import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { limits } from '../base/index.js'
 import type { Clock, Link } from '../env/index.js'
 import type { Hlc } from '../hlc/index.js'
+import { decodeMessage } from './message-codec.js'
 import { Outbox } from './outbox.js'
 
 /** What every message carries. */
@@ -98,7 +99,7 @@ export class PeerLink {
     if (!this.#open) return
     let message: PeerMessage
     try {
-      message = PeerMessage.decode(bytes)
+      message = decodeMessage(bytes)
     } catch (error) {
       this.close(`malformed message: ${error instanceof Error ? error.message : String(error)}`)
       return

@@ -1,6 +1,11 @@
 const sizeMin = 64
 const idMax = 0x7fffffff
 
+/** How many requests wait for replies, over several `Pending`. */
+export class PendingCount {
+  total = 0
+}
+
 /**
  * Requests that wait for replies on one link, by id: a ring in which id n has place n modulo its size.
  *
@@ -13,9 +18,14 @@ export class Pending<Waiter> {
   #ids = new Uint32Array(sizeMin)
   #positions = new Uint32Array(sizeMin)
   #size = 0
+  readonly #count: PendingCount
   #nextId = 1
   /** The position of the waiter that `take` gave last. */
   takenPosition = 0
+
+  constructor(count: PendingCount = new PendingCount()) {
+    this.#count = count
+  }
 
   get size(): number {
     return this.#size
@@ -31,6 +41,7 @@ export class Pending<Waiter> {
     this.#ids[place] = id
     this.#positions[place] = position
     this.#size++
+    this.#count.total++
     this.#nextId = successor(id)
     return id
   }
@@ -42,6 +53,7 @@ export class Pending<Waiter> {
     if (waiter === undefined || this.#ids[place] !== id) return undefined
     this.#waiters[place] = undefined
     this.#size--
+    this.#count.total--
     this.takenPosition = this.#positions[place]!
     return waiter
   }
@@ -53,6 +65,7 @@ export class Pending<Waiter> {
     this.#waiters = emptyPlaces(sizeMin)
     this.#ids = new Uint32Array(sizeMin)
     this.#positions = new Uint32Array(sizeMin)
+    this.#count.total -= this.#size
     this.#size = 0
     for (const [place, waiter] of waiters.entries()) if (waiter !== undefined) end(waiter, positions[place]!)
   }

@@ -1,4 +1,4 @@
-import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
+import { PeerMessage, ReadMode, WriteVerdict } from '@quorumkv/proto/kv/peer/v1/messages'
 import { expect, test } from 'vitest'
 import { type KvError, KvError as KvFailure, limits, type NodeId, type Slot } from '../base/index.js'
 import { zeroVersion } from '../hlc/index.js'
@@ -6,8 +6,9 @@ import { compareRecords, floorVersion, RecordFormatError, type StoredRecord } fr
 import { slotOf } from '../slots/index.js'
 import type { CommitResult, Store } from '../store/index.js'
 import { Horizon, noHorizon } from './horizon.js'
+import { ItemWriter } from './items.js'
 import { LocalReplica } from './local-replica.js'
-import { emptyPeerMessage } from './outbox.js'
+import { emptyPeerMessage } from './message-codec.js'
 import { PeerLink } from './peer-link.js'
 import { RemoteReplica } from './remote-replica.js'
 import type { PageReply, ReadReply, WriteReply } from './replica.js'
@@ -254,15 +255,28 @@ test('a peer that does not read its replies gets refusals instead of values, and
   expect(waiter.replies.filter(({ kind }) => kind === 'held').length).toBeGreaterThan(10)
 })
 
+/** A write of 'a', and what `more` adds. */
+function itemsWith(more: (writer: ItemWriter) => void): Buffer {
+  const writer = new ItemWriter()
+  writer.addWrite(1, 0, record('a', 'one', version(5)))
+  more(writer)
+  return Buffer.from(writer.view())
+}
+
 test.each([
-  ['a slot that does not exist', { scans: [{ slot: 5_000 }] }],
-  ['more ids than keys', { reads: { ids: [1, 2], modes: [1, 1], keys: [Buffer.from('a')] } }],
-  ['more ids than flags', { writes: { ids: [1], flags: [], records: Buffer.alloc(0) } }],
-])('a request with %s is malformed, and nothing of it is done', (_, part) => {
+  ['a slot that does not exist', itemsWith(() => undefined), [{ slot: 5_000 }]],
+  ['an item cut short', itemsWith((writer) => writer.addRead(2, ReadMode.FULL, Buffer.from('b'))).subarray(0, -1), []],
+  ['a reply', itemsWith((writer) => writer.addWriteReply(2, WriteVerdict.APPLIED, undefined, false, undefined)), []],
+])('a request with %s is malformed, and nothing of it is done', (_, items, scans) => {
   const { store, farLink } = pair()
-  expect(() => new ReplicaServer(store).serve({ ...emptyPeerMessage(), ...part } as PeerMessage, farLink)).toThrow(
-    RecordFormatError,
-  )
+  const message = { ...emptyPeerMessage(), items, scans } as PeerMessage
+  expect(() => new ReplicaServer(store).serve(message, farLink)).toThrow(RecordFormatError)
+  expect(store.held.size).toBe(0)
+})
+
+test('a request among replies is malformed', () => {
+  const message = { ...emptyPeerMessage(), items: itemsWith(() => undefined) }
+  expect(() => new RemoteReplica().received(message)).toThrow(RecordFormatError)
 })
 
 test.each([

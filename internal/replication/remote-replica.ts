@@ -9,16 +9,7 @@ import {
   WriteVerdict,
 } from '@quorumkv/proto/kv/peer/v1/messages'
 import { compareBytes, type ErrorCode, limits, type NodeId, type Slot } from '../base/index.js'
-import type { Version } from '../hlc/index.js'
-import {
-  decodeRecord,
-  decodeRecords,
-  encodedRecordBytes,
-  type Floor,
-  RecordFormatError,
-  recordLengthAt,
-  type StoredRecord,
-} from '../record/index.js'
+import { decodeRecords, encodedRecordBytes, type Floor, RecordFormatError, type StoredRecord } from '../record/index.js'
 import {
   type ComparedReplica,
   type DigestAnswer,
@@ -31,9 +22,10 @@ import {
   refillingEntries,
 } from './compared-replica.js'
 import { type FloorAnswer, type FloorAsk, type FloorPeer, failedFloors, refillingFloors } from './floor-peer.js'
+import { ItemReader, itemKind } from './items.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
-import { Pending } from './pending.js'
+import { Pending, PendingCount } from './pending.js'
 import {
   absentRead,
   failedPage,
@@ -41,6 +33,7 @@ import {
   lostWrite,
   type PageRequest,
   type PageWaiter,
+  type ReadReply,
   type ReadWaiter,
   refillingPage,
   refillingRead,
@@ -68,13 +61,14 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
   #life = ''
   /** The link that `keepOnly` gave up last: what may still come over it does not bring it back. */
   #givenUp: PeerLink | undefined
-  readonly #writes = new Pending<WriteWaiter>()
-  readonly #reads = new Pending<ReadWaiter>()
-  readonly #pages = new Pending<PageWaiter>()
-  readonly #forgets = new Pending<ForgetWaiter>()
-  readonly #digests = new Pending<(answer: DigestAnswer) => void>()
-  readonly #entries = new Pending<(answer: EntryAnswer) => void>()
-  readonly #floors = new Pending<(answer: FloorAnswer) => void>()
+  readonly #waiting = new PendingCount()
+  readonly #writes = new Pending<WriteWaiter>(this.#waiting)
+  readonly #reads = new Pending<ReadWaiter>(this.#waiting)
+  readonly #pages = new Pending<PageWaiter>(this.#waiting)
+  readonly #forgets = new Pending<ForgetWaiter>(this.#waiting)
+  readonly #digests = new Pending<(answer: DigestAnswer) => void>(this.#waiting)
+  readonly #entries = new Pending<(answer: EntryAnswer) => void>(this.#waiting)
+  readonly #floors = new Pending<(answer: FloorAnswer) => void>(this.#waiting)
 
   /** See `Replica`; set by whoever runs failure detection. */
   doubted = false
@@ -84,8 +78,7 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
   }
 
   get pending(): number {
-    const ofClients = this.#writes.size + this.#reads.size + this.#pages.size
-    return ofClients + this.#forgets.size + this.#digests.size + this.#entries.size + this.#floors.size
+    return this.#waiting.total
   }
 
   get busy(): boolean {
@@ -227,8 +220,7 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
 
   /** Settles what the message answers. Throws RecordFormatError when it is malformed. */
   received(message: PeerMessage): void {
-    if (message.writeReplies !== undefined) this.#writeReplies(message.writeReplies)
-    if (message.readReplies !== undefined) this.#readReplies(message.readReplies)
+    if (message.items.length > 0) this.#replies(message.items)
     for (const page of message.pages) this.#pageReply(page)
     for (const reply of message.floorReplies) this.#floors.take(reply.id)?.(floorAnswer(reply))
     for (const reply of message.digestReplies) this.#digests.take(reply.id)?.(digestAnswer(reply))
@@ -246,43 +238,16 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
     return link
   }
 
-  #writeReplies(batch: NonNullable<PeerMessage['writeReplies']>): void {
-    const previous = new Map<number, StoredRecord>()
-    if (batch.previousIds.length > 0) {
-      const records = decodeRecords(batch.previousRecords, batch.previousIds.length)
-      for (const [index, id] of batch.previousIds.entries()) previous.set(id, records[index]!)
-    }
-    for (let i = 0; i < batch.ids.length; i++) {
-      const id = batch.ids[i]!
-      const waiter = this.#writes.take(id)
-      if (waiter === undefined) continue
-      const position = this.#writes.takenPosition
-      const seen = versionAt(batch.seenHi, batch.seenLo, batch.seenNode, i)
-      const reply = writeReply(batch.verdicts[i]!, seen, batch.existed[i] === true, previous.get(id))
-      waiter.writeReplied(position, reply)
-    }
-  }
-
-  #readReplies(batch: NonNullable<PeerMessage['readReplies']>): void {
-    let at = 0
-    for (let i = 0; i < batch.ids.length; i++) {
-      const id = batch.ids[i]!
-      const status = batch.statuses[i]!
-      let record: StoredRecord | undefined
-      if (status === ReadStatus.RECORD) {
-        record = decodeRecord(batch.records, at)
-        at += recordLengthAt(batch.records, at)
-      }
-      const waiter = this.#reads.take(id)
-      if (waiter === undefined) continue
-      const position = this.#reads.takenPosition
-      const version = record ?? versionAt(batch.versionHi, batch.versionLo, batch.versionNode, i)
-      if (status === ReadStatus.ABSENT) waiter.readReplied(position, absentRead)
-      else if (status === ReadStatus.REFILLING) waiter.readReplied(position, refillingRead)
-      else if (status === ReadStatus.WRONG_EPOCH) waiter.readReplied(position, wrongEpochRead)
-      else if ((status === ReadStatus.RECORD || status === ReadStatus.VERSION) && version !== undefined) {
-        waiter.readReplied(position, { kind: 'held', version, record })
-      } else waiter.readReplied(position, failedRead)
+  #replies(items: Uint8Array): void {
+    const item = new ItemReader(items)
+    while (item.next()) {
+      if (item.kind === itemKind.writeReply) {
+        const waiter = this.#writes.take(item.id)
+        waiter?.writeReplied(this.#writes.takenPosition, writeReply(item))
+      } else if (item.kind === itemKind.readReply) {
+        const waiter = this.#reads.take(item.id)
+        waiter?.readReplied(this.#reads.takenPosition, readReply(item))
+      } else throw new RecordFormatError(0, `an item of kind ${item.kind} among replies`)
     }
   }
 
@@ -326,32 +291,25 @@ function entryAnswer({ status, keys, versionHi, versionLo, versionNode, recordBy
   return { kind: 'held', entries, more }
 }
 
-function versionAt(
-  hi: readonly number[],
-  lo: readonly number[],
-  node: readonly number[],
-  at: number,
-): Version | undefined {
-  const version = { hi: hi[at] ?? 0, lo: lo[at] ?? 0, node: node[at] ?? 0 }
-  return version.hi === 0 && version.lo === 0 && version.node === 0 ? undefined : version
-}
-
-const refusalCodes: Partial<Record<WriteVerdict, ErrorCode>> = {
+const refusalCodes: Readonly<Record<number, ErrorCode>> = {
   [WriteVerdict.READ_ONLY]: 'read-only',
   [WriteVerdict.OVERLOADED]: 'overloaded',
   [WriteVerdict.UNAVAILABLE]: 'unavailable',
 }
 
-function writeReply(
-  verdict: WriteVerdict,
-  seen: Version | undefined,
-  existed: boolean,
-  previous: StoredRecord | undefined,
-): WriteReply {
+function writeReply({ code: verdict, version: seen, existed, record: previous }: ItemReader): WriteReply {
   if (verdict === WriteVerdict.APPLIED) return { kind: 'applied', seen, existed, previous, code: undefined }
   if (verdict === WriteVerdict.STALE) return { kind: 'stale', seen, existed, previous, code: undefined }
   if (verdict === WriteVerdict.REFILLING) return refillingWrite
   if (verdict === WriteVerdict.WRONG_EPOCH) return wrongEpochWrite
   const code = refusalCodes[verdict]
   return code === undefined ? lostWrite : refusedWrite(code)
+}
+
+function readReply({ code: status, record, version = record }: ItemReader): ReadReply {
+  if (version !== undefined) return { kind: 'held', version, record }
+  if (status === ReadStatus.ABSENT) return absentRead
+  if (status === ReadStatus.REFILLING) return refillingRead
+  if (status === ReadStatus.WRONG_EPOCH) return wrongEpochRead
+  return failedRead
 }

@@ -8,7 +8,6 @@ import {
 import { type ErrorCode, limits } from '../base/index.js'
 import { hlcMs, zeroVersion } from '../hlc/index.js'
 import {
-  decodeRecords,
   encodedRecordBytes,
   encodeRecords,
   floorVersion,
@@ -18,17 +17,25 @@ import {
 import { slotCount } from '../slots/index.js'
 import { type CommitResult, prefetchKeysMax, type Store } from '../store/index.js'
 import { type Horizon, noHorizon } from './horizon.js'
+import { ItemReader, itemKind, writeFlags } from './items.js'
 import { writeReplyOfFailure } from './local-replica.js'
-import { asBuffer, writeFlags } from './outbox.js'
+import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
 import { isRefilling } from './refilling.js'
 import { readSlotPage } from './slot-page.js'
 
-/** What a batch of writes consists of, side by side. */
+/** The writes of a message, side by side. */
 interface Writes {
   readonly ids: readonly number[]
   readonly flags: readonly number[]
   readonly records: readonly StoredRecord[]
+}
+
+/** Its reads. */
+interface Reads {
+  readonly ids: readonly number[]
+  readonly modes: readonly number[]
+  readonly keys: readonly Uint8Array[]
 }
 
 /** Answers other nodes' requests from the store. */
@@ -46,13 +53,31 @@ export class ReplicaServer {
    * records are malformed; nothing of the message has been applied then.
    */
   serve(message: PeerMessage, link: PeerLink): void {
-    check(message)
-    if (message.writes !== undefined) this.#writes(message.writes, link)
-    if (message.reads !== undefined) this.#reads(message.reads, link)
+    checkScans(message.scans)
+    if (message.items.length > 0) this.#items(message.items, link)
     for (const scan of message.scans) {
       if (scan.settled) void this.#store.settled().then(() => this.#scan(scan, link))
       else this.#scan(scan, link)
     }
+  }
+
+  #items(items: Uint8Array, link: PeerLink): void {
+    const writes = { ids: [] as number[], flags: [] as number[], records: [] as StoredRecord[] }
+    const reads = { ids: [] as number[], modes: [] as number[], keys: [] as Uint8Array[] }
+    const item = new ItemReader(items)
+    while (item.next()) {
+      if (item.kind === itemKind.write) {
+        writes.ids.push(item.id)
+        writes.flags.push(item.code)
+        writes.records.push(item.record!)
+      } else if (item.kind === itemKind.read) {
+        reads.ids.push(item.id)
+        reads.modes.push(item.code)
+        reads.keys.push(item.key)
+      } else throw notAsked(item)
+    }
+    if (writes.ids.length > 0) this.#writes(writes, link)
+    if (reads.ids.length > 0) this.#reads(reads, link)
   }
 
   #scan(scan: SlotScan, link: PeerLink): void {
@@ -84,18 +109,20 @@ export class ReplicaServer {
 
   /** Refuses everything in a message that was sent under another epoch: certainly nothing of it is applied. */
   refuse(message: PeerMessage, link: PeerLink): void {
-    for (const id of message.writes?.ids ?? []) {
-      link.outbox(0).addWriteReply(id, WriteVerdict.WRONG_EPOCH, undefined, false, undefined)
-    }
-    for (const id of message.reads?.ids ?? []) {
-      link.outbox(0).addReadReply(id, ReadStatus.WRONG_EPOCH, zeroVersion, undefined)
+    const item = new ItemReader(message.items)
+    while (item.next()) {
+      const outbox = link.outbox(0)
+      if (item.kind === itemKind.write) {
+        outbox.addWriteReply(item.id, WriteVerdict.WRONG_EPOCH, undefined, false, undefined)
+      } else if (item.kind === itemKind.read) {
+        outbox.addReadReply(item.id, ReadStatus.WRONG_EPOCH, zeroVersion, undefined)
+      } else throw notAsked(item)
     }
     for (const { id } of message.scans) refuseScan(id, ReadStatus.WRONG_EPOCH, link)
   }
 
-  #writes(batch: NonNullable<PeerMessage['writes']>, link: PeerLink): void {
-    const all = decodeRecords(batch.records, batch.ids.length)
-    const { ids, flags, records } = this.#admitted(batch.ids, batch.flags, all, link)
+  #writes(batch: Writes, link: PeerLink): void {
+    const { ids, flags, records } = this.#admitted(batch, link)
     if (ids.length === 0) return
     const wantPrevious = flags.map((flag) => (flag & writeFlags.wantPrevious) !== 0)
     const refilling = this.#store.lostCount === 0 ? undefined : records.map(({ key }) => isRefilling(this.#store, key))
@@ -106,12 +133,8 @@ export class ReplicaServer {
   }
 
   /** Without the fresh writes that are late, to which it replies. Mostly there is none, and nothing is copied. */
-  #admitted(
-    ids: readonly number[],
-    flags: readonly number[],
-    records: readonly StoredRecord[],
-    link: PeerLink,
-  ): Writes {
+  #admitted(batch: Writes, link: PeerLink): Writes {
+    const { ids, flags, records } = batch
     const horizonMs = this.#horizon.ms()
     const isLate = (i: number): boolean => hlcMs(records[i]!) <= horizonMs && (flags[i]! & writeFlags.isRepair) === 0
     let late = 0
@@ -120,12 +143,12 @@ export class ReplicaServer {
       late++
       link.outbox(0).addWriteReply(ids[i]!, WriteVerdict.STALE, floorVersion(horizonMs), false, undefined)
     }
-    if (late === 0) return { ids, flags, records }
+    if (late === 0) return batch
     const inTime = (_: unknown, i: number): boolean => !isLate(i)
     return { ids: ids.filter(inTime), flags: flags.filter(inTime), records: records.filter(inTime) }
   }
 
-  #reads(batch: NonNullable<PeerMessage['reads']>, link: PeerLink): void {
+  #reads(batch: Reads, link: PeerLink): void {
     for (let i = 0; i < batch.ids.length; i++) {
       if (i % prefetchKeysMax === 0 && !link.overloaded) this.#store.prefetch(batch.keys, i, batch.keys.length)
       const id = batch.ids[i]!
@@ -148,20 +171,15 @@ export class ReplicaServer {
   }
 }
 
-/** Before anything is done: arrays that belong together are equally long, and slots exist. */
-function check({ writes, reads, scans }: PeerMessage): void {
-  if (writes !== undefined) checkParallel(writes.ids, writes.flags)
-  if (reads !== undefined) {
-    checkParallel(reads.ids, reads.modes)
-    checkParallel(reads.ids, reads.keys)
-  }
+/** Before anything is done. */
+function checkScans(scans: readonly SlotScan[]): void {
   for (const { slot } of scans) {
     if (slot >= slotCount) throw new RecordFormatError(0, `slot ${slot} of ${slotCount}`)
   }
 }
 
-function checkParallel(ids: readonly unknown[], other: readonly unknown[]): void {
-  if (ids.length !== other.length) throw new RecordFormatError(0, `${ids.length} ids beside ${other.length} others`)
+function notAsked({ kind }: ItemReader): RecordFormatError {
+  return new RecordFormatError(0, `an item of kind ${kind} among requests`)
 }
 
 function refuseScan(id: number, status: ReadStatus, link: PeerLink): void {

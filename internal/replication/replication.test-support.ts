@@ -4,6 +4,7 @@ import { type Hlc, hlcMs, hlcOf, type Version, zeroVersion } from '../hlc/index.
 import { compareRecords, floorTombstone, floorVersion, type StoredRecord } from '../record/index.js'
 import type { Member, SlotTable } from '../slots/index.js'
 import { ActiveOperations } from './active-operations.js'
+import { ItemReader } from './items.js'
 import type { PageRequest, PageWaiter, ReadReply, ReadWaiter, Replica, WriteReply, WriteWaiter } from './replica.js'
 import { noOtherSide, type OperationContext, type Routing } from './routing.js'
 import { routingOf } from './slot-quorums.js'
@@ -250,4 +251,16 @@ class DriftForTest extends KvError {
   constructor() {
     super('unavailable', 'too far in the future', { outcome: 'not-applied' })
   }
+}
+
+/** What one item of a message says. */
+export type Item = Pick<ItemReader, 'kind' | 'id' | 'code' | 'existed' | 'key' | 'version' | 'record'>
+
+export function itemsOf(items: Uint8Array): Item[] {
+  const found: Item[] = []
+  for (const reader = new ItemReader(items); reader.next(); ) {
+    const { kind, id, code, existed, key, version, record } = reader
+    found.push({ kind, id, code, existed, key, version, record })
+  }
+  return found
 }

@@ -1,5 +1,6 @@
 import type { Channel, Link, LinkHandlers, Network } from '@quorumkv/internal/env'
 import { decodeRecords, type StoredRecord } from '@quorumkv/internal/record'
+import { ItemReader, itemKind } from '@quorumkv/internal/replication'
 import { PeerMessage, ReadStatus, WriteVerdict } from '@quorumkv/proto/kv/peer/v1/messages'
 
 /** One thing that one node says to another; a message of the wire carries any number of them. */
@@ -56,42 +57,36 @@ function watchedLink(link: Link, host: string, witness: Witness): Link {
   }
 }
 
-const envelope = new Set(['hlc', 'epoch', 'wallMs'])
+const envelope = new Set(['hlcHi', 'hlcLo', 'epoch', 'wallMs'])
 
 /** What a message says. Fields that have no form of their own here are told by their name and the keys of their records. */
 function contentsOf(message: PeerMessage, keys: Keys): Said[] {
-  const { writes, writeReplies, reads, readReplies, ...others } = message
+  const { items, ...others } = message
   const said: Said[] = []
-  if (writes !== undefined) {
-    for (const [i, record] of decodeRecords(writes.records).entries()) {
-      const key = textOf(record.key)
-      keys.set(`write ${writes.ids[i]}`, key)
-      said.push({ kind: 'write', key, detail: shownRecord(record) })
-    }
-  }
-  for (const [i, id] of (writeReplies?.ids ?? []).entries()) {
-    said.push({
-      kind: 'write-reply',
-      key: taken(keys, `write ${id}`),
-      detail: nameIn(WriteVerdict, writeReplies!.verdicts[i]!),
-    })
-  }
-  for (const [i, id] of (reads?.ids ?? []).entries()) {
-    const key = textOf(reads!.keys[i]!)
-    keys.set(`read ${id}`, key)
-    said.push({ kind: 'read', key, detail: '' })
-  }
-  for (const [i, id] of (readReplies?.ids ?? []).entries()) {
-    said.push({
-      kind: 'read-reply',
-      key: taken(keys, `read ${id}`),
-      detail: nameIn(ReadStatus, readReplies!.statuses[i]!),
-    })
-  }
+  for (const item = new ItemReader(items); item.next(); ) said.push(contentsOfItem(item, keys))
   for (const [field, value] of Object.entries(others)) {
     if (!envelope.has(field) && !isEmpty(value)) said.push(...contentsOfField(kebab(field), value))
   }
   return said
+}
+
+function contentsOfItem({ kind, id, code, key: asked, record }: ItemReader, keys: Keys): Said {
+  switch (kind) {
+    case itemKind.write: {
+      const key = textOf(record!.key)
+      keys.set(`write ${id}`, key)
+      return { kind: 'write', key, detail: shownRecord(record!) }
+    }
+    case itemKind.read: {
+      const key = textOf(asked)
+      keys.set(`read ${id}`, key)
+      return { kind: 'read', key, detail: '' }
+    }
+    case itemKind.writeReply:
+      return { kind: 'write-reply', key: taken(keys, `write ${id}`), detail: nameIn(WriteVerdict, code) }
+    default:
+      return { kind: 'read-reply', key: taken(keys, `read ${id}`), detail: nameIn(ReadStatus, code) }
+  }
 }
 
 function contentsOfField(kind: string, value: unknown): Said[] {

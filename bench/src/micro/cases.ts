@@ -12,10 +12,10 @@ import {
   recordLengthAt,
   type StoredRecord,
 } from '@quorumkv/internal/record'
+import { decodeMessage, ItemReader, Outbox } from '@quorumkv/internal/replication'
 import { atRest, type SlotTable, slotOf, slotTable, softwareLevels, type Topology } from '@quorumkv/internal/slots'
 import { Table } from '@quorumkv/internal/store'
 import { encodeFrameHeader, frameHeaderBytes } from '@quorumkv/internal/wal'
-import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { Consistency, type PutRequest, SessionRequest } from '@quorumkv/proto/kv/v1/kv'
 
 /** What the micro-benchmarks are grouped by. */
@@ -166,11 +166,22 @@ function tableCases(material: Material): MicroCase[] {
   ]
 }
 
-function peerMessage(records: readonly StoredRecord[]): PeerMessage {
-  const message = PeerMessage.decode(new Uint8Array(0))
-  const ids = records.map((_, i) => i + 1000)
-  const writes = { ids, flags: ids.map(() => 0), records: Buffer.from(encodeRecords(records)) }
-  return { ...message, hlc: 2n ** 50n, epoch: 7n, wallMs: 1.8e12, writes }
+function peerCases(records: readonly StoredRecord[], writes: string): MicroCase[] {
+  const outbox = new Outbox()
+  const encode = (): Uint8Array => {
+    for (let i = 0; i < records.length; i++) outbox.addWrite(i + 1000, records[i]!, false, false)
+    return outbox.encode({ hi: 26_000_000, lo: 1 }, 7, 1.8e12)
+  }
+  const bytes = encode()
+  return [
+    repeated('messages', `between nodes, ${writes}: encode`, () => encode().length),
+    repeated('messages', `between nodes, ${writes}: decode`, () => {
+      let sum = 0
+      const item = new ItemReader(decodeMessage(bytes).items)
+      while (item.next()) sum += item.record!.value.length
+      return sum
+    }),
+  ]
 }
 
 function sessionRequest(records: readonly StoredRecord[]): SessionRequest {
@@ -191,13 +202,10 @@ function messageCases(material: Material): MicroCase[] {
   return [1, batchOperations].flatMap((count) => {
     const records = material.someRecords(count)
     const writes = count === 1 ? '1 write' : `${count} writes`
-    const peer = peerMessage(records)
-    const peerBytes = PeerMessage.encode(peer).finish()
     const session = sessionRequest(records)
     const sessionBytes = SessionRequest.encode(session).finish()
     return [
-      repeated('messages', `between nodes, ${writes}: encode`, () => PeerMessage.encode(peer).finish().length),
-      repeated('messages', `between nodes, ${writes}: decode`, () => PeerMessage.decode(peerBytes).ping),
+      ...peerCases(records, writes),
       repeated('messages', `generated, from clients, ${writes}: encode`, () => {
         return SessionRequest.encode(session).finish().length
       }),

@@ -58,7 +58,7 @@ export const mutantsElsewhere: readonly MutantElsewhere[] = [
     name: 'epoch-not-checked',
     hazard: 'a replica serves requests that go by other owners than it does',
     file: 'cluster/serving.js',
-    find: 'if (Number(message.epoch) === this.#topology.epoch) {',
+    find: 'if (message.epoch === this.#topology.epoch) {',
     replace: 'if (true) {',
     why: 'it takes a node that is late by a whole handover, and slots that have no owner on both sides; a scene of its own has both each time',
     test: {
