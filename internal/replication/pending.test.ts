@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { Pending } from './pending.js'
+import { Pending, PendingCount } from './pending.js'
 
 test('whoever waits is found by its id once, whatever comes and goes between (against a Map)', () => {
   const step = fc.oneof(fc.record({ add: fc.nat(255) }), fc.record({ take: fc.nat(500) }), fc.constant('all' as const))
@@ -54,4 +54,19 @@ test('a position beyond a byte comes back as it went in: a scan numbers its writ
     return pending.takenPosition
   })
   expect(positions).toEqual([255, 256, 300, 70_000])
+})
+
+test('several count together those who wait, through every way of ending', () => {
+  const count = new PendingCount()
+  const [one, other] = [new Pending<string>(count), new Pending<string>(count)]
+  const ids = Array.from({ length: 100 }, (_, i) => one.add(`w${i}`, 0))
+  other.add('x', 0)
+  expect(count.total).toBe(101)
+  one.take(ids[7]!)
+  one.take(ids[7]!)
+  expect(count.total).toBe(100)
+  one.takeAll((waiter) => {
+    if (waiter === 'w8') one.add('again', 0)
+  })
+  expect(count.total).toBe(2)
 })
