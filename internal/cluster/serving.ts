@@ -394,8 +394,7 @@ export class Serving {
 }
 
 function asksSomething(message: PeerMessage): boolean {
-  const { items, scans, digestRequests, entryRequests, floorRequests, floorRaises } = message
-  const most = items.length > 0 || scans.length > 0
-  const compared = digestRequests.length > 0 || entryRequests.length > 0
-  return most || compared || floorRequests.length > 0 || floorRaises.length > 0
+  const { scans, digestRequests, entryRequests, floorRequests, floorRaises } = message
+  const rare = [scans, digestRequests, entryRequests, floorRequests, floorRaises]
+  return message.items.length > 0 || rare.some(({ length }) => length > 0)
 }
