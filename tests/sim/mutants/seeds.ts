@@ -39,9 +39,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 70499.724 ms: k0: nobody wrote something spoilt (v436....................................)',
   },
   'snapshot-checksum-unchecked': {
-    seed: 21949,
-    needed: undefined,
-    how: 'at 42377.312 ms: o0: nobody wrote something spoilt (v517....................................)',
+    seed: 299918268,
+    needed: 64,
+    how: 'at 115783.301 ms: the clock of n2 is 210980 ms ahead',
   },
   'half-record-left-on-full-disk': {
     seed: 23355,
@@ -169,9 +169,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 67357.991 ms: k1 is not linearizable; no order for: read v38 [145, 146]',
   },
   'repetition-not-above-stray': {
-    seed: 21546,
-    needed: undefined,
-    how: 'at 30352.962 ms: k1 is not linearizable; no order for: read v126 [399, 400]',
+    seed: 300102311,
+    needed: 1,
+    how: 'at 167867.791 ms: k1 is not linearizable; no order for: read v373 [1580, 1581]',
   },
   'no-write-back': {
     seed: 293050834,
@@ -179,9 +179,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 13456.922 ms: k2: 26965722.4256563213.2 was read after 26965722.4256563213.3 had been acknowle...',
   },
   'scan-without-write-back': {
-    seed: 293070108,
-    needed: 109,
-    how: 'at 80389.994 ms: k0: replaced v723, though a newer write had been acknowledged or read before',
+    seed: 299918289,
+    needed: 85,
+    how: 'at 3876.229 ms: k0: 26965722.3015639041.3 was read after 26965722.3554344968.3 had been acknowled...',
   },
   'first-answer-wins': {
     seed: 293050830,
@@ -194,9 +194,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 67849.388 ms: k3 is not linearizable; no order for: read undefined [3697, 3698]',
   },
   'lost-slots-vote': {
-    seed: 22655,
-    needed: undefined,
-    how: 'at 34267.409 ms: a2: nothing was read, though every owner had acknowledged 26965723.364904449.3',
+    seed: 300102313,
+    needed: 3,
+    how: 'at 130839.335 ms: a0: nothing was read, though every owner had acknowledged 26965724.249430019.1',
   },
   'refilled-from-one': {
     seed: 293060007,
@@ -224,9 +224,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 13099.000 ms: k1: what was acknowledged is not on n4, which have a say',
   },
   'minority-decides': {
-    seed: 31000,
-    needed: 1,
-    how: 'at 44107.552 ms: n1 has another epoch 16 than others: {"clusterId":"8f46b6d6e119f0791d9e215af4d69...',
+    seed: 300102322,
+    needed: 12,
+    how: 'at 132025.171 ms: n2 has another epoch 9 than others: {"clusterId":"444513cfa96035be0c37a6bc7b4ad...',
   },
   'number-given-twice': {
     seed: 32000,

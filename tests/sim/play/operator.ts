@@ -180,12 +180,16 @@ export class Operator {
 
   #move(): void {
     const process = this.#random.pick(this.#cluster.processes)
-    // One after the other: two that move at once find each other by what they are started with only.
-    const { members } = this.#history.newest
+    // One after the other: two that move at once find each other by what they are started with only. And nobody while one
+    // is behind, which may have been away: if all others move meanwhile, it finds none of them where it knows them.
+    const { members, epoch } = this.#history.newest
     const isKnown = (name: string): boolean => {
       return members.some(({ id, address }) => id === name && address === this.#cluster.address(name))
     }
-    if (!this.#cluster.names.every(isKnown)) return
+    const knows = (name: string): boolean => {
+      return this.#cluster.runningNames.includes(name) && this.#cluster.node(name).topology?.epoch === epoch
+    }
+    if (!this.#cluster.names.every((name) => isKnown(name) && knows(name))) return
     this.#cluster.move(process.name)
     this.#tell(`${process.name} gets the address ${this.#cluster.address(process.name)}`)
     this.#hands.restart(process)
@@ -348,6 +352,7 @@ export class Operator {
     if (!farewell || isMember || !former) return false
     this.#tell(`${name} has gone: ${error.message}`)
     this.#cluster.dismiss(name)
+    this.#hands.rot.forgive(name)
     this.#waking.delete(name)
     this.#wishes.delete(name)
     this.#gone.add(name)
