@@ -12,6 +12,9 @@ export const limits = {
 
   roundsMax: 99,
   overloadFactorMax: 100,
+  /** What an operation may take. */
+  operationMs: 30_000,
+
   nodesMax: 9,
   nodeReadyMs: 60_000,
   /** Between two questions whether a peer is ready, and how long a peer's write may wait for its replica. */

@@ -1,6 +1,7 @@
 import { type BenchSession, fileSystemOf, KvTarget, localUsage } from '@quorumkv/cli/bench'
 import { type Consistency, KvClient } from '@quorumkv/client'
 import { type ClusterOptions, startCluster } from './cluster.js'
+import { limits } from './limits.js'
 import type { ServerGroup } from './server-group.js'
 
 /** A store under load on this machine, and its servers, which are stopped with `group.stop()`. */
@@ -16,14 +17,14 @@ export interface KvTargetSettings {
   readonly maxInFlightBytes?: number
   /** Operations that one client accepts at a time. Default: the client's. */
   readonly maxInFlight?: number
-  /** How long one operation may take. Default: the client's. */
+  /** How long one operation may take. Default: `limits.operationMs`, so that a stall is measured, and not given up. */
   readonly timeoutMs?: number
 }
 
 /** A cluster on this machine as a store under load. `settings`: what else a report should tell of it. */
 export function kvTargetOf(
   group: ServerGroup,
-  { consistency, timeoutMs, maxInFlight, maxInFlightBytes }: KvTargetSettings,
+  { consistency, timeoutMs = limits.operationMs, maxInFlight, maxInFlightBytes }: KvTargetSettings,
   settings: Readonly<Record<string, string>>,
 ): KvTarget {
   return new KvTarget({
