@@ -22,7 +22,7 @@ export function addOverwriteOptions(command: Command, action: (settings: Overwri
     .addOption(option('--in-flight <n>', 'operations at a time').default(256).argParser(whole(1, limits.inFlightMax)))
     .addOption(
       option('--snapshot-log-bytes <n>', 'a node takes a snapshot when its log has grown by so much')
-        .default(67_108_864)
+        .default(8_388_608)
         .argParser(whole(1_048_576, 1_099_511_627_776)),
     )
     .addOption(option('--seed <text>', 'the same seed gives the same operations').default('1'))
@@ -33,7 +33,7 @@ export function addOverwriteOptions(command: Command, action: (settings: Overwri
 
 const rowsMax = 12
 /** Of each node: by then it has as many segments as it will keep, however slow its disk is. */
-const snapshotsMin = 50
+const snapshotsMin = 30
 const head = ['', 'memory of the nodes', 'files of the nodes']
 
 /** The report for people. */
