@@ -5,6 +5,7 @@ const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url
 
 // Tests run on the sources; only tests/e2e starts what `npm run build` made.
 const alias = [
+  { find: '@quorumkv/proto/framing', replacement: at('./proto/src/framing.ts') },
   { find: /^@quorumkv\/proto\/(.*)$/, replacement: `${at('./proto/gen')}/$1.ts` },
   { find: /^@quorumkv\/internal\/(.*)$/, replacement: `${at('./internal')}/$1/index.ts` },
   { find: '@quorumkv/cli/bench', replacement: at('./client-sdk/cli/src/bench/index.ts') },
@@ -35,6 +36,7 @@ export default defineConfig({
         'unit',
         [
           'internal/**/*.test.ts',
+          'proto/src/**/*.test.ts',
           'server/src/**/*.test.ts',
           'client-sdk/**/*.test.ts',
           'bench/src/**/*.test.ts',

@@ -1,10 +1,12 @@
-import { connect as connectSocket, type Socket } from 'node:net'
-import type { ClientDuplexStream, ServiceError } from '@grpc/grpc-js'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectTls, TLSSocket } from 'node:tls'
+import type { Call } from './call.js'
 import { parseEndpoint } from './endpoints.js'
 import { KvError } from './errors.js'
 import type { ClientConfig } from './options.js'
 import { type Break, breakOf } from './status.js'
 import { Transport } from './transport.js'
+import type { TlsOptions } from './types.js'
 
 export interface ConnectionEvents {
   onReady(): void
@@ -22,9 +24,9 @@ export class Connection {
   private readonly config: ClientConfig
   private readonly events: ConnectionEvents
   private readonly timer: NodeJS.Timeout
-  private socket: Socket | undefined
+  private readonly socket: Socket
   private transport: Transport | undefined
-  private stream: ClientDuplexStream<Buffer, Buffer> | undefined
+  private call: Call | undefined
   private ended = false
   private heard = false
 
@@ -32,18 +34,18 @@ export class Connection {
     this.address = address
     this.config = config
     this.events = events
-    // gRPC would wait for ever for a node that takes the connection and says nothing.
-    this.timer = setTimeout(() => {
-      const message = `${address}: did not answer within ${config.connectTimeoutMs} ms`
-      this.break({ error: new KvError('unavailable', message, { node: address }), refused: true })
-    }, config.connectTimeoutMs)
+    // Somebody may take the connection and say nothing, for ever.
+    this.timer = setTimeout(
+      () => this.refuse(`did not answer within ${config.connectTimeoutMs} ms`, undefined),
+      config.connectTimeoutMs,
+    )
     this.timer.unref()
-    this.knock()
+    this.socket = this.dial()
   }
 
-  /** False: wait for `onDrain` before writing more. */
-  write(message: Buffer): boolean {
-    return this.stream!.write(message)
+  /** Sends a frame with a SessionRequest. False: wait for `onDrain` before writing more. */
+  write(frame: Buffer): boolean {
+    return this.call!.write(frame)
   }
 
   /** For calls beside the session; only once `onReady` has come. */
@@ -54,52 +56,65 @@ export class Connection {
   destroy(): void {
     this.ended = true
     clearTimeout(this.timer)
-    this.socket?.destroy()
-    this.stream?.cancel()
-    this.transport?.destroy()
+    this.call?.cancel()
+    // What is not connected yet would go on trying: towards a machine that is switched off for minutes.
+    if (this.transport === undefined) this.socket.destroy()
+    else this.transport.destroy()
   }
 
-  /**
-   * Opens a plain TCP connection first and drops it again. gRPC's own attempt cannot be called off: towards a machine
-   * that is switched off it would keep the process alive for minutes after the client was closed.
-   */
-  private knock(): void {
+  private dial(): Socket {
     const { host, port } = parseEndpoint(this.address)!
-    const socket = connectSocket({ host, port })
-    this.socket = socket
+    const { tls } = this.config
+    const socket = tls === undefined ? connectTcp({ host, port }) : connectTls({ host, port, ...tlsOptions(tls, host) })
+    // While nothing has come about, it does not keep the process alive.
     socket.unref()
+    // Later on the transport tells of both.
     socket.on('error', (cause: NodeJS.ErrnoException) => {
       // Where a name has several addresses the error is an AggregateError without a message.
-      const message = `${this.address}: ${cause.message || `connect ${cause.code}`}`
-      this.break({ error: new KvError('unavailable', message, { node: this.address, cause }), refused: true })
+      if (this.transport === undefined) this.refuse(cause.message || `connect ${cause.code}`, cause)
     })
-    socket.once('connect', () => {
-      socket.destroy()
-      if (!this.ended) this.open()
+    socket.once('close', () => {
+      if (this.transport === undefined) this.refuse('closed the connection', undefined)
     })
+    socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {
+      if (!this.ended) this.open(socket)
+    })
+    return socket
   }
 
-  private open(): void {
-    const transport = new Transport(this.address, this.config.tls)
-    const stream = transport.session()
+  private open(socket: Socket): void {
+    if (socket instanceof TLSSocket && socket.alpnProtocol !== 'h2') {
+      this.refuse('does not speak HTTP/2 over TLS', undefined)
+      return
+    }
+    let ready = false
+    const transport = new Transport(this.address, socket, {
+      ready: () => {
+        ready = true
+        socket.ref()
+        clearTimeout(this.timer)
+        this.begin(transport)
+      },
+      lost: (reason, cause) => {
+        if (!ready) return this.refuse(reason, cause)
+        const error = new KvError('unavailable', `${this.address}: ${reason}`, { node: this.address, cause })
+        this.break({ error, refused: false })
+      },
+    })
     this.transport = transport
-    this.stream = stream
-    stream.on('data', (bytes: Buffer) => {
-      if (!this.ended) this.receive(bytes)
+  }
+
+  private begin(transport: Transport): void {
+    this.call = transport.openSession({
+      message: (bytes) => this.receive(bytes),
+      drain: () => this.events.onDrain(),
+      end: (error) => {
+        if (error !== undefined) return this.break(breakOf(error, this.address, this.heard))
+        const message = `${this.address}: ended the session`
+        this.break({ error: new KvError('unavailable', message, { node: this.address }), refused: false })
+      },
     })
-    stream.on('drain', () => {
-      if (!this.ended) this.events.onDrain()
-    })
-    stream.on('error', (error: ServiceError) => this.break(breakOf(error, this.address, this.heard)))
-    stream.on('end', () => {
-      const error = new KvError('unavailable', `${this.address}: ended the session`, { node: this.address })
-      this.break({ error, refused: false })
-    })
-    transport.whenReady(() => {
-      if (this.ended) return
-      clearTimeout(this.timer)
-      this.events.onReady()
-    })
+    this.events.onReady()
   }
 
   private receive(bytes: Buffer): void {
@@ -112,9 +127,30 @@ export class Connection {
     }
   }
 
+  /** It has not come about: certainly nothing was sent. */
+  private refuse(reason: string, cause: Error | undefined): void {
+    const error = new KvError('unavailable', `${this.address}: ${reason}`, { node: this.address, cause })
+    this.break({ error, refused: true })
+  }
+
   private break(reason: Break): void {
     if (this.ended) return
     this.destroy()
     this.events.onBroken(reason)
   }
+}
+
+function tlsOptions(tls: TlsOptions, host: string): ConnectionOptions {
+  return {
+    ALPNProtocols: ['h2'],
+    // Names are asked for by name; an address must not be.
+    ...(isIP(host) === 0 && { servername: host }),
+    ...(tls.ca !== undefined && { ca: pem(tls.ca) }),
+    ...(tls.cert !== undefined && { cert: pem(tls.cert) }),
+    ...(tls.key !== undefined && { key: pem(tls.key) }),
+  }
+}
+
+function pem(value: string | Uint8Array): string | Buffer {
+  return typeof value === 'string' ? value : Buffer.from(value)
 }

@@ -343,7 +343,7 @@ test('when a node reads again, what has waited for it goes out', async () => {
   node!.readsNothing = true
   const value = Buffer.alloc(1_000_000)
   const puts = Array.from({ length: 50 }, (_, i) => alone.put(`key-${i}`, value))
-  await until(() => alone.stats().messagesSent > 10, 'the stream has taken what it takes')
+  await until(() => alone.stats().messagesSent > 0, 'the stream has taken what it takes')
   node!.readAgain()
   await Promise.all(puts)
   expect(alone.stats()).toMatchObject({ messagesSent: 50, retries: 0 })

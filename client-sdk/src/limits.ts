@@ -34,6 +34,13 @@ export const limits = {
   manyOpsMax: 1024,
   manyBytesMax: 16_777_216,
 
+  /** What a node may send on one connection before this client has read it; on one stream it is one message. */
+  connectionWindowBytes: 8_519_680,
+  /** What Node holds for one connection, in 2^20 bytes, before it refuses streams: well above the windows. */
+  sessionMegabytesMax: 128,
+  /** A connection is asked whether it lives so often, and dropped when it has not answered until the next time. */
+  keepaliveMs: 7_500,
+
   endpointsMax: 256,
   connectTimeoutMsDefault: 2000,
   connectTimeoutMsMax: 60_000,

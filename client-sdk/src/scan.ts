@@ -1,9 +1,10 @@
-import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js'
-import type { ScanRequest, ScanResponse, Entry as WireEntry } from '@quorumkv/proto/kv/v1/kv'
+import { KvService, type ScanRequest, type ScanResponse, type Entry as WireEntry } from '@quorumkv/proto/kv/v1/kv'
+import { CallError } from './call.js'
 import { expiryOf, ownBytes, prefixBytes, textOf, wireConsistency } from './codec.js'
 import type { Dispatcher } from './dispatcher.js'
-import { invalidArgument, KvError } from './errors.js'
+import { asKvError, invalidArgument, KvError } from './errors.js'
 import { limits } from './limits.js'
+import type { MessageStream } from './message-stream.js'
 import { checkConsistency, checkWhole } from './options.js'
 import { callTimeoutMs } from './requests.js'
 import { backoffMs } from './retry.js'
@@ -81,8 +82,7 @@ class PageReader {
   private finished = false
   /** Counts the streams: what was begun for an earlier one must not take a page from a later one. */
   private turn = 0
-  private call: ClientReadableStream<ScanResponse> | undefined
-  private pages: AsyncIterator<ScanResponse> | undefined
+  private pages: MessageStream | undefined
   private session: Session | undefined
 
   constructor(plan: ScanPlan, dispatcher: Dispatcher) {
@@ -112,8 +112,7 @@ class PageReader {
   /** Ends the stream that is open, if one is. */
   hangUp(): void {
     this.turn++
-    this.call?.cancel()
-    this.call = undefined
+    this.pages?.cancel()
     this.pages = undefined
   }
 
@@ -122,34 +121,45 @@ class PageReader {
     const { signal, timeoutMs } = this.plan
     // A node that hangs must not use up the time in which another one could answer.
     const attemptMs = Math.min(remainingMs, Math.max(limits.scanAttemptMsMin, timeoutMs / 3))
-    const result = await lifetime.within(this.read(this.turn), attemptMs, signal, () => {
+    const page = await lifetime.within(this.read(this.turn), attemptMs, signal, () => {
       const message = `${this.session?.address ?? 'no node'}: sent no page within ${Math.ceil(attemptMs)} ms`
       return new KvError('unavailable', message, { node: this.session?.address })
     })
-    if (result.done === true) {
+    if (page === undefined) {
       throw new KvError('unavailable', `${this.session?.address}: ended the scan before its last page`)
     }
-    this.cursor = result.value.cursor
+    this.cursor = page.cursor
     this.finished = this.cursor.length === 0
-    return result.value
+    return page
   }
 
-  private async read(turn: number): Promise<IteratorResult<ScanResponse>> {
-    if (this.pages === undefined) await this.open(turn)
-    return await this.pages!.next()
+  /** Undefined: the stream has ended in good order. */
+  private async read(turn: number): Promise<ScanResponse | undefined> {
+    const pages = this.pages ?? (await this.open(turn))
+    try {
+      const message = await pages.next()
+      return message === undefined ? undefined : KvService.scan.responseDeserialize(message)
+    } catch (error) {
+      throw this.failureOf(error)
+    }
   }
 
-  private async open(turn: number): Promise<void> {
+  private async open(turn: number): Promise<MessageStream> {
     const session = this.dispatcher.nodes.pickAny(this.session)
     if (session === undefined) throw new KvError('unavailable', 'no node can be reached')
     this.session = session
     const channel = await session.connected()
     if (turn !== this.turn) throw new KvError('unavailable', `${session.address}: was given up`)
-    const call = channel.scan({ ...this.plan.request, cursor: this.cursor })
-    // The iterator reports what happens while somebody reads; a call that was cancelled fails when nobody does.
-    call.on('error', () => undefined)
-    this.call = call
-    this.pages = pagesOf(call, session.address)
+    this.pages = channel.scan({ ...this.plan.request, cursor: this.cursor })
+    return this.pages
+  }
+
+  private failureOf(error: unknown): KvError {
+    const node = this.session?.address ?? 'no node'
+    const failure = error instanceof CallError ? fromStatus(error, node) : asKvError(error)
+    if (failure.code !== 'internal') return failure
+    // Whatever else ended the stream, a page that cannot be read for instance: another node may do better.
+    return new KvError('unavailable', failure.message, { node, cause: error })
   }
 
   private async pauseAfter(error: KvError, failures: number, endAt: number): Promise<void> {
@@ -161,17 +171,6 @@ class PageReader {
       : limits.retryMsMax
     await this.dispatcher.lifetime.pause(Math.min(pauseMs, Math.max(0, remainingMs)), this.plan.signal)
     if (performance.now() >= endAt) throw timeoutError(this.plan.timeoutMs, error)
-  }
-}
-
-async function* pagesOf(call: ClientReadableStream<ScanResponse>, node: string): AsyncGenerator<ScanResponse> {
-  try {
-    for await (const page of call) yield page as ScanResponse
-  } catch (error) {
-    const failure = fromStatus(error as ServiceError, node)
-    if (failure.code !== 'internal') throw failure
-    // Whatever else ended the stream, a connection that was reset for instance: another node may do better.
-    throw new KvError('unavailable', failure.message, { node, cause: error })
   }
 }
 

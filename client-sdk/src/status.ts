@@ -1,18 +1,18 @@
-import { type ServiceError, status } from '@grpc/grpc-js'
 import { ErrorCode, WriteOutcome as WireOutcome } from '@quorumkv/proto/kv/v1/kv'
+import { type CallError, grpcStatus } from './call.js'
 import { KvError, type KvErrorCode, type WriteOutcome } from './errors.js'
 import type { Reply } from './wire-reader.js'
 
 const codesByStatus: ReadonlyMap<number, KvErrorCode> = new Map([
-  [status.INVALID_ARGUMENT, 'invalid-argument'],
-  [status.UNAVAILABLE, 'unavailable'],
-  [status.DEADLINE_EXCEEDED, 'timeout'],
-  [status.RESOURCE_EXHAUSTED, 'overloaded'],
-  [status.FAILED_PRECONDITION, 'read-only'],
-  [status.UNAUTHENTICATED, 'unauthenticated'],
-  [status.PERMISSION_DENIED, 'permission-denied'],
+  [grpcStatus.invalidArgument, 'invalid-argument'],
+  [grpcStatus.unavailable, 'unavailable'],
+  [grpcStatus.deadlineExceeded, 'timeout'],
+  [grpcStatus.resourceExhausted, 'overloaded'],
+  [grpcStatus.failedPrecondition, 'read-only'],
+  [grpcStatus.unauthenticated, 'unauthenticated'],
+  [grpcStatus.permissionDenied, 'permission-denied'],
   // The client's own cancellations never come here: this one is the node's, or the connection's.
-  [status.CANCELLED, 'unavailable'],
+  [grpcStatus.cancelled, 'unavailable'],
 ] as const)
 
 const codesByWireCode: ReadonlyMap<number, KvErrorCode> = new Map([
@@ -27,8 +27,8 @@ const codesByWireCode: ReadonlyMap<number, KvErrorCode> = new Map([
 ] as const)
 
 /** How a call of its own (not an operation on a session) failed. */
-export function fromStatus(error: ServiceError, node: string): KvError {
-  return new KvError(codesByStatus.get(error.code) ?? 'internal', `${node}: ${error.details || error.message}`, {
+export function fromStatus(error: CallError, node: string): KvError {
+  return new KvError(codesByStatus.get(error.code) ?? 'internal', `${node}: ${error.message}`, {
     node,
     cause: error,
   })
@@ -45,22 +45,22 @@ export interface Break {
  * How a session ended. Most causes concern the connection and not the operations on it, which may be repeated
  * elsewhere: `unavailable`. Others would meet every repetition.
  */
-export function breakOf(error: ServiceError, node: string, heard: boolean): Break {
+export function breakOf(error: CallError, node: string, heard: boolean): Break {
   switch (error.code) {
-    case status.UNAUTHENTICATED:
-    case status.PERMISSION_DENIED:
+    case grpcStatus.unauthenticated:
+    case grpcStatus.permissionDenied:
       return { error: fromStatus(error, node), refused: !heard }
-    case status.RESOURCE_EXHAUSTED:
+    case grpcStatus.resourceExhausted:
       return { error: fromStatus(error, node), refused: false }
-    case status.INVALID_ARGUMENT:
+    case grpcStatus.invalidArgument:
       return {
-        error: new KvError('internal', `${node}: cannot read what this client sends: ${error.details}`, {
+        error: new KvError('internal', `${node}: cannot read what this client sends: ${error.message}`, {
           node,
           cause: error,
         }),
         refused: false,
       }
-    case status.UNIMPLEMENTED:
+    case grpcStatus.unimplemented:
       return {
         error: new KvError('unavailable', `${node}: is not a QuorumKV node, or knows no sessions`, {
           node,
@@ -70,7 +70,7 @@ export function breakOf(error: ServiceError, node: string, heard: boolean): Brea
       }
     default:
       return {
-        error: new KvError('unavailable', `${node}: ${error.details || error.message}`, { node, cause: error }),
+        error: new KvError('unavailable', `${node}: ${error.message}`, { node, cause: error }),
         refused: false,
       }
   }

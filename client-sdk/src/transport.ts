@@ -1,19 +1,12 @@
+import { type ClientHttp2Session, connect } from 'node:http2'
 import type { Socket } from 'node:net'
-import {
-  ChannelCredentials,
-  Client,
-  type ClientDuplexStream,
-  type ClientOptions,
-  type ClientReadableStream,
-  credentials,
-  type experimental,
-  Metadata,
-} from '@grpc/grpc-js'
-import { KvService, type ScanRequest, type ScanResponse } from '@quorumkv/proto/kv/v1/kv'
-import { KvError } from './errors.js'
+import { frameOf } from '@quorumkv/proto/framing'
+import { KvService, type ScanRequest } from '@quorumkv/proto/kv/v1/kv'
+import { Call, CallError, type CallEvents, grpcStatus, requestHeaders } from './call.js'
+import { asKvError, KvError } from './errors.js'
 import { limits } from './limits.js'
+import { MessageStream } from './message-stream.js'
 import { fromStatus } from './status.js'
-import type { TlsOptions } from './types.js'
 
 /** A method of a generated service that takes one message and gives one. */
 export interface UnaryMethod<Req, Res> {
@@ -22,138 +15,137 @@ export interface UnaryMethod<Req, Res> {
   readonly responseDeserialize: (value: Buffer) => Res
 }
 
-const channelOptions: ClientOptions = {
-  'grpc.max_send_message_length': limits.messageBytesMax,
-  'grpc.max_receive_message_length': limits.messageBytesMax,
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 5000,
-  'grpc.keepalive_permit_without_calls': 1,
-  // Repetitions are decided by whoever knows what is safe to repeat.
-  'grpc.enable_retries': 0,
-  'grpc.service_config_disable_resolution': 1,
-  'grpc.use_local_subchannel_pool': 1,
-  // The members of a cluster are reached directly, whatever the environment says about the web.
-  'grpc.enable_http_proxy': 0,
-  'grpc.enable_channelz': 0,
-  // HTTP/2's default window of 64 KiB would stop a reply of one large value after each 64 KiB.
-  'grpc-node.flow_control_window': limits.messageBytesMax,
+export interface TransportEvents {
+  /** The node speaks HTTP/2, and calls may be made. */
+  ready(): void
+  /** Comes once, and is the last event: the connection is gone, with whatever ran on it. */
+  lost(reason: string, cause: Error | undefined): void
 }
 
-/** A gRPC channel to one node, with its sockets. */
+/** gRPC over one HTTP/2 connection to one node. */
 export class Transport {
   readonly address: string
-  private readonly client: Client
-  private readonly credentials: OwnedCredentials
+  private readonly events: TransportEvents
+  private readonly socket: Socket
+  private readonly session: ClientHttp2Session
+  private keepalive: NodeJS.Timeout | undefined
+  private pingUnanswered = false
+  private over = false
 
-  constructor(address: string, tls: TlsOptions | undefined) {
+  /** On a socket that is connected, and has shaken hands where it is one of TLS. It belongs to the transport from now on. */
+  constructor(address: string, socket: Socket, events: TransportEvents) {
     this.address = address
-    this.credentials = new OwnedCredentials(credentialsOf(tls))
-    this.client = new Client(address, this.credentials, channelOptions)
-  }
-
-  /** Calls back once, when the connection is usable, or never. */
-  whenReady(callback: () => void): void {
-    this.client.waitForReady(Number.POSITIVE_INFINITY, (error) => {
-      if (error === undefined) callback()
+    this.events = events
+    this.socket = socket
+    // The URL says nothing: the socket is there, and each call names its authority.
+    this.session = connect('http://node', {
+      createConnection: () => socket,
+      settings: { enablePush: false, initialWindowSize: limits.messageBytesMax },
+      maxSessionMemory: limits.sessionMegabytesMax,
     })
+    this.session.once('connect', (session) => {
+      // Apart from the windows of the streams, and 64 KiB unless raised. Node tells of a destroyed session, too.
+      if (!session.destroyed) session.setLocalWindowSize(limits.connectionWindowBytes)
+    })
+    this.session.once('remoteSettings', () => this.begin())
+    this.session.on('error', (error) => this.lose(error.message, error))
+    this.session.on('close', () => this.lose('the connection was lost', undefined))
   }
 
-  /** The messages go in and out as bytes: a SessionRequest, a SessionResponse. */
-  session(): ClientDuplexStream<Buffer, Buffer> {
-    return this.client.makeBidiStreamRequest(KvService.session.path, asIs, asIs)
+  /** A stream of frames that hold a SessionRequest each; the messages that come are SessionResponses. */
+  openSession(events: CallEvents): Call {
+    return this.open(KvService.session.path, {}, events)
   }
 
-  scan(request: ScanRequest): ClientReadableStream<ScanResponse> {
-    const { path, requestSerialize, responseDeserialize } = KvService.scan
-    return this.client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request)
+  /** The messages are ScanResponses. */
+  scan(request: ScanRequest): MessageStream {
+    return new MessageStream((events) => {
+      const call = this.open(KvService.scan.path, {}, events)
+      call.end(frameOf(KvService.scan.requestSerialize(request)))
+      return call
+    })
   }
 
   /** Rejects with a KvError: `timeout` when the node has not answered in time. */
   unary<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, timeoutMs: number): Promise<Res> {
     return new Promise((resolve, reject) => {
-      this.client.makeUnaryRequest(
+      const ms = Math.max(1, Math.ceil(timeoutMs))
+      const fail = (error: CallError): void => reject(fromStatus(error, this.address))
+      let answer: Buffer | undefined
+      const call = this.open(
         method.path,
-        method.requestSerialize,
-        method.responseDeserialize,
-        request,
-        new Metadata(),
-        { deadline: Date.now() + Math.max(1, timeoutMs) },
-        (error, response) => {
-          if (error !== null) reject(fromStatus(error, this.address))
-          else if (response !== undefined) resolve(response)
-          else reject(new KvError('internal', `${this.address}: answered without a message`))
+        { 'grpc-timeout': `${ms}m` },
+        {
+          message: (bytes) => {
+            answer ??= bytes
+          },
+          drain: () => undefined,
+          end: (error) => {
+            clearTimeout(timer)
+            if (error !== undefined) return fail(error)
+            if (answer === undefined) return fail(new CallError(grpcStatus.internal, 'answered without a message'))
+            try {
+              resolve(method.responseDeserialize(answer))
+            } catch (cause) {
+              fail(new CallError(grpcStatus.internal, 'answered what this client cannot read', cause))
+            }
+          },
         },
       )
+      const timer = setTimeout(() => {
+        call.cancel()
+        fail(new CallError(grpcStatus.deadlineExceeded, `did not answer within ${ms} ms`))
+      }, ms)
+      call.end(frameOf(method.requestSerialize(request)))
     })
   }
 
-  /** Ends everything at once. Streams that are open end with an error. */
+  /** Ends everything, at once and without a further event of its own. Calls that run end with an error. Idempotent. */
   destroy(): void {
-    this.client.close()
-    this.credentials.destroySockets()
-  }
-}
-
-function asIs(bytes: Buffer): Buffer {
-  return bytes
-}
-
-function credentialsOf(tls: TlsOptions | undefined): ChannelCredentials {
-  if (tls === undefined) return credentials.createInsecure()
-  const pem = (value: string | Uint8Array | undefined): Buffer | null =>
-    value === undefined ? null : typeof value === 'string' ? Buffer.from(value) : Buffer.from(value)
-  return credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert))
-}
-
-type ConnectorArguments = Parameters<ChannelCredentials['_createSecureConnector']>
-
-/**
- * Credentials that remember the sockets they are used on. A closed channel says goodbye and waits for the other side
- * to do likewise: with a node that hangs each attempt to reconnect would leave a socket behind, and a socket that was
- * still connecting would keep the process alive. gRPC has no other place where its sockets can be taken hold of.
- */
-class OwnedCredentials extends ChannelCredentials {
-  private readonly inner: ChannelCredentials
-  private readonly sockets = new Set<Socket>()
-  private destroyed = false
-
-  constructor(inner: ChannelCredentials) {
-    super()
-    this.inner = inner
+    if (this.over) return
+    this.over = true
+    clearInterval(this.keepalive)
+    // Not from within an event: see Call.cancel.
+    setImmediate(() => {
+      this.session.destroy()
+      this.socket.destroy()
+    })
   }
 
-  override _isSecure(): boolean {
-    return this.inner._isSecure()
-  }
-
-  override _equals(other: ChannelCredentials): boolean {
-    return this === other
-  }
-
-  override _createSecureConnector(...args: ConnectorArguments): experimental.SecureConnector {
-    const connector = this.inner._createSecureConnector(...args)
-    return {
-      connect: (socket) => {
-        this.own(socket)
-        return connector.connect(socket)
-      },
-      waitForReady: () => connector.waitForReady(),
-      getCallCredentials: () => connector.getCallCredentials(),
-      destroy: () => connector.destroy(),
+  /** Throws `unavailable` where no more calls can be made: the connection is gone, or the node has said that it goes. */
+  private open(path: string, headers: Readonly<Record<string, string>>, events: CallEvents): Call {
+    try {
+      const stream = this.session.request({ ...requestHeaders(this.address, path), ...headers }, { endStream: false })
+      return new Call(stream, events)
+    } catch (cause) {
+      const { message } = asKvError(cause)
+      throw new KvError('unavailable', `${this.address}: ${message}`, { node: this.address, cause })
     }
   }
 
-  destroySockets(): void {
-    this.destroyed = true
-    for (const socket of this.sockets) socket.destroy()
+  private begin(): void {
+    if (this.over) return
+    this.keepalive = setInterval(() => this.ping(), limits.keepaliveMs).unref()
+    this.events.ready()
   }
 
-  private own(socket: Socket): void {
-    if (this.destroyed) {
-      socket.destroy()
+  private ping(): void {
+    if (!this.pingUnanswered) {
+      this.pingUnanswered = true
+      this.session.ping((error) => {
+        if (error === null) this.pingUnanswered = false
+      })
       return
     }
-    this.sockets.add(socket)
-    socket.once('close', () => this.sockets.delete(socket))
+    // If it was this process that stood still, the answer is there, and is read before this.
+    setImmediate(() => {
+      if (this.pingUnanswered) this.lose('the other side does not answer pings', undefined)
+    })
+  }
+
+  private lose(reason: string, cause: Error | undefined): void {
+    if (this.over) return
+    this.destroy()
+    this.events.lost(reason, cause)
   }
 }

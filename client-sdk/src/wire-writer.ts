@@ -1,3 +1,4 @@
+import { frameHeaderBytes, writeFrameHeader } from '@quorumkv/proto/framing'
 import type { Operation } from './operation.js'
 import { delimited, fixed64, tagOf, varint } from './wire-tags.js'
 
@@ -9,16 +10,17 @@ export interface ClockReading {
 
 const headerBytes = 16
 const cancelBytes = 5
+const noBytes = Buffer.alloc(0)
 
-/** Writes one SessionRequest; see ResponseReader for why by hand. */
+/** Writes one SessionRequest as a frame of gRPC; see ResponseReader for why by hand. */
 export class RequestWriter {
-  private bytes: Buffer = Buffer.alloc(0)
+  private bytes: Buffer = noBytes
   private position = 0
 
   /** `bytesMax`: what the operations may take in all. */
   begin(observed: ClockReading, cancelled: readonly number[], bytesMax: number): void {
-    this.bytes = Buffer.allocUnsafe(headerBytes + cancelled.length * cancelBytes + bytesMax)
-    this.position = 0
+    this.bytes = Buffer.allocUnsafe(frameHeaderBytes + headerBytes + cancelled.length * cancelBytes + bytesMax)
+    this.position = frameHeaderBytes
     this.bytes[this.position++] = tagOf(1, fixed64)
     this.fixed32(observed.lo)
     this.fixed32(observed.hi)
@@ -52,10 +54,12 @@ export class RequestWriter {
     this.optional(7, stampLimitMs)
   }
 
+  /** The frame, which is the caller's. */
   end(): Buffer {
-    const message = this.bytes.subarray(0, this.position)
-    this.bytes = Buffer.alloc(0)
-    return message
+    const frame = this.bytes.subarray(0, this.position)
+    this.bytes = noBytes
+    writeFrameHeader(frame, this.position - frameHeaderBytes)
+    return frame
   }
 
   /** GetRequest and DeleteRequest look alike. */

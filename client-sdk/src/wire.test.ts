@@ -1,6 +1,8 @@
+import { MessageDeframer } from '@quorumkv/proto/framing'
 import { type Result, SessionRequest, SessionResponse } from '@quorumkv/proto/kv/v1/kv'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { limits } from './limits.js'
 import { Operation } from './operation.js'
 import { type Reply, ResponseReader } from './wire-reader.js'
 import { RequestWriter } from './wire-writer.js'
@@ -43,6 +45,14 @@ const expected = (id: number, timeoutMs: number, made: Operation): SessionReques
   return { id, timeoutMs, request, stampAboveMs: BigInt(stampAboveMs), stampLimitMs: BigInt(stampLimitMs) }
 }
 
+/** What the deframer finds in a frame: one message, and nothing besides. */
+function messageIn(frame: Buffer): Buffer {
+  const messages: Buffer[] = []
+  new MessageDeframer(limits.messageBytesMax, (message) => messages.push(message)).push(frame)
+  expect(messages).toHaveLength(1)
+  return messages[0]!
+}
+
 test('the generated code reads a request as it was meant, whatever is in it', () => {
   const ids = fc.constantFrom(1, 127, 128, 16_383, 2 ** 21, 2 ** 28, 2 ** 32 - 1)
   const operations = fc.array(fc.tuple(ids, fc.integer({ min: 1, max: 600_000 }), operation), { maxLength: 20 })
@@ -52,7 +62,7 @@ test('the generated code reads a request as it was meant, whatever is in it', ()
       const size = list.reduce((sum, [, , made]) => sum + made.bytes, 0)
       writer.begin({ hi, lo }, cancelled, size)
       for (const [id, timeoutMs, made] of list) writer.operation(id, timeoutMs, made)
-      const message = writer.end()
+      const message = messageIn(writer.end())
       expect(SessionRequest.decode(message)).toEqual({
         observedHlc: (BigInt(hi) << 32n) | BigInt(lo),
         cancelled,
@@ -70,7 +80,7 @@ test('an operation of the largest size stays within what is reckoned for it', ()
   const writer = new RequestWriter()
   writer.begin({ hi: 2 ** 32 - 1, lo: 2 ** 32 - 1 }, [2 ** 32 - 1], made.bytes)
   writer.operation(2 ** 32 - 1, 600_000, made)
-  const message = writer.end()
+  const message = messageIn(writer.end())
   expect(message.length).toBeLessThanOrEqual(made.bytes + 32)
   expect(SessionRequest.decode(message).operations[0]).toEqual(expected(2 ** 32 - 1, 600_000, made))
 })

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { createServer, type ServerHttp2Stream } from 'node:http2'
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
+import { frameHeader } from '@quorumkv/proto/framing'
 import { describe, expect, it } from 'vitest'
 import { ExchangeClient } from './exchange-client.js'
-import { frameHeader } from './message-framer.js'
 import { eventually } from './services.test-support.js'
 
 interface OddServer extends AsyncDisposable {

@@ -8,8 +8,8 @@ import {
 import { connect as connectSocket, type Socket } from 'node:net'
 import { KvError, limits } from '@quorumkv/internal/base'
 import type { Channel } from '@quorumkv/internal/env'
+import { FrameError, frameHeader, MessageDeframer } from '@quorumkv/proto/framing'
 import { channelKey, type Exchange, type ExchangeHandlers, exchangePath } from './exchange.js'
-import { FrameError, frameHeader, MessageDeframer } from './message-framer.js'
 
 /** gRPC percent-encodes messages; what somebody else sends need not be so. */
 function decodeMessage(text: string): string {

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { FrameError, frameHeader, MessageDeframer } from './message-framer.js'
+import { FrameError, frameHeader, MessageDeframer } from './framing.js'
 
 function frame(message: Uint8Array): Buffer {
   return Buffer.concat([frameHeader(message.length), message])

@@ -2,13 +2,28 @@
  * gRPC over HTTP/2, "Length-Prefixed-Message": a byte that says whether it is compressed (here never), the length in
  * four bytes, big-endian, and the message.
  */
+/** The bytes before each message. */
 export const frameHeaderBytes = 5
 
+/** The header of a message of `messageBytes`. */
 export function frameHeader(messageBytes: number): Buffer {
   const header = Buffer.allocUnsafe(frameHeaderBytes)
-  header.writeUInt8(0, 0)
-  header.writeUInt32BE(messageBytes, 1)
+  writeFrameHeader(header, messageBytes)
   return header
+}
+
+/** Puts the header of a message into the first five bytes of `frame`, which the message follows there. */
+export function writeFrameHeader(frame: Buffer, messageBytes: number): void {
+  frame.writeUInt8(0, 0)
+  frame.writeUInt32BE(messageBytes, 1)
+}
+
+/** A message with its header before it. */
+export function frameOf(message: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(frameHeaderBytes + message.length)
+  writeFrameHeader(frame, message.length)
+  frame.set(message, frameHeaderBytes)
+  return frame
 }
 
 /** The bytes are no frames that we take. */
