@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { open, writeFile } from 'node:fs/promises'
 import {
   type BenchPlan,
   type BenchReport,
@@ -54,9 +54,20 @@ function clientBytesMax({ inFlight, valueBytes }: ClusterSettings): number {
   return Math.max(64 * 2 ** 20, 2 * inFlight * (valueBytes + 1024))
 }
 
+/** Rejects where a file that was asked for cannot be written: that should not be found out when all has been measured. */
+async function checkFiles({ csv, html }: ClusterSettings): Promise<void> {
+  for (const path of [csv, html]) if (path !== undefined) await (await open(path, 'a')).close()
+}
+
+/** Writes the files that were asked for. */
+export async function writeFiles(report: BenchReport, { csv, html }: ClusterSettings): Promise<void> {
+  if (csv !== undefined) await writeFile(csv, formatCsv(report))
+  if (html !== undefined) await writeFile(html, formatHtml(report))
+}
+
 /**
- * Measures a cluster of processes on this machine with the load generator of `kv bench`, and writes the files that were
- * asked for. Rejects when the cluster cannot be started, when one of its nodes ends, or, before anything was measured,
+ * Measures a cluster of processes on this machine with the load generator of `kv bench`. Rejects when a file that was
+ * asked for cannot be written, when the cluster cannot be started, when one of its nodes ends, or, before anything was measured,
  * with the reason of `signal`; after that, the report says that it was interrupted. Operations that failed are in the
  * report.
  */
@@ -65,20 +76,18 @@ export async function runClusterBenchmark(
   signal: AbortSignal,
   progress: Progress,
 ): Promise<BenchReport> {
-  const { nodes, fsync, dataDir: parentDirectory, csv, html } = settings
+  await checkFiles(settings)
+  const { nodes, fsync, dataDir: parentDirectory } = settings
   progress(`starting ${nodes} nodes …`)
   const maxInFlightBytes = clientBytesMax(settings)
   const cluster = { nodes, fsync, parentDirectory, signal, maxInFlightBytes }
   const { group, target } = await startLocalKv({ ...cluster, consistency: 'quorum' })
   await using _ = group
-  const report = await runBench(target, planOf(settings), {
+  return await runBench(target, planOf(settings), {
     signal,
     onPhase: ({ name }) => {
       progress(`${name} …`)
       return () => undefined
     },
   })
-  if (csv !== undefined) await writeFile(csv, formatCsv(report))
-  if (html !== undefined) await writeFile(html, formatHtml(report))
-  return report
 }

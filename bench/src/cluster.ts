@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePorts, ServerGroup } from './server-group.js'
-import type { ServerSpec } from './server-process.js'
+import { environmentWithout, type ServerSpec } from './server-process.js'
 
 /** When a write counts as durable: the values of kv-server's --fsync. */
 export type Fsync = 'always' | 'interval' | 'never'
@@ -22,11 +22,6 @@ const replicationFactorMax = 3
 
 const program = fileURLToPath(new URL('../../server/bin/kv-server.js', import.meta.url))
 
-/** The environment without KV_…: what a user has set for a node of their own must not change what is measured. */
-function cleanEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('KV_')))
-}
-
 function nodeSpec(id: string, address: string, flags: readonly string[]): ServerSpec {
   const fixed = ['--id', id, '--addr', address, '--log-format', 'json', '--log-level', 'info']
   return {
@@ -34,7 +29,7 @@ function nodeSpec(id: string, address: string, flags: readonly string[]): Server
     address,
     command: process.execPath,
     args: [program, ...fixed, ...flags],
-    env: cleanEnvironment(),
+    env: environmentWithout('KV_'),
     readyText: '"msg":"ready"',
   }
 }

@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { formatTable } from '@quorumkv/cli/bench'
 import { Command, CommanderError } from 'commander'
-import { runClusterBenchmark } from './cluster-benchmark.js'
+import { runClusterBenchmark, writeFiles } from './cluster-benchmark.js'
 import { addGrowthOptions, formatGrowthReport } from './growth/command.js'
 import { type GrowthSettings, runGrowth } from './growth/run.js'
 import { addReportOptions, type ReportSettings, writeReport } from './history/command.js'
@@ -21,6 +21,7 @@ import { formatPathReport, type PathSettings, runPathBenchmark } from './path/pa
 import { addPeersOptions } from './peers/command.js'
 import { type PeersSettings, runPeersBenchmark } from './peers/peers-benchmark.js'
 import { formatPeersReport } from './peers/peers-report.js'
+import { reportJson } from './report-json.js'
 import { runStoreBenchmark } from './store-benchmark.js'
 import { formatStoreReport } from './store-format.js'
 import { addStoreOptions, type StoreSettings } from './store-options.js'
@@ -66,63 +67,64 @@ async function keep(isAskedFor: boolean, run: HistoryRun): Promise<void> {
 async function cluster(settings: ClusterSettings): Promise<void> {
   const signal = interruption()
   const report = await runClusterBenchmark(settings, signal, progress)
-  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatTable(report))
-  await keep(settings.record && report.ok && !report.interrupted, clusterRun(report))
+  process.stdout.write(settings.json ? reportJson(report) : formatTable(report))
+  await writeFiles(report, settings)
+  await keep(settings.record && report.ok && !report.interrupted, clusterRun(report, settings))
   if (report.interrupted) throw signal.reason
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
 }
 
 async function store(settings: StoreSettings): Promise<void> {
   const report = await runStoreBenchmark(settings, interruption(), progress)
-  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatStoreReport(report))
+  process.stdout.write(settings.json ? reportJson(report) : formatStoreReport(report))
   await keep(settings.record, storeRun(report))
 }
 
 async function swim(settings: SwimBenchmarkSettings): Promise<void> {
   const report = runSwimBenchmark(settings, progress)
-  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatSwimReport(report))
+  process.stdout.write(settings.json ? reportJson(report) : formatSwimReport(report))
 }
 
 async function micro(settings: MicroSettings): Promise<void> {
   const report = await runMicroBenchmark(settings, interruption())
-  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatMicroReport(report))
+  process.stdout.write(settings.json ? reportJson(report) : formatMicroReport(report))
   await keep(settings.record, microRun(report))
 }
 
 async function path(settings: PathSettings): Promise<void> {
   const report = await runPathBenchmark(settings, interruption())
-  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatPathReport(report))
+  process.stdout.write(settings.json ? reportJson(report) : formatPathReport(report))
 }
 
 async function peers(settings: PeersSettings): Promise<void> {
   const report = await runPeersBenchmark(settings, interruption(), progress)
-  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatPeersReport(report))
+  process.stdout.write(settings.json ? reportJson(report) : formatPeersReport(report))
   await keep(settings.record && report.ok, peersRun(report))
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
 }
 
 async function model(settings: ModelSettings): Promise<void> {
   const report = await runModelBenchmark(settings, interruption(), progress)
-  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatModelReport(report))
+  process.stdout.write(settings.json ? reportJson(report) : formatModelReport(report))
   await keep(settings.record && report.ok, modelRun(report))
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
 }
 
 async function overload(settings: OverloadSettings): Promise<void> {
   const report = await runOverload(settings, interruption(), progress)
-  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatOverloadReport(report))
+  process.stdout.write(settings.json ? reportJson(report) : formatOverloadReport(report))
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
 }
 
 async function overwrite(settings: OverwriteSettings): Promise<void> {
   const report = await runOverwrite(settings, interruption(), progress)
-  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatOverwriteReport(report))
+  process.stdout.write(settings.json ? reportJson(report) : formatOverwriteReport(report))
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
 }
 
 async function growth(settings: GrowthSettings): Promise<void> {
   const report = await runGrowth(settings, interruption(), progress)
-  process.stdout.write(settings.json ? `${JSON.stringify(report)}\n` : formatGrowthReport(report))
+  process.stdout.write(settings.json ? reportJson(report) : formatGrowthReport(report))
   await keep(settings.record && report.ok, growthRun(report))
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
 }

@@ -68,11 +68,12 @@ export async function sampledWhile<T>(
 
 /**
  * How much a figure still grows at the end of a run: the most of the last third over the most of the third before it. A
- * figure that goes up and down as files come and go, and no further, is at about 1.
+ * figure that goes up and down as files come and go, and no further, is at about 1; one that nobody could tell, 0
+ * throughout, is NaN, which meets no bound.
  */
 export function lateGrowth(values: readonly number[]): number {
   const third = Math.floor(values.length / 3)
   if (third === 0) throw new Error('it takes three samples to tell whether a figure grows')
   const [before, last] = [values.slice(-2 * third, -third), values.slice(-third)]
-  return Math.max(...last) / Math.max(1, ...before)
+  return Math.max(...last) / Math.max(...before)
 }

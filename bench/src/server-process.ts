@@ -24,6 +24,11 @@ export interface ServerSpec {
   readonly readyText: string
 }
 
+/** The environment without what begins with `prefix`: what a user has set for servers of theirs must not change what is measured. */
+export function environmentWithout(prefix: string): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith(prefix)))
+}
+
 /** A server as a process of its own. */
 export class ServerProcess {
   readonly id: string

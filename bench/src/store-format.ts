@@ -2,6 +2,7 @@ import type { Budget, JudgedMeasurement, Section, StoreReport } from './store-re
 
 /** To three digits or more, with thousands apart: 1,234,567; 12.3; 0.456. */
 export function formatFigure(value: number): string {
+  if (Number.isNaN(value)) return 'unknown'
   const digits = value === 0 ? 0 : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))
   return value.toLocaleString('en-US', { maximumFractionDigits: Math.min(digits, 3) })
 }

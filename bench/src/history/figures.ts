@@ -3,6 +3,7 @@ import { grownValue } from '../growth/plan.js'
 import type { GrowthReport } from '../growth/run.js'
 import type { MicroReport } from '../micro/run.js'
 import type { ModelReport } from '../model/run.js'
+import type { ClusterSettings } from '../options.js'
 import type { PeersReport } from '../peers/peers-report.js'
 import type { StoreReport, Unit } from '../store-report.js'
 import type { HistoryFigure, HistoryRun } from './history.js'
@@ -17,7 +18,9 @@ export function peersRun(report: PeersReport): HistoryRun {
   const settings = {
     ...{ keys: String(keys), values: `${valueBytes} B`, 'file system': fileSystem },
     rounds: `${rounds} of ${secondsPerRound} s`,
-    with: report.contestants.map(({ name }) => name).join(' '),
+    with: report.contestants
+      .map(({ name, settings: { version } }) => (version ? `${name} ${version}` : name))
+      .join(', '),
   }
   const figures = report.phases.flatMap(({ workload, inFlight, rows }) =>
     rows.flatMap(({ contestant, opsPerSecond, ratio }) => {
@@ -32,7 +35,10 @@ export function peersRun(report: PeersReport): HistoryRun {
 }
 
 /** What the history keeps of a cluster under load: throughput of each phase, and the latencies of each kind of operation. */
-export function clusterRun({ startedAt, environment, target, data, phases }: BenchReport): HistoryRun {
+export function clusterRun(
+  { startedAt, environment, target, data, phases }: BenchReport,
+  { runs, seconds }: Pick<ClusterSettings, 'runs' | 'seconds'>,
+): HistoryRun {
   const measured = new Map<string, number[]>()
   const add = (name: string, value: number): void => void measured.set(name, [...(measured.get(name) ?? []), value])
   for (const phase of phases) {
@@ -51,7 +57,10 @@ export function clusterRun({ startedAt, environment, target, data, phases }: Ben
       ? fromSpread(name, unit, better, spreadOf(values))
       : { name, unit, better, value: values[0]! }
   })
-  const settings = { keys: String(data.keys), values: `${data.valueBytes} B`, ...target.settings }
+  // The version is what runs are compared for, as the commit is, and nothing that keeps them apart.
+  const { 'kv-server': _, ...asked } = target.settings
+  const rounds = `${runs} of ${seconds} s`
+  const settings = { keys: String(data.keys), values: `${data.valueBytes} B`, rounds, ...asked }
   return { formatVersion: 1, startedAt, benchmark: 'cluster', environment, settings, figures }
 }
 

@@ -2,9 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { appendFile, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { BenchReport } from '@quorumkv/cli/bench'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { phaseReport } from '../reports.test-support.js'
 import { writeReport } from './command.js'
-import { microRun, peersRun } from './figures.js'
+import { clusterRun, microRun, peersRun } from './figures.js'
 import { HistoryError, type HistoryRun, historyFile, parseHistory, readHistory, recordRun } from './history.js'
 import { formatHistory } from './page.js'
 
@@ -143,4 +145,20 @@ test('reports become runs whose figures have names that do not change from run t
   } as const
   const micro = microRun({ benchmark: 'micro', startedAt: '2026-11-21T12:00:00.000Z', environment, results: [result] })
   expect(micro.figures).toEqual([{ name: 'crc: zlib', unit: 'ns', better: 'lower', value: 12 }])
+})
+
+test('runs of a cluster are kept apart by what was asked for, and not by the version that was measured', () => {
+  const settingsOf = (version: string, seconds: number) => {
+    const report: BenchReport = {
+      ...{ tool: 'kv bench', formatVersion: 1, startedAt: '2026-11-21T12:00:00.000Z', environment },
+      target: { name: 'QuorumKV', settings: { fsync: 'always', 'kv-server': version } },
+      data: { keys: 1000, keyBytes: 16, valueBytes: 100, verified: true, seed: '1' },
+      phases: [phaseReport({ operations: 10, kinds: { read: { operations: 10, us: 5 } } })],
+      ...{ interrupted: false, ok: true },
+    }
+    return clusterRun(report, { runs: 1, seconds }).settings
+  }
+  expect(settingsOf('0.1.0', 10)).toEqual(settingsOf('0.2.0', 10))
+  expect(settingsOf('0.1.0', 10)).not.toEqual(settingsOf('0.1.0', 1))
+  expect(settingsOf('0.1.0', 10)).toMatchObject({ keys: '1000', fsync: 'always' })
 })

@@ -20,6 +20,9 @@ test('a latency is that of reads and writes together, each as much as there were
   const kinds = { read: { operations: 90, us: 10 }, update: { operations: 10, us: 110 } }
   const result = resultOf(mixed!, 'always', [phaseReport({ operations: 100, kinds, errors: 1 })])
   expect(result.meanUs.median).toBeCloseTo(20)
+  // Nine in ten took 10 µs: so did the median, however long the others took.
+  expect(result.p50Us).toBe(10)
+  expect(result.p99Us).toBe(110)
   expect(result.errors).toBe(1)
 })
 

@@ -6,6 +6,7 @@ import {
   parseWorkload,
   readEnvironment,
 } from '@quorumkv/cli/bench'
+import { build, decodeFromCompressedBase64, type Histogram } from 'hdr-histogram-js'
 import { type Fsync, startCluster } from '../cluster.js'
 import { limits } from '../limits.js'
 import { kvTargetOf, loadAll } from '../local-kv.js'
@@ -55,23 +56,24 @@ export interface ModelReport {
   readonly ok: boolean
 }
 
-/** Over all kinds of operation, weighted by how many there were of each. */
-function weighted({ latency }: PhaseReport, figure: 'meanUs' | 'p50Us' | 'p99Us'): number {
-  const kinds = Object.values(latency)
-  const operations = kinds.reduce((sum, kind) => sum + kind.operations, 0)
-  return kinds.reduce((sum, kind) => sum + kind[figure] * kind.operations, 0) / operations
+/** All kinds of operation in one histogram: a percentile of all follows from no percentiles of the kinds. */
+function merged({ latency }: PhaseReport): Histogram {
+  const all = build({ numberOfSignificantValueDigits: 3 })
+  for (const { hdr } of Object.values(latency)) all.add(decodeFromCompressedBase64(hdr))
+  return all
 }
 
 /** Sums the rounds of a suite up. */
 export function resultOf(suite: ModelSuite, fsync: Fsync, rounds: readonly PhaseReport[]): ModelResult {
-  const of = (figure: 'meanUs' | 'p50Us' | 'p99Us'): Spread => spreadOf(rounds.map((each) => weighted(each, figure)))
+  const latencies = rounds.map(merged)
+  const of = (figure: (histogram: Histogram) => number): Spread => spreadOf(latencies.map(figure))
   return {
     suite,
     fsync,
     opsPerSecond: spreadOf(rounds.map(({ opsPerSecond }) => opsPerSecond)),
-    meanUs: of('meanUs'),
-    p50Us: of('p50Us').median,
-    p99Us: of('p99Us').median,
+    meanUs: of(({ mean }) => mean),
+    p50Us: of((histogram) => histogram.getValueAtPercentile(50)).median,
+    p99Us: of((histogram) => histogram.getValueAtPercentile(99)).median,
     errors: rounds.reduce((sum, { errors }) => sum + errors.count, 0),
   }
 }

@@ -28,6 +28,7 @@ const well: OverloadFacts = {
   samples: Array.from({ length: 30 }, (_, i) => ({ seconds: i, residentBytes: 1e9 + (i % 3) * 1e6, fileBytes: 0 })),
   slowestErrorMs: 1999,
   deadlineMs: 2000,
+  overloadSeconds: 1,
 }
 
 function missed(change: Partial<OverloadFacts>): string[] {
@@ -52,6 +53,8 @@ const faults: [fault: string, change: Partial<OverloadFacts>, expectation: RegEx
     /memory of the nodes/,
   ],
   ['errors that go on', { after: { ...well.after, intervals: [second(1, 0, 1), second(2.5, 1, 1)] } }, /had ended/],
+  ['what was admitted and ends late', { overload: { ...open(900, 500), seconds: 2.5 } }, /had ended/],
+  ['memory that nobody can tell', { samples: well.samples.map((s) => ({ ...s, residentBytes: 0 })) }, /memory of/],
   ['slowness that goes on', { after: { ...well.after, intervals: [second(3, 0, 1501)] } }, /had ended/],
 ]
 
@@ -86,4 +89,9 @@ test('the slowest failure is told, from its start, and once', async () => {
   await expect(client.read('key')).rejects.toThrow('overloaded')
   expect(clock.takeSlowestMs()).toBeGreaterThan(25)
   expect(clock.takeSlowestMs()).toBe(0)
+})
+
+test('what nobody can tell is called unknown', () => {
+  const unknown = well.samples.map((sample) => ({ ...sample, residentBytes: 0 }))
+  expect(judgeOverload({ ...well, samples: unknown })).toContainEqual(expect.objectContaining({ found: 'unknown' }))
 })

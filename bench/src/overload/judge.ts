@@ -13,6 +13,8 @@ export interface OverloadFacts {
   readonly overload: PhaseReport
   /** An open loop at half of it, at once after the overload. */
   readonly after: PhaseReport
+  /** How long the overload was to last, in seconds; what it took beyond that was the end of what had been admitted. */
+  readonly overloadSeconds: number
   /** Of the servers during the overload. */
   readonly samples: readonly Sample[]
   /** How long the operation took that took longest to fail during the overload, in ms. */
@@ -54,7 +56,9 @@ export function judgeOverload(facts: OverloadFacts): Expectation[] {
   const admittedP99 = p99Us(overload.open?.service ?? overload.latency)
   const share = overload.opsPerSecond / peak.opsPerSecond
   const growth = lateGrowth(samples.map(({ residentBytes }) => residentBytes))
-  const recovered = recoveredAfter(after, p99FactorMax * unloadedP99)
+  // What was in flight had its time to end before what came after was measured: that is part of the recovery.
+  const drained = Math.max(0, overload.seconds - facts.overloadSeconds)
+  const recovered = drained + recoveredAfter(after, p99FactorMax * unloadedP99)
   const ms = (us: number): string => `${formatFigure(us / 1000)} ms`
   return [
     { what: 'wrong or stale answers', found: String(wrong), bound: 'none', met: wrong === 0 },

@@ -97,7 +97,7 @@ async function measureAll(
   )
   const slowestErrorMs = target.takeSlowestMs()
   const after = await measure('after it', open(rate * afterShare), lanes, settings.baseSeconds)
-  return { peak, unloaded, overload, after, samples, slowestErrorMs, deadlineMs }
+  return { peak, unloaded, overload, after, overloadSeconds: settings.seconds, samples, slowestErrorMs, deadlineMs }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { freePorts, ServerGroup } from '../server-group.js'
-import type { ServerSpec } from '../server-process.js'
+import { environmentWithout, type ServerSpec } from '../server-process.js'
 import { peerPrograms } from './packages.js'
 
 export interface EtcdSettings {
@@ -37,6 +37,7 @@ function nodeSpec({ name, clientUrl, peerUrl }: EtcdNode, everyone: string, dire
       ...['--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl],
       ...['--initial-cluster', everyone, '--initial-cluster-state', 'new'],
     ],
+    env: environmentWithout('ETCD_'),
     // It says so once it has a leader.
     readyText: 'serving client traffic',
   }

@@ -32,6 +32,7 @@ function fakeProgram(name: string, dataFlag: string, text: string, fails = ''): 
     const directory = args[args.indexOf('${dataFlag}') + 1]
     mkdirSync(directory, { recursive: true })
     writeFileSync(directory + '/args.json', JSON.stringify(args))
+    if (process.env.ETCD_UNSAFE_NO_FSYNC !== undefined) process.exit(2)
     ${fails === '' ? '' : `if (args.includes('${fails}')) process.exit(1)`}
     console.log('${text}')
     setInterval(() => {}, 1000)`
@@ -59,7 +60,8 @@ test('Redis flushes as it was asked to, on loopback, with no snapshots', async (
   expect(await readdir(data)).toEqual([])
 })
 
-test('three nodes of etcd know of each other, and end together', async () => {
+test('three nodes of etcd know of each other, not of what the user has set for others, and end together', async () => {
+  vi.stubEnv('ETCD_UNSAFE_NO_FSYNC', 'true')
   fakeProgram('etcd', '--data-dir', 'serving client traffic insecurely')
   const group = await startEtcd({ nodes: 3, parentDirectory: data, signal: never })
   const commands = await argumentsOf(group)

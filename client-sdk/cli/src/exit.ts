@@ -25,6 +25,17 @@ export class UsageError extends Error {
   }
 }
 
+/** Ctrl-C or SIGTERM came before there was anything to tell: exit status 130 or 143. */
+export class InterruptedError extends Error {
+  override readonly name = 'InterruptedError'
+  readonly status: number
+
+  constructor(signal: 'SIGINT' | 'SIGTERM', message: string) {
+    super(message)
+    this.status = signal === 'SIGTERM' ? exitStatus.terminated : exitStatus.interrupted
+  }
+}
+
 /** A failure that is no fault of the cluster: a file, a damaged input. Exit status 1; `hint` says what to try next. */
 export class FailedError extends Error {
   override readonly name = 'FailedError'

@@ -1,13 +1,13 @@
 import { KvError } from '@quorumkv/client'
 import { CommanderError } from 'commander'
-import { exitStatus, FailedError, UsageError } from './exit.js'
+import { exitStatus, FailedError, InterruptedError, UsageError } from './exit.js'
 import { BadInputError, PutFailedError } from './import/importer.js'
 import { OutputClosedError } from './output.js'
 
 /** What is told about a failure, as a sentence or as JSON, and what the program exits with. */
 export interface Report {
   readonly status: number
-  /** A KvError's code, or `usage`, `bad-input`, `failed`, `bug`. */
+  /** A KvError's code, or `usage`, `bad-input`, `failed`, `interrupted`, `bug`. */
   readonly code: string
   readonly message: string
   /** What to try next. */
@@ -43,6 +43,9 @@ export function explain(error: unknown, surroundings: Surroundings): Report | un
   }
   if (error instanceof FailedError) {
     return { status: exitStatus.failed, code: 'failed', message: error.message, hint: error.hint }
+  }
+  if (error instanceof InterruptedError) {
+    return { status: error.status, code: 'interrupted', message: error.message }
   }
   if (error instanceof BadInputError) {
     const hint = 'Correct the line, or pass over bad lines with --skip-bad.'

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -152,6 +153,22 @@ describe('kv bench', () => {
     expect(phases.map(({ name }) => name)).toEqual(['load', 'mixed'])
     expect(phases[1]!.operations).toBeGreaterThan(10)
     expect(io.interruptHandlers).toBe(0)
+  })
+
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('%s while no node answers is told, with the status of the signal', async (interrupt, expected) => {
+    const io = new FakeIo()
+    const client = Object.assign(new FakeClient(), {
+      ready: async ({ signal }: { signal: AbortSignal }) => {
+        setImmediate(() => io.interrupt(interrupt))
+        await once(signal, 'abort')
+        throw signal.reason
+      },
+    })
+    const running = bench(small, client, io)
+    expect(await running).toEqual({ status: expected, out: '', err: expect.stringContaining('interrupted before') })
   })
 
   it('shows its progress on a terminal, and nowhere else', async () => {

@@ -7,7 +7,7 @@ import { valueBytesMin } from '../bench/values.js'
 import { parseWorkload, workloads } from '../bench/workload.js'
 import type { Context, Execute } from '../context.js'
 import { formatDuration, parseDuration } from '../duration.js'
-import { exitStatus, FailedError, UsageError } from '../exit.js'
+import { exitStatus, FailedError, InterruptedError, UsageError } from '../exit.js'
 import type { Interrupt } from '../io.js'
 import { limits } from '../limits.js'
 import { write, writeJson } from '../output.js'
@@ -163,7 +163,7 @@ async function bench(context: Context, options: BenchOptions): Promise<number> {
   let interrupt: Interrupt | undefined
   const forgetInterrupts = io.onInterrupt((signal) => {
     interrupt ??= signal
-    stop.abort(new FailedError('interrupted before anything was measured'))
+    stop.abort(new InterruptedError(signal, 'interrupted before anything was measured'))
   })
   try {
     await checkFiles(options)
