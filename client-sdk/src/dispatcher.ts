@@ -151,7 +151,6 @@ export class Dispatcher implements SessionContext {
     this.pending++
     this.pendingBytes += operation.bytes
     if (signal !== undefined) this.listen(operation, signal)
-    this.wheel.set(operation, operation.deadlineAt)
     this.topology.want(1)
     this.route(operation)
   }
@@ -178,8 +177,9 @@ export class Dispatcher implements SessionContext {
     onAbort(signal, operation.onAbort)
   }
 
+  /** Leaves the operation in the wheel, or settled. */
   private route(operation: Operation): void {
-    this.stranded.delete(operation)
+    if (this.stranded.size > 0) this.stranded.delete(operation)
     const session = this.nodes.pick(operation)
     if (session === undefined) {
       const refusal = this.refused
@@ -262,7 +262,7 @@ export class Dispatcher implements SessionContext {
   private settle(operation: Operation): void {
     operation.state = 'settled'
     this.wheel.delete(operation)
-    this.stranded.delete(operation)
+    if (this.stranded.size > 0) this.stranded.delete(operation)
     this.pending--
     this.pendingBytes -= operation.bytes
     if (operation.onAbort !== undefined) offAbort(operation.signal!, operation.onAbort)

@@ -119,7 +119,6 @@ export class Session {
   }
 
   enqueue(operation: Operation): void {
-    this.lastUsedAt = performance.now()
     operation.session = this
     operation.state = 'queued'
     this.queue.push(operation)
@@ -267,6 +266,7 @@ export class Session {
     for (const operation of batch) bytes += operation.bytes
     this.writer.begin(this.context.observed, cancelled, bytes)
     const now = performance.now()
+    this.lastUsedAt = now
     for (const operation of batch) this.send(operation, now)
     return this.writer.end()
   }

@@ -49,6 +49,8 @@ export const limits = {
   scanPageMs: 500,
   /** Requests of one session in flight. */
   sessionOpsMax: 16_384,
+  /** A message of a session up to this size is copied once, and not each key and value. It is the size of Node's pool. */
+  sessionCopyBytesMax: 8_192,
   /** Sessions of one node. */
   sessionsMax: 4096,
   /** Results that a session holds for a client that does not read them: from here on no more requests are read. */

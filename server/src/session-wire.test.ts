@@ -201,22 +201,34 @@ describe('reading requests by hand', () => {
     }
   })
 
-  it('keys and values do not keep the message', () => {
-    const wire = encoded({
-      observedHlc: 0n,
-      operations: [
-        {
-          id: 1,
-          timeoutMs: 1,
-          ...unbounded,
-          request: { $case: 'get', value: { key: Buffer.from('kk'), consistency: 1 } },
-        },
-      ],
-      cancelled: [],
-    })
+  it.each([
+    ['small', 1],
+    ['as large as is copied whole', limits.sessionCopyBytesMax],
+    ['larger', limits.sessionCopyBytesMax + 1],
+  ])('keys and values do not keep the bytes that a %s message came in, nor more than Node keeps anyway', (_, size) => {
+    const consistency: Consistency = 1
+    const put = { key: Buffer.from('kk'), ttlMs: undefined, consistency, returnPrevious: false }
+    const messageOf = (valueBytes: number): Buffer =>
+      encoded({
+        observedHlc: 0n,
+        operations: [
+          {
+            id: 1,
+            timeoutMs: 1,
+            ...unbounded,
+            request: { $case: 'put', value: { ...put, value: Buffer.alloc(valueBytes, 'v') } },
+          },
+        ],
+        cancelled: [],
+      })
+    const valueBytes = Math.max(1, size - (messageOf(size).length - size))
+    const wire = messageOf(valueBytes)
+    if (size > 1) expect(wire).toHaveLength(size)
     const [read] = readSessionRequest(wire).operations
     wire.fill(0)
     expect(Buffer.from(read!.key).toString()).toBe('kk')
+    expect(Buffer.from(read!.value).toString()).toBe('v'.repeat(valueBytes))
+    expect(read!.key.buffer.byteLength).toBeLessThanOrEqual(Math.max(Buffer.poolSize, limits.sessionCopyBytesMax))
   })
 })
 

@@ -18,6 +18,8 @@ export class WireReader {
   at = 0
   /** The upper half of the last 64-bit number. */
   hi = 0
+  /** Parts of `bytes` may be kept as they are. */
+  lasting = false
 
   constructor(bytes: Buffer) {
     this.bytes = bytes
