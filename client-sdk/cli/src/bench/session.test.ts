@@ -204,6 +204,18 @@ describe('a session', () => {
     await expect(session.load()).rejects.toThrow('n2 ended with SIGKILL')
   })
 
+  it('rejects with why the store has failed, and not with what failed because of that', async () => {
+    const failed = new AbortController()
+    const serverUsage = async () => {
+      if (failed.signal.aborted) throw new Error('cannot read what n2 has used')
+      return []
+    }
+    const target = Object.assign(new MapTarget(), { failed: failed.signal, serverUsage })
+    await using session = await open(target)
+    target.onWrite = () => failed.abort(new Error('n2 ended with SIGKILL'))
+    await expect(session.load()).rejects.toThrow('n2 ended with SIGKILL')
+  })
+
   it('refuses to scan what cannot be scanned, and does not count that as measured', async () => {
     const target = Object.assign(new MapTarget(), { scan: undefined })
     await using session = await open(target as unknown as MapTarget)

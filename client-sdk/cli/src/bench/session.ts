@@ -183,11 +183,11 @@ export class BenchSession implements AsyncDisposable {
     this.#live = { ...live, errors: 0 }
     const ended = this.#hooks.onPhase?.(this.#live)
     try {
-      const report = await work()
-      if (this.#target.failed?.aborted === true) throw this.#target.failed.reason
-      return report
+      return await work()
     } finally {
       ended?.()
+      // Before whatever else went wrong for that reason: that nobody can tell what a server used that has ended, say.
+      this.#target.failed?.throwIfAborted()
     }
   }
 

@@ -41,8 +41,8 @@ export function registerBench(program: Command, execute: Execute): void {
     .description(
       'Writes --keys keys that begin with "bench:", and leaves them there; then reads and writes them as the workload says, ' +
         'for --duration after --warm-up, and prints throughput and latencies. Everything that is read is checked: it must ' +
-        'have been written under its key, and must not be older than what had been acknowledged before the read began. Any ' +
-        'failed operation or wrong value makes the exit status 1. Ctrl-C ends the run with a report of what was measured.\n\n' +
+        'have been written under its key, and must not be older than what had been acknowledged before the read began, scans ' +
+        'apart. Any failed operation or wrong value makes the exit status 1. Ctrl-C ends the run with a report of what was measured.\n\n' +
         'Without --rate the loop is closed: each operation starts when another one has ended, as fast as the cluster allows. ' +
         'With --rate it is open: operations start when they are due, and their latencies count from then.\n\n' +
         `Workloads: ${workloads.map(({ name }) => name).join(', ')}, or reads/updates in percent, such as 70/30.`,
