@@ -1,6 +1,6 @@
 import { KvError, type Slot } from '../base/index.js'
 import type { StoredRecord } from '../record/index.js'
-import type { CommitResult, Store } from '../store/index.js'
+import type { CommitResult, CommitWaiter, Store } from '../store/index.js'
 import { isRefilling } from './refilling.js'
 import {
   absentRead,
@@ -35,8 +35,27 @@ export function writeReplyOfFailure(error: unknown): WriteReply {
   return refusedWrite(error.code === 'closed' ? 'unavailable' : error.code)
 }
 
-const plain = [false]
-const withPrevious = [true]
+/** One write on its way through this node's log. */
+class LocalWrite implements CommitWaiter {
+  /** Whether its slot was lost when it came. */
+  readonly #refilling: boolean
+  readonly #waiter: WriteWaiter
+  readonly #position: number
+
+  constructor(refilling: boolean, waiter: WriteWaiter, position: number) {
+    this.#refilling = refilling
+    this.#waiter = waiter
+    this.#position = position
+  }
+
+  committed(result: CommitResult): void {
+    this.#waiter.writeReplied(this.#position, this.#refilling ? refillingWrite : writeReplyOf(result))
+  }
+
+  commitFailed(error: KvError): void {
+    this.#waiter.writeReplied(this.#position, writeReplyOfFailure(error))
+  }
+}
 
 /** This node's own copy. */
 export class LocalReplica implements Replica {
@@ -58,10 +77,7 @@ export class LocalReplica implements Replica {
 
   write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
     const refilling = isRefilling(this.#store, record.key)
-    this.#store.commit([record], { wantPrevious: wantPrevious ? withPrevious : plain }).then(
-      (results) => waiter.writeReplied(position, refilling ? refillingWrite : writeReplyOf(results[0]!)),
-      (error: unknown) => waiter.writeReplied(position, writeReplyOfFailure(error)),
-    )
+    this.#store.commitOne(record, wantPrevious, new LocalWrite(refilling, waiter, position))
   }
 
   read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void {

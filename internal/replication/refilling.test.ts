@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { KvError, Slot } from '../base/index.js'
 import type { StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
-import type { CommitResult, Store } from '../store/index.js'
+import type { CommitResult, CommitWaiter, Store } from '../store/index.js'
 import { LocalReplica } from './local-replica.js'
 import type { Consistency, WriteResult } from './operations.js'
 import { ReadOperation } from './read-operation.js'
@@ -219,9 +219,9 @@ describe('this node as a replica of a slot that it has lost', () => {
       isLost(each: Slot): boolean {
         return this.lostCount > 0 && each === slot
       },
-      commit: async (records: readonly StoredRecord[]) => {
-        kept.push(...records)
-        return records.map(() => result)
+      commitOne: (each: StoredRecord, _wantPrevious: boolean, waiter: CommitWaiter) => {
+        kept.push(each)
+        queueMicrotask(() => waiter.committed(result))
       },
       get: () => fresh,
       getVersion: () => fresh,

@@ -1,10 +1,10 @@
 import { PeerMessage, ReadMode, WriteVerdict } from '@quorumkv/proto/kv/peer/v1/messages'
 import { expect, test } from 'vitest'
-import { type KvError, KvError as KvFailure, limits, type NodeId, type Slot } from '../base/index.js'
+import { KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import { zeroVersion } from '../hlc/index.js'
 import { compareRecords, floorVersion, RecordFormatError, type StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
-import type { CommitResult, Store } from '../store/index.js'
+import type { CommitResult, CommitWaiter, Store } from '../store/index.js'
 import { Horizon, noHorizon } from './horizon.js'
 import { ItemWriter } from './items.js'
 import { LocalReplica } from './local-replica.js'
@@ -18,7 +18,7 @@ import { ManualClock, nameOf, record, version, Wire } from './replication.test-s
 /** A store in a Map; commits settle when the test's microtasks run. */
 function mapStore(failure?: () => KvError | Error | undefined): Store & { held: Map<string, StoredRecord> } {
   const held = new Map<string, StoredRecord>()
-  const commitOne = (each: StoredRecord, wantPrevious: boolean): CommitResult => {
+  const merge = (each: StoredRecord, wantPrevious: boolean): CommitResult => {
     const known = held.get(nameOf(each.key))
     if (known !== undefined && compareRecords(known, each) > 0) {
       return { applied: false, seen: known, existed: false, previous: undefined }
@@ -32,7 +32,12 @@ function mapStore(failure?: () => KvError | Error | undefined): Store & { held: 
     commit: async (records: readonly StoredRecord[], options?: { wantPrevious?: readonly boolean[] }) => {
       const error = failure?.()
       if (error !== undefined) throw error
-      return records.map((each, i) => commitOne(each, options?.wantPrevious?.[i] === true))
+      return records.map((each, i) => merge(each, options?.wantPrevious?.[i] === true))
+    },
+    commitOne: (each: StoredRecord, wantPrevious: boolean, waiter: CommitWaiter) => {
+      const error = failure?.()
+      if (error instanceof KvError) waiter.commitFailed(error)
+      else waiter.committed(merge(each, wantPrevious))
     },
     lostCount: 0,
     isLost: () => false,
@@ -160,7 +165,7 @@ test('when the link breaks, writes on their way are lost and reads fail; none wa
 })
 
 test('a write that the replica certainly did not log is refused; one of unknown fate ends the link instead', async () => {
-  const full = pair(() => new KvFailure('read-only', 'the disk is full', { outcome: 'not-applied' }))
+  const full = pair(() => new KvError('read-only', 'the disk is full', { outcome: 'not-applied' }))
   const w = writeWaiter()
   full.replica.write(record('a', 'one', version(5)), false, w, 0)
   await full.exchange()
@@ -177,7 +182,7 @@ test('a write that the replica certainly did not log is refused; one of unknown 
 test.each(['read-only', 'overloaded', 'unavailable', 'closed'] as const)(
   'a write that was certainly not logged because of %s is refused for that reason, here as from afar',
   async (code) => {
-    const failure = new KvFailure(code, 'made to fail', { outcome: 'not-applied' })
+    const failure = new KvError(code, 'made to fail', { outcome: 'not-applied' })
     const { replica, exchange, store } = pair(() => failure)
     const [far, near] = [writeWaiter(), writeWaiter()]
     replica.write(record('a', 'one', version(5)), false, far, 0)

@@ -5,6 +5,7 @@ import type { Version } from '../hlc/index.js'
 import { compareRecords, type StoredRecord } from '../record/index.js'
 import { SimStore } from './fixture.conformance.js'
 import type { CommitResult } from './index.js'
+import { commitAlone } from './model.conformance.js'
 
 const text = new TextEncoder()
 const keys = ['a', 'b', 'k15599', 'k97211'].map((key) => text.encode(key))
@@ -87,14 +88,50 @@ test('a batch ends as its records one by one would: doubled, stale, the same, de
   )
 })
 
+test('records that come by themselves in one turn end as a batch of them would', async () => {
+  await fc.assert(
+    fc.asyncProperty(arbitraryBatches, async (batches) => {
+      const [sim, model] = [new SimStore('alone'), new Model()]
+      await sim.open()
+      for (const batch of batches) {
+        const all = Promise.all(batch.map(({ record, wantPrevious }) => commitAlone(sim.store, record, wantPrevious)))
+        expect(await sim.settle(all)).toEqual(model.commit(batch))
+        for (const key of keys) expect(sim.store.get(key)).toEqual(model.get(key))
+      }
+      await sim.settle(sim.store.close())
+    }),
+    { numRuns: 40 },
+  )
+})
+
+test('a record by itself is told, and not thrown, that it is malformed or too late, and changes nothing', async () => {
+  const sim = new SimStore('refused')
+  await sim.open()
+  const record = { hi: 1, lo: 2, node: 1, key: keys[0]!, tombstone: false, expiresAtMs: 0, value: emptyBytes }
+  const refused = (changes: Partial<StoredRecord>): Promise<unknown> =>
+    sim.settle(commitAlone(sim.store, { ...record, ...changes }).catch((error: unknown) => error))
+  expect(await refused({ key: emptyBytes })).toMatchObject({ code: 'invalid-argument', field: 'key' })
+  expect(await refused({ expiresAtMs: -1 })).toMatchObject({ code: 'invalid-argument', field: 'expiresAtMs' })
+  expect(sim.store.statistics()).toMatchObject({ entries: 0, lastSequence: 0 })
+  await sim.settle(sim.store.close())
+  expect(await refused({})).toMatchObject({ code: 'closed', outcome: 'not-applied' })
+})
+
 test.each(['always', 'never'] as const)('nothing is acknowledged by a disk that failed, fsync %s', async (fsync) => {
   const sim = new SimStore('failed', { fsync })
   await sim.open()
   const record = { hi: 1, lo: 2, node: 1, key: keys[0]!, tombstone: false, expiresAtMs: 0, value: emptyBytes }
   await sim.settle(sim.store.commit([record]))
   sim.drive.faults.failNext('write')
-  const refused = (lo: number): Promise<unknown> =>
-    sim.settle(sim.store.commit([{ ...record, lo }]).catch((error: unknown) => error))
+  const refused = async (lo: number): Promise<unknown> => {
+    const write = { ...record, lo }
+    const [together, alone] = await sim.settle(
+      Promise.allSettled([sim.store.commit([write]), commitAlone(sim.store, write)]),
+    )
+    if (together.status !== 'rejected' || alone.status !== 'rejected') return 'acknowledged'
+    expect(alone.reason).toMatchObject({ code: together.reason.code, outcome: together.reason.outcome })
+    return together.reason
+  }
   expect(await refused(3)).toMatchObject({ code: 'unavailable', outcome: 'unknown' })
   expect(await refused(4)).toMatchObject({ code: 'unavailable', outcome: 'not-applied' })
   expect(await refused(2), 'the very same that it holds').toMatchObject({ code: 'unavailable' })

@@ -4,7 +4,7 @@ import { type Floor, isLive, type StoredRecord } from '../record/index.js'
 import type { Appended } from '../wal/index.js'
 import type { Highest } from './highest.js'
 import { type MergeOutcome, Met } from './met.js'
-import type { CommitResult } from './store.js'
+import type { CommitResult, CommitWaiter } from './store.js'
 import type { Table } from './table.js'
 import { applyFloor } from './table-floors.js'
 import { prefetchKeysMax } from './table-prefetch.js'
@@ -54,19 +54,20 @@ export class Applier {
     return outcome === 'applied' ? undefined : unmoved(outcome, this.#met)
   }
 
-  /** Puts a durable record into the table. `nowMs`: the wall clock, which says whether what it replaced was live. */
-  apply(record: StoredRecord, wantPrevious: boolean, nowMs: number): CommitResult {
+  /** Puts a durable record into the table. */
+  apply(record: StoredRecord, wantPrevious: boolean): CommitResult {
     const met = this.#met
     this.highest.raise(record)
     const outcome = this.table.merge(record, met, wantPrevious)
     if (outcome !== 'applied') return unmoved(outcome, met)
     if (!met.found) return created
-    return { applied: true, seen: met.version, existed: isLive(met, nowMs), previous: met.previous }
+    return { applied: true, seen: met.version, existed: this.#wasLive(), previous: met.previous }
   }
 
-  /** The wall clock, read once for all records of a commit. */
-  wallMs(): number {
-    return this.#clock.wallMs()
+  /** Whether what the last record replaced was live. The clock is read only for what can have expired. */
+  #wasLive(): boolean {
+    const met = this.#met
+    return isLive(met, met.expiresAtMs === 0 ? 0 : this.#clock.wallMs())
   }
 }
 
@@ -105,10 +106,9 @@ export class PendingCommit implements Appended {
   durable(sequence: number): void {
     const applier = this.#applier
     const results = this.#results
-    const nowMs = applier.wallMs()
     for (let i = 0; i < results.length; i++) {
       if (i % prefetchKeysMax === 0) applier.table.prefetchKeysOf(this.#records, i, results.length)
-      results[i] ??= applier.apply(this.#records[i]!, this.#wantPrevious?.[i] === true, nowMs)
+      results[i] ??= applier.apply(this.#records[i]!, this.#wantPrevious?.[i] === true)
     }
     applier.sequence = sequence
     applier.onApplied()
@@ -117,6 +117,33 @@ export class PendingCommit implements Appended {
 
   failed(error: KvError): void {
     this.#reject(error)
+  }
+}
+
+/** One call of `commitOne`, from the log's point of view. */
+export class PendingWrite implements Appended {
+  readonly #applier: Applier
+  readonly #record: StoredRecord
+  readonly #wantPrevious: boolean
+  readonly #waiter: CommitWaiter
+
+  constructor(applier: Applier, record: StoredRecord, wantPrevious: boolean, waiter: CommitWaiter) {
+    this.#applier = applier
+    this.#record = record
+    this.#wantPrevious = wantPrevious
+    this.#waiter = waiter
+  }
+
+  durable(sequence: number): void {
+    const applier = this.#applier
+    const result = applier.apply(this.#record, this.#wantPrevious)
+    applier.sequence = sequence
+    applier.onApplied()
+    this.#waiter.committed(result)
+  }
+
+  failed(error: KvError): void {
+    this.#waiter.commitFailed(error)
   }
 }
 

@@ -5,7 +5,7 @@ import type { Version } from '../hlc/index.js'
 import { emptiedSlot, encodedFloorBytes, encodedRecordBytes, type Floor, type StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
 import type { WriteAheadLog } from '../wal/index.js'
-import { Applier, checkRecord, PendingCommit, PendingFloors } from './commit.js'
+import { Applier, checkRecord, PendingCommit, PendingFloors, PendingWrite } from './commit.js'
 import { diskFailure } from './disk-failure.js'
 import type { LostSlots } from './lost-slots.js'
 import { writeManifest } from './manifest.js'
@@ -16,6 +16,7 @@ import { Snapshots } from './snapshots.js'
 import type {
   CommitOptions,
   CommitResult,
+  CommitWaiter,
   Digest,
   PastDigest,
   SnapshotInfo,
@@ -40,8 +41,6 @@ export class DurableStore implements Store {
   /** There may be more expired values than the last slice has purged. */
   #purging = false
   #commits = 0
-  /** What joined the log last: groups are settled in their order, so this one after all others. */
-  #lastJoined: Promise<unknown> = Promise.resolve()
   /** Slots of which the log must still say that they have no floor. */
   #cleared: readonly Slot[]
   #clearing: Promise<void> = Promise.resolve()
@@ -75,8 +74,7 @@ export class DurableStore implements Store {
     const { wantPrevious } = options
     this.#commits++
     if (this.#cleared.length > 0) void this.#clearFloors()
-    let joined = false
-    const committed = new Promise<readonly CommitResult[]>((resolve, reject) => {
+    return new Promise<readonly CommitResult[]>((resolve, reject) => {
       const results: (CommitResult | undefined)[] = []
       let bytes = 0
       for (let i = 0; i < records.length; i++) {
@@ -95,10 +93,35 @@ export class DurableStore implements Store {
       const group = this.#log.groupFor(bytes)
       for (let i = 0; i < records.length; i++) if (results[i] === undefined) group.add(records[i]!)
       group.join(new PendingCommit(this.#applier, { records, wantPrevious, results }, resolve, reject))
-      joined = true
     })
-    if (joined) this.#lastJoined = committed
-    return committed
+  }
+
+  commitOne(record: StoredRecord, wantPrevious: boolean, waiter: CommitWaiter): void {
+    this.#commits++
+    if (this.#cleared.length > 0) void this.#clearFloors()
+    let settled: CommitResult | undefined
+    try {
+      settled = this.#joined(record, wantPrevious, waiter)
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      waiter.commitFailed(error)
+      return
+    }
+    if (settled !== undefined) waiter.committed(settled)
+  }
+
+  /** Has a record join the log, or returns what is known of it already. Throws as `commit` rejects. */
+  #joined(record: StoredRecord, wantPrevious: boolean, waiter: CommitWaiter): CommitResult | undefined {
+    checkRecord(record)
+    const settled = this.#isBeingEmptied(record) ? undefined : this.#applier.alreadySettled(record)
+    if (settled !== undefined) {
+      this.#log.checkAlive()
+      return settled
+    }
+    const group = this.#log.groupFor(encodedRecordBytes(record))
+    group.add(record)
+    group.join(new PendingWrite(this.#applier, record, wantPrevious, waiter))
+    return undefined
   }
 
   async raiseFloors(floors: readonly Floor[]): Promise<void> {
@@ -136,12 +159,10 @@ export class DurableStore implements Store {
       'a floor is a moment',
     )
     const group = this.#log.groupFor(floors.length * encodedFloorBytes)
-    const set = new Promise<void>((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
       for (const floor of floors) group.addFloor(floor)
       group.join(new PendingFloors(this.#applier, floors, resolve, reject))
     })
-    this.#lastJoined = set
-    await set
   }
 
   /**
@@ -174,9 +195,7 @@ export class DurableStore implements Store {
   }
 
   settled(): Promise<void> {
-    const done = (): void => undefined
-    // Whoever committed it is told of its failure.
-    return this.#lastJoined.then(done, done)
+    return this.#log.settled()
   }
 
   async synced(): Promise<void> {

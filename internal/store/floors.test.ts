@@ -116,6 +116,10 @@ test('settled: what was committed before is visible', async () => {
   expect(sim.store.getVersion(b)).toBeUndefined()
   await sim.settle(sim.store.settled())
   expect(sim.store.getVersion(b)).toBeDefined()
+  let told = false
+  sim.store.commitOne(write(a, 20), false, { committed: () => (told = true), commitFailed: () => undefined })
+  await sim.settle(sim.store.settled())
+  expect(told).toBe(true)
 })
 
 test('the table drops any mixture of the dead, and finds all others afterwards', () => {

@@ -22,6 +22,7 @@ export type { DocumentRepair } from './repair-documents.js'
 export type {
   CommitOptions,
   CommitResult,
+  CommitWaiter,
   Digest,
   FsyncPolicy,
   PastDigest,

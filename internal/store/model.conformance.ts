@@ -29,6 +29,13 @@ export interface Moment {
   readonly promisedAt: number
 }
 
+/** `Store.commitOne` with a promise. */
+export function commitAlone(store: Store, record: StoredRecord, wantPrevious = false): Promise<CommitResult> {
+  return new Promise((resolve, reject) => {
+    store.commitOne(record, wantPrevious, { committed: resolve, commitFailed: reject })
+  })
+}
+
 /**
  * What a store may hold, told from what was asked of it and what it answered. Every write has a version of its own.
  * After a crash:
@@ -63,7 +70,8 @@ export class CommitModel {
       written.push({ record, commit: index })
     }
     try {
-      const results = await store.commit(records)
+      // One record by itself goes the way of clients' writes.
+      const results = records.length === 1 ? [await commitAlone(store, records[0]!)] : await store.commit(records)
       assert(results.length === records.length, 'a result for each record')
       commit.ackedAt = this.at
       return results

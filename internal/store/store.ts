@@ -1,4 +1,4 @@
-import type { ClusterId, Incarnation, Slot } from '../base/index.js'
+import type { ClusterId, Incarnation, KvError, Slot } from '../base/index.js'
 import type { Clock, Disk, Log } from '../env/index.js'
 import type { Hash64 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
@@ -22,6 +22,13 @@ export interface CommitResult {
 export interface CommitOptions {
   /** For each record, whether to hand back what it replaced. */
   readonly wantPrevious?: readonly boolean[]
+}
+
+/** Who is told what became of the record of a `commitOne`: exactly one of the two, once. Neither may throw. */
+export interface CommitWaiter {
+  committed(result: CommitResult): void
+  /** As `commit` rejects. */
+  commitFailed(error: KvError): void
 }
 
 /** 64 bits as two unsigned halves. */
@@ -110,6 +117,11 @@ export interface Store {
    * success again. The caller gives the records' bytes away until then; the store keeps copies, never views.
    */
   commit(records: readonly StoredRecord[], options?: CommitOptions): Promise<readonly CommitResult[]>
+  /**
+   * `commit` of one record, without the promises, arrays and closures of one: that costs a third less. The waiter is
+   * told during the call where nothing has to be logged, or nothing can be.
+   */
+  commitOne(record: StoredRecord, wantPrevious: boolean, waiter: CommitWaiter): void
   /**
    * The record of a key, tombstones and expired ones included; of an absent key under a floor a tombstone of the floor's
    * version. Its key is the array that was given, its value a copy that is the caller's: whoever keeps the record for

@@ -35,6 +35,27 @@ test('a group takes what fits into one frame, and the next opens behind it', () 
   expect(queue.take()).toBe(first)
 })
 
+test('who waits for all is told behind them, at once where nobody is left, also when they fail', () => {
+  const queue = new GroupQueue()
+  const told: string[] = []
+  const waiter = { durable: () => told.push('commit'), failed: () => told.push('commit failed') }
+  queue.whenSettled(() => told.push('nobody'))
+  queue.groupFor(bytes).join(waiter)
+  const first = queue.take()!
+  queue.whenSettled(() => told.push('all, while they are written'))
+  expect(told).toEqual(['nobody'])
+  first.durable()
+  queue.recycle(first)
+  queue.whenSettled(() => told.push('nobody any more'))
+  queue.groupFor(bytes).join(waiter)
+  queue.whenSettled(() => told.push('all that failed'))
+  queue.rejectAll(new KvError('closed', 'over'))
+  expect(told.splice(0)).toEqual([
+    ...['nobody', 'commit', 'all, while they are written'],
+    ...['nobody any more', 'commit failed', 'all that failed'],
+  ])
+})
+
 test('a group that is used again holds nothing of its former life', () => {
   const queue = new GroupQueue()
   const told: string[] = []

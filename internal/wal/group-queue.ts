@@ -7,6 +7,8 @@ export class GroupQueue {
   /** Groups that have been through: their buffers are used again. */
   readonly #spare: Group[] = []
   #bytes = 0
+  /** The group that `groupFor` gave last. */
+  #newest: Group | undefined
 
   get empty(): boolean {
     return this.#groups.length === 0
@@ -33,6 +35,7 @@ export class GroupQueue {
       group = this.#spare.pop() ?? new Group()
       this.#groups.push(group)
     }
+    this.#newest = group
     this.#bytes += bytes
     return group
   }
@@ -42,6 +45,14 @@ export class GroupQueue {
     const group = this.#groups.shift()
     if (group !== undefined) this.#bytes -= group.payloadBytes
     return group
+  }
+
+  /** Calls `told`, perhaps at once, when everybody who has joined a group so far has been told what became of it. */
+  whenSettled(told: () => void): void {
+    const newest = this.#newest
+    // Nobody waits in it any more: its waiters have been told, and groups are settled in their order.
+    if (newest === undefined || newest.commits === 0) told()
+    else newest.join({ durable: told, failed: told })
   }
 
   /** Takes back a group whose waiters have been told. */

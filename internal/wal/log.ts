@@ -1,4 +1,4 @@
-import { type KvError, limits } from '../base/index.js'
+import { limits } from '../base/index.js'
 import type { DiskError, Timer } from '../env/index.js'
 import type { Group } from './group.js'
 import { GroupQueue } from './group-queue.js'
@@ -7,11 +7,7 @@ import { fatal, isFull, type LogState, refusal, unavailable } from './log-errors
 import type { LogTail } from './log-reader.js'
 import { LogSegments } from './log-segments.js'
 import type { WalOptions } from './options.js'
-
-interface SyncWaiter {
-  readonly resolve: () => void
-  readonly reject: (error: KvError) => void
-}
+import { SyncWaiters } from './sync-waiters.js'
 
 /**
  * The write-ahead log. Commits join the open group; one write and one fdatasync make a group durable; whatever arrives
@@ -40,7 +36,7 @@ export class WriteAheadLog {
   #working = false
   #worker: Promise<void> = Promise.resolve()
   #wakeScheduled = false
-  readonly #syncWaiters: SyncWaiter[] = []
+  readonly #syncWaiters = new SyncWaiters()
   #syncDue = false
   #sealDue = false
   #healDue = false
@@ -123,11 +119,14 @@ export class WriteAheadLog {
   sync(): Promise<void> {
     if (this.#state === 'failed' || this.#state === 'closed') return Promise.reject(refusal(this.#state))
     if (this.#unsynced === 0) return Promise.resolve()
-    return new Promise((resolve, reject) => {
-      this.#syncWaiters.push({ resolve, reject })
-      this.#syncDue = true
-      this.#wake()
-    })
+    this.#syncDue = true
+    this.#wake()
+    return this.#syncWaiters.wait()
+  }
+
+  /** Resolves when everybody who has joined a group so far has been told what became of it. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => this.#queue.whenSettled(resolve))
   }
 
   /** Drops the segments that hold nothing above `sequence`; a few are kept for their blocks. Throws DiskErrors. */
@@ -305,7 +304,7 @@ export class WriteAheadLog {
 
   async #syncSegment(): Promise<void> {
     this.#syncDue = false
-    const waiters = this.#syncWaiters.splice(0)
+    const waiters = this.#syncWaiters.take()
     try {
       await this.#segments.sync()
     } catch (error) {
@@ -394,7 +393,7 @@ export class WriteAheadLog {
     const first = this.#state !== 'failed'
     this.#state = 'failed'
     this.#queue.rejectAll(unavailable(error, 'not-applied'))
-    for (const waiter of this.#syncWaiters.splice(0)) waiter.reject(unavailable(error))
+    for (const waiter of this.#syncWaiters.take()) waiter.reject(unavailable(error))
     if (first) this.#options.onFatal(error)
   }
 }
