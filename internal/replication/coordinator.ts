@@ -13,6 +13,8 @@ export interface CoordinatorOptions {
   readonly entries: () => number
 }
 
+const notApplied = { outcome: 'not-applied' } as const
+
 /** What runs, and the bytes that it holds: keys, values to be written, and values that were read for somebody. */
 class Load {
   operations = 0
@@ -23,17 +25,20 @@ class Load {
   }
 }
 
-/** One operation that was admitted, from its start to its end. */
+/** One operation that was admitted, from its start to its end, and the promise of its result. */
 class Admission<T> {
+  readonly promise: Promise<T>
   readonly #load: Load
-  readonly #resolve: (value: T) => void
-  readonly #reject: (error: KvError) => void
+  #resolve!: (value: T) => void
+  #reject!: (error: KvError) => void
   #bytes: number
 
-  constructor(load: Load, bytes: number, resolve: (value: T) => void, reject: (error: KvError) => void) {
+  constructor(load: Load, bytes: number) {
+    this.promise = new Promise<T>((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
     this.#load = load
-    this.#resolve = resolve
-    this.#reject = reject
     this.#bytes = bytes
     load.operations++
     load.bytes += bytes
@@ -106,12 +111,13 @@ export class Coordinator {
   }
 
   get(key: Uint8Array, options: OperationOptions): Promise<StoredRecord | undefined> {
-    const routing = this.#routing
-    const start = (admission: Admission<StoredRecord | undefined>): void => {
-      new ReadOperation(this.#context, routing, slotOf(key), key, options, admission).start()
-    }
+    const nowMs = this.#context.clock.monotonicMs()
     // Where the largest value would find no room it is not even read: that costs a copy of it.
-    return this.#run(key.length, options, start, limits.valueBytesMax)
+    const refusal = this.#refusal(key.length + limits.valueBytesMax, options, nowMs)
+    if (refusal !== undefined) return Promise.reject(refusal)
+    const admission = new Admission<StoredRecord | undefined>(this.#load, key.length)
+    new ReadOperation(this.#context, this.#routing, slotOf(key), key, options, admission).start(nowMs)
+    return admission.promise
   }
 
   put(key: Uint8Array, value: Uint8Array, options: PutOptions): Promise<WriteResult> {
@@ -126,42 +132,35 @@ export class Coordinator {
   }
 
   scan(options: ScanOptions): Promise<ScanPage> {
+    const refusal = this.#refusal(limits.scanPageBytesMax, options, this.#context.clock.monotonicMs())
+    if (refusal !== undefined) return Promise.reject(refusal)
     const { table, replicas } = this.#routing
     const share = table.ownersPerSlot / replicas.length
     const density = this.#entries() / (slotCount * share)
-    return this.#run(limits.scanPageBytesMax, options, (admission) => {
-      const page = scanPage(this.#context, () => this.#routing, options, density)
-      page.then(
-        (result) => admission.resolve(result),
-        (error: KvError) => admission.reject(error),
-      )
-    })
+    const admission = new Admission<ScanPage>(this.#load, limits.scanPageBytesMax)
+    scanPage(this.#context, () => this.#routing, options, density).then(
+      (result) => admission.resolve(result),
+      (error: KvError) => admission.reject(error),
+    )
+    return admission.promise
   }
 
   #write(intent: WriteIntent, options: OperationOptions): Promise<WriteResult> {
-    const routing = this.#routing
     const bytes = intent.key.length + intent.value.length
-    return this.#run(bytes, options, (admission) => {
-      new WriteOperation(this.#context, routing, slotOf(intent.key), intent, options, admission).start()
-    })
+    const refusal = this.#refusal(bytes, options, this.#context.clock.monotonicMs())
+    if (refusal !== undefined) return Promise.reject(refusal)
+    const admission = new Admission<WriteResult>(this.#load, bytes)
+    new WriteOperation(this.#context, this.#routing, slotOf(intent.key), intent, options, admission).start()
+    return admission.promise
   }
 
-  /** `mayHold`: bytes that it may want to hold beyond those that it has from the start. */
-  #run<T>(bytes: number, options: OperationOptions, start: (admission: Admission<T>) => void, mayHold = 0): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const refusal = this.#refusal(bytes + mayHold, options)
-      if (refusal === undefined) start(new Admission(this.#load, bytes, resolve, reject))
-      else reject(refusal)
-    })
-  }
-
-  #refusal(bytes: number, options: OperationOptions): KvError | undefined {
-    const notApplied = { outcome: 'not-applied' } as const
+  /** Why an operation that may hold so many bytes is not admitted; undefined: it is. */
+  #refusal(bytes: number, options: OperationOptions, nowMs: number): KvError | undefined {
     if (this.#stopped !== undefined) return new KvError('unavailable', this.#stopped, notApplied)
     if (options.cancellation?.cancelled === true) {
       return new KvError('cancelled', 'the caller stopped waiting', notApplied)
     }
-    if (this.#context.clock.monotonicMs() >= options.deadlineMs) {
+    if (nowMs >= options.deadlineMs) {
       return new KvError('timeout', 'the deadline had passed before the operation began', notApplied)
     }
     if (this.#load.operations >= limits.coordinatedOpsMax || !this.#load.fits(bytes)) {

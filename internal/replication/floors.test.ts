@@ -41,7 +41,9 @@ function settlerOf<T>(): Ended<T> & {
 
 function read({ context, routing }: Scene, deadlineMs = 6_000): Ended<StoredRecord | undefined> {
   const end = settlerOf<StoredRecord | undefined>()
-  new ReadOperation(context, routing, slot, key, { consistency: 'quorum', deadlineMs }, end).start()
+  new ReadOperation(context, routing, slot, key, { consistency: 'quorum', deadlineMs }, end).start(
+    context.clock.monotonicMs(),
+  )
   return end
 }
 

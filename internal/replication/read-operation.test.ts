@@ -33,7 +33,7 @@ function read(
     Buffer.from('k'),
     { consistency, deadlineMs },
     settler,
-  ).start()
+  ).start(context.clock.monotonicMs())
   const value = (): string | undefined => {
     if (end === undefined || !('record' in end)) throw new Error(`no answer: ${JSON.stringify(end)}`)
     return end.record === undefined ? undefined : Buffer.from(end.record.value).toString()

@@ -59,19 +59,19 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     this.#options = options
     this.#settler = settler
     this.#quorums = quorumsOf(routing, slot)
-    this.#chooseOwners()
   }
 
-  start(): void {
+  /** `nowMs`: the monotonic clock, which whoever admits an operation has read already. */
+  start(nowMs: number): void {
+    this.#chooseOwners(nowMs)
     this.#context.active.add(this)
     this.#options.cancellation?.onCancel(() => this.#fail('cancelled', 'the caller stopped waiting'))
     this.#advance()
   }
 
-  #chooseOwners(): void {
-    this.#quorums = quorumsOf(this.#routing, this.#slot)
+  #chooseOwners(nowMs: number): void {
     this.#owners = preferenceList(this.#routing, this.#slot, this.#wanted)
-    this.#hedgeAtMs = this.#context.clock.monotonicMs() + limits.readHedgeMs
+    this.#hedgeAtMs = nowMs + limits.readHedgeMs
   }
 
   /** Answers needed before the newest version is judged. */
@@ -92,11 +92,12 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   override reroute(routing: Routing): void {
     this.#base += this.#owners.length
     this.#routing = routing
+    this.#quorums = quorumsOf(routing, this.#slot)
     this.#newest = undefined
     this.#highest = zeroVersion
     this.#hedged = false
     this.askNobodyAgain()
-    this.#chooseOwners()
+    this.#chooseOwners(this.#context.clock.monotonicMs())
     this.#advance()
   }
 
@@ -341,9 +342,13 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     }
     this.#end()
     if (record !== undefined && this.#settled.length > 0) this.#repairStale(record)
-    const live = record !== undefined && isLive(record, this.#context.clock.wallMs())
-    this.#settler.resolve(live ? record : undefined)
+    this.#settler.resolve(record !== undefined && this.#isLive(record) ? record : undefined)
     return false
+  }
+
+  /** The wall clock is read only for what can expire. */
+  #isLive(record: StoredRecord): boolean {
+    return isLive(record, record.expiresAtMs === 0 ? 0 : this.#context.clock.wallMs())
   }
 
   /** Brings the newest record to those that are known to lack it; nobody waits for that. */

@@ -42,7 +42,9 @@ function write({ context, routing }: Scene, consistency: Consistency = 'quorum')
 
 function read({ context, routing }: Scene, consistency: Consistency = 'quorum'): Ended<StoredRecord | undefined> {
   const end: Ended<StoredRecord | undefined> = { result: undefined, error: undefined }
-  new ReadOperation(context, routing, slot, key, { consistency, deadlineMs: 6_000 }, settlerOf(end)).start()
+  new ReadOperation(context, routing, slot, key, { consistency, deadlineMs: 6_000 }, settlerOf(end)).start(
+    context.clock.monotonicMs(),
+  )
   return end
 }
 
