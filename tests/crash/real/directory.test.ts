@@ -56,7 +56,7 @@ const newer: [string, string, (bytes: Buffer) => Buffer, RegExp][] = [
   ],
 ]
 
-it.for(newer)('%s is refused with 3, named, and left as it is', async ([, name, change, named]) => {
+it.for(newer)('%s is refused with 6, named, and left as it is', async ([, name, change, named]) => {
   await using server = await startServer()
   await using client = makeClient([server.address])
   await client.put('key', 'value')
@@ -66,7 +66,7 @@ it.for(newer)('%s is refused with 3, named, and left as it is', async ([, name, 
   rewrite(path, change)
   const after = readFileSync(path)
   server.start()
-  expect(await server.end()).toEqual({ status: 3, signal: null })
+  expect(await server.end()).toEqual({ status: 6, signal: null })
   expect(JSON.stringify(server.lines)).toMatch(named)
   expect(readFileSync(path).equals(after)).toBe(true)
   // The directory has not been harmed by the attempt.
