@@ -21,9 +21,10 @@ describe('copies that differ', () => {
     await client.putMany(entries(250, 1_000, 'new'))
     await client.delete('key-0')
     await third!.restart()
-    await eventually('all know that n3 is back', async () => {
+    await eventually('all reach n3 again, and it reaches them', async () => {
       const statuses = await Promise.all(cluster.addresses.map((one) => client.status(one)))
-      return statuses.every(({ members }) => members.every(({ liveness }) => liveness === 'alive'))
+      const alive = statuses.every(({ members }) => members.every(({ liveness }) => liveness === 'alive'))
+      return alive && statuses.every(({ convergence }) => convergence.peers.every(({ obstacle }) => obstacle === ''))
     })
 
     const repaired = await kv(cluster.addresses.slice(0, 1), 'repair', '--json')

@@ -44,11 +44,12 @@ describe('three nodes', () => {
     const statuses = await Promise.all(cluster.addresses.map((address) => third!.status(address)))
     expect(new Set(statuses.map(({ clusterId }) => clusterId)).size).toBe(1)
     expect(new Set(statuses.map(({ nodeId }) => nodeId))).toEqual(new Set(['n1', 'n2', 'n3']))
-    expect(statuses[0]!.members.map(({ id, liveness }) => [id, liveness])).toEqual([
-      ['n1', 'alive'],
-      ['n2', 'alive'],
-      ['n3', 'alive'],
-    ])
+    expect(statuses[0]!.members.map(({ id }) => id)).toEqual(['n1', 'n2', 'n3'])
+    // One that has just started on a busy machine may be late with an answer, and clears itself of the suspicion.
+    await eventually('all are held for alive', async () => {
+      const { members } = await first!.status(cluster.addresses[0])
+      return members.every(({ liveness }) => liveness === 'alive')
+    })
     expect((await third!.delete('key')).existed).toBe(true)
     expect(await first!.get('key')).toBeUndefined()
     for (const client of clients) await client.close()
