@@ -33,7 +33,7 @@ const newer: [string, string, (bytes: Buffer) => Buffer, RegExp][] = [
       bytes.writeUInt32LE(99, 8)
       return sealDocument(bytes)
     },
-    /identity.*version 99/,
+    /identity.*format 99/,
   ],
   [
     'a later form of what a document says',
@@ -52,7 +52,7 @@ const newer: [string, string, (bytes: Buffer) => Buffer, RegExp][] = [
       bytes.writeUInt32LE(crc32(bytes, 0, 508), 508)
       return bytes
     },
-    /0000000001\.log.*version 99/,
+    /0000000001\.log.*format 99/,
   ],
 ]
 
