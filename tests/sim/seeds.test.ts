@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { type CrewOptions, failureOf, faultsOf, type Played, playInThread } from './crew.js'
-import { failedSeeds } from './failed-seeds.js'
+import { failedSeeds, failedSeedsOfChanges } from './failed-seeds.js'
 import { needsChanges } from './mutants/hunt.js'
 import { mutants, mutantsElsewhere } from './mutants/mutants.js'
 import { mutate } from './mutants/mutate.js'
@@ -14,7 +14,7 @@ import type { ChangeCounts } from './play/topology-history.js'
 
 const threads = 2
 const freshSeeds = Array.from({ length: 200 }, (_, i) => i + 1)
-const seedsOfChanges = Array.from({ length: 32 }, (_, i) => i + 1)
+const seedsOfChanges = [...Array.from({ length: 32 }, (_, i) => i + 1), ...failedSeedsOfChanges.map(([seed]) => seed)]
 const seedsWithoutAtlas = Array.from({ length: 10 }, (_, i) => i + 1)
 const seedsPlayedTwice = [11, 12, 13, 14, 15]
 

@@ -71,6 +71,8 @@ export class Operator {
     cancel: () => this.#cancel(),
   }
   readonly #wishes = new Map<string, Wish>()
+  /** Members of whom another weight was wanted, which calls off what was wanted of them before. */
+  readonly #reweighted = new Set<string>()
   /** Nodes that belong to the cluster no more; they may come again. */
   readonly #gone = new Set<string>()
   /** Of those, some that were started again with the disk that they had. */
@@ -175,6 +177,7 @@ export class Operator {
     const member = this.#random.pick(this.#history.newest.members)
     const weight = 1 + this.#random.below(4)
     this.#tell(`${member.id} is to have weight ${weight}`)
+    this.#reweighted.add(member.id)
     this.#ask((node) => node.members?.request({ kind: 'reweight', id: member.id, weight }))
   }
 
@@ -229,12 +232,19 @@ export class Operator {
     return this.#history.newest.members.some(({ id }) => id === name)
   }
 
-  #pursue({ change, dead, sinceMs }: Wish): void {
+  #pursue(wish: Wish): void {
+    const { change, dead, sinceMs } = wish
     if (dead && this.#cluster.world.nowMs < sinceMs + patienceMs) return
     const { planned, handover, members } = this.#history.newest
     const known = [...planned, ...(handover?.changes ?? [])].some(({ id, kind }) => {
       return id === change.id && kind === change.kind
     })
+    if (change.kind === 'replace' && !known && this.#hasJoinedByItself(change)) {
+      this.#tell(`${change.by} has joined by itself: ${change.id} is to go without being replaced`)
+      const goes = { kind: dead ? 'remove' : 'decommission', id: change.id } as const
+      this.#wishes.set(change.id, { ...wish, change: goes })
+      return
+    }
     if (!known) this.#ask((node) => node.members?.request(change))
     if (dead && handover?.step === 'both' && this.#isWaitedFor(change.id)) {
       this.#tell(`the handover that waits for ${change.id} is cancelled`)
@@ -243,6 +253,16 @@ export class Operator {
     if (change.kind !== 'replace' || !known) return
     const here = this.#cluster.names.includes(change.by)
     if (!here && !members.some(({ id }) => id === change.by)) this.#bringIn(change.by)
+  }
+
+  /**
+   * Of what is wanted of one member the last counts: a new weight calls off its replacement, and who was to take its place
+   * joins as anybody does. It can take nobody's place from then on. Where nobody has asked for a weight, a replacement
+   * that comes to nothing is a fault.
+   */
+  #hasJoinedByItself({ id, by }: Replacement): boolean {
+    const newcomer = this.#history.newest.members.find((member) => member.id === by)
+    return this.#reweighted.has(id) && newcomer !== undefined && newcomer.state !== 'joining'
   }
 
   /** A handover that wants to give slots to a dead member ends only when somebody takes it back (docs/adr/0030). */
@@ -254,6 +274,7 @@ export class Operator {
 
   #fulfilled(name: string, { dead, change }: Wish): void {
     this.#wishes.delete(name)
+    this.#reweighted.delete(name)
     if (!dead) return
     this.#tell(`${name} is given up (${change.kind})`)
     this.#hands.rot.forgive(name)
@@ -355,6 +376,7 @@ export class Operator {
     this.#hands.rot.forgive(name)
     this.#waking.delete(name)
     this.#wishes.delete(name)
+    this.#reweighted.delete(name)
     this.#gone.add(name)
     return true
   }
