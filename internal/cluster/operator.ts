@@ -1,5 +1,5 @@
 import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { invalidArgument, limits, type NodeId, type Slot } from '../base/index.js'
+import { FatalError, invalidArgument, KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Log, Random } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import type { TightestSlot, Topology } from '../slots/index.js'
@@ -57,7 +57,13 @@ export class Operator implements Members {
   async request(change: WantedChange, timeoutMs: number = limits.returnChangeMs): Promise<void> {
     const { register } = this.#options
     this.#checkLiveness(change)
-    await register.change(alteration(this.#topology, change), Math.min(timeoutMs, limits.returnChangeMs))
+    try {
+      await register.change(alteration(this.#topology, change), Math.min(timeoutMs, limits.returnChangeMs))
+    } catch (error) {
+      // The process ends for it; who asked has done nothing wrong, and may ask another member.
+      if (!(error instanceof FatalError) || error.reason !== 'disk-failed') throw error
+      throw new KvError('unavailable', `this node ends: ${error.message}`, { outcome: 'unknown', cause: error })
+    }
   }
 
   /** See `Members`. */

@@ -42,4 +42,7 @@ export const failedSeedsOfChanges: typeof failedSeeds = [
     950165,
     'a replacement that a new weight of the same member had called off was asked for, for ever, when who was to come had joined (by the play)',
   ],
+  [950277, 'a node whose log was spoilt left, and came back with it: the play had forgotten the damage'],
+  [950336, 'the same'],
+  [950324, 'who asked for a change was told of a failed disk as of a bug, not that this member cannot do it'],
 ]

@@ -37,6 +37,8 @@ export class Rot {
   /** Nodes that have said that their data is corrupt, and have not been repaired. */
   readonly #broken = new Set<string>()
   #victim: string | undefined
+  /** Nodes whose files may be spoilt: one that has left the cluster is no victim any more, and may return with them. */
+  readonly #spoilt = new Set<string>()
   /** The victim's files were sound when it started last. */
   #sound = false
   #repairs = 0
@@ -112,6 +114,7 @@ export class Rot {
       )
     }
     this.#sound = false
+    this.#spoilt.add(name)
     return `${path} from byte ${first}, ${count} times`
   }
 
@@ -124,6 +127,7 @@ export class Rot {
     const path = this.#scenario.atlas ? (each: string) => each.startsWith('snapshots/') : () => true
     drive.faults.misdirectNext({ path, skip: this.#random.below(6) })
     this.#sound = false
+    this.#spoilt.add(name)
     return true
   }
 
@@ -147,7 +151,7 @@ export class Rot {
   /** The node has said that its data is corrupt. Whether it may have been damaged. */
   isBroken(name: string): boolean {
     this.#broken.add(name)
-    return !this.#scenario.atlas || name === this.#victim
+    return !this.#scenario.atlas || name === this.#victim || this.#spoilt.has(name)
   }
 
   /** What an operator does before the node is started: repairs it if it would not start, or looks at its files. */
@@ -157,6 +161,7 @@ export class Rot {
       this.#toWipe.delete(name)
       this.#toLose.delete(name)
       this.#broken.delete(name)
+      this.#spoilt.delete(name)
       this.#reborn.add(name)
       // Of a new directory nothing but its identity says whose it is.
       for (const document of documents) this.#spoiltDocuments.add(document)
@@ -173,6 +178,7 @@ export class Rot {
     if (!this.#broken.has(name) && name !== this.#victim) return
     const survey = await surveyDirectory(disk, checks)
     if (name === this.#victim) this.#sound = survey.findings.length === 0
+    if (survey.findings.length === 0) this.#spoilt.delete(name)
     if (survey.identity?.clusterId === undefined && survey.documents.length === 0) return
     // Without an identity but with anything else, as a repair leaves it that was cut short, kv-server does not start.
     const refused = !survey.documents.some((document) => document.name === 'identity')
