@@ -81,6 +81,18 @@ describe('the plan of a change', () => {
     expect(told.movement!.moves).toEqual([{ from: 'a', to: 'f', slots: slotCount }])
   })
 
+  test('tells what else was wanted of the member, which it calls off, and nothing that goes on', () => {
+    const change: WantedChange = { kind: 'replace', id: id('a'), by: id('f') }
+    const waiting = requested(requested(cluster(5), change)!, { kind: 'decommission', id: id('b') })!
+    expect(plan(waiting, { kind: 'reweight', id: id('a'), weight: 2 }).calledOff).toEqual([change])
+    expect(plan(waiting, { kind: 'reweight', id: id('a'), weight: 1 }).calledOff).toEqual([change])
+    expect(plan(waiting, { kind: 'reweight', id: id('c'), weight: 2 }).calledOff).toEqual([])
+    expect(plan(waiting, change).calledOff).toEqual([])
+    // The handover has to be begun anew, with all that it was for.
+    const running = begun(requested(withJoining(cluster(5), 'f'), { kind: 'decommission', id: id('b') })!, everybody)!
+    expect(plan(running, { kind: 'remove', id: id('f') }).calledOff).toEqual([])
+  })
+
   test('is refused as the change would be', () => {
     expect(() => plan(cluster(3), { kind: 'remove', id: id('z') })).toThrow(KvError)
     expect(() => plan(cluster(1), { kind: 'remove', id: id('a') })).toThrow(/nobody would own/)

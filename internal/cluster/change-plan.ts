@@ -38,7 +38,7 @@ export interface ChangePlan {
   readonly begins: 'not' | 'at-once' | 'queued'
   /** What its handover moves, with all else that this handover takes along; undefined: nothing has to be moved, or what it is about is not there yet. */
   readonly movement: Movement | undefined
-  /** Changes that are called off with it. */
+  /** Changes that are called off with it: of what is wanted of one member the last counts. */
   readonly calledOff: readonly PlannedChange[]
   /** Nodes that join and are called off with it. */
   readonly turnedAway: readonly NodeId[]
@@ -62,26 +62,25 @@ export function planOf(
   counts: MemberCounts,
 ): ChangePlan {
   const spareNow = spareOf(topology, counts)
-  const nothing = { movement: undefined, calledOff: [], turnedAway: [] }
-  const after = alteration(topology, change)(topology)
   const still = { spareNow, spareMeanwhile: spareNow, spareAfterwards: spareNow }
-  if (after === undefined) return { epoch: topology.epoch, begins: 'not', ...nothing, ...still }
+  const after = alteration(topology, change)(topology)
+  const staysOn = changesOf(after ?? topology)
+  const calledOff = changesOf(topology).filter((one) => !staysOn.includes(one))
+  const common = { epoch: topology.epoch, movement: undefined, calledOff, turnedAway: [] }
+  if (after === undefined) return { ...common, begins: 'not', ...still }
   if (change.kind === 'cancel') {
-    const staysOn = changesOf(after)
-    const calledOff = changesOf(topology).filter((one) => !staysOn.includes(one))
     const stays = new Set(after.members.map(({ id }) => id))
     const turnedAway = topology.members.flatMap(({ id }) => (stays.has(id) ? [] : [id]))
     const spareAfterwards = spareOf(after, counts)
-    return { ...nothing, epoch: topology.epoch, begins: 'at-once', calledOff, turnedAway, ...still, spareAfterwards }
+    return { ...common, begins: 'at-once', turnedAway, ...still, spareAfterwards }
   }
-  if (change.kind === 'raise-level') return { ...nothing, epoch: topology.epoch, begins: 'at-once', ...still }
+  if (change.kind === 'raise-level') return { ...common, begins: 'at-once', ...still }
   const first = finished(after)
   const begins = begun(first, fit)
   const carriedOut = begins ?? first
   return {
-    epoch: topology.epoch,
+    ...common,
     begins: first === after && begins?.handover !== undefined ? 'at-once' : 'queued',
-    ...nothing,
     movement: movementOf(carriedOut),
     spareNow,
     spareMeanwhile: spareOf(carriedOut, counts),
