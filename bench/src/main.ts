@@ -96,37 +96,36 @@ async function path(settings: PathSettings): Promise<void> {
   process.stdout.write(settings.json ? reportJson(report) : formatPathReport(report))
 }
 
-async function peers(settings: PeersSettings): Promise<void> {
-  const report = await runPeersBenchmark(settings, interruption(), progress)
-  process.stdout.write(settings.json ? reportJson(report) : formatPeersReport(report))
-  await keep(settings.record && report.ok, peersRun(report))
+/** Prints a report. Whether it is as it should be is the exit status, and whether it may be kept. */
+async function conclude<Report extends { readonly ok: boolean }>(
+  settings: { readonly json: boolean; readonly record?: boolean },
+  report: Report,
+  format: (report: Report) => string,
+  runOf?: (report: Report) => HistoryRun,
+): Promise<void> {
+  process.stdout.write(settings.json ? reportJson(report) : format(report))
+  if (runOf !== undefined) await keep(settings.record === true && report.ok, runOf(report))
   process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+}
+
+async function peers(settings: PeersSettings): Promise<void> {
+  await conclude(settings, await runPeersBenchmark(settings, interruption(), progress), formatPeersReport, peersRun)
 }
 
 async function model(settings: ModelSettings): Promise<void> {
-  const report = await runModelBenchmark(settings, interruption(), progress)
-  process.stdout.write(settings.json ? reportJson(report) : formatModelReport(report))
-  await keep(settings.record && report.ok, modelRun(report))
-  process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+  await conclude(settings, await runModelBenchmark(settings, interruption(), progress), formatModelReport, modelRun)
 }
 
 async function overload(settings: OverloadSettings): Promise<void> {
-  const report = await runOverload(settings, interruption(), progress)
-  process.stdout.write(settings.json ? reportJson(report) : formatOverloadReport(report))
-  process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+  await conclude(settings, await runOverload(settings, interruption(), progress), formatOverloadReport)
 }
 
 async function overwrite(settings: OverwriteSettings): Promise<void> {
-  const report = await runOverwrite(settings, interruption(), progress)
-  process.stdout.write(settings.json ? reportJson(report) : formatOverwriteReport(report))
-  process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+  await conclude(settings, await runOverwrite(settings, interruption(), progress), formatOverwriteReport)
 }
 
 async function growth(settings: GrowthSettings): Promise<void> {
-  const report = await runGrowth(settings, interruption(), progress)
-  process.stdout.write(settings.json ? reportJson(report) : formatGrowthReport(report))
-  await keep(settings.record && report.ok, growthRun(report))
-  process.exitCode = report.ok ? exitStatus.done : exitStatus.failed
+  await conclude(settings, await runGrowth(settings, interruption(), progress), formatGrowthReport, growthRun)
 }
 
 async function report(settings: ReportSettings): Promise<void> {
