@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import { createServer, type ServerHttp2Stream } from 'node:http2'
+import { type ClientHttp2Session, connect, constants, createServer, type ServerHttp2Stream } from 'node:http2'
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
 import { frameHeader } from '@quorumkv/proto/framing'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { ExchangeClient } from './exchange-client.js'
 import { eventually } from './services.test-support.js'
 
@@ -28,6 +28,16 @@ async function startOdd(answer: (stream: ServerHttp2Stream) => void): Promise<Od
       await new Promise((resolve) => server.close(resolve))
     },
   }
+}
+
+/** What all sessions of clients of HTTP/2 inherit from. */
+async function sessionPrototype(address: string): Promise<ClientHttp2Session> {
+  const session = connect(`http://${address}`)
+  await once(session, 'connect')
+  const prototype = Object.getPrototypeOf(session) as ClientHttp2Session
+  session.destroy()
+  await once(session, 'close')
+  return prototype
 }
 
 const accepted = { ':status': 200, 'content-type': 'application/grpc' }
@@ -60,6 +70,36 @@ describe('the caller of an exchange', () => {
     const { messages, closes } = await listenTo(server.address, (client) => client.close('one was enough'))
     await eventually('it is closed', () => closes.length > 0)
     expect([messages, closes]).toEqual([['one'], ['one was enough']])
+  })
+
+  it.each([
+    ['a message', (stream: ServerHttp2Stream) => stream.write(frame('one'))],
+    ['what is no message', (stream: ServerHttp2Stream) => stream.write(Buffer.from([1, 0, 0, 0, 0]))],
+    ['the end', (stream: ServerHttp2Stream) => stream.end()],
+    ['a reset', (stream: ServerHttp2Stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR)],
+  ])('lets HTTP/2 finish with %s before it destroys the session', async (_name, send) => {
+    await using server = await startOdd((stream) => {
+      stream.respond(accepted)
+      // On its own, after the stream has been accepted.
+      stream.once('data', () => send(stream))
+    })
+    const destroyed = vi.spyOn(await sessionPrototype(server.address), 'destroy')
+    try {
+      let destroyedInside: number | undefined
+      const client = await ExchangeClient.open(server.address, 'requests', 5_000)
+      client.start({
+        message: () => client.close('one was enough'),
+        close: () => {
+          destroyedInside = destroyed.mock.calls.length
+        },
+      })
+      client.send(Buffer.from('go'), () => undefined)
+      await eventually('it is closed', () => destroyedInside !== undefined)
+      expect(destroyedInside).toBe(0)
+      await eventually('the session is destroyed', () => destroyed.mock.calls.length > 0)
+    } finally {
+      destroyed.mockRestore()
+    }
   })
 
   it.each([

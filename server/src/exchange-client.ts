@@ -65,6 +65,7 @@ export class ExchangeClient implements Exchange {
         },
       }
       client.#stream.once('response', (headers) => {
+        if (client.#closeReason !== undefined) return
         const status = statusIn(headers)
         if (status !== undefined) {
           client.close(status)
@@ -139,9 +140,13 @@ export class ExchangeClient implements Exchange {
     if (this.#closeReason !== undefined) return
     this.#closeReason = reason
     clearInterval(this.#keepalive)
-    this.#session.destroy()
-    // The session leaves alone a socket that is not connected yet. Where packets vanish it would go on trying for minutes.
-    if (this.#socket.connecting) this.#socket.destroy()
+    // Events of HTTP/2 come from the middle of nghttp2's work on what was received. There it must not be told to send:
+    // Node 20 was seen to loop for ever.
+    setImmediate(() => {
+      this.#session.destroy()
+      // The session leaves alone a socket that is not connected yet. Where packets vanish it would go on trying for minutes.
+      if (this.#socket.connecting) this.#socket.destroy()
+    })
     this.#handlers?.close(reason)
   }
 
