@@ -195,6 +195,14 @@ export class TestServer implements AsyncDisposable {
     return `${this.#host}:${this.#port}`
   }
 
+  /** Where it listens for HTTP: `http://host:port`, of the first address; known once this life has been ready. */
+  get httpUrl(): string {
+    const line = this.lines.find(({ msg }) => msg === 'ready')
+    const [address] = (line?.['httpAddresses'] ?? []) as string[]
+    if (address === undefined) throw new Error('the server is not ready, or has no --http-addr')
+    return `http://${address}`
+  }
+
   get pid(): number {
     return this.#life.child.pid!
   }

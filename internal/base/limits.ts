@@ -20,6 +20,19 @@ export const limits = {
   /** A connection that does not answer a ping, sent when it has been idle this long, within the timeout is dead. */
   keepaliveTimeMs: 10_000,
   keepaliveTimeoutMs: 5_000,
+  /**
+   * HTTP: the request line with the key in it and all headers, the body as JSON (a value in base64, and what is around
+   * it), and the bodies that are being read or served at a time.
+   */
+  httpHeaderBytesMax: 16_384,
+  httpJsonBytesMax: 1_400_832,
+  httpBodiesBytesMax: 268_435_456,
+  /** How long HTTP waits for a request's headers, for all of it, and for the next on a connection. */
+  httpHeadersTimeoutMs: 10_000,
+  httpRequestTimeoutMs: 30_000,
+  httpKeepAliveMs: 60_000,
+  /** Connections at a time of one listener of HTTP. */
+  httpConnectionsMax: 1024,
   /** Calls at a time on one connection from a client. */
   connectionStreamsMax: 1024,
   /** Operations that one node coordinates at a time, and the bytes of their keys and of all values that they hold. */

@@ -70,3 +70,16 @@ export function parsePeers(text: string, label: string): readonly PeerName[] {
   }
   return [...peers.values()]
 }
+
+const hostName = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/
+
+/** `name,…` in lower case, without ports; an empty text is none. Throws `invalid-argument` naming `label`. */
+export function parseHostNames(text: string, label: string): readonly string[] {
+  const names = text.split(',').map((name) => name.trim().toLowerCase())
+  for (const name of names) {
+    if (name !== '' && !hostName.test(name)) {
+      throw invalidArgument(label, `must be host names without ports, got ${JSON.stringify(name)}`)
+    }
+  }
+  return [...new Set(names.filter((name) => name !== ''))]
+}

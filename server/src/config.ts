@@ -1,6 +1,6 @@
 import { invalidArgument, KvError } from '@quorumkv/internal/base'
 import { parseReplicationSettings, type ReplicationSettings } from '@quorumkv/internal/slots'
-import { isLoopback } from './addresses.js'
+import { isLoopback, type ListenAddress } from './addresses.js'
 import {
   environmentName,
   kebabName,
@@ -88,7 +88,8 @@ export function resolveConfig(sources: readonly ConfigSource[]): NodeConfig {
   }
   const { replicationFactor, readQuorum, writeQuorum, ...rest } = read as unknown as SettingValues
   const labelOf = (name: string): string => labels[name] ?? name
-  checkInterfaces(rest, labelOf('addr'))
+  checkInterfaces(rest.addr, rest.insecure, labelOf('addr'))
+  checkInterfaces(rest.httpAddr ?? [], rest.insecure, labelOf('httpAddr'))
   const majority = Math.floor(replicationFactor / 2) + 1
   const replication = checkReplication(
     { replicationFactor, readQuorum: readQuorum ?? majority, writeQuorum: writeQuorum ?? majority },
@@ -97,9 +98,9 @@ export function resolveConfig(sources: readonly ConfigSource[]): NodeConfig {
   return { ...rest, replication }
 }
 
-function checkInterfaces({ addr, insecure }: Pick<NodeConfig, 'addr' | 'insecure'>, label: string): void {
+function checkInterfaces(addresses: readonly ListenAddress[], insecure: boolean, label: string): void {
   if (insecure) return
-  const open = addr.find(({ host }) => !isLoopback(host))
+  const open = addresses.find(({ host }) => !isLoopback(host))
   if (open !== undefined) {
     throw invalidArgument(
       label,

@@ -38,12 +38,12 @@ const wireOutcomeOf: Readonly<Record<WriteOutcome, WireOutcome>> = {
 }
 
 /** A failed write that does not say otherwise may have been applied. */
-function outcomeOf(error: unknown): WriteOutcome {
+export function outcomeOf(error: unknown): WriteOutcome {
   return (error instanceof KvError ? error.outcome : undefined) ?? 'unknown'
 }
 
-/** gRPC encodes details with encodeURI, which throws on half a surrogate pair. */
-function wellFormed(text: string): string {
+/** Text without half surrogate pairs: gRPC encodes details with encodeURI, which throws on them, and JSON has no UTF-8 for them. */
+export function wellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, '\ufffd')
 }
 

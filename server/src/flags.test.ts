@@ -42,6 +42,8 @@ describe('defaults', () => {
         { host: '::1', port: 50051, optional: true },
       ],
       advertise: undefined,
+      httpAddr: undefined,
+      httpAllowHost: [],
       insecure: false,
       peers: [],
       id: undefined,
@@ -121,6 +123,8 @@ describe('values', () => {
     [['--addr', '50051'], '--addr: must be host:port'],
     [['--addr', ':70000'], '--addr: port must be 0 to 65535'],
     [['--advertise', 'h:0'], '--advertise: port must be 1 to 65535'],
+    [['--http-addr', '8080'], '--http-addr: must be host:port'],
+    [['--http-allow-host', 'kv.example:80'], '--http-allow-host: must be host names without ports'],
     [['--peers', 'nowhere'], '--peers: must be host:port'],
     [['--peers', 'a@h:1,b@h:1'], '--peers: names two ids for h:1: a and b'],
     [['--id', 'Node_1'], '--id: must be 1 to 63 characters'],
@@ -150,13 +154,16 @@ describe('values', () => {
     expect(failure(argv).message).toContain(message)
   })
 
-  it.each([[['--addr', '0.0.0.0:1']], [['--addr', '[::]:1']], [['--addr', '10.0.0.1:1']], [['--addr', 'myhost:1']]])(
-    '%j is refused without --insecure: others could connect',
-    (argv) => {
-      expect(failure(argv).message).toMatch(/can be reached from other machines.*--insecure/)
-      expect(config([...argv, '--insecure']).insecure).toBe(true)
-    },
-  )
+  it.each([
+    [['--addr', '0.0.0.0:1']],
+    [['--addr', '[::]:1']],
+    [['--addr', '10.0.0.1:1']],
+    [['--addr', 'myhost:1']],
+    [['--http-addr', '0.0.0.0:1']],
+  ])('%j is refused without --insecure: others could connect', (argv) => {
+    expect(failure(argv).message).toMatch(/can be reached from other machines.*--insecure/)
+    expect(config([...argv, '--insecure']).insecure).toBe(true)
+  })
 })
 
 describe('usage', () => {

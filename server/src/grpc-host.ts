@@ -1,25 +1,9 @@
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js'
-import { FatalError } from '@quorumkv/internal/base'
 import type { Log, Network } from '@quorumkv/internal/env'
 import { formatAddress, type ListenAddress } from './addresses.js'
 import { GrpcNetwork, peerBytesService } from './grpc-network.js'
 import { serverOptions } from './grpc-options.js'
-
-/** gRPC tells why it could not bind only in words. */
-function isMissingAddress(error: Error): boolean {
-  return /EADDRNOTAVAIL|EAFNOSUPPORT|ENOTFOUND/.test(error.message)
-}
-
-function bindError(address: string, error: Error): FatalError {
-  const why = /EADDRINUSE/.test(error.message)
-    ? 'another process listens there already'
-    : isMissingAddress(error)
-      ? 'this machine has no such address'
-      : /EACCES/.test(error.message)
-        ? 'this user may not listen there'
-        : error.message
-  return new FatalError('usage', `cannot listen on ${address}: ${why}`, error)
-}
+import { bindAll } from './listening.js'
 
 /**
  * The one gRPC server of a node: clients and other nodes call the same port. It is bound before the node behind it
@@ -58,19 +42,7 @@ export class GrpcHost {
    * that names the address.
    */
   async bind(addresses: readonly ListenAddress[]): Promise<readonly string[]> {
-    let sharedPort = 0
-    const bound: string[] = []
-    for (const { host, port, optional } of addresses) {
-      const wanted = formatAddress(host, port === 0 ? sharedPort : port)
-      try {
-        sharedPort = await this.#bindOne(wanted)
-        bound.push(formatAddress(host, sharedPort))
-      } catch (error) {
-        if (!(error instanceof Error)) throw error
-        if (!optional || !isMissingAddress(error)) throw bindError(wanted, error)
-        this.#log.info('this machine has no such address; going on without it', { address: wanted })
-      }
-    }
+    const bound = await bindAll(addresses, (host, port) => this.#bindOne(formatAddress(host, port)), this.#log)
     this.#bound.push(...bound)
     return bound
   }

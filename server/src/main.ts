@@ -77,9 +77,10 @@ async function serve(config: NodeConfig): Promise<void> {
   const ending: Ending = new Ending(log, starting)
   try {
     const node = await starting
-    log.info('listening', { id: node.id, addresses: node.addresses, advertised: node.address })
+    const { id, addresses, httpAddresses } = node
+    log.info('listening', { id, addresses, httpAddresses, advertised: node.address })
     await node.ready
-    log.info('ready', { id: node.id, addresses: node.addresses, clusterId: node.clusterId })
+    log.info('ready', { id, addresses, httpAddresses, clusterId: node.clusterId })
   } catch (error) {
     // A node that is told to stop before it was ready will never be; that is not a failure.
     if (!ending.stopping) die(log, 'the node could not start', error)

@@ -2,7 +2,7 @@ import type { Address } from '@quorumkv/internal/base'
 import { invalidArgument, limits, type NodeId, parseAddress, parseNodeId } from '@quorumkv/internal/base'
 import type { PeerName } from '@quorumkv/internal/cluster'
 import type { FsyncPolicy } from '@quorumkv/internal/store'
-import { type ListenAddress, parseListenAddresses, parsePeers } from './addresses.js'
+import { type ListenAddress, parseHostNames, parseListenAddresses, parsePeers } from './addresses.js'
 import { parseBoolean, parseChoice, parseDurationMs, parseSizeBytes, parseWhole } from './units.js'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -12,6 +12,10 @@ export type LogFormat = 'json' | 'pretty'
 export interface SettingValues {
   readonly addr: readonly ListenAddress[]
   readonly advertise: Address | undefined
+  /** Undefined: no HTTP. */
+  readonly httpAddr: readonly ListenAddress[] | undefined
+  /** Names under which HTTP may be asked, besides this machine's own. */
+  readonly httpAllowHost: readonly string[]
   readonly insecure: boolean
   readonly peers: readonly PeerName[]
   readonly id: NodeId | undefined
@@ -120,9 +124,22 @@ export const settings: { readonly [Name in SettingName]: Setting<SettingValues[N
     help: 'what other nodes and clients are told (default: from --addr)',
     parse: (text, label) => parseAddress(text, label),
   }),
+  httpAddr: optional({
+    group: 'network',
+    argument: '<[host]:port>',
+    help: 'REST, dashboard, metrics and health; hosts as for --addr (default: off)',
+    parse: parseListenAddresses,
+  }),
+  httpAllowHost: setting({
+    group: 'network',
+    argument: '<name,…>',
+    help: 'names that HTTP requests may ask for, besides localhost, IP addresses, and the host names of this node',
+    defaultText: '',
+    parse: parseHostNames,
+  }),
   insecure: setting({
     group: 'network',
-    help: 'allow --addr on an interface that others can reach, without encryption or authentication',
+    help: 'allow --addr and --http-addr on an interface that others can reach, without encryption or authentication',
     defaultText: 'false',
     parse: parseBoolean,
   }),

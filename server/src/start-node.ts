@@ -11,6 +11,8 @@ import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { isDecommissioned } from './exit.js'
 import { GrpcHost } from './grpc-host.js'
 import { Health } from './health.js'
+import { createHttpApp } from './http/http-app.js'
+import { HttpHost } from './http/http-host.js'
 import { kvDefinition } from './kv-definition.js'
 import { kvService } from './kv-service.js'
 import type { ServiceContext } from './service-context.js'
@@ -26,6 +28,8 @@ export interface RunningNode extends AsyncDisposable {
   readonly address: Address
   /** Where it listens. */
   readonly addresses: readonly string[]
+  /** Where it listens for HTTP; empty: nowhere. */
+  readonly httpAddresses: readonly string[]
   /** Undefined until it belongs to a cluster, at the latest when `ready` resolves. */
   readonly clusterId: ClusterId | undefined
   /**
@@ -72,11 +76,19 @@ function advertisedAddress(config: NodeConfig, bound: readonly string[], log: Lo
   return address
 }
 
+/** Under what names HTTP requests may ask for a node: see `guard`. */
+function ownHostNames(config: NodeConfig, address: Address): readonly string[] {
+  const listening = [...config.addr, ...(config.httpAddr ?? [])].map(({ host }) => host)
+  const names = [hostname(), splitAddress(address).host, ...listening, ...config.httpAllowHost]
+  return names.map((name) => name.toLowerCase())
+}
+
 /** The parts of a node, put together in the one place where that is done. */
 class HostedNode implements RunningNode {
   readonly id: NodeId
   readonly address: Address
   readonly addresses: readonly string[]
+  readonly httpAddresses: readonly string[]
   readonly ready: Promise<void>
   readonly #core: Node
   readonly #shutDown: (graceMs: number) => Promise<void>
@@ -85,13 +97,14 @@ class HostedNode implements RunningNode {
   constructor(
     core: Node,
     address: Address,
-    addresses: readonly string[],
+    bound: { readonly grpc: readonly string[]; readonly http: readonly string[] },
     ready: Promise<void>,
     shutDown: (graceMs: number) => Promise<void>,
   ) {
     this.id = core.id
     this.address = address
-    this.addresses = addresses
+    this.addresses = bound.grpc
+    this.httpAddresses = bound.http
     this.ready = ready
     this.#core = core
     this.#shutDown = shutDown
@@ -140,26 +153,41 @@ export async function startConfiguredNode(
   host.addService(kvDefinition, kvService(context, sessions))
   host.addService(ClusterService, clusterService(context))
   const health = new Health(host.server)
+  const stopping = new AbortController()
+  const hostNames: string[] = []
+  const app = createHttpApp({ services: context, hostNames: () => hostNames, stopping: stopping.signal })
+  const http = new HttpHost(app, log, fail)
   try {
-    const bound = await host.bind(config.addr)
-    const address = advertisedAddress(config, bound, log)
-    const started = await startCore(config, { directory, clock, host, log, listenAddress: bound[0]!, address, fail })
+    const bound = { grpc: await host.bind(config.addr), http: await http.bind(config.httpAddr ?? []) }
+    const address = advertisedAddress(config, bound.grpc, log)
+    hostNames.push(...ownHostNames(config, address))
+    const started = await startCore(config, {
+      directory,
+      clock,
+      host,
+      log,
+      listenAddress: bound.grpc[0]!,
+      address,
+      fail,
+    })
     core = started
     const ready = started.ready().then(() => health.set(started.members?.draining !== true))
     // Whoever does not wait for it is not to be ended by its rejection.
     ready.catch(() => undefined)
     return new HostedNode(started, address, bound, ready, async (graceMs) => {
       health.set(false)
+      stopping.abort()
       try {
         await started.stop(graceMs)
       } finally {
         sessions.close('the node stops')
-        await host.stop(Math.min(graceMs, connectionGraceMs))
+        const restMs = Math.min(graceMs, connectionGraceMs)
+        await Promise.all([host.stop(restMs), http.stop(restMs)])
         directory.close()
       }
     })
   } catch (error) {
-    await host.stop(0)
+    await Promise.all([host.stop(0), http.stop(0)])
     directory.close()
     throw error
   }

@@ -1,0 +1,28 @@
+import { FakeNode } from '../fake-node.test-support.js'
+import type { ServiceContext } from '../service-context.js'
+import { type LogLine, recordingLog, testClock } from '../services.test-support.js'
+import { createHttpApp } from './http-app.js'
+import type { HttpApp } from './http-parts.js'
+
+export interface TestApp {
+  readonly app: HttpApp
+  readonly services: ServiceContext
+  readonly lines: LogLine[]
+  /** What the application took for bugs. */
+  readonly bugs: unknown[]
+}
+
+/** The application over a fake node, or none yet; it is asked without a server. */
+export function testApp(fake: FakeNode | 'starting' = new FakeNode()): TestApp {
+  const bugs: unknown[] = []
+  const lines: LogLine[] = []
+  const services: ServiceContext = {
+    clock: testClock,
+    log: recordingLog(lines),
+    node: () => (fake === 'starting' ? undefined : fake),
+    draining: () => undefined,
+    onBug: (error) => bugs.push(error),
+  }
+  const stopping = new AbortController().signal
+  return { app: createHttpApp({ services, hostNames: () => ['kv.example'], stopping }), services, lines, bugs }
+}

@@ -1,0 +1,25 @@
+import type { HttpBindings } from '@hono/node-server'
+import type { OpenAPIHono } from '@hono/zod-openapi'
+import type { ServiceContext } from '../service-context.js'
+
+/** What the routes of the HTTP door share. */
+export interface HttpParts {
+  readonly services: ServiceContext
+  /** The names under which this node may be asked, besides IP addresses and `localhost`; lower case, without ports. */
+  readonly hostNames: () => readonly string[]
+  /** Fires when the node begins to stop: answers that would go on, such as streams, end then. */
+  readonly stopping: AbortSignal
+}
+
+/** What a handler finds in its context. */
+export interface HttpEnv {
+  /** Node's own request and response; missing where a test asks without a server. */
+  readonly Bindings: Partial<HttpBindings>
+  readonly Variables: {
+    /** Names the request in answers and in the log: the caller's `x-request-id`, or one made here. */
+    requestId: string
+  }
+}
+
+/** The application that routes are mounted on. */
+export type HttpApp = OpenAPIHono<HttpEnv>
