@@ -32,7 +32,8 @@ export class ServerGroup implements AsyncDisposable {
   readonly #failed = new AbortController()
   readonly #endNow = (): void => {
     for (const server of this.#servers) server.kill()
-    rmSync(this.directory, { recursive: true, force: true })
+    // Those that were killed may still be writing.
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 5 })
   }
   #stopping: Promise<void> | undefined
 

@@ -1,11 +1,26 @@
-import { execFile } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
-import { makeTemporaryDirectory } from '../fixtures.js'
+import { eventually, makeTemporaryDirectory } from '../fixtures.js'
 
 const program = fileURLToPath(new URL('../../bench/dist/main.js', import.meta.url))
+
+/** The processes of nodes that keep their data below a directory. */
+function nodesBelow(directory: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`--data-dir\0${directory}/`)
+    } catch (error) {
+      // It has ended meanwhile.
+      if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code!)) return false
+      throw error
+    }
+  })
+}
 
 interface Ended {
   readonly status: number
@@ -73,6 +88,24 @@ it('more than a cluster can do is refused, and never answered wrongly', async ()
   const { expectations } = JSON.parse(output) as { expectations: { what: string; met: boolean; found: string }[] }
   expect(expectations, diagnostics).toHaveLength(7)
   expect(expectations[0]).toMatchObject({ what: 'wrong or stale answers', met: true, found: '0' })
+})
+
+it('a second Ctrl-C ends a benchmark at once, with its nodes and their data', async () => {
+  const directory = makeTemporaryDirectory()
+  const child = spawn(process.execPath, [program, 'cluster', '--data-dir', directory], { stdio: 'pipe' })
+  const started = new Promise<void>((resolve) => {
+    child.stderr.on('data', (bytes: Buffer) => bytes.includes('load') && resolve())
+  })
+  const ended = once(child, 'exit')
+  await Promise.race([started, ended])
+  const processes = nodesBelow(directory)
+  expect(processes).toHaveLength(3)
+  child.kill('SIGINT')
+  child.kill('SIGTERM')
+  const [status] = await ended
+  expect([130, 143]).toContain(status)
+  await eventually('no node is left', () => nodesBelow(directory).length === 0)
+  expect(readdirSync(directory)).toEqual([])
 })
 
 it('a wrong command line is told apart from a benchmark that failed', async () => {

@@ -489,6 +489,13 @@ export class FakeIo implements Io {
     this.#interrupts.emit('interrupt', signal)
   }
 
+  /** What the process would have ended with, where something had not wanted to wait. */
+  exitedWith: number | undefined
+
+  exitNow(status: number): void {
+    this.exitedWith ??= status
+  }
+
   get interruptHandlers(): number {
     return this.#interrupts.listenerCount('interrupt')
   }

@@ -36,6 +36,8 @@ export interface Io {
   readonly timing: Timing
   /** Calls `handler` at Ctrl-C and SIGTERM, which then no longer end the process, until the returned function is called. */
   onInterrupt(handler: (signal: Interrupt) => void): () => void
+  /** Ends the process at once, whatever it waits for. */
+  exitNow(status: number): void
 }
 
 export const systemTiming: Timing = {
@@ -72,5 +74,6 @@ export function processIo(): Io {
         process.off('SIGTERM', handler)
       }
     },
+    exitNow: (status) => process.exit(status),
   }
 }

@@ -133,6 +133,20 @@ describe('kv bench', () => {
     expect(client.puts).toEqual([])
   })
 
+  it('a second Ctrl-C does not wait for what is on its way', async () => {
+    const [client, io] = [new FakeClient(), new FakeIo()]
+    client.holding = true
+    const running = bench(small, client, io)
+    await expect.poll(() => client.puts.length, { timeout: 20_000 }).toBeGreaterThan(0)
+    io.interrupt('SIGINT')
+    await new Promise(setImmediate)
+    expect(io.exitedWith).toBeUndefined()
+    io.interrupt('SIGTERM')
+    expect(io.exitedWith).toBe(143)
+    client.release()
+    await running
+  })
+
   it.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],

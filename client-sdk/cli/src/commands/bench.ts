@@ -42,7 +42,8 @@ export function registerBench(program: Command, execute: Execute): void {
       'Writes --keys keys that begin with "bench:", and leaves them there; then reads and writes them as the workload says, ' +
         'for --duration after --warm-up, and prints throughput and latencies. Everything that is read is checked: it must ' +
         'have been written under its key, and must not be older than what had been acknowledged before the read began, scans ' +
-        'apart. Any failed operation or wrong value makes the exit status 1. Ctrl-C ends the run with a report of what was measured.\n\n' +
+        'apart. Any failed operation or wrong value makes the exit status 1. Ctrl-C ends the run with a report of what was ' +
+        'measured, a second one at once and without.\n\n' +
         'Without --rate the loop is closed: each operation starts when another one has ended, as fast as the cluster allows. ' +
         'With --rate it is open: operations start when they are due, and their latencies count from then.\n\n' +
         `Workloads: ${workloads.map(({ name }) => name).join(', ')}, or reads/updates in percent, such as 70/30.`,
@@ -162,7 +163,8 @@ async function bench(context: Context, options: BenchOptions): Promise<number> {
   const stop = new AbortController()
   let interrupt: Interrupt | undefined
   const forgetInterrupts = io.onInterrupt((signal) => {
-    interrupt ??= signal
+    if (interrupt !== undefined) return io.exitNow(statusOf(signal))
+    interrupt = signal
     stop.abort(new InterruptedError(signal, 'interrupted before anything was measured'))
   })
   try {
@@ -173,11 +175,15 @@ async function bench(context: Context, options: BenchOptions): Promise<number> {
     if (globals.json) await writeJson(io.stdout, report)
     else await write(io.stdout, formatTable(report))
     await writeFiles(report, options)
-    if (interrupt !== undefined) return interrupt === 'SIGTERM' ? exitStatus.terminated : exitStatus.interrupted
+    if (interrupt !== undefined) return statusOf(interrupt)
     return report.ok ? exitStatus.done : exitStatus.failed
   } finally {
     forgetInterrupts()
   }
+}
+
+function statusOf(interrupt: Interrupt): number {
+  return interrupt === 'SIGTERM' ? exitStatus.terminated : exitStatus.interrupted
 }
 
 /** Room for what is in flight with everything that the client counts for it. */
