@@ -71,6 +71,7 @@ describe('kv bench', () => {
     expect(report.target).toMatchObject({ name: 'QuorumKV', settings: { nodes: '3', consistency: 'quorum' } })
     expect(report.data).toEqual({ keys: 10, keyBytes: 16, valueBytes: 100, verified: true, seed: '1' })
     expect(report.phases.map(({ name }) => name)).toEqual(['load', 'mixed', 'read-only', 'mixed', 'read-only'])
+    expect(report.phases.map(({ run }) => run)).toEqual([undefined, 1, 1, 2, 2])
     expect(report.phases[0]).toMatchObject({ operations: 10 })
     expect(client.data.size).toBe(10)
     expect(client.closed).toBe(true)

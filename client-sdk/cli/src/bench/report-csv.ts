@@ -2,8 +2,9 @@ import { cpuPerOperationUs, residentBytes } from './figures.js'
 import type { BenchReport, KindSummaries, PhaseReport } from './report.js'
 import { operationKinds } from './target.js'
 
-/** The columns, in order: one row for each kind of operation in each phase, and one without a kind for a phase in which none succeeded. Times in microseconds; empty: unknown. */
+/** The columns, in order: one row for each kind of operation in each phase, and one without a kind for a phase in which none succeeded. `run`: of `--runs`, from 1; empty: the load, which is before all of them. Times in microseconds; empty: unknown. */
 export const csvColumns = [
+  'run',
   'phase',
   'distribution',
   'loop',
@@ -48,7 +49,17 @@ function cellText(cell: Cell): string {
 function phaseRows(phase: PhaseReport, { keys, valueBytes }: BenchReport['data']): Cell[][] {
   const { loop, usage, operations, open } = phase
   const rate = loop.kind === 'open' ? loop.ratePerSecond : undefined
-  const before = [phase.name, phase.distribution, loop.kind, rate, phase.clients, phase.inFlight, keys, valueBytes]
+  const before = [
+    phase.run,
+    phase.name,
+    phase.distribution,
+    loop.kind,
+    rate,
+    phase.clients,
+    phase.inFlight,
+    keys,
+    valueBytes,
+  ]
   const after = [
     ...[phase.errors.count, phase.staleReads, open?.notStarted],
     ...[cpuPerOperationUs([usage.client], operations), cpuPerOperationUs(usage.servers, operations)],

@@ -49,6 +49,8 @@ export interface OpenLoopSummary {
 export interface PhaseReport {
   /** `load`, or the workload's name. */
   readonly name: string
+  /** Which of the runs of all phases, from 1; left out where there was one for all of them: of the load. */
+  readonly run?: number
   readonly mix: Mix
   readonly distribution: DistributionName
   readonly loop: Loop

@@ -37,11 +37,11 @@ export async function runBench(target: Target, plan: BenchPlan, hooks: SessionHo
     // Keys that are not there would be read as errors of the phases that follow.
     usable = loaded.operations === data.keys
   }
-  const all = Array.from({ length: runs }, () => phases).flat()
-  for (const phase of all) {
+  const all = Array.from({ length: runs }, (_, i) => phases.map((phase) => ({ run: i + 1, phase }))).flat()
+  for (const { run, phase } of all) {
     if (!usable || hooks.signal.aborted) break
     const report = await session.measure(phase)
-    measured.push(report)
+    measured.push({ ...report, run })
     usable = report.errors.count < (phase.errorsMax ?? limits.benchErrorsMax)
   }
   const { keys, valueBytes, verify, seed } = data
