@@ -5,6 +5,7 @@ import {
   escapeHtml,
   htmlPage,
   htmlTable,
+  labelsThatFit,
   linearTicks,
 } from '@quorumkv/cli/bench'
 import { formatFigure } from '../store-format.js'
@@ -55,9 +56,10 @@ function figuresOf(runs: readonly HistoryRun[]): HistoryFigure[] {
   return [...byName.values()]
 }
 
-/** Ticks under at most about ten runs, so that the commits can be read. */
+/** Ticks under so many of the runs that the commits can be read. */
 function runTicks(runs: readonly HistoryRun[]): Chart['x']['ticks'] {
-  const step = Math.ceil(runs.length / 10)
+  const longest = Math.max(...runs.map((run) => commitText(run).length))
+  const step = Math.ceil(runs.length / labelsThatFit(longest))
   return runs.flatMap((run, i) => (i % step === 0 ? [{ at: i + 1, label: commitText(run) }] : []))
 }
 

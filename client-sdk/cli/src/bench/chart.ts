@@ -23,8 +23,42 @@ export interface Chart {
   readonly series: readonly ChartSeries[]
 }
 
-const [width, height] = [560, 300]
-const margin = { left: 76, right: 16, top: 30, bottom: 44 } as const
+const width = 560
+const plotHeight = 226
+const margin = { left: 76, right: 16, bottom: 44 } as const
+
+/** What a letter of the charts takes at most of their width, on average: how wide a text will be only its reader's fonts say. */
+const letterWidth = 7
+/** Between two names of the legend, and from one line of it to the next. */
+const legendGap = 18
+const legendLine = 16
+
+/** How many labels of so many letters fit below a chart side by side. */
+export function labelsThatFit(letters: number): number {
+  return Math.max(1, Math.floor((width - margin.left - margin.right) / ((letters + 2) * letterWidth)))
+}
+
+interface LegendEntry {
+  readonly x: number
+  /** Of the legend, from 0. */
+  readonly line: number
+}
+
+/** Places for names one after the other, in as many lines as it takes. */
+function legendEntries(labels: readonly string[]): LegendEntry[] {
+  let x: number = margin.left
+  let line = 0
+  return labels.map((label) => {
+    const taken = label.length * letterWidth
+    if (x > margin.left && x + taken > width - margin.right) {
+      x = margin.left
+      line++
+    }
+    const entry = { x, line }
+    x += taken + legendGap
+    return entry
+  })
+}
 
 /** Text as it may stand in HTML and SVG, in attributes as well. */
 export function escapeHtml(text: string): string {
@@ -47,11 +81,11 @@ function scale(values: readonly number[], log: boolean, from: number, to: number
 
 const round = (value: number): string => value.toFixed(1)
 
-function axes(chart: Chart, x: (value: number) => number, y: (value: number) => number): string {
-  const [bottom, right] = [height - margin.bottom, width - margin.right]
+function axes(chart: Chart, x: (value: number) => number, y: (value: number) => number, top: number): string {
+  const [bottom, right] = [top + plotHeight, width - margin.right]
   const across = chart.y.ticks.flatMap(({ at, label }) => {
     const place = y(at)
-    if (!(place >= margin.top - 0.5 && place <= bottom + 0.5)) return []
+    if (!(place >= top - 0.5 && place <= bottom + 0.5)) return []
     return [
       `<line class="grid" x1="${margin.left}" y1="${round(place)}" x2="${right}" y2="${round(place)}"/>`,
       `<text x="${margin.left - 6}" y="${round(place + 4)}" text-anchor="end">${escapeHtml(label)}</text>`,
@@ -61,7 +95,7 @@ function axes(chart: Chart, x: (value: number) => number, y: (value: number) => 
     const place = x(at)
     if (!(place >= margin.left - 0.5 && place <= right + 0.5)) return []
     return [
-      `<line class="grid" x1="${round(place)}" y1="${margin.top}" x2="${round(place)}" y2="${bottom}"/>`,
+      `<line class="grid" x1="${round(place)}" y1="${top}" x2="${round(place)}" y2="${bottom}"/>`,
       `<text x="${round(place)}" y="${bottom + 16}" text-anchor="middle">${escapeHtml(label)}</text>`,
     ]
   })
@@ -77,22 +111,27 @@ export function drawChart(chart: Chart): string {
   const ys = all.map(([, y]) => y)
   // A linear scale begins at nothing: one that does not makes noise look like a difference.
   const x = scale(chart.x.log ? xs : [0, ...xs], chart.x.log, margin.left, width - margin.right)
-  const y = scale(chart.y.log ? ys : [0, ...ys], chart.y.log, height - margin.bottom, margin.top)
+  const places = legendEntries(series.map(({ label }) => label))
+  const top = (places.at(-1)!.line + 1) * legendLine + 10
+  const bottom = top + plotHeight
+  const height = bottom + margin.bottom
+  const y = scale(chart.y.log ? ys : [0, ...ys], chart.y.log, bottom, top)
   const lines = series.map(({ points }, i) => {
     const path = points.map(([px, py]) => `${round(x(px))},${round(y(py))}`).join(' ')
     return `<polyline class="s${i % colours}" points="${path}"/>`
   })
   const legend = series.map(({ label }, i) => {
-    return `<text class="t${i % colours}" x="${margin.left + 8 + i * 120}" y="${margin.top - 8}">${escapeHtml(label)}</text>`
+    const { x: left, line } = places[i]!
+    return `<text class="t${i % colours}" x="${left}" y="${(line + 1) * legendLine - 2}">${escapeHtml(label)}</text>`
   })
   const name = escapeHtml(chart.title)
   return [
     `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${name}"><title>${name}</title>`,
-    axes(chart, x, y),
+    axes(chart, x, y, top),
     ...lines,
     ...legend,
     `<text x="${(margin.left + width) / 2}" y="${height - 8}" text-anchor="middle">${escapeHtml(chart.x.title)}</text>`,
-    `<text transform="translate(14 ${height / 2}) rotate(-90)" text-anchor="middle">${escapeHtml(chart.y.title)}</text>`,
+    `<text transform="translate(14 ${top + plotHeight / 2}) rotate(-90)" text-anchor="middle">${escapeHtml(chart.y.title)}</text>`,
     '</svg>',
   ].join('')
 }

@@ -4,7 +4,7 @@
  */
 
 export { UsageError } from '../exit.js'
-export { type Axis, type Chart, type ChartSeries, drawChart, escapeHtml, linearTicks } from './chart.js'
+export { type Axis, type Chart, type ChartSeries, drawChart, escapeHtml, labelsThatFit, linearTicks } from './chart.js'
 export { type LoadClock, systemClock } from './clock.js'
 export { type DistributionName, distributionNames } from './distribution.js'
 export { type Environment, fileSystemOf, readEnvironment } from './environment.js'
