@@ -18,7 +18,10 @@ afterEach(() => {
 
 test.each(['--csv', '--html'])('%s that cannot be written is told before anything is started', async (flag) => {
   const file = join(directory, 'no', 'such', 'file')
-  const command = addClusterOptions(new Command('bench')).parse([flag, file, '--data-dir', directory], { from: 'user' })
+  const command = addClusterOptions(new Command('bench'), () => Promise.resolve()).parse(
+    [flag, file, '--data-dir', directory],
+    { from: 'user' },
+  )
   const told: string[] = []
   const running = runClusterBenchmark(command.opts(), new AbortController().signal, (text) => told.push(text))
   await expect(running).rejects.toThrow(/ENOENT.*no\/such\/file/)

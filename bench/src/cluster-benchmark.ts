@@ -49,11 +49,6 @@ function planOf(settings: ClusterSettings): BenchPlan {
   }
 }
 
-/** Room for what is in flight with everything that the client counts for it, or the client's own default. */
-function clientBytesMax({ inFlight, valueBytes }: ClusterSettings): number {
-  return Math.max(64 * 2 ** 20, 2 * inFlight * (valueBytes + 1024))
-}
-
 /** Rejects where a file that was asked for cannot be written: that should not be found out when all has been measured. */
 async function checkFiles({ csv, html }: ClusterSettings): Promise<void> {
   for (const path of [csv, html]) if (path !== undefined) await (await open(path, 'a')).close()
@@ -79,8 +74,7 @@ export async function runClusterBenchmark(
   await checkFiles(settings)
   const { nodes, fsync, dataDir: parentDirectory } = settings
   progress(`starting ${nodes} nodes …`)
-  const maxInFlightBytes = clientBytesMax(settings)
-  const cluster = { nodes, fsync, parentDirectory, signal, maxInFlightBytes }
+  const cluster = { nodes, fsync, parentDirectory, signal, room: settings }
   const { group, target } = await startLocalKv({ ...cluster, consistency: 'quorum' })
   await using _ = group
   return await runBench(target, planOf(settings), {

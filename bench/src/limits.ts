@@ -9,6 +9,8 @@ export const limits = {
   keysMax: 100_000_000,
   openRateMax: 1_000_000,
   valueBytesMax: 1_048_576,
+  /** Of the values of the operations that are in flight at a time: more would measure the memory of this machine. */
+  inFlightBytesMax: 536_870_912,
 
   roundsMax: 99,
   overloadFactorMax: 100,

@@ -140,7 +140,7 @@ function buildProgram(): Command {
       'every workload of kv bench on a cluster of processes: one at a time, and many in flight (the default)',
     )
     .allowExcessArguments(false)
-  addClusterOptions(command).action(cluster)
+  addClusterOptions(command, cluster)
   addStoreOptions(
     program.command('store').description("one node's storage: table, log, snapshots and recovery, without network"),
     store,

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { addClusterOptions, type ClusterSettings } from './options.js'
 
 function parse(...argv: string[]): ClusterSettings {
-  const command = addClusterOptions(new Command('bench'))
+  const command = addClusterOptions(new Command('bench'), () => Promise.resolve())
     .exitOverride()
     .configureOutput({ writeErr: () => undefined })
   return command.parse(argv, { from: 'user' }).opts()

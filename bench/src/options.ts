@@ -52,6 +52,13 @@ export function seconds(min: number): (text: string) => number {
   }
 }
 
+/** Refuses a command line, by commander's CommanderError, with more in flight at a time than a client can hold. */
+export function checkInFlightBytes(command: Command, inFlight: number, valueBytes: number): void {
+  const most = Math.floor(limits.inFlightBytesMax / valueBytes)
+  if (inFlight <= most) return
+  command.error(`error: --in-flight ${inFlight}: with values of ${valueBytes} B at most ${most} operations at a time`)
+}
+
 /** Reads `mixed` or `read-heavy,ycsb-a,70/30`. Throws commander's InvalidArgumentError. */
 function parseWorkloads(text: string): Workload[] {
   try {
@@ -90,8 +97,11 @@ function clusterOptions(): Option[] {
   ]
 }
 
-/** Adds the options of `cluster` to a command; its action is then given ClusterSettings. */
-export function addClusterOptions(command: Command): Command {
+/** Adds the options of `cluster` to a command, and what is done with them. */
+export function addClusterOptions(command: Command, action: (settings: ClusterSettings) => Promise<void>): Command {
   for (const option of clusterOptions()) command.addOption(option)
-  return command
+  return command.action(async (settings: ClusterSettings, self: Command) => {
+    checkInFlightBytes(self, settings.inFlight, settings.valueBytes)
+    await action(settings)
+  })
 }

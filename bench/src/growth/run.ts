@@ -1,12 +1,5 @@
-import {
-  BenchSession,
-  type Environment,
-  fileSystemOf,
-  type PhaseReport,
-  parseWorkload,
-  readEnvironment,
-} from '@quorumkv/cli/bench'
-import { loadAll, startLocalKv } from '../local-kv.js'
+import { BenchSession, type Environment, fileSystemOf, type PhaseReport, readEnvironment } from '@quorumkv/cli/bench'
+import { loadAll, measureClosed, startLocalKv } from '../local-kv.js'
 import { type Spread, spreadOf } from '../spread.js'
 import { type GrowthPoint, type GrowthSeries, growthLines } from './plan.js'
 
@@ -102,14 +95,8 @@ async function measurePoint(
   const reports: PhaseReport[] = []
   for (let round = 0; round < rounds; round++) {
     progress(`  round ${round + 1} of ${rounds} …`)
-    const report = await session.measure({
-      workload: parseWorkload(workload, 'workload'),
-      ...{ inFlight, loop: { kind: 'closed' } },
-      ...{ warmUpMs: warmUpSeconds * 1000, durationMs: seconds * 1000 },
-    })
-    signal.throwIfAborted()
-    if (report.operations === 0) throw new Error(report.errors.examples[0] ?? 'no operation ended')
-    reports.push(report)
+    const loop = { workload, inFlight, warmUpSeconds, seconds }
+    reports.push(await measureClosed(session, loop, `${nodes} nodes with ${keys} keys of ${valueBytes} B`, signal))
   }
   return reports
 }

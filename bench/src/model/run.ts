@@ -1,15 +1,8 @@
-import {
-  BenchSession,
-  type Environment,
-  fileSystemOf,
-  type PhaseReport,
-  parseWorkload,
-  readEnvironment,
-} from '@quorumkv/cli/bench'
+import { BenchSession, type Environment, fileSystemOf, type PhaseReport, readEnvironment } from '@quorumkv/cli/bench'
 import { build, decodeFromCompressedBase64, type Histogram } from 'hdr-histogram-js'
 import { type Fsync, startCluster } from '../cluster.js'
 import { limits } from '../limits.js'
-import { kvTargetOf, loadAll } from '../local-kv.js'
+import { kvTargetOf, loadAll, measureClosed } from '../local-kv.js'
 import type { ServerGroup } from '../server-group.js'
 import { type Spread, spreadOf } from '../spread.js'
 import { type ModelSuite, modelKeys, modelSuites } from './suites.js'
@@ -90,14 +83,8 @@ async function measureSuite(
   const data = { keys: modelKeys, valueBytes, seed, verify: true, clients }
   await using session = await BenchSession.open(target, data, { signal })
   await loadAll(session, modelKeys, signal)
-  const report = await session.measure({
-    workload: parseWorkload(workload, 'workload'),
-    ...{ distribution, inFlight: 1, loop: { kind: 'closed' } },
-    ...{ warmUpMs: warmUpSeconds * 1000, durationMs: seconds * 1000 },
-  })
-  signal.throwIfAborted()
-  if (report.operations === 0) throw new Error(`${suite.name}: ${report.errors.examples[0] ?? 'no operation ended'}`)
-  return report
+  const loop = { workload, distribution, inFlight: 1, warmUpSeconds, seconds }
+  return await measureClosed(session, loop, suite.name, signal)
 }
 
 /**

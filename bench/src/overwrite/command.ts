@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander'
 import { formatEnvironment } from '../environment-text.js'
 import { formatExpectations } from '../expectation.js'
 import { limits } from '../limits.js'
-import { seconds, whole } from '../options.js'
+import { checkInFlightBytes, seconds, whole } from '../options.js'
 import { formatFigure } from '../store-format.js'
 import type { OverwriteReport, OverwriteSettings } from './run.js'
 
@@ -28,7 +28,10 @@ export function addOverwriteOptions(command: Command, action: (settings: Overwri
     .addOption(option('--seed <text>', 'the same seed gives the same operations').default('1'))
     .addOption(option('--data-dir <path>', 'where the nodes keep their data meanwhile').default(tmpdir()))
     .addOption(option('--json', 'print one JSON object').default(false))
-    .action(action)
+    .action(async (settings: OverwriteSettings, self: Command) => {
+      checkInFlightBytes(self, settings.inFlight, settings.valueBytes)
+      await action(settings)
+    })
 }
 
 const rowsMax = 12

@@ -1,14 +1,7 @@
-import {
-  BenchSession,
-  type Environment,
-  fileSystemOf,
-  type PhaseReport,
-  parseWorkload,
-  readEnvironment,
-} from '@quorumkv/cli/bench'
+import { BenchSession, type Environment, fileSystemOf, type PhaseReport, readEnvironment } from '@quorumkv/cli/bench'
 import { startCluster } from '../cluster.js'
 import type { Expectation } from '../expectation.js'
-import { kvTargetOf, loadAll } from '../local-kv.js'
+import { kvTargetOf, loadAll, measureClosed } from '../local-kv.js'
 import { lateGrowth, type Sample, sampledWhile } from '../sampler.js'
 import type { ServerGroup } from '../server-group.js'
 import { formatFigure } from '../store-format.js'
@@ -76,7 +69,7 @@ async function overwrite(
   signal: AbortSignal,
 ): Promise<{ readonly result: PhaseReport; readonly samples: readonly Sample[] }> {
   const { keys, valueBytes, inFlight, seconds, seed } = settings
-  const target = kvTargetOf(group, { consistency: 'quorum' }, {})
+  const target = kvTargetOf(group, { consistency: 'quorum', room: settings }, {})
   await using session = await BenchSession.open(
     target,
     { keys, valueBytes, seed, verify: true, clients: 1 },
@@ -84,15 +77,9 @@ async function overwrite(
   )
   await loadAll(session, keys, signal)
   const everyMs = Math.max(200, (seconds * 1000) / samplesAimedAt)
-  return await sampledWhile(group, everyMs, async () => {
-    const phase = await session.measure({
-      // Mostly writes, and reads enough to find what has gone wrong.
-      workload: parseWorkload('write-heavy', 'workload'),
-      ...{ inFlight, loop: { kind: 'closed' }, warmUpMs: 0, durationMs: seconds * 1000 },
-    })
-    signal.throwIfAborted()
-    return phase
-  })
+  // Mostly writes, and reads enough to find what has gone wrong.
+  const loop = { workload: 'write-heavy', inFlight, warmUpSeconds: 0, seconds }
+  return await sampledWhile(group, everyMs, () => measureClosed(session, loop, 'the run', signal))
 }
 
 /**

@@ -34,6 +34,7 @@ test.each([
   [['--workloads', 'mixd'], 'there is no workload "mixd"'],
   [['--workloads', 'ycsb-e'], 'ycsb-e scans, which not all targets can.'],
   [['--in-flight', '1,0'], 'It must be a whole number from 1 to'],
+  [['--in-flight', '1,513', '--value-bytes', '1048576'], '--in-flight 513: with values of 1048576 B at most 512'],
   [['--rounds', '0'], 'It must be a whole number from 1 to'],
   [['--seconds', '-1'], 'It must be a number from 0.1 to'],
 ])('%j is refused with its reason', async (args, reason) => {

@@ -3,7 +3,7 @@ import { valueBytesMin } from '@quorumkv/cli/bench'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { recordOption } from '../history/command.js'
 import { limits } from '../limits.js'
-import { seconds, whole } from '../options.js'
+import { checkInFlightBytes, seconds, whole } from '../options.js'
 import { workloadName } from '../workload-name.js'
 import { contestants } from './contestants.js'
 import type { PeersSettings } from './peers-benchmark.js'
@@ -51,7 +51,8 @@ export function addPeersOptions(command: Command, action: (settings: PeersSettin
     .addOption(option('--data-dir <path>', 'where the stores keep their data meanwhile').default(tmpdir()))
     .addOption(recordOption())
     .addOption(option('--json', 'print one JSON object').default(false))
-    .action(({ peers, ...settings }: Omit<PeersSettings, 'contestants'> & { peers: string[] }) => {
-      return action({ ...settings, contestants: peers })
+    .action(async ({ peers, ...settings }: Omit<PeersSettings, 'contestants'> & { peers: string[] }, self: Command) => {
+      checkInFlightBytes(self, Math.max(...settings.inFlight), settings.valueBytes)
+      await action({ ...settings, contestants: peers })
     })
 }

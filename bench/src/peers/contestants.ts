@@ -1,5 +1,5 @@
 import type { Target } from '@quorumkv/cli/bench'
-import { type LocalTarget, startLocalKv } from '../local-kv.js'
+import { type InFlight, type LocalTarget, startLocalKv } from '../local-kv.js'
 import { startEtcd } from './etcd.js'
 import { EtcdTarget } from './etcd-target.js'
 import type { PeerName } from './packages.js'
@@ -14,8 +14,8 @@ export interface Contestant {
   readonly peer: PeerName | undefined
   /** Where the data is when a write has been acknowledged, and what a read asks. */
   readonly durability: string
-  /** Starts it. When it rejects, nothing is left of it. */
-  start(parentDirectory: string, signal: AbortSignal): Promise<LocalTarget<Target>>
+  /** Starts it, for a client that has so much in flight at most. When it rejects, nothing is left of it. */
+  start(parentDirectory: string, room: InFlight, signal: AbortSignal): Promise<LocalTarget<Target>>
 }
 
 const nodes = 3
@@ -24,8 +24,8 @@ const ours: Contestant = {
   name: 'quorumkv',
   peer: undefined,
   durability: 'acknowledged: flushed by 2 of 3 nodes; a read asks 2 of 3',
-  start: (parentDirectory, signal) =>
-    startLocalKv({ nodes, fsync: 'always', parentDirectory, signal, consistency: 'quorum' }),
+  start: (parentDirectory, room, signal) =>
+    startLocalKv({ nodes, fsync: 'always', parentDirectory, signal, consistency: 'quorum', room }),
 }
 
 interface RedisKind {
@@ -42,7 +42,7 @@ function redis({ name, appendFsync, replicas, durability, ...asked }: RedisKind)
     name,
     peer: 'redis',
     durability,
-    start: async (parentDirectory, signal) => {
+    start: async (parentDirectory, _room, signal) => {
       const group = await startRedis({ appendFsync, replicas, parentDirectory, signal })
       return { group, target: new RedisTarget(group, { ...asked, name, durability }) }
     },
@@ -72,7 +72,7 @@ const etcd: Contestant = {
   name: 'etcd',
   peer: 'etcd',
   durability: etcdDurability,
-  start: async (parentDirectory, signal) => {
+  start: async (parentDirectory, _room, signal) => {
     const group = await startEtcd({ nodes, parentDirectory, signal })
     return { group, target: new EtcdTarget(group, etcdDurability) }
   },

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { installCommand, missingPrograms, peerPrograms, refusal } from './packages.js'
+import { installCommand, missingNpmPackages, missingPrograms, npmRefusal, peerPrograms, refusal } from './packages.js'
 
 let directory = ''
 
@@ -31,6 +31,16 @@ test('who lacks a program is told the command that installs it, and the way arou
   )
   expect(refusal([peerPrograms.redis, peerPrograms.etcd])).toContain(
     "redis-server and etcd are not installed: `npm run bench:peers -- --install` installs Debian's redis-server and etcd-server",
+  )
+})
+
+test('what the client of Redis is written with is missed where it is not installed, and told what to do', () => {
+  expect(missingNpmPackages(['redis', 'etcd'])).toEqual([])
+  const denied: string[] = []
+  const missing = missingNpmPackages(['redis', 'etcd'], (name) => denied.push(name) === 0)
+  expect([missing, denied]).toEqual([['ioredis'], ['ioredis']])
+  expect(npmRefusal(missing)).toBe(
+    'the npm package ioredis cannot be found: `npm ci` in the directory of the project installs what its package-lock.json names.',
   )
 })
 

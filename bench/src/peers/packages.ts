@@ -2,26 +2,29 @@ import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 
 /** A system to compare with. */
 export type PeerName = 'redis' | 'etcd'
 
-/** What it takes to run a peer: a program, and Debian's package that has it. */
+/** What it takes to run a peer: a program, Debian's package that has it, and what its client is written with. */
 export interface PeerProgram {
   readonly peer: PeerName
   readonly command: string
   readonly debianPackage: string
+  /** A package of npm that nothing else of the benchmarks needs. */
+  readonly npmPackage?: string
 }
 
 /** What there is to compare with. */
 export const peerPrograms: Readonly<Record<PeerName, PeerProgram>> = {
-  redis: { peer: 'redis', command: 'redis-server', debianPackage: 'redis-server' },
+  redis: { peer: 'redis', command: 'redis-server', debianPackage: 'redis-server', npmPackage: 'ioredis' },
   etcd: { peer: 'etcd', command: 'etcd', debianPackage: 'etcd-server' },
 }
 
-/** A program that a peer needs is not there, or could not be installed. The message says what to do. */
+/** A program or package that a peer needs is not there, or could not be installed. The message says what to do. */
 export class MissingProgramError extends Error {
   override readonly name = 'MissingProgramError'
 }
@@ -47,6 +50,32 @@ export async function missingPrograms(peers: readonly PeerName[], path: string):
     if (!found.includes(true)) missing.push(program)
   }
   return missing
+}
+
+/** Those packages of npm that clients of the peers need and that `canLoad` denies. */
+export function missingNpmPackages(
+  peers: readonly PeerName[],
+  canLoad: (name: string) => boolean = isInstalled,
+): string[] {
+  return peers.flatMap((peer) => peerPrograms[peer].npmPackage ?? []).filter((name) => !canLoad(name))
+}
+
+function isInstalled(name: string): boolean {
+  try {
+    createRequire(import.meta.url).resolve(name)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND') return false
+    throw error
+  }
+}
+
+/** What to do about packages of npm that are not there. */
+export function npmRefusal(missing: readonly string[]): string {
+  return (
+    `the npm ${missing.length === 1 ? 'package' : 'packages'} ${missing.join(' and ')} cannot be found: ` +
+    '`npm ci` in the directory of the project installs what its package-lock.json names.'
+  )
 }
 
 /** One sentence for who wants to compare with programs that are not there. */
@@ -86,8 +115,8 @@ export async function install(missing: readonly PeerProgram[], signal: AbortSign
 }
 
 /**
- * Sees to it that the peers can be run: installs what is missing when `mayInstall`, and rejects with
- * MissingProgramError otherwise.
+ * Sees to it that the peers can be run: installs Debian's packages of what is missing when `mayInstall`, and rejects with
+ * MissingProgramError otherwise, with all that is missing. Packages of npm are never installed from here.
  */
 export async function providePrograms(
   peers: readonly PeerName[],
@@ -96,8 +125,11 @@ export async function providePrograms(
 ): Promise<void> {
   const path = process.env['PATH'] ?? ''
   const missing = await missingPrograms(peers, path)
+  const npmPackages = missingNpmPackages(peers)
+  const told = missing.length > 0 && !mayInstall ? [refusal(missing)] : []
+  if (npmPackages.length > 0) told.push(npmRefusal(npmPackages))
+  if (told.length > 0) throw new MissingProgramError(told.join('\n'))
   if (missing.length === 0) return
-  if (!mayInstall) throw new MissingProgramError(refusal(missing))
   await install(missing, signal)
   const still = await missingPrograms(peers, path)
   if (still.length > 0) throw new MissingProgramError(refusal(still))

@@ -3,12 +3,11 @@ import {
   fileSystemOf,
   keyBytes,
   type PhaseReport,
-  parseWorkload,
   readEnvironment,
   type Target,
 } from '@quorumkv/cli/bench'
 import { limits } from '../limits.js'
-import { loadAll } from '../local-kv.js'
+import { loadAll, measureClosed } from '../local-kv.js'
 import type { ServerGroup } from '../server-group.js'
 import { type Contestant, contestants } from './contestants.js'
 import { type PeerName, providePrograms, versionOf } from './packages.js'
@@ -48,8 +47,9 @@ interface Running {
 type Progress = (text: string) => void
 
 async function start(contestant: Contestant, settings: PeersSettings, signal: AbortSignal): Promise<Running> {
-  const { keys, valueBytes, seed, dataDir } = settings
-  const { group, target } = await contestant.start(dataDir, signal)
+  const { keys, valueBytes, seed, dataDir, inFlight } = settings
+  const room = { inFlight: Math.max(...inFlight), valueBytes }
+  const { group, target } = await contestant.start(dataDir, room, signal)
   try {
     const session = await BenchSession.open(target, { keys, valueBytes, seed, verify: true, clients: 1 }, { signal })
     return { contestant, group, target, session }
@@ -57,14 +57,6 @@ async function start(contestant: Contestant, settings: PeersSettings, signal: Ab
     await group.stop()
     throw error
   }
-}
-
-function checked(report: PhaseReport, name: string, signal: AbortSignal): PhaseReport {
-  signal.throwIfAborted()
-  if (report.operations === 0) {
-    throw new Error(`${name} did nothing in ${report.name}: ${report.errors.examples[0] ?? 'no operation ended'}`)
-  }
-  return report
 }
 
 async function describe(
@@ -112,14 +104,12 @@ function measureAll(
   const { rounds, warmUpSeconds, seconds } = settings
   return alternate(running, phasesOf(settings), rounds, async ({ contestant, session }, phase, round) => {
     progress(`round ${round + 1} of ${rounds}: ${phase.workload}, ${phase.inFlight} in flight, ${contestant.name} …`)
-    const report = await session.measure({
-      workload: parseWorkload(phase.workload, 'workloads'),
-      inFlight: phase.inFlight,
-      loop: { kind: 'closed' },
-      warmUpMs: warmUpSeconds * 1000,
-      durationMs: seconds * 1000,
-    })
-    return checked(report, contestant.name, signal)
+    return await measureClosed(
+      session,
+      { ...phase, warmUpSeconds, seconds },
+      `${phase.workload} of ${contestant.name}`,
+      signal,
+    )
   })
 }
 
