@@ -1,6 +1,10 @@
 import type { Operator } from './changes.js'
+import type { KvClientOptions } from './client-options.js'
+import type { ClientStats } from './client-stats.js'
 import { ClusterCalls } from './cluster.js'
 import { expiryOf, ownBytes, StoredValue, textOf } from './codec.js'
+import { PrefixCollection } from './collection.js'
+import type { Collection } from './collection-types.js'
 import { Dispatcher } from './dispatcher.js'
 import { asKvError } from './errors.js'
 import { readMany, writeMany } from './many.js'
@@ -9,16 +13,15 @@ import { OperatorCalls } from './operator.js'
 import { resolveOptions } from './options.js'
 import { deleteOperation, getOperation, putOperation } from './requests.js'
 import { planScan, scanEntries } from './scan.js'
+import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './standard-schema.js'
 import type {
   CallOptions,
-  ClientStats,
   ClusterStatus,
   ClusterTopology,
   DeleteOptions,
   DeleteResult,
   Entry,
   Key,
-  KvClientOptions,
   KvOperations,
   MemberStatus,
   Partition,
@@ -35,6 +38,7 @@ import type {
   SnapshotTaken,
   Value,
 } from './types.js'
+import type { Codec } from './value-codecs.js'
 import { Version } from './version.js'
 import type { Reply } from './wire-reader.js'
 
@@ -108,6 +112,12 @@ export class KvClient implements KvOperations, AsyncDisposable {
   scan(options: ScanOptions = {}): AsyncIterable<ScanEntry> {
     const { dispatcher } = this
     return { [Symbol.asyncIterator]: () => scanEntries(() => planScan(options, dispatcher), dispatcher) }
+  }
+
+  collection<S extends StandardSchemaV1>(prefix: Key, schema: S): Collection<SchemaInput<S>, SchemaOutput<S>>
+  collection<Input, Output>(prefix: Key, codec: Codec<Input, Output>): Collection<Input, Output>
+  collection<Input, Output>(prefix: Key, codec: Codec<Input, Output>): Collection<Input, Output> {
+    return new PrefixCollection(this, prefix, codec)
   }
 
   async status(endpoint?: string, options: CallOptions = {}): Promise<ClusterStatus> {

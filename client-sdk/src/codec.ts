@@ -47,8 +47,9 @@ export function valueBytes(value: unknown): Buffer {
   return toBytes(value, 'value', 0, limits.valueBytesMax)
 }
 
-export function prefixBytes(prefix: unknown): Buffer {
-  return toBytes(prefix, 'prefix', 0, limits.keyBytesMax)
+/** A part of a key, which may be empty. Throws naming `field`. */
+export function prefixBytes(prefix: unknown, field: string = 'prefix'): Buffer {
+  return toBytes(prefix, field, 0, limits.keyBytesMax)
 }
 
 /** Undefined, the cluster's default, stays unspecified on the wire. */

@@ -1,12 +1,12 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from 'node:tls'
 import type { Call } from './call.js'
+import type { TlsOptions } from './client-options.js'
 import { parseEndpoint } from './endpoints.js'
 import { KvError } from './errors.js'
 import type { ClientConfig } from './options.js'
 import { type Break, breakOf } from './status.js'
 import { Transport } from './transport.js'
-import type { TlsOptions } from './types.js'
 
 export interface ConnectionEvents {
   onReady(): void

@@ -1,3 +1,4 @@
+import type { ClientStats, NodeStats } from './client-stats.js'
 import { DeadlineWheel } from './deadlines.js'
 import { asKvError, KvError, type KvErrorCode, type WriteOutcome } from './errors.js'
 import { Lifetime } from './lifetime.js'
@@ -9,7 +10,6 @@ import { backoffMs, RetryBudget } from './retry.js'
 import type { Session, SessionContext } from './session.js'
 import { cancelledBy, offAbort, onAbort } from './signals.js'
 import { TopologyKeeper } from './topology-keeper.js'
-import type { ClientStats, NodeStats } from './types.js'
 import type { Reply } from './wire-reader.js'
 import type { ClockReading } from './wire-writer.js'
 

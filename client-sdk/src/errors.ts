@@ -20,6 +20,8 @@ export type KvErrorCode =
   | 'closed'
   /** A value or key that was asked for as text is not valid UTF-8: use `getBytes` or `getEntry`. */
   | 'not-text'
+  /** A value that was read through a collection does not fit its codec; `field` names the place, `cause` says what is wrong. */
+  | 'not-valid'
   /** A node answered in a way that it should not have. */
   | 'internal'
 
@@ -44,7 +46,7 @@ const retryableCodes: ReadonlySet<KvErrorCode> = new Set(['unavailable', 'timeou
 export class KvError extends Error {
   override readonly name = 'KvError'
   readonly code: KvErrorCode
-  /** For `invalid-argument`: the name of the argument or option that is wrong. */
+  /** For `invalid-argument`: the name of the argument or option that is wrong; for `not-valid` and `not-text`: what of the data. */
   readonly field: string | undefined
   /** For failed writes: `not-applied` is a promise, `unknown` means that the value may be there, or may yet appear. */
   readonly outcome: WriteOutcome | undefined

@@ -11,11 +11,29 @@ export type {
   StopVerdict,
 } from './changes.js'
 export { KvClient } from './client.js'
+export type { KvClientOptions, TlsOptions } from './client-options.js'
+export type { ClientStats, NodeStats } from './client-stats.js'
+export { type CollectionStore, collectionOn } from './collection.js'
+export type {
+  Collection,
+  CollectionEntry,
+  CollectionPutEntry,
+  CollectionPutOptions,
+  CollectionScanEntry,
+  CollectionScanOptions,
+} from './collection-types.js'
 export { KvError, type KvErrorCode, type KvErrorOptions, type WriteOutcome } from './errors.js'
 export type { ConvergenceStatus, HintStatus, PeerConvergence, StorageStatus } from './node-status.js'
 export type {
+  SchemaInput,
+  SchemaOutput,
+  StandardSchemaIssue,
+  StandardSchemaProps,
+  StandardSchemaResult,
+  StandardSchemaV1,
+} from './standard-schema.js'
+export type {
   CallOptions,
-  ClientStats,
   ClusterStatus,
   ClusterTopology,
   Consistency,
@@ -23,13 +41,11 @@ export type {
   DeleteResult,
   Entry,
   Key,
-  KvClientOptions,
   KvOperations,
   Liveness,
   Member,
   MemberState,
   MemberStatus,
-  NodeStats,
   Partition,
   PutEntry,
   PutOptions,
@@ -43,8 +59,8 @@ export type {
   ScanEntry,
   ScanOptions,
   SnapshotTaken,
-  TlsOptions,
   Value,
   ValueView,
 } from './types.js'
+export { bytes, type Codec, json, SchemaError, schema, text } from './value-codecs.js'
 export { Version } from './version.js'

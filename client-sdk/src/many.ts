@@ -77,9 +77,9 @@ export async function readMany<K extends Key, T>(
 }
 
 /** An entry of putMany in its long form, as far as it has been looked at. */
-export interface WantedPut {
+export interface WantedPut<V = Value> {
   readonly key: Key
-  readonly value: Value
+  readonly value: V
   readonly ttlMs?: number | undefined
 }
 
@@ -119,7 +119,8 @@ export async function writeMany(
   return outcomes
 }
 
-function wantedPut(entry: PutEntry): WantedPut {
+/** Either form of an entry, in its long form. Throws `invalid-argument` for anything else. */
+export function wantedPut<V>(entry: readonly [key: Key, value: V] | WantedPut<V>): WantedPut<V> {
   if (typeof entry !== 'object' || entry === null) {
     throw invalidArgument('entries', 'must hold [key, value] pairs or objects with key and value')
   }

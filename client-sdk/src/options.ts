@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
+import type { KvClientOptions, TlsOptions } from './client-options.js'
 import { checkEndpoint } from './endpoints.js'
 import { invalidArgument } from './errors.js'
 import { limits } from './limits.js'
-import type { Consistency, KvClientOptions, TlsOptions } from './types.js'
+import type { Consistency } from './types.js'
 
 /** Options with all defaults filled in. */
 export interface ClientConfig {

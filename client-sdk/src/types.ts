@@ -1,6 +1,10 @@
 import type { HandoverStatus, Operator, PlannedChange } from './changes.js'
+import type { ClientStats } from './client-stats.js'
+import type { Collection } from './collection-types.js'
 import type { KvError } from './errors.js'
 import type { ConvergenceStatus, HintStatus, StorageStatus } from './node-status.js'
+import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './standard-schema.js'
+import type { Codec } from './value-codecs.js'
 import type { Version } from './version.js'
 
 /** Keys are 1 to 1,024 bytes. A string stands for its UTF-8 bytes; one with a lone surrogate is refused. */
@@ -272,70 +276,11 @@ export interface Partition<K extends Key = Key> {
   readonly owners: readonly Member[]
 }
 
-/** What the client has done so far, and what it is doing. All counters start at 0 and only rise. */
-export interface ClientStats {
-  /** Operations on keys that were accepted (each key of getMany and putMany counts). */
-  readonly operations: number
-  /** Of these, how many wait for their result now. */
-  readonly pending: number
-  readonly failed: number
-  /** Attempts beyond the first that were sent to a node. */
-  readonly retries: number
-  readonly messagesSent: number
-  readonly messagesReceived: number
-  /** The topology that requests are routed by; 0: none yet. */
-  readonly epoch: number
-  readonly nodes: readonly NodeStats[]
-}
-
-export interface NodeStats {
-  readonly address: string
-  /** `down`: avoided until a connection in the background succeeds. */
-  readonly state: 'idle' | 'connecting' | 'up' | 'down'
-  /** Operations sent to it and not yet answered. */
-  readonly inFlight: number
-}
-
-/** How a client is made. */
-export interface KvClientOptions {
-  /** `host:port` or `[ipv6]:port` of any members; the others are learned from them. At least one. */
-  readonly endpoints: readonly string[]
-  /** Default: the cluster's, `quorum`. */
-  readonly consistency?: Consistency | undefined
-  /** How long a call may take by default, in milliseconds; 1 to 600,000, default 5,000. */
-  readonly timeoutMs?: number | undefined
-  /** Operations that may wait for their results at a time; more are refused as `overloaded`. Default 16,384. */
-  readonly maxInFlight?: number | undefined
-  /** Bytes of keys and values that may wait likewise. Default 64 MiB. */
-  readonly maxInFlightBytes?: number | undefined
-  /** How long a connection may take to become usable, in milliseconds. Default 2,000. */
-  readonly connectTimeoutMs?: number | undefined
-  /** Encrypts the connections. `true` trusts the system's authorities. */
-  readonly tls?: boolean | TlsOptions | undefined
-  /**
-   * Fail with `unavailable` as soon as every endpoint has refused a connection or has a name that nobody knows, and no
-   * node has been reached before: for programs that do one thing and end. Default: try again until the call's time is
-   * over, so that a program may start before the nodes do.
-   */
-  readonly failWhenRefused?: boolean | undefined
-  /** Where a member is reached from here, by the address that the cluster knows it under: for networks with translated addresses. */
-  readonly addressMap?: Readonly<Record<string, string>> | undefined
-}
-
-/** Certificates and keys in PEM. */
-export interface TlsOptions {
-  /** The authorities to trust instead of the system's. */
-  readonly ca?: string | Uint8Array | undefined
-  /** The client's own certificate and key, where the cluster asks for them. */
-  readonly cert?: string | Uint8Array | undefined
-  readonly key?: string | Uint8Array | undefined
-}
-
 /**
  * What can be done with a cluster: the methods of `KvClient`. Take this as a parameter where a test will hand in
  * something else.
  *
- * Every method rejects with a `KvError`, never with anything else; and every call ends within its `timeoutMs`.
+ * Every method that returns a promise rejects with a `KvError`, never with anything else; and every call ends within its `timeoutMs`.
  */
 export interface KvOperations {
   /**
@@ -365,6 +310,13 @@ export interface KvOperations {
    * consumed; where a connection breaks, the scan goes on with another node. What is written meanwhile may or may not be seen.
    */
   scan(options?: ScanOptions): AsyncIterable<ScanEntry>
+  /**
+   * The keys that start with a prefix, with values of one type: `text`, `bytes`, `json<T>()`, any Standard Schema (zod,
+   * valibot, arktype, …: JSON that is checked when it is written and when it is read), or a codec of your own. Asks the
+   * cluster nothing. Throws `invalid-argument`, and does not reject.
+   */
+  collection<S extends StandardSchemaV1>(prefix: Key, schema: S): Collection<SchemaInput<S>, SchemaOutput<S>>
+  collection<Input, Output>(prefix: Key, codec: Codec<Input, Output>): Collection<Input, Output>
   /** The cluster in the eyes of one node: of `endpoint`, or of any that answers. */
   status(endpoint?: string, options?: CallOptions): Promise<ClusterStatus>
   /** Asks every member. Rejects only where no topology can be had. */

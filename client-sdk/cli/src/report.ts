@@ -91,6 +91,7 @@ function hintFor({ code }: KvError): string | undefined {
     case 'invalid-argument':
     case 'cancelled':
     case 'closed':
+    case 'not-valid':
     case 'internal':
       return undefined
     default:
