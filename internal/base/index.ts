@@ -25,4 +25,15 @@ export {
   parseNodeId,
   type Slot,
 } from './ids.js'
+export {
+  Instruments,
+  type MemberInstruments,
+  OperationInstrument,
+  type OperationKind,
+  type OperationRole,
+  operationKinds,
+  operationRoles,
+} from './instruments.js'
+export { LatencyHistogram, type LatencySummary, type LatencyTotals } from './latency-histogram.js'
 export { limits } from './limits.js'
+export { type NodeEvent, type NodeEventKind, NodeEvents } from './node-events.js'

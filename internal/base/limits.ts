@@ -296,6 +296,10 @@ export const limits = {
   replaceDoubtFactor: 2,
   /** What a stopping node gives running requests to finish, and then its connections to close. */
   shutdownGraceMs: 10_000,
+  /** Latencies are told for the window that is open and the one before it. */
+  latencyWindowMs: 10_000,
+  /** Events of a node that it remembers for those who look at it. */
+  nodeEventsMax: 256,
   /** Changes of the ring that wait in the topology for a handover, and that one handover carries out. */
   plannedChangesMax: 64,
   /** Former members that the topology remembers, so that they are told when they wake up. */

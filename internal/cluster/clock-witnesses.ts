@@ -48,6 +48,14 @@ export class ClockWitnesses {
     return ahead * 2 > this.#offsetsMs.size
   }
 
+  /** The local wall clock less the median of the others' (of the middle two the lower one); 0: nobody has spoken. */
+  offsetMs(): number {
+    if (this.#offsetsMs.size === 0) return 0
+    const others = [...this.#offsetsMs.values()].sort((a, b) => a - b)
+    const median = others[(others.length - 1) >> 1]!
+    return Math.round(this.#clock.wallMs() - this.#clock.monotonicMs() - median)
+  }
+
   /** Whether this clock may be believed: the node is alone, or it has heard others, and most do not say it is ahead. */
   bearOutLocal(): boolean {
     return this.#alone || (this.#offsetsMs.size > 0 && !this.localIsAhead())

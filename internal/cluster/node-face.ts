@@ -1,4 +1,4 @@
-import type { Address, ClusterId, Incarnation, NodeId } from '../base/index.js'
+import type { Address, ClusterId, Incarnation, Instruments, NodeId } from '../base/index.js'
 import type { Clock, Disk, Log, Network, Random } from '../env/index.js'
 import type { HintStatus } from '../hints/index.js'
 import type { Hlc } from '../hlc/index.js'
@@ -7,6 +7,7 @@ import type {
   ConvergenceStatus,
   FloorStatus,
   FloorTuning,
+  KeyLocation,
   OperationOptions,
   PutOptions,
   RepairProgress,
@@ -45,6 +46,8 @@ export interface NodeOptions {
   readonly disk: Disk
   readonly network: Network
   readonly log: Log
+  /** Where it counts what happens. */
+  readonly instruments: Instruments
   /** Undefined: the one in the data directory, or a random one. */
   readonly id: NodeId | undefined
   /** Where to listen for other nodes; port 0 for any free one. */
@@ -96,6 +99,8 @@ export interface CopyStatus {
   readonly hints: readonly HintStatus[]
   /** How the collection of tombstones gets on; undefined: this node belongs to no cluster yet. */
   readonly floors: FloorStatus | undefined
+  /** This node's wall clock less the median of what the other members' read, as their messages told; 0: nobody has spoken. */
+  readonly clockOffsetMs: number
 }
 
 export interface NodeStatus extends CopyStatus {
@@ -184,6 +189,8 @@ export interface Node {
   readonly slotTable: SlotTable | undefined
   /** This node's own copy, for those who examine it; requests go through the operations below. */
   readonly localStore: Store | undefined
+  /** What it measures of itself. */
+  readonly instruments: Instruments
   /** Undefined while the node does not serve. */
   readonly repairs: Repairs | undefined
   readonly handovers: Handovers | undefined
@@ -209,6 +216,8 @@ export interface Node {
   put(key: Uint8Array, value: Uint8Array, options: PutOptions): Promise<WriteResult>
   delete(key: Uint8Array, options: OperationOptions): Promise<WriteResult>
   scan(options: ScanOptions): Promise<ScanPage>
+  /** What each owner of a key holds of it; repairs nothing. Rejects with KvError as `get`, but not for owners that are silent. */
+  locate(key: Uint8Array, options: OperationOptions): Promise<KeyLocation>
   snapshot(): Promise<SnapshotInfo>
 
   /** Refuses new requests, lets those that run finish (at most `graceMs`), closes links and the log. Idempotent. */

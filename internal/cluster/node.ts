@@ -4,6 +4,7 @@ import {
   type ClusterId,
   FatalError,
   type Incarnation,
+  type Instruments,
   KvError,
   type NodeId,
 } from '../base/index.js'
@@ -12,6 +13,7 @@ import { compareHlc, type Hlc, hlcOf, zeroVersion } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import type {
   Coordinator,
+  KeyLocation,
   OperationOptions,
   PutOptions,
   ScanOptions,
@@ -97,6 +99,10 @@ class CoreNode implements Node {
 
   get localStore(): Store | undefined {
     return this.#serving?.store
+  }
+
+  get instruments(): Instruments {
+    return this.#options.instruments
   }
 
   get handovers(): Handovers | undefined {
@@ -226,6 +232,10 @@ class CoreNode implements Node {
 
   scan(options: ScanOptions): Promise<ScanPage> {
     return this.#coordinator?.scan(options) ?? this.#unavailable()
+  }
+
+  locate(key: Uint8Array, options: OperationOptions): Promise<KeyLocation> {
+    return this.#coordinator?.locate(key, options) ?? this.#unavailable()
   }
 
   snapshot(): Promise<SnapshotInfo> {

@@ -1,5 +1,5 @@
 import type { Forget, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { assert, FatalError, KvError, limits, type NodeId, type Slot } from '../base/index.js'
+import { assert, KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Log } from '../env/index.js'
 import { HintStore } from '../hints/index.js'
 import { ClockDriftError, type Hlc, hlcMs, hlcOf } from '../hlc/index.js'
@@ -14,25 +14,23 @@ import {
   HintedHandoff,
   Horizon,
   LocalReplica,
-  noOtherSide,
   type OperationContext,
   PacedReading,
   type PeerLink,
   Refiller,
   type RemoteReplica,
-  type Replica,
   ReplicaServer,
   type Routing,
-  routingOf,
   ScanSlices,
   SharedSlots,
 } from '../replication/index.js'
-import { effectiveQuorums, type SlotTable, slotTables, type Topology } from '../slots/index.js'
+import type { SlotTable, Topology } from '../slots/index.js'
 import { openStore, type Store, type StoreStatistics } from '../store/index.js'
 import { ClockWitnesses } from './clock-witnesses.js'
 import { guarded } from './guarded.js'
 import type { CopyStatus, NodeOptions } from './node-face.js'
 import { Remotes } from './remotes.js'
+import { routingUnder } from './routing-under.js'
 import { StampingClock } from './stamping-clock.js'
 
 /** This node, in this life of its process. */
@@ -47,6 +45,7 @@ export const nothingServed: CopyStatus = {
   convergence: undefined,
   hints: [],
   floors: undefined,
+  clockOffsetMs: 0,
 }
 
 /** What a node has from the moment on which it belongs to a cluster: its store, its clock, its way to the replicas. */
@@ -222,6 +221,7 @@ export class Serving {
       convergence: this.antiEntropy.status(),
       hints: this.hints.status(),
       floors: this.floors.status(),
+      clockOffsetMs: this.#witnesses.offsetMs(),
     }
   }
 
@@ -376,20 +376,8 @@ export class Serving {
   }
 
   #route(topology: Topology): Routing {
-    const replicas: Replica[] = topology.members.map(({ id }) => {
-      return id === this.#self.id ? this.#local : this.remotes.made(id)
-    })
-    const self = topology.members.findIndex(({ id }) => id === this.#self.id)
-    if (self < 0) throw new FatalError('refused', `${this.#self.id} is no longer a member of the cluster`)
-    const { current, next } = slotTables(topology)
-    const [table, other] = topology.handover?.step === 'switch' ? [next!, current] : [current, next]
-    const { readQuorum, writeQuorum } = effectiveQuorums(topology.replication, table.ownersPerSlot)
-    const routing = { epoch: topology.epoch, table, self, replicas, readQuorum, writeQuorum }
-    if (other === undefined) return routingOf({ ...routing, ...noOtherSide })
-    const otherSide = effectiveQuorums(topology.replication, other.ownersPerSlot)
-    const [otherReadQuorum, otherWriteQuorum] = [otherSide.readQuorum, otherSide.writeQuorum]
-    const step = topology.handover?.step
-    return routingOf({ ...routing, other, otherReadQuorum, otherWriteQuorum, step })
+    const { id: self } = this.#self
+    return routingUnder(topology, self, (id) => (id === self ? this.#local : this.remotes.made(id)))
   }
 }
 

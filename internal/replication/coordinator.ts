@@ -1,6 +1,7 @@
 import { assert, emptyBytes, KvError, limits } from '../base/index.js'
 import type { StoredRecord } from '../record/index.js'
 import { slotCount, slotOf } from '../slots/index.js'
+import { type KeyLocation, LocateOperation } from './locate.js'
 import type { OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from './operations.js'
 import { ReadOperation } from './read-operation.js'
 import type { OperationContext, Routing } from './routing.js'
@@ -142,6 +143,16 @@ export class Coordinator {
       (result) => admission.resolve(result),
       (error: KvError) => admission.reject(error),
     )
+    return admission.promise
+  }
+
+  /** Asks all owners of a key what they hold. Rejects as `get`; that owners do not answer is no failure. */
+  locate(key: Uint8Array, options: OperationOptions): Promise<KeyLocation> {
+    const bytes = key.length + limits.replicationFactorMax * limits.valueBytesMax
+    const refusal = this.#refusal(bytes, options, this.#context.clock.monotonicMs())
+    if (refusal !== undefined) return Promise.reject(refusal)
+    const admission = new Admission<KeyLocation>(this.#load, bytes)
+    new LocateOperation(this.#context, this.#routing, slotOf(key), options, admission).start(key)
     return admission.promise
   }
 

@@ -61,6 +61,15 @@ export class Arena {
     return this.#heldBytes
   }
 
+  /** Of the spans that are not dead, in bytes. Looks at every chunk. */
+  get liveBytes(): number {
+    let words = 0
+    for (let chunk = 1; chunk < this.words.length; chunk++) {
+      if (this.#used[chunk]! > 0) words += this.#used[chunk]! - firstWord - this.#deadWords[chunk]!
+    }
+    return words * wordBytes
+  }
+
   /** Reserves `words` words; returns the first one and leaves its chunk in `allocatedChunk`. */
   allocate(words: number): number {
     if (words > this.#ownChunkWords) return this.#allocateOwnChunk(words)

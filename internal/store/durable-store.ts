@@ -25,6 +25,7 @@ import type {
   StoreStatistics,
 } from './store.js'
 import type { Table } from './table.js'
+import { headerBytes } from './table-layout.js'
 import { prefetchKeysMax } from './table-prefetch.js'
 
 /** The table, with a log in front of every change and snapshots behind. */
@@ -285,6 +286,7 @@ export class DurableStore implements Store {
       entries: this.#table.entries,
       tombstones: this.#table.tombstones,
       tableBytes: this.#table.bytes,
+      dataBytes: this.#table.liveBytes - (this.#table.entries + this.#table.tombstones) * headerBytes,
       logBytes: this.#log.bytes,
       logSegments: this.#log.segments,
       lastSequence: this.#log.lastSequence,

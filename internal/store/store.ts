@@ -55,6 +55,8 @@ export interface StoreStatistics {
   readonly entries: number
   readonly tombstones: number
   readonly tableBytes: number
+  /** Of keys and values in the table, up to the words that they fill. */
+  readonly dataBytes: number
   readonly logBytes: number
   readonly logSegments: number
   readonly lastSequence: number

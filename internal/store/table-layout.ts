@@ -1,3 +1,4 @@
+import type { Version } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import type { CopySlab } from './arena-slab.js'
 
@@ -14,6 +15,8 @@ import type { CopySlab } from './arena-slab.js'
  * A dead record keeps its first two words, so that its chunk can still be walked.
  */
 export const headerWords = 5
+/** Of every record: what is neither its key nor its value nor its expiry. */
+export const headerBytes = 20
 const expiryWords = 2
 const flagTombstone = 1 << 16
 const flagExpiry = 1 << 17
@@ -52,6 +55,10 @@ export function markDead(words: Uint32Array, at: number): void {
 
 export function expiryAt(words: Uint32Array, at: number): number {
   return (words[at]! & flagExpiry) === 0 ? 0 : words[at + headerWords]! + words[at + headerWords + 1]! * 2 ** 32
+}
+
+export function versionAt(words: Uint32Array, at: number): Version {
+  return { hi: words[at + 2]!, lo: words[at + 3]!, node: words[at + 4]! }
 }
 
 /** When the value at `at` expires, in Unix milliseconds; 0: never, or there is none. */

@@ -35,6 +35,7 @@ import {
   recordWordsAt,
   valueExpiryAt,
   valueExpiryOf,
+  versionAt,
   writeRecord,
 } from './table-layout.js'
 import { compareWithStored, visitRecords } from './table-lookups.js'
@@ -74,10 +75,7 @@ export class Table {
     this.#arena = arena
     for (let slot = 0; slot < slotCount; slot++) this.#indexes.push(emptyIndex)
     this.#prefetch = new Prefetch(this.#indexes, arena)
-    const purged = (slot: number, records: number): void => {
-      this.#tombstones += records
-      this.#tombstonesIn[slot]! += records
-    }
+    const purged = (slot: number, records: number): void => this.#countTombstones(slot, records)
     this.#expiries = new ExpiryQueue(perishableRecords(arena, this.#indexes, purged))
   }
 
@@ -109,6 +107,11 @@ export class Table {
   get bytes(): number {
     const fixedBytes = 2 * this.#counts.byteLength + this.#digests.bytes + this.#floors.bytes
     return this.#arena.heldBytes + this.#indexBytes + this.#emptied.bytes + this.#expiries.bytes + fixedBytes
+  }
+
+  /** What records fill, `headerBytes` of each included. Looks at every chunk. */
+  get liveBytes(): number {
+    return this.#arena.liveBytes
   }
 
   /**
@@ -149,9 +152,7 @@ export class Table {
     const index = this.#indexes[slot]!
     const cell = this.#find(index, hash & tagMask, key)
     if (cell < 0) return this.#floors.absentVersion(slot)
-    const words = this.#arena.words[chunkAt(index, cell)]!
-    const at = wordAt(index, cell)
-    return { hi: words[at + 2]!, lo: words[at + 3]!, node: words[at + 4]! }
+    return versionAt(this.#arena.words[chunkAt(index, cell)]!, wordAt(index, cell))
   }
 
   /**
@@ -288,9 +289,8 @@ export class Table {
 
   /**
    * Wins back dead bytes: moves at most about `budgetBytes` of records, and of 32 B for finding each, out of sparse
-   * chunks, which are freed when they are empty. True while there is more to do. While steps keep up, at most a sixth
-   * of the chunks is dead: where keys are overwritten evenly that takes about two bytes moved for each one that died,
-   * and never more than five.
+   * chunks, which are freed when empty. True while there is more to do. While steps keep up, at most a sixth of the
+   * chunks is dead: where keys are overwritten evenly that moves about two bytes for each that died, never over five.
    */
   compactStep(budgetBytes: number): boolean {
     assert(this.#scans === 0, 'a table must not change while it is scanned')
@@ -343,7 +343,7 @@ export class Table {
     if (beforeMs !== 0) this.#expiries.changed(slot, tag, beforeMs, 0)
   }
 
-  #countTombstones(slot: Slot, more: 1 | -1): void {
+  #countTombstones(slot: number, more: number): void {
     this.#tombstones += more
     this.#tombstonesIn[slot]! += more
   }

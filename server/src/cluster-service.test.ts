@@ -51,6 +51,7 @@ describe('cluster service', () => {
     node.store = {
       entries: 1,
       tombstones: 2,
+      dataBytes: 30,
       tableBytes: 3,
       logBytes: 4,
       logSegments: 5,

@@ -4,14 +4,12 @@ import type { Node, NodeStatus, WantedChange } from '@quorumkv/internal/cluster'
 import type { Clock } from '@quorumkv/internal/env'
 import { hlcToBigint } from '@quorumkv/internal/hlc'
 import { parseWeight, type SlotTable, slotCount, slotTables, type Topology } from '@quorumkv/internal/slots'
-import type { StoreStatistics } from '@quorumkv/internal/store'
 import type {
   ChangeResponse,
   ClusterServer,
   HintStatus,
   SnapshotResponse,
   StatusResponse,
-  StorageStatus,
   TopologyResponse,
 } from '@quorumkv/proto/kv/v1/cluster'
 import {
@@ -25,28 +23,14 @@ import {
   memberId,
   type TimeLeft,
 } from './change-calls.js'
+import { answerFigures } from './figures/figures-call.js'
+import { answerLocate } from './figures/locate-call.js'
 import { packageVersion } from './package-version.js'
 import { answerRepair, toConvergence } from './repair-call.js'
 import type { ServiceContext } from './service-context.js'
+import { toStorage } from './storage-message.js'
 import { encodeOwners, toHandover, toMembers, toPlanned } from './topology-messages.js'
 import { answerUnary, type UnaryScope } from './unary.js'
-
-function toStorage(store: StoreStatistics, refillObstacle: string, floors: NodeStatus['floors']): StorageStatus {
-  return {
-    entries: BigInt(store.entries),
-    tombstones: BigInt(store.tombstones),
-    tableBytes: BigInt(store.tableBytes),
-    logBytes: BigInt(store.logBytes),
-    logSegments: store.logSegments,
-    lastSequence: BigInt(store.lastSequence),
-    snapshotSequence: BigInt(store.snapshotSequence),
-    readOnly: store.readOnly,
-    lostSlots: store.lostSlots,
-    refillObstacle,
-    floorMs: BigInt(floors?.lowestMs ?? 0),
-    floorObstacle: floors?.obstacle ?? '',
-  }
-}
 
 function toHints({ node, hints, bytes, oldestMsAgo, dropped }: NodeStatus['hints'][number]): HintStatus {
   return {
@@ -189,6 +173,9 @@ export function clusterService(context: ServiceContext): ClusterServer {
       answerUnary(call, callback, context, 'read', async (request, { node }) => answerStreamRate(node, request)),
     status: (call, callback) =>
       answerUnary(call, callback, context, 'read', async (_request, { node }) => toStatusResponse(node)),
+    figures: (call, callback) =>
+      answerUnary(call, callback, context, 'read', async (request, { node }) => answerFigures(node, request, context)),
+    locate: (call, callback) => answerUnary(call, callback, context, 'read', answerLocate),
     topology: (call, callback) =>
       answerUnary(call, callback, context, 'read', async (_request, { node }) => toTopologyResponse(node, owners)),
     snapshot: (call, callback) =>

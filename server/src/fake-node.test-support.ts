@@ -3,6 +3,7 @@ import {
   type Cancellation,
   type Epoch,
   type Incarnation,
+  Instruments,
   KvError,
   type NodeId,
 } from '@quorumkv/internal/base'
@@ -11,13 +12,14 @@ import { type Hlc, hlcMs, hlcOf } from '@quorumkv/internal/hlc'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type {
   ConvergenceStatus,
+  KeyLocation,
   OperationOptions,
   PutOptions,
   ScanOptions,
   ScanPage,
   WriteResult,
 } from '@quorumkv/internal/replication'
-import { atRest, type SlotTable, slotTable, softwareLevels, type Topology } from '@quorumkv/internal/slots'
+import { atRest, type SlotTable, slotOf, slotTable, softwareLevels, type Topology } from '@quorumkv/internal/slots'
 import type { SnapshotInfo, StoreStatistics } from '@quorumkv/internal/store'
 
 /** An operation that `FakeNode.held` keeps from ending. */
@@ -45,6 +47,7 @@ export class FakeNode implements Node {
   handover: NodeStatus['handover'] = undefined
   members: Members | undefined = undefined
   readonly localStore: undefined
+  readonly instruments = new Instruments(() => 1_700_000_000_000)
   readonly records = new Map<string, StoredRecord>()
   /** When set, operations on keys wait here until the test lets them end. */
   held: HeldOperation[] | undefined
@@ -91,6 +94,7 @@ export class FakeNode implements Node {
       convergence: this.convergence,
       hints: this.hints,
       floors: this.floors,
+      clockOffsetMs: 0,
       uptimeMs: 1234.5,
     }
   }
@@ -130,6 +134,12 @@ export class FakeNode implements Node {
       records: page.map((key) => this.records.get(key)!),
       cursor: more ? Buffer.from(page.at(-1)!, 'latin1') : Buffer.alloc(0),
     }
+  }
+
+  async locate(key: Uint8Array, options: OperationOptions): Promise<KeyLocation> {
+    await this.#begin(key, options)
+    const record = this.records.get(Buffer.from(key).toString('latin1'))
+    return { slot: slotOf(key), epoch: 1, holdings: [{ id: this.id, obstacle: '', record }] }
   }
 
   snapshot(): Promise<SnapshotInfo> {

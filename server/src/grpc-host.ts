@@ -28,6 +28,11 @@ export class GrpcHost {
     return this.#network
   }
 
+  /** How many streams to and from other nodes are open, each on a connection of its own. */
+  get links(): number {
+    return this.#network.links
+  }
+
   /** For services that add themselves, such as grpc-health-check's. */
   get server(): Server {
     return this.#server

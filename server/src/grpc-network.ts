@@ -88,6 +88,11 @@ export class GrpcNetwork implements Network {
     return link
   }
 
+  /** How many are open, in both directions. */
+  get links(): number {
+    return this.#links.size
+  }
+
   /** Closes every link, in both directions. */
   closeLinks(reason: string): void {
     for (const link of this.#links) link.close(reason)

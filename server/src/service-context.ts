@@ -1,11 +1,17 @@
 import { KvError } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
 import type { Clock, Log } from '@quorumkv/internal/env'
+import type { CallCounts } from './figures/figures-call.js'
+import type { ProcessMeter } from './figures/process-meter.js'
 
 /** What the gRPC services share. */
 export interface ServiceContext {
   readonly clock: Clock
   readonly log: Log
+  /** Watches the process. */
+  readonly meter: Pick<ProcessMeter, 'eventLoopDelay' | 'read'>
+  /** What runs for others. */
+  readonly calls: () => CallCounts
   /** The node behind the services; undefined while its store is being opened. */
   readonly node: () => Node | undefined
   /** The node takes no more requests of clients from now on, until it is started again. */

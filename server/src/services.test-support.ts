@@ -1,13 +1,16 @@
 import { credentials, type ServiceError } from '@grpc/grpc-js'
+import { LatencyHistogram } from '@quorumkv/internal/base'
 import type { Clock, Log } from '@quorumkv/internal/env'
 import { ClusterClient, ClusterService } from '@quorumkv/proto/kv/v1/cluster'
 import { KvClient } from '@quorumkv/proto/kv/v1/kv'
 import { clusterService } from './cluster-service.js'
 import { FakeNode } from './fake-node.test-support.js'
+import type { CallCounts } from './figures/figures-call.js'
 import { GrpcHost } from './grpc-host.js'
 import { Health } from './health.js'
 import { kvDefinition } from './kv-definition.js'
 import { kvService } from './kv-service.js'
+import type { ServiceContext } from './service-context.js'
 import { SessionService } from './session-service.js'
 
 /** The real clock, as far as the services use it. */
@@ -19,6 +22,17 @@ export const testClock: Clock = {
     return { cancel: () => clearTimeout(timer) }
   },
   defer: (fire) => void setImmediate(fire),
+}
+
+const eventLoopDelay = new LatencyHistogram()
+
+/** A process that uses as much of everything as is easy to recognise. */
+export const testMeter: ServiceContext['meter'] = {
+  eventLoopDelay,
+  read: () => ({
+    ...{ rssBytes: 100, heapUsedBytes: 50, heapTotalBytes: 60, externalBytes: 7, cpuSeconds: 12, cpu: 0.25, gcMs: 3 },
+    eventLoopDelay: eventLoopDelay.summary(0),
+  }),
 }
 
 export interface LogLine {
@@ -59,7 +73,9 @@ export async function startServices(fake: FakeNode | 'starting' = new FakeNode()
     health.set(false)
     sessions.drain()
   }
-  const context = { clock: testClock, log, node: () => node, draining, onBug: (error: unknown) => bugs.push(error) }
+  const calls = (): CallCounts => ({ connections: host.links, streams: sessions.size, sessions: sessions.size })
+  const onBug = (error: unknown): void => void bugs.push(error)
+  const context: ServiceContext = { clock: testClock, log, meter: testMeter, calls, node: () => node, draining, onBug }
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))
   host.addService(ClusterService, clusterService(context))

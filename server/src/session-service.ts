@@ -19,6 +19,11 @@ export class SessionService {
     this.#context = context
   }
 
+  /** How many are open. */
+  get size(): number {
+    return this.#sessions.size
+  }
+
   /** Takes a new stream. */
   serve(call: SessionCall): void {
     try {

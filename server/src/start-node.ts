@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import { type Address, AssertionError, type ClusterId, limits, type NodeId } from '@quorumkv/internal/base'
+import { type Address, AssertionError, type ClusterId, Instruments, limits, type NodeId } from '@quorumkv/internal/base'
 import { type Node, type NodeStatus, startCoreNode } from '@quorumkv/internal/cluster'
 import { type Log, silentLog } from '@quorumkv/internal/env'
 import { NodeClock, NodeDisk, NodeRandom } from '@quorumkv/internal/env-node'
@@ -9,6 +9,8 @@ import { clusterService } from './cluster-service.js'
 import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from './config.js'
 import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { isDecommissioned } from './exit.js'
+import type { CallCounts } from './figures/figures-call.js'
+import { ProcessMeter } from './figures/process-meter.js'
 import { GrpcHost } from './grpc-host.js'
 import { Health } from './health.js'
 import { createHttpApp } from './http/http-app.js'
@@ -148,7 +150,9 @@ export async function startConfiguredNode(
     health.set(false)
     sessions.drain()
   }
-  const context: ServiceContext = { clock, log, node: () => core, draining, onBug: fail }
+  const meter = new ProcessMeter(clock)
+  const calls = (): CallCounts => ({ connections: host.links, streams: sessions.size, sessions: sessions.size })
+  const context: ServiceContext = { clock, log, meter, calls, node: () => core, draining, onBug: fail }
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))
   host.addService(ClusterService, clusterService(context))
@@ -183,11 +187,13 @@ export async function startConfiguredNode(
         sessions.close('the node stops')
         const restMs = Math.min(graceMs, connectionGraceMs)
         await Promise.all([host.stop(restMs), http.stop(restMs)])
+        meter.stop()
         directory.close()
       }
     })
   } catch (error) {
     await Promise.all([host.stop(0), http.stop(0)])
+    meter.stop()
     directory.close()
     throw error
   }
@@ -210,6 +216,7 @@ function startCore(config: NodeConfig, parts: CoreParts): Promise<Node> {
     disk: new NodeDisk(parts.directory.path),
     network: parts.host.network,
     log: parts.log,
+    instruments: new Instruments(() => parts.clock.wallMs()),
     id: config.id,
     listenAddress: parts.listenAddress as Address,
     advertiseAddress: parts.address,

@@ -46,7 +46,8 @@ export function toMembers(node: Node, topology: Topology | undefined): Member[] 
   }))
 }
 
-function toLiveness({ status, forMs }: CoreLiveness): Pick<Member, 'liveness' | 'livenessMs'> {
+/** What a node believes of a member. */
+export function toLiveness({ status, forMs }: CoreLiveness): Pick<Member, 'liveness' | 'livenessMs'> {
   return { liveness: wireLiveness[status], livenessMs: BigInt(Math.floor(forMs)) }
 }
 

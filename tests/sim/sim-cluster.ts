@@ -1,4 +1,4 @@
-import { type Address, parseAddress, parseNodeId, type Slot } from '@quorumkv/internal/base'
+import { type Address, Instruments, parseAddress, parseNodeId, type Slot } from '@quorumkv/internal/base'
 import { type Node, type NodeOptions, startCoreNode } from '@quorumkv/internal/cluster'
 import { type Disk, type Log, type Network, silentLog } from '@quorumkv/internal/env'
 import { type CrashOptions, type SimProcess, SimWorld, type SimWorldOptions } from '@quorumkv/internal/env-sim'
@@ -111,6 +111,7 @@ export class SimCluster {
     const process = this.process(name)
     const { clock, random, disk, network } = process.life
     const starting = startCoreNode({
+      instruments: new Instruments(() => clock.wallMs()),
       clock,
       random,
       disk,

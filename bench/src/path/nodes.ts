@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
-import type { Address, NodeId } from '@quorumkv/internal/base'
+import { type Address, Instruments, type NodeId } from '@quorumkv/internal/base'
 import { type Node, startCoreNode } from '@quorumkv/internal/cluster'
 import { type Disk, silentLog } from '@quorumkv/internal/env'
 import { NodeClock, NodeDisk, NodeRandom } from '@quorumkv/internal/env-node'
@@ -26,6 +26,7 @@ export async function startNodes({ nodes, directory, fsync }: NodesOptions): Pro
   const started = names.map((name) => {
     const disk: Disk = directory === undefined ? new MemoryDisk() : new NodeDisk(`${directory}/${name}`)
     return startCoreNode({
+      instruments: new Instruments(() => Date.now()),
       clock: new NodeClock(),
       random: new NodeRandom(),
       disk,

@@ -1,6 +1,6 @@
 import { FakeNode } from '../fake-node.test-support.js'
 import type { ServiceContext } from '../service-context.js'
-import { type LogLine, recordingLog, testClock } from '../services.test-support.js'
+import { type LogLine, recordingLog, testClock, testMeter } from '../services.test-support.js'
 import { createHttpApp } from './http-app.js'
 import type { HttpApp } from './http-parts.js'
 
@@ -19,6 +19,8 @@ export function testApp(fake: FakeNode | 'starting' = new FakeNode()): TestApp {
   const services: ServiceContext = {
     clock: testClock,
     log: recordingLog(lines),
+    meter: testMeter,
+    calls: () => ({ connections: 4, streams: 2, sessions: 1 }),
     node: () => (fake === 'starting' ? undefined : fake),
     draining: () => undefined,
     onBug: (error) => bugs.push(error),
