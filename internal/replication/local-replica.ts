@@ -75,9 +75,9 @@ export class LocalReplica implements Replica {
     return true
   }
 
-  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number): void {
+  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number, isRepair = false): void {
     const refilling = isRefilling(this.#store, record.key)
-    this.#store.commitOne(record, wantPrevious, new LocalWrite(refilling, waiter, position))
+    this.#store.commitOne(record, wantPrevious, !isRepair, new LocalWrite(refilling, waiter, position))
   }
 
   read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void {

@@ -221,7 +221,7 @@ describe('this node as a replica of a slot that it has lost', () => {
       isLost(each: Slot): boolean {
         return this.lostCount > 0 && each === slot
       },
-      commitOne: (each: StoredRecord, _wantPrevious: boolean, waiter: CommitWaiter) => {
+      commitOne: (each: StoredRecord, _wantPrevious: boolean, _fresh: boolean, waiter: CommitWaiter) => {
         kept.push(each)
         queueMicrotask(() => waiter.committed(result))
       },

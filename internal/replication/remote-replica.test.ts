@@ -34,7 +34,7 @@ function mapStore(failure?: () => KvError | Error | undefined): Store & { held: 
       if (error !== undefined) throw error
       return records.map((each, i) => merge(each, options?.wantPrevious?.[i] === true))
     },
-    commitOne: (each: StoredRecord, wantPrevious: boolean, waiter: CommitWaiter) => {
+    commitOne: (each: StoredRecord, wantPrevious: boolean, _fresh: boolean, waiter: CommitWaiter) => {
       const error = failure?.()
       if (error instanceof KvError) waiter.commitFailed(error)
       else waiter.committed(merge(each, wantPrevious))

@@ -125,8 +125,9 @@ export class ReplicaServer {
     const { ids, flags, records } = this.#admitted(batch, link)
     if (ids.length === 0) return
     const wantPrevious = flags.map((flag) => (flag & writeFlags.wantPrevious) !== 0)
+    const fresh = flags.every((flag) => (flag & writeFlags.isRepair) === 0)
     const refilling = this.#store.lostCount === 0 ? undefined : records.map(({ key }) => isRefilling(this.#store, key))
-    this.#store.commit(records, { wantPrevious }).then(
+    this.#store.commit(records, { wantPrevious, fresh }).then(
       (results) => replyToWrites(ids, results, refilling, link),
       (error: unknown) => refuseWrites(ids, error, link),
     )

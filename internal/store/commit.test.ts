@@ -37,7 +37,7 @@ const arbitraryBatches = fc.array(
   { maxLength: 5 },
 )
 
-/** What `commit` promises, in a Map: what is settled when it is called, and then one record after the other. */
+/** What `commit` promises, in a Map: what is settled when it is called, if that is looked for, and then one record after the other. */
 class Model {
   readonly #held = new Map<Uint8Array, StoredRecord>()
 
@@ -45,8 +45,8 @@ class Model {
     return this.#held.get(key)
   }
 
-  commit(writes: readonly Write[]): CommitResult[] {
-    const settled = writes.map(({ record }) => this.#refusal(record))
+  commit(writes: readonly Write[], fresh: boolean): CommitResult[] {
+    const settled = writes.map(({ record }) => (fresh ? undefined : this.#refusal(record)))
     return writes.map((write, i) => settled[i] ?? this.#apply(write))
   }
 
@@ -73,13 +73,14 @@ function versionOf(record: StoredRecord | undefined): Version | undefined {
 
 test('a batch ends as its records one by one would: doubled, stale, the same, deleted or expired', async () => {
   await fc.assert(
-    fc.asyncProperty(arbitraryBatches, async (batches) => {
+    fc.asyncProperty(arbitraryBatches, fc.boolean(), async (batches, fresh) => {
       const [sim, model] = [new SimStore('batches'), new Model()]
       await sim.open()
       for (const batch of batches) {
         const records = batch.map(({ record }) => record)
         const wantPrevious = batch.map((write) => write.wantPrevious)
-        expect(await sim.settle(sim.store.commit(records, { wantPrevious }))).toEqual(model.commit(batch))
+        const committed = sim.store.commit(records, { wantPrevious, fresh })
+        expect(await sim.settle(committed)).toEqual(model.commit(batch, fresh))
         for (const key of keys) expect(sim.store.get(key)).toEqual(model.get(key))
       }
       await sim.settle(sim.store.close())
@@ -90,12 +91,12 @@ test('a batch ends as its records one by one would: doubled, stale, the same, de
 
 test('records that come by themselves in one turn end as a batch of them would', async () => {
   await fc.assert(
-    fc.asyncProperty(arbitraryBatches, async (batches) => {
+    fc.asyncProperty(arbitraryBatches, fc.boolean(), async (batches, fresh) => {
       const [sim, model] = [new SimStore('alone'), new Model()]
       await sim.open()
       for (const batch of batches) {
-        const all = Promise.all(batch.map(({ record, wantPrevious }) => commitAlone(sim.store, record, wantPrevious)))
-        expect(await sim.settle(all)).toEqual(model.commit(batch))
+        const alone = ({ record, wantPrevious }: Write) => commitAlone(sim.store, record, wantPrevious, fresh)
+        expect(await sim.settle(Promise.all(batch.map(alone)))).toEqual(model.commit(batch, fresh))
         for (const key of keys) expect(sim.store.get(key)).toEqual(model.get(key))
       }
       await sim.settle(sim.store.close())

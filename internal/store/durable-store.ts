@@ -72,17 +72,17 @@ export class DurableStore implements Store {
   }
 
   commit(records: readonly StoredRecord[], options: CommitOptions = {}): Promise<readonly CommitResult[]> {
-    const { wantPrevious } = options
+    const { wantPrevious, fresh = false } = options
     this.#commits++
     if (this.#cleared.length > 0) void this.#clearFloors()
     return new Promise<readonly CommitResult[]>((resolve, reject) => {
       const results: (CommitResult | undefined)[] = []
       let bytes = 0
       for (let i = 0; i < records.length; i++) {
-        if (i % prefetchKeysMax === 0) this.#table.prefetchKeysOf(records, i, records.length)
+        if (!fresh && i % prefetchKeysMax === 0) this.#table.prefetchKeysOf(records, i, records.length)
         const record = records[i]!
         checkRecord(record)
-        const settled = this.#isBeingEmptied(record) ? undefined : this.#applier.alreadySettled(record)
+        const settled = fresh ? undefined : this.#alreadySettled(record)
         results.push(settled)
         if (settled === undefined) bytes += encodedRecordBytes(record)
       }
@@ -97,12 +97,12 @@ export class DurableStore implements Store {
     })
   }
 
-  commitOne(record: StoredRecord, wantPrevious: boolean, waiter: CommitWaiter): void {
+  commitOne(record: StoredRecord, wantPrevious: boolean, fresh: boolean, waiter: CommitWaiter): void {
     this.#commits++
     if (this.#cleared.length > 0) void this.#clearFloors()
     let settled: CommitResult | undefined
     try {
-      settled = this.#joined(record, wantPrevious, waiter)
+      settled = this.#joined(record, wantPrevious, fresh, waiter)
     } catch (error) {
       if (!(error instanceof KvError)) throw error
       waiter.commitFailed(error)
@@ -112,9 +112,9 @@ export class DurableStore implements Store {
   }
 
   /** Has a record join the log, or returns what is known of it already. Throws as `commit` rejects. */
-  #joined(record: StoredRecord, wantPrevious: boolean, waiter: CommitWaiter): CommitResult | undefined {
+  #joined(record: StoredRecord, wantPrevious: boolean, fresh: boolean, waiter: CommitWaiter): CommitResult | undefined {
     checkRecord(record)
-    const settled = this.#isBeingEmptied(record) ? undefined : this.#applier.alreadySettled(record)
+    const settled = fresh ? undefined : this.#alreadySettled(record)
     if (settled !== undefined) {
       this.#log.checkAlive()
       return settled
@@ -123,6 +123,11 @@ export class DurableStore implements Store {
     group.add(record)
     group.join(new PendingWrite(this.#applier, record, wantPrevious, waiter))
     return undefined
+  }
+
+  /** What need not be logged, unless its slot is being emptied: what is in the table then will be gone. */
+  #alreadySettled(record: StoredRecord): CommitResult | undefined {
+    return this.#isBeingEmptied(record) ? undefined : this.#applier.alreadySettled(record)
   }
 
   async raiseFloors(floors: readonly Floor[]): Promise<void> {

@@ -117,7 +117,7 @@ test('settled: what was committed before is visible', async () => {
   await sim.settle(sim.store.settled())
   expect(sim.store.getVersion(b)).toBeDefined()
   let told = false
-  sim.store.commitOne(write(a, 20), false, { committed: () => (told = true), commitFailed: () => undefined })
+  sim.store.commitOne(write(a, 20), false, false, { committed: () => (told = true), commitFailed: () => undefined })
   await sim.settle(sim.store.settled())
   expect(told).toBe(true)
 })

@@ -30,9 +30,14 @@ export interface Moment {
 }
 
 /** `Store.commitOne` with a promise. */
-export function commitAlone(store: Store, record: StoredRecord, wantPrevious = false): Promise<CommitResult> {
+export function commitAlone(
+  store: Store,
+  record: StoredRecord,
+  wantPrevious = false,
+  fresh = true,
+): Promise<CommitResult> {
   return new Promise((resolve, reject) => {
-    store.commitOne(record, wantPrevious, { committed: resolve, commitFailed: reject })
+    store.commitOne(record, wantPrevious, fresh, { committed: resolve, commitFailed: reject })
   })
 }
 

@@ -95,6 +95,21 @@ export function describeStore(name: string, makeFixture: () => Promise<StoreFixt
       expect(store.statistics().lastSequence).toBe(lastSequence)
     })
 
+    test('what is held for newer and is not gets the same answer, once it has been logged', async () => {
+      await fixture.settle(store.commit([put('a', 5), put('b', 5)]))
+      const { lastSequence } = store.statistics()
+      const records = [put('a', 4), put('b', 5), put('c', 1)]
+      const results = await fixture.settle(store.commit(records, { fresh: true }))
+      const seen = { hi: 1, lo: 5, node: 1 }
+      expect(results).toEqual([
+        { applied: false, seen, existed: false, previous: undefined },
+        { applied: true, seen, existed: false, previous: undefined },
+        { applied: true, seen: undefined, existed: false, previous: undefined },
+      ])
+      expect(store.get(put('a', 5).key)).toEqual(put('a', 5))
+      expect(store.statistics().lastSequence).toBe(lastSequence + 1)
+    })
+
     test('of two different writes with one version the higher one by compareRecords stays', async () => {
       await fixture.settle(store.commit([put('a', 5, 'm')]))
       const results = await fixture.settle(store.commit([put('a', 5, 'k'), put('a', 5, 'z')]))

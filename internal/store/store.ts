@@ -22,6 +22,12 @@ export interface CommitResult {
 export interface CommitOptions {
   /** For each record, whether to hand back what it replaced. */
   readonly wantPrevious?: readonly boolean[]
+  /**
+   * All of them are expected to be newer than what is here, as writes are that have just been stamped. They are logged
+   * without looking for what would make that needless: results are the same, but one that is not newer waits for the
+   * log to say so.
+   */
+  readonly fresh?: boolean
 }
 
 /** Who is told what became of the record of a `commitOne`: exactly one of the two, once. Neither may throw. */
@@ -121,9 +127,9 @@ export interface Store {
   commit(records: readonly StoredRecord[], options?: CommitOptions): Promise<readonly CommitResult[]>
   /**
    * `commit` of one record, without the promises, arrays and closures of one: that costs a third less. The waiter is
-   * told during the call where nothing has to be logged, or nothing can be.
+   * told during the call where nothing has to be logged, or nothing can be. `fresh` as in `CommitOptions`.
    */
-  commitOne(record: StoredRecord, wantPrevious: boolean, waiter: CommitWaiter): void
+  commitOne(record: StoredRecord, wantPrevious: boolean, fresh: boolean, waiter: CommitWaiter): void
   /**
    * The record of a key, tombstones and expired ones included; of an absent key under a floor a tombstone of the floor's
    * version. Its key is the array that was given, its value a copy that is the caller's: whoever keeps the record for
