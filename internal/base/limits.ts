@@ -311,4 +311,13 @@ export const limits = {
   /** Virtual nodes of a member, and its shares of the data in units of the lightest. */
   virtualNodesMax: 1000,
   weightMax: 1000,
+  /** Pages that may look at one node's feed, how often they are told, and how long one that left may take to come back. */
+  feedStreamsMax: 64,
+  feedIntervalMs: 1_000,
+  feedLingerMs: 10_000,
+  /** A feed on which nothing is said for so long says that it is still there. */
+  feedHeartbeatMs: 15_000,
+  /** A view of the feed waits so long for what members tell of themselves; one that is silent for longer does not answer. */
+  feedGatherMs: 500,
+  feedSilentMs: 2_500,
 } as const
