@@ -38,6 +38,7 @@ export default defineConfig({
           'internal/**/*.test.ts',
           'proto/src/**/*.test.ts',
           'server/src/**/*.test.ts',
+          'server/dashboard/src/**/*.test.ts',
           'client-sdk/**/*.test.ts',
           'bench/src/**/*.test.ts',
           'tests/*.test.ts',

@@ -131,7 +131,7 @@ function differing(view: Observed): Advice | undefined {
 function handover({ handover: running }: Observed): Advice | undefined {
   if (running === null) return undefined
   const [done, all] = running.reports.reduce(([a, b], report) => [a + report.done, b + report.slots], [0, 0])
-  const far = all === 0 ? '' : `: ${counted(done, 'slot')} of ${counted(all, 'slot').replace(/ .*/, '')} are there`
+  const far = all === 0 ? '' : `: ${done.toLocaleString('en-US')} of ${counted(all, 'slot')} are there`
   const stuck = running.reports.find(({ obstacle }) => obstacle !== '')
   const head = `Slots move (${running.purpose})${far}`
   if (stuck === undefined) return advise('notice', '', `${head}.`)
