@@ -78,6 +78,9 @@ export const limits = {
   diskWriteAtOnceBytesMax: 65_536,
   /** One frame of the log holds one commit group: header, then at most this much payload. */
   logFrameBytesMax: 16_777_216,
+  /** So many commits that wait for a sync wait for company, turn by turn of the event loop, and at most for so long. */
+  logGatherFrom: 2,
+  logGatherMs: 1,
   /** What waits for the log before commits are refused as overloaded. */
   logQueueBytesMax: 134_217_728,
   /** A segment of the log is closed when it has passed this size. */

@@ -81,3 +81,38 @@ test('a group that is used again holds nothing of its former life', () => {
   expect(told).toEqual(['first 7', 'second 7', 'third closed'])
   expect(queue.empty).toBe(true)
 })
+
+test('the commits of the next group may wait for more, unless it is full or somebody waits for all of them', () => {
+  const queue = new GroupQueue()
+  const waiter = { durable: () => undefined, failed: () => undefined }
+  expect(queue.mayWait).toBe(0)
+  queue.groupFor(bytes).join(waiter)
+  queue.groupFor(bytes).join(waiter)
+  expect(queue.mayWait).toBe(2)
+  queue.whenSettled(() => undefined)
+  expect(queue.mayWait, 'who waits for all brings nothing').toBe(0)
+  queue.take()!.durable()
+  queue.groupFor(bytes).join(waiter)
+  expect(queue.mayWait, 'that was the former group').toBe(1)
+
+  while (queue.groupFor(bytes).fits(2 * bytes)) queue.groupFor(bytes).add(record)
+  queue.groupFor(limits.logFrameBytesMax).join(waiter)
+  expect(queue.mayWait, 'nobody can join the full one').toBe(0)
+  queue.whenSettled(() => undefined)
+  queue.take()!.durable()
+  expect(queue.mayWait, 'who waits for all waits for this one as well').toBe(0)
+  queue.rejectAll(new KvError('closed', 'over'))
+  queue.groupFor(bytes).join(waiter)
+  expect(queue.mayWait).toBe(1)
+})
+
+test('who waits for all that is being written holds up nobody behind it', () => {
+  const queue = new GroupQueue()
+  const waiter = { durable: () => undefined, failed: () => undefined }
+  queue.groupFor(bytes).join(waiter)
+  const written = queue.take()!
+  queue.whenSettled(() => undefined)
+  queue.groupFor(bytes).join(waiter)
+  expect(queue.mayWait).toBe(1)
+  written.durable()
+})

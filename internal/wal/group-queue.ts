@@ -9,6 +9,8 @@ export class GroupQueue {
   #bytes = 0
   /** The group that `groupFor` gave last. */
   #newest: Group | undefined
+  /** The last group that somebody waits for who will bring nothing more. */
+  #pressing: Group | undefined
 
   get empty(): boolean {
     return this.#groups.length === 0
@@ -17,6 +19,14 @@ export class GroupQueue {
   /** How many commits the next group has so far. */
   get nextCommits(): number {
     return this.#groups[0]?.commits ?? 0
+  }
+
+  /**
+   * How many commits of the next group may wait for others to join them. None where no more fit in, or where somebody
+   * waits for all.
+   */
+  get mayWait(): number {
+    return this.#groups.length === 1 && this.#pressing === undefined ? this.nextCommits : 0
   }
 
   /**
@@ -43,7 +53,9 @@ export class GroupQueue {
   /** The oldest group; nothing more is added to it. */
   take(): Group | undefined {
     const group = this.#groups.shift()
-    if (group !== undefined) this.#bytes -= group.payloadBytes
+    if (group === undefined) return undefined
+    this.#bytes -= group.payloadBytes
+    if (group === this.#pressing) this.#pressing = undefined
     return group
   }
 
@@ -52,7 +64,10 @@ export class GroupQueue {
     const newest = this.#newest
     // Nobody waits in it any more: its waiters have been told, and groups are settled in their order.
     if (newest === undefined || newest.commits === 0) told()
-    else newest.join({ durable: told, failed: told })
+    else {
+      newest.join({ durable: told, failed: told })
+      if (newest === this.#groups.at(-1)) this.#pressing = newest
+    }
   }
 
   /** Takes back a group whose waiters have been told. */
@@ -63,6 +78,7 @@ export class GroupQueue {
   /** Nothing of what waits was written. */
   rejectAll(error: KvError): void {
     this.#bytes = 0
+    this.#pressing = undefined
     for (const group of this.#groups.splice(0)) group.failed(error)
   }
 }

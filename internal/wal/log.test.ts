@@ -48,6 +48,46 @@ test('what arrives while a group is synced is the next group, and is written onl
   expect(calls).toEqual(['write', 'sync', 'write', 'sync'])
 })
 
+/** Appends with each of the next turns of the event loop, the first two now; resolves when all are told. */
+function appendTurnByTurn(given: LogFixture, commits: number): Promise<number[]> {
+  const appended = [append(given.log, put('k0', 0)), append(given.log, put('k1', 1))]
+  return new Promise((resolve, reject) => {
+    const next = (i: number): void => {
+      if (i === commits) Promise.all(appended).then(resolve, reject)
+      else {
+        appended.push(append(given.log, put(`k${i}`, i)))
+        given.process.clock.defer(() => next(i + 1))
+      }
+    }
+    given.process.clock.defer(() => next(2))
+  })
+}
+
+test('commits that come turn by turn wait for each other and share one sync', async () => {
+  const given = await fixture()
+  const sequences = await given.world.settle(appendTurnByTurn(given, 10))
+  expect(sequences).toEqual(Array.from({ length: 10 }, () => 1))
+})
+
+test('interval and never: what need not wait for a sync need not wait for company', async () => {
+  for (const fsync of ['interval', 'never'] as const) {
+    const given = await fixture({ fsync })
+    const sequences = await given.world.settle(appendTurnByTurn(given, 10))
+    expect(sequences.lastIndexOf(1)).toBeLessThan(3)
+  }
+})
+
+test('who waits for all is not held up by commits that keep coming', async () => {
+  const given = await fixture()
+  const appended = appendTurnByTurn(given, 10)
+  await given.world.advance(3 / 1024)
+  const settled = given.log.settled()
+  expect(given.disk.calls, 'it was gathering').toEqual([])
+  const sequences = await given.world.settle(appended)
+  expect(sequences.lastIndexOf(1)).toBeLessThan(6)
+  await given.world.settle(settled)
+})
+
 test('nobody is told before the sync is done', async () => {
   const given = await fixture()
   let told = false

@@ -1,7 +1,9 @@
 import { limits } from '../base/index.js'
 import type { DiskError, Timer } from '../env/index.js'
+import { Gathering, nextTurn } from './gathering.js'
 import type { Group } from './group.js'
 import { GroupQueue } from './group-queue.js'
+import { IdleTimer } from './idle-timer.js'
 import { segmentPath } from './log-directory.js'
 import { fatal, isFull, type LogState, refusal, unavailable } from './log-errors.js'
 import type { LogTail } from './log-reader.js'
@@ -12,7 +14,8 @@ import { SyncWaiters } from './sync-waiters.js'
 /**
  * The write-ahead log. Commits join the open group; one write and one fdatasync make a group durable; whatever arrives
  * meanwhile is the next group. Group n+1 is written only after group n's fdatasync (so that damage can be told from a
- * torn write, FORMAT.md), which also makes groups grow with load, without a timer that anybody would have to tune.
+ * torn write, FORMAT.md), which also makes groups grow with load; and under load the next group waits for those who are
+ * coming in (`Gathering`).
  *
  * Rejected: a sync of its own per commit (one commit per 100 µs); a fixed group window (an idle log would wait for
  * nothing); writing groups ahead of the sync (faster by one write, but a lost group with a good one behind it would
@@ -26,6 +29,7 @@ export class WriteAheadLog {
   readonly #segments: LogSegments
   #state: LogState = 'open'
   readonly #queue = new GroupQueue()
+  readonly #gathering: Gathering
   #lastSequence: number
   /** Frames that were written and not yet synced. */
   #unsynced = 0
@@ -40,8 +44,8 @@ export class WriteAheadLog {
   #syncDue = false
   #sealDue = false
   #healDue = false
+  readonly #sealTimer: IdleTimer
   #syncTimer: Timer | undefined
-  #sealTimer: Timer | undefined
   #healTimer: Timer | undefined
   #closing: Promise<boolean> | undefined
 
@@ -50,6 +54,9 @@ export class WriteAheadLog {
     this.#segments = segments
     this.#lastSequence = tail.lastSequence
     this.#unsealed = tail.unsealed
+    this.#gathering = new Gathering(options.clock, () => this.#mayWait())
+    const unsealedUpTo = (): number | undefined => (this.#unsealed ? this.#lastSequence : undefined)
+    this.#sealTimer = new IdleTimer(options.clock, limits.logSealIdleMs, unsealedUpTo, () => this.#wantSeal())
   }
 
   /** Takes the log over at the tail that `replayLog` found: cuts what is torn, or creates the first segment. */
@@ -61,7 +68,7 @@ export class WriteAheadLog {
     // Nothing runs behind anybody's back before the first commit, so there is a log to fail.
     const segments = await LogSegments.open(options, tail, (error) => log.#fail(error))
     const log = new WriteAheadLog(options, segments, tail)
-    if (log.#unsealed) log.#armSeal()
+    log.#sealTimer.arm()
     return log
   }
 
@@ -195,29 +202,24 @@ export class WriteAheadLog {
   }
 
   async #work(): Promise<void> {
-    // A group whose waiters have not been told yet.
-    let durable: Group | undefined
     for (;;) {
-      if (durable !== undefined && this.#queue.nextCommits <= durable.commits) {
-        // Most of those who commit are among them: with what they bring next, one sync does instead of two. Writers that
-        // each wait for their commit would otherwise stay in two groups for ever, each with half of them.
-        this.#settle(durable)
-        durable = undefined
-        await this.#turn()
-      }
+      await this.#gathering.run()
       const job = this.#nextJob()
-      // More is waiting than was made durable: the disk does not stand still while that is applied.
-      if (durable !== undefined) this.#settle(durable)
-      durable = undefined
-      if (job !== undefined) durable = await job
-      else if (this.#queue.empty) break
+      // In the turn that saw that nothing is left: a later wish finds nobody at work.
+      if (job === undefined) break
+      const durable = await job
+      if (durable === undefined) continue
+      this.#settle(durable)
+      // Most of those who commit are among them: with what they bring next, one sync does instead of two. Writers that
+      // each wait for their commit would otherwise stay in two groups for ever, each with half of them.
+      await nextTurn(this.#options.clock)
     }
     this.#working = false
   }
 
-  /** Everything that is ready to run in this turn of the event loop has run. */
-  #turn(): Promise<void> {
-    return new Promise((resolve) => this.#options.clock.defer(resolve))
+  /** How many commits may wait for company, as `Gathering` asks. */
+  #mayWait(): number {
+    return this.#options.fsync === 'always' && this.#state === 'open' && !this.#syncDue ? this.#queue.mayWait : 0
   }
 
   /** Starts what has to be done next. Resolves with a group if it became durable; handles its own disk errors. */
@@ -259,7 +261,7 @@ export class WriteAheadLog {
       this.#fail(error, group)
       return undefined
     }
-    this.#armSeal()
+    this.#sealTimer.arm()
     return group
   }
 
@@ -315,16 +317,11 @@ export class WriteAheadLog {
     for (const waiter of waiters) waiter.resolve()
   }
 
-  #armSeal(): void {
-    if (this.#sealTimer !== undefined) return
-    const armedAt = this.#lastSequence
-    this.#sealTimer = this.#options.clock.setTimer(limits.logSealIdleMs, () => {
-      this.#sealTimer = undefined
-      if (this.#state !== 'open' || !this.#unsealed) return
-      if (this.#lastSequence !== armedAt || !this.#queue.empty) return this.#armSeal()
-      this.#sealDue = true
-      this.#wake()
-    })
+  #wantSeal(): void {
+    // The groups that wait prove as much, and arm it anew.
+    if (this.#state !== 'open' || !this.#queue.empty) return
+    this.#sealDue = true
+    this.#wake()
   }
 
   async #seal(): Promise<void> {
@@ -344,7 +341,7 @@ export class WriteAheadLog {
 
   #wantSync(): void {
     this.#syncTimer = undefined
-    if (this.#unsealed) this.#armSeal()
+    this.#sealTimer.arm()
     if (this.#unsynced === 0) return
     this.#syncDue = true
     this.#wake()
@@ -383,7 +380,7 @@ export class WriteAheadLog {
     this.#state = 'open'
     this.#options.log.info('the disk has room again: writable')
     // What was acknowledged just before the disk was full may not have been proven since.
-    if (this.#unsealed) this.#armSeal()
+    this.#sealTimer.arm()
   }
 
   /** Ends everything. `group` is the one that was being written: nobody can say what became of it. */
