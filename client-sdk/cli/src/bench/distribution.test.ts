@@ -92,6 +92,37 @@ describe('zipfian', () => {
   })
 })
 
+describe('zipfian, while keys are added', () => {
+  const keys = new KeySpace(1000)
+  const distribution = makeDistribution('zipfian', keys, new LoadRandom('1'))
+  const count = (): Float64Array => {
+    const counts = new Float64Array(2000)
+    for (let i = 0; i < 200_000; i++) counts[distribution.next()]!++
+    return counts
+  }
+  const popular = (counts: Float64Array): number[] =>
+    [...counts.keys()].sort((a, b) => counts[b]! - counts[a]!).slice(0, 20)
+  const before = count()
+  for (let i = 0; i < 100; i++) keys.ended(keys.issue()!)
+  const after = count()
+  for (let i = 0; i < 900; i++) keys.ended(keys.issue()!)
+  const doubled = count()
+
+  it('the popular ones stay where they are', () => {
+    const then = new Set(popular(after))
+    expect(popular(before).filter((key) => then.has(key)).length).toBeGreaterThanOrEqual(16)
+    expect(popular(after)[0]).toBe(popular(before)[0])
+  })
+
+  it('the new ones are as good as the old ones', () => {
+    expect(sum(doubled)).toBe(200_000)
+    expect(doubled.filter((n) => n === 0).length).toBeLessThan(20)
+    // What is left to most keys, beside the few popular ones.
+    const median = (counts: Float64Array): number => counts.toSorted()[counts.length / 2]!
+    expect(Math.abs(median(doubled.slice(1000)) / median(doubled.slice(0, 1000)) - 1)).toBeLessThan(0.15)
+  })
+})
+
 describe('latest', () => {
   it('has the shares of Zipf, backwards from the newest key', () => {
     const counts = draw('latest', 10_000, 1_000_000).toReversed()

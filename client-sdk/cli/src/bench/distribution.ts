@@ -122,21 +122,40 @@ class Zipfian {
   }
 }
 
-/** Zipfian ranks scattered over all keys, so that the popular ones do not lie together: YCSB's default. */
+/**
+ * Zipfian ranks scattered over all keys, so that the popular ones do not lie together: YCSB's default.
+ *
+ * Where keys are added, the popular ones must stay where they are: caches would otherwise see a load whose hot keys move.
+ * YCSB scatters over the keys that there will be, and draws again what is not there yet; here nobody knows how many will
+ * be inserted. So each rank has its place among the keys that there were first, and goes from there as in Lamping and
+ * Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm" (2014): of all ranks, as many move to a new key as make it
+ * like the others, and none between old ones. Zeta is that of a fixed number of items, and does not change.
+ */
 class ScrambledZipfian implements Distribution {
   readonly #keys: KeySpace
+  readonly #loaded: number
   readonly #ranks: Zipfian
 
   constructor(keys: KeySpace, random: LoadRandom) {
     this.#keys = keys
+    this.#loaded = keys.readable
     this.#ranks = new Zipfian(scrambledItems, random)
   }
 
   next(): number {
     const rank = this.#ranks.next()
     // Ranks have more than 32 bits. Two rounds, so that the high ones scatter the low ones as well.
-    const scattered = mix32(mix32(Math.floor(rank / 4_294_967_296) + 1) ^ (rank >>> 0)) >>> 0
-    return Math.floor((scattered / 4_294_967_296) * this.#keys.readable)
+    let state = mix32(mix32(Math.floor(rank / 4_294_967_296) + 1) ^ (rank >>> 0))
+    let key = Math.floor(((state >>> 0) / 4_294_967_296) * this.#loaded)
+    const readable = this.#keys.readable
+    for (let keys = this.#loaded; keys < readable; keys = key + 1) {
+      state = mix32(state)
+      // The number of keys at which this rank moves to the newest of them: beyond n with a probability of keys / n.
+      const moved = Math.floor((keys * 4_294_967_296) / ((state >>> 0) + 1))
+      if (moved >= readable) break
+      key = moved
+    }
+    return key
   }
 }
 
@@ -144,7 +163,10 @@ class ScrambledZipfian implements Distribution {
 class Latest implements Distribution {
   readonly #keys: KeySpace
   readonly #ranks: Zipfian
-  /** The constants are made anew when the keys have grown by a thousandth: between, the difference is not to be seen. */
+  /**
+   * The constants are made anew, from nothing, when the keys have grown by a thousandth: between, the difference is not to
+   * be seen. YCSB adds to its sum at each insert; here it takes a thousand powers, and that once in so many inserts.
+   */
   #sized: number
 
   constructor(keys: KeySpace, random: LoadRandom) {

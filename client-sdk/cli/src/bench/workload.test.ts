@@ -50,6 +50,25 @@ it('an insert that finds no place is an update of a key that is there', () => {
   expect(Math.max(...drawn.map(({ key }) => key))).toBeLessThan(10)
 })
 
+it('the popular places of scans stay where they are while keys are added', () => {
+  const keys = new KeySpace(1000)
+  const { mix, distribution } = parseWorkload('ycsb-e', 'w')
+  const source = new WorkloadSource(mix, distribution, keys, '1')
+  const mostPopular = (): number => {
+    const counts = new Map<number, number>()
+    for (let i = 0; i < 5000; i++) {
+      source.advance()
+      if (source.kind === 'insert') keys.ended(source.key)
+      else counts.set(source.scanStart, (counts.get(source.scanStart) ?? 0) + 1)
+    }
+    const [[place]] = [...counts].sort(([, a], [, b]) => b - a) as [[number, number]]
+    return place
+  }
+  const place = mostPopular()
+  for (let i = 0; i < 3; i++) expect(mostPopular()).toBe(place)
+  expect(keys.readable).toBeGreaterThan(1500)
+})
+
 it('scans ask for one to a hundred entries, each number alike', () => {
   const counts = take(parseWorkload('ycsb-e', 'w'), 20_000).flatMap((one) =>
     one.kind === 'scan' ? [one.scanCount] : [],

@@ -72,6 +72,7 @@ export class WorkloadSource implements OperationSource {
   scanCount = 0
   readonly #random: LoadRandom
   readonly #keys: KeySpace
+  readonly #loaded: number
   readonly #distribution: Distribution
   readonly #kinds: readonly OperationKind[]
   /** Of each kind, the share of it and those before it. */
@@ -80,6 +81,7 @@ export class WorkloadSource implements OperationSource {
   constructor(mix: Mix, distribution: DistributionName, keys: KeySpace, seed: string) {
     this.#random = new LoadRandom(seed)
     this.#keys = keys
+    this.#loaded = keys.readable
     this.#distribution = makeDistribution(distribution, keys, this.#random)
     const shares = (Object.entries(mix) as [OperationKind, number][]).filter(([, share]) => share > 0)
     this.#kinds = shares.map(([kind]) => kind)
@@ -106,7 +108,8 @@ export class WorkloadSource implements OperationSource {
     const key = this.#distribution.next()
     this.key = key
     if (kind === 'scan') {
-      this.scanStart = key / this.#keys.readable
+      // As many places as there were keys first: were they told by how many there are now, the popular ones would wander.
+      this.scanStart = (key % this.#loaded) / this.#loaded
       this.scanCount = 1 + this.#random.below(scanEntriesMax)
     }
     return true
