@@ -36,3 +36,24 @@ it('long labels below a chart are fewer than short ones, and one at least', () =
   expect(labelsThatFit(14) * 14 * 6).toBeLessThan(560)
   expect(labelsThatFit(1000)).toBe(1)
 })
+
+it('a logarithmic scale has two ticks at least, however near to each other its values are', () => {
+  const ticks = [1, 10, 100].map((at) => ({ at, label: `${at} ms` }))
+  const series = [
+    { label: 'p50', points: [[0, 12] as const, [1, 13] as const] },
+    { label: 'p99', points: [[0, 14] as const, [1, 15] as const] },
+  ]
+  const svg = drawChart({ title: 'chart', x: axis, y: { title: '', log: true, ticks }, series })
+  expect([...svg.matchAll(/>(\d+ ms)</g)].map(([, label]) => label)).toEqual(['10 ms', '100 ms'])
+})
+
+it('a label at the end of the axis stays within the picture', () => {
+  const ticks = [0, 1].map((at) => ({ at, label: '01234567-dirty' }))
+  const svg = drawChart({
+    ...{ title: 'chart', x: { title: '', log: false, ticks }, y: axis },
+    series: [{ label: 'value', points: [[0, 1] as const, [1, 1] as const] }],
+  })
+  const middles = [...svg.matchAll(/x="([\d.]+)" y="[\d.]+" text-anchor="middle">01/g)].map(([, x]) => Number(x))
+  expect(middles).toHaveLength(2)
+  for (const x of middles) expect(x + 14 * 3).toBeLessThanOrEqual(560)
+})

@@ -12,7 +12,7 @@ export interface ChartSeries {
 export interface Axis {
   readonly title: string
   readonly log: boolean
-  /** Shown beside the axis; those outside the data are left out. */
+  /** In order; shown beside the axis; those outside the data are left out. */
   readonly ticks: readonly { readonly at: number; readonly label: string }[]
 }
 
@@ -79,6 +79,16 @@ function scale(values: readonly number[], log: boolean, from: number, to: number
   return (value) => from + ((transform(value) - least) / span) * (to - from)
 }
 
+/** What a scale has to hold besides its values: of a logarithmic one the ticks around them, so that it has two at least. */
+function bounds(values: readonly number[], { log, ticks }: Axis): number[] {
+  // A linear scale begins at nothing: one that does not makes noise look like a difference.
+  if (!log) return [0]
+  const [least, most] = [Math.min(...values), Math.max(...values)]
+  const below = ticks.findLast(({ at }) => at <= least)?.at
+  const above = ticks.find(({ at }) => at >= most)?.at
+  return [below, above].filter((at) => at !== undefined)
+}
+
 const round = (value: number): string => value.toFixed(1)
 
 function axes(chart: Chart, x: (value: number) => number, y: (value: number) => number, top: number): string {
@@ -94,9 +104,10 @@ function axes(chart: Chart, x: (value: number) => number, y: (value: number) => 
   const down = chart.x.ticks.flatMap(({ at, label }) => {
     const place = x(at)
     if (!(place >= margin.left - 0.5 && place <= right + 0.5)) return []
+    const middle = Math.min(place, width - (label.length * letterWidth) / 2)
     return [
       `<line class="grid" x1="${round(place)}" y1="${top}" x2="${round(place)}" y2="${bottom}"/>`,
-      `<text x="${round(place)}" y="${bottom + 16}" text-anchor="middle">${escapeHtml(label)}</text>`,
+      `<text x="${round(middle)}" y="${bottom + 16}" text-anchor="middle">${escapeHtml(label)}</text>`,
     ]
   })
   return [...across, ...down].join('')
@@ -109,14 +120,19 @@ export function drawChart(chart: Chart): string {
   if (all.length === 0) return ''
   const xs = all.map(([x]) => x)
   const ys = all.map(([, y]) => y)
-  // A linear scale begins at nothing: one that does not makes noise look like a difference.
+  // The width is for the values: percentiles beyond them would be a curve that is not there.
   const x = scale(chart.x.log ? xs : [0, ...xs], chart.x.log, margin.left, width - margin.right)
   const places = legendEntries(series.map(({ label }) => label))
   const top = (places.at(-1)!.line + 1) * legendLine + 10
   const bottom = top + plotHeight
   const height = bottom + margin.bottom
-  const y = scale(chart.y.log ? ys : [0, ...ys], chart.y.log, bottom, top)
+  const y = scale([...bounds(ys, chart.y), ...ys], chart.y.log, bottom, top)
   const lines = series.map(({ points }, i) => {
+    // A line with one end is not to be seen.
+    const [only, another] = points
+    if (another === undefined) {
+      return `<circle class="s${i % colours}" cx="${round(x(only![0]))}" cy="${round(y(only![1]))}" r="2"/>`
+    }
     const path = points.map(([px, py]) => `${round(x(px))},${round(y(py))}`).join(' ')
     return `<polyline class="s${i % colours}" points="${path}"/>`
   })
@@ -144,7 +160,7 @@ export const chartStyle = `
 svg { width: 100%; max-width: 560px; height: auto; font: 11px sans-serif; }
 svg text { fill: var(--muted); }
 .grid { stroke: var(--line); stroke-width: 1; }
-polyline { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
+polyline, circle { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 .s0 { stroke: #2f6fde; } .s1 { stroke: #d9622b; } .s2 { stroke: #2c9c69; } .s3 { stroke: #a34fc0; } .s4 { stroke: #b8902a; }
 svg .t0 { fill: #2f6fde; } svg .t1 { fill: #d9622b; } svg .t2 { fill: #2c9c69; } svg .t3 { fill: #a34fc0; } svg .t4 { fill: #b8902a; }
 `

@@ -51,6 +51,12 @@ const latencyTicks: Axis['ticks'] = [
   ...[1, 10, 100].map((s) => ({ at: s * 1_000_000, label: `${s} s` })),
 ]
 
+/** A chart with its title, which a picture has only for who cannot see it. */
+function titled(chart: Chart): string {
+  const drawn = drawChart(chart)
+  return drawn === '' ? '' : `<figure><figcaption>${escapeHtml(chart.title)}</figcaption>${drawn}</figure>`
+}
+
 /** Each tick is as far from the last as a tenth of the operations that are left is from all of them. */
 const percentTicks: Axis['ticks'] = [0, 90, 99, 99.9, 99.99, 99.999, 99.9999].map((percent) => ({
   at: oneIn(percent),
@@ -108,8 +114,8 @@ function timeCharts(phase: PhaseReport): string {
     positive,
   )
   return (
-    drawChart(overTime(phase, 'Throughput over time', false, rates)) +
-    drawChart(overTime(phase, 'Latency over time', true, latencies))
+    titled(overTime(phase, 'Throughput over time', false, rates)) +
+    titled(overTime(phase, 'Latency over time', true, latencies))
   )
 }
 
@@ -143,7 +149,7 @@ function phaseSection(phase: PhaseReport): string {
       [...latencyHead.map((title, i) => (i > 2 ? `${title}, µs` : title))],
       [...latencyRows(phase.latency, suffix), ...service],
     ),
-    `<div class="charts">${drawChart(percentileChart(phase))}${timeCharts(phase)}</div>`,
+    `<div class="charts">${titled(percentileChart(phase))}${timeCharts(phase)}</div>`,
     htmlTable(['process', 'CPU time', 'CPU µs/op', 'resident memory'], usageRows(phase)),
   )
   return `<section>${parts.join('\n')}</section>`
