@@ -104,6 +104,37 @@ test('only runs with the same settings on the same machine are drawn together', 
   }
 })
 
+test('each figure of recorded runs of a cluster is drawn, with a point for each run and the spread of its rounds', async () => {
+  const [file, out] = [join(directory, 'runs.ndjson'), join(directory, 'page.html')]
+  for (const day of [1, 2, 3]) {
+    const kinds = { read: { operations: 50 * day, us: 5 }, update: { operations: 50 * day, us: 7 + day } }
+    const phases = [1, 2].map((run) => ({ ...phaseReport({ operations: 100 * day + run, kinds }), run }))
+    const report: BenchReport = {
+      ...{ tool: 'kv bench', formatVersion: 1, startedAt: `2026-11-0${day}T12:00:00.000Z` },
+      environment: { ...environment, commit: `${day}`.repeat(12) },
+      target: { name: 'QuorumKV', settings: { fsync: 'always' } },
+      data: { keys: 1000, keyBytes: 16, valueBytes: 100, verified: true, seed: '1' },
+      ...{ phases, interrupted: false, ok: true },
+    }
+    await recordRun(clusterRun(report, { runs: 2, seconds: 1 }), file)
+  }
+  expect(await writeReport({ history: file, out })).toBe(`${out}: 3 runs of ${file}\n`)
+  const page = await readFile(out, 'utf8')
+  expect(page.match(/<section>/g)).toHaveLength(1)
+  const [{ figures }] = (await readHistory(file)) as [HistoryRun, ...HistoryRun[]]
+  expect(figures.map(({ name }) => name)).toEqual([
+    'mixed, uniform, 64 in flight',
+    ...['read p50', 'read p99', 'update p50', 'update p99'].map((what) => `mixed, uniform, 64 in flight: ${what}`),
+  ])
+  for (const { name } of figures) {
+    const drawing = page.split(`<figcaption>${name}</figcaption>`)[1]!.split('</figure>')[0]!
+    const lines = [...drawing.matchAll(/points="([^"]*)"/g)].map(([, points]) => points!.split(' ').length)
+    expect([name, lines]).toEqual([name, [3, 3, 3]])
+    for (const commit of ['11111111', '22222222', '33333333']) expect(drawing).toContain(`>${commit}<`)
+  }
+  expect(page).toContain('301 to 302')
+})
+
 test('a figure of which less is better is worse when it grows', () => {
   const slower = (value: number): HistoryRun['figures'] => [{ name: 'read', unit: 'µs', better: 'lower', value }]
   const page = formatHistory([run(1, { figures: slower(10) }), run(1, { figures: slower(11) })])
