@@ -33,11 +33,30 @@ export function checkValue(value: Uint8Array): void {
   }
 }
 
-/** Absent, or milliseconds. Throws `invalid-argument`. */
-export function checkTtl(ttlMs: number | undefined): void {
+/** Absent, or milliseconds. Throws `invalid-argument` naming `field`. */
+export function checkTtl(ttlMs: number | undefined, field = 'ttl_ms'): void {
   if (ttlMs !== undefined && (ttlMs < 1 || ttlMs > limits.ttlMsMax)) {
-    throw invalidArgument('ttl_ms', `must be absent or 1 to ${limits.ttlMsMax}, got ${ttlMs}`)
+    throw invalidArgument(field, `must be absent or 1 to ${limits.ttlMsMax}, got ${ttlMs}`)
   }
+}
+
+/** Absent, or milliseconds that a caller waits. Throws `invalid-argument` naming `field`. */
+export function checkTimeout(timeoutMs: number | undefined, field: string): void {
+  if (timeoutMs !== undefined && (timeoutMs < 1 || timeoutMs > limits.requestTimeoutMsMax)) {
+    throw invalidArgument(field, `must be absent or 1 to ${limits.requestTimeoutMsMax}, got ${timeoutMs}`)
+  }
+}
+
+/** Throws `invalid-argument`. */
+export function checkPrefix(prefix: Uint8Array): void {
+  if (prefix.length > limits.keyBytesMax) {
+    throw invalidArgument('prefix', `must be at most ${limits.keyBytesMax} bytes, got ${prefix.length}`)
+  }
+}
+
+/** A page size above the limit is cut to it: a scan returns the same entries either way. 0 is the default. */
+export function clampPageSize(pageSize: number): number {
+  return pageSize === 0 ? limits.scanPageEntriesDefault : Math.min(pageSize, limits.scanPageEntriesMax)
 }
 
 export interface CheckedScan {
@@ -45,16 +64,10 @@ export interface CheckedScan {
   readonly pageSize: number
 }
 
-/** Throws `invalid-argument`. A page size above the limit is cut to it: a scan returns the same entries either way. */
+/** Throws `invalid-argument`. */
 export function checkScan(request: ScanRequest): CheckedScan {
-  if (request.prefix.length > limits.keyBytesMax) {
-    throw invalidArgument('prefix', `must be at most ${limits.keyBytesMax} bytes, got ${request.prefix.length}`)
-  }
-  const wanted = request.pageSize === 0 ? limits.scanPageEntriesDefault : request.pageSize
-  return {
-    consistency: parseConsistency(request.consistency),
-    pageSize: Math.min(wanted, limits.scanPageEntriesMax),
-  }
+  checkPrefix(request.prefix)
+  return { consistency: parseConsistency(request.consistency), pageSize: clampPageSize(request.pageSize) }
 }
 
 /** A caller's time, bounded: nobody waits longer than the limit, and 0 is the default. */

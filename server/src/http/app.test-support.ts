@@ -3,6 +3,8 @@ import type { ServiceContext } from '../service-context.js'
 import { type LogLine, recordingLog, testClock, testMeter } from '../services.test-support.js'
 import { createHttpApp } from './http-app.js'
 import type { HttpApp } from './http-parts.js'
+import type { Problem } from './problem.js'
+import type { FoundEntry, Page } from './schemas.js'
 
 export interface TestApp {
   readonly app: HttpApp
@@ -27,4 +29,11 @@ export function testApp(fake: FakeNode | 'starting' = new FakeNode()): TestApp {
   }
   const stopping = new AbortController().signal
   return { app: createHttpApp({ services, hostNames: () => ['kv.example'], stopping }), services, lines, bugs }
+}
+
+/** Any answer in JSON. */
+export type Answer = Partial<Omit<FoundEntry, 'found'>> & Partial<Page> & Partial<Problem>
+
+export async function answer(response: Response | Promise<Response>): Promise<Answer> {
+  return (await (await response).json()) as Answer
 }

@@ -1,11 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { OpenAPIHono } from '@hono/zod-openapi'
+import { limits } from '@quorumkv/internal/base'
 import type { MiddlewareHandler } from 'hono'
 import { allowedMethods } from './allowed-methods.js'
+import { ByteBudget, holdBytes } from './byte-budget.js'
+import { mountClusterRoutes } from './cluster-routes.js'
 import { guard } from './guard.js'
 import { mountHealthRoutes } from './health-routes.js'
 import type { HttpApp, HttpEnv, HttpParts } from './http-parts.js'
-import { problemResponse, refusal } from './problem.js'
+import { mountKvRoutes } from './kv-routes.js'
+import { mountOpenApiRoute } from './openapi-route.js'
+import { invalidInput, problemResponse, refusal } from './problem.js'
 
 const requestIdPattern = /^[A-Za-z0-9._-]{1,64}$/
 
@@ -38,8 +43,13 @@ const addHeaders: MiddlewareHandler<HttpEnv> = async (c, next) => {
  * tests ask it directly.
  */
 export function createHttpApp(parts: HttpParts): HttpApp {
-  const app: HttpApp = new OpenAPIHono<HttpEnv>()
+  const app: HttpApp = new OpenAPIHono<HttpEnv>({
+    defaultHook: (result) => {
+      if (!result.success) throw invalidInput(result.error, result.target)
+    },
+  })
   app.use('*', nameRequest)
+  app.use('*', holdBytes(new ByteBudget(limits.httpBodiesBytesMax)))
   app.use('*', addHeaders)
   app.use('*', guard(parts))
   app.onError((error, c) => problemResponse(c, parts.services, error))
@@ -53,5 +63,8 @@ export function createHttpApp(parts: HttpParts): HttpApp {
     return problemResponse(c, parts.services, refusal(405, 'method', `must be one of ${headers.allow}`, headers))
   })
   mountHealthRoutes(app, parts)
+  mountKvRoutes(app, parts)
+  mountClusterRoutes(app, parts)
+  mountOpenApiRoute(app)
   return app
 }

@@ -1,6 +1,7 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { ServiceContext } from '../service-context.js'
+import type { Holding } from './byte-budget.js'
 
 /** What the routes of the HTTP door share. */
 export interface HttpParts {
@@ -18,6 +19,8 @@ export interface HttpEnv {
   readonly Variables: {
     /** Names the request in answers and in the log: the caller's `x-request-id`, or one made here. */
     requestId: string
+    /** What the request holds of the bytes that all of them may hold: see `limits.httpBodiesBytesMax`. */
+    holding: Holding
   }
 }
 

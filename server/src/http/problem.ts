@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http'
+import type { z } from '@hono/zod-openapi'
 import { type ErrorCode, invalidArgument, KvError, type WriteOutcome } from '@quorumkv/internal/base'
 import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
@@ -22,14 +23,14 @@ export interface Problem {
   readonly detail: string
   readonly code: ProblemCode
   /** For `invalid-argument`: the parameter, header or part of the body that is wrong. */
-  readonly field?: string
+  readonly field?: string | undefined
   /** For writes. */
-  readonly outcome?: WriteOutcome
+  readonly outcome?: WriteOutcome | undefined
   /** The fault may pass, and the same request may be made again without harm. */
   readonly retryable: boolean
   readonly requestId: string
   /** For `/readyz`: everything that keeps the node from being ready. */
-  readonly reasons?: readonly string[]
+  readonly reasons?: readonly string[] | undefined
 }
 
 const statusOf: Readonly<Record<ProblemCode, number>> = {
@@ -54,12 +55,20 @@ const retryAfter: Readonly<Partial<Record<ProblemCode, string>>> = { overloaded:
 export class HttpRefusal extends KvError {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
+  /** As in `Problem`. */
+  readonly reasons: readonly string[] | undefined
 
-  constructor(status: number, error: KvError, headers: Readonly<Record<string, string>> = {}) {
+  constructor(
+    status: number,
+    error: KvError,
+    headers: Readonly<Record<string, string>> = {},
+    reasons?: readonly string[],
+  ) {
     const { code, message, field, outcome } = error
     super(code, message, { ...(field === undefined ? {} : { field }), ...(outcome === undefined ? {} : { outcome }) })
     this.status = status
     this.headers = headers
+    this.reasons = reasons
   }
 }
 
@@ -76,6 +85,15 @@ export function refusal(
 /** The same under 403: somebody else's page asks, or it is asked for under a name that is not this node's. */
 export function forbidden(message: string): KvError {
   return new KvError('permission-denied', message, { outcome: 'not-applied' })
+}
+
+/** What a schema says about an input: the first thing that is wrong, by name; `whole` is the name of all of it. */
+export function invalidInput(error: z.ZodError, whole: string): KvError {
+  const issue = error.issues[0]!
+  const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined
+  if (unknown !== undefined) return invalidArgument(unknown, 'is not known here')
+  const [part] = issue.path
+  return invalidArgument(part === undefined ? whole : String(part), issue.message)
 }
 
 const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
@@ -96,12 +114,7 @@ function fromLibrary(error: HTTPException): KvError {
 }
 
 /** The answer to a request that failed. What is not a KvError is a bug: the node is told, and its message stays inside. */
-export function problemResponse(
-  c: Context<HttpEnv>,
-  context: ServiceContext,
-  thrown: unknown,
-  reasons?: readonly string[],
-): Response {
+export function problemResponse(c: Context<HttpEnv>, context: ServiceContext, thrown: unknown): Response {
   const error = thrown instanceof HTTPException ? fromLibrary(thrown) : thrown
   reportBug(context, error)
   const code = codeOf(error)
@@ -112,11 +125,11 @@ export function problemResponse(
     status,
     detail: error instanceof KvError ? wellFormed(error.message) : 'the node met an internal error',
     code,
-    ...(error instanceof KvError && error.field !== undefined ? { field: wellFormed(error.field) } : {}),
-    ...(isSafe(c.req.method) ? {} : { outcome: outcomeOf(error) }),
+    field: error instanceof KvError && error.field !== undefined ? wellFormed(error.field) : undefined,
+    outcome: isSafe(c.req.method) ? undefined : outcomeOf(error),
     retryable: retryable.has(code),
     requestId: c.get('requestId'),
-    ...(reasons === undefined ? {} : { reasons }),
+    reasons: error instanceof HttpRefusal ? error.reasons : undefined,
   }
   const after = retryAfter[code]
   const headers = {
