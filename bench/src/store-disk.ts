@@ -1,4 +1,4 @@
-import { parseClusterId, parseIncarnation } from '@quorumkv/internal/base'
+import { Instruments, parseClusterId, parseIncarnation } from '@quorumkv/internal/base'
 import type { Disk, DiskFile, Log, OpenMode } from '@quorumkv/internal/env'
 import { NodeClock, NodeDisk } from '@quorumkv/internal/env-node'
 import { type FsyncPolicy, openStore, type Store } from '@quorumkv/internal/store'
@@ -70,6 +70,7 @@ export interface OpenOptions {
 /** Opens the real store on the real disk, in `directory`, or what an earlier call has left there. */
 export function openInDirectory(directory: string, { fsync, snapshots, disk }: OpenOptions): Promise<Store> {
   return openStore({
+    instruments: new Instruments(() => 0),
     disk: disk ?? new NodeDisk(directory),
     clock: new NodeClock(),
     log,

@@ -33,6 +33,7 @@ export {
   type OperationRole,
   operationKinds,
   operationRoles,
+  type QuorumLevel,
 } from './instruments.js'
 export { LatencyHistogram, type LatencySummary, type LatencyTotals } from './latency-histogram.js'
 export { limits } from './limits.js'

@@ -33,6 +33,13 @@ export class OperationInstrument {
   }
 }
 
+/** How many owners take part in an operation: see `Consistency` of internal/replication. */
+export type QuorumLevel = 'one' | 'quorum' | 'all'
+
+function noFailures(): Record<QuorumLevel, number> {
+  return { one: 0, quorum: 0, all: 0 }
+}
+
 type OperationInstruments = Readonly<Record<OperationKind, OperationInstrument>>
 
 function operationInstruments(): OperationInstruments {
@@ -56,8 +63,10 @@ export interface MemberInstruments {
 export class Instruments {
   readonly coordinated: OperationInstruments = operationInstruments()
   readonly served: OperationInstruments = operationInstruments()
-  /** Operations that failed because too few owners answered in time or could have. */
-  readonly quorumFailures: Record<OperationKind, number> = { get: 0, put: 0, delete: 0, scan: 0 }
+  /** By kind and level, those that failed because too few owners answered in time, or could have. */
+  readonly quorumFailures: Readonly<Record<OperationKind, Record<QuorumLevel, number>>> = {
+    ...{ get: noFailures(), put: noFailures(), delete: noFailures(), scan: noFailures() },
+  }
   /** Records that a read has sent to owners which lacked them. */
   readRepairs = 0
   hintsWritten = 0
@@ -66,8 +75,6 @@ export class Instruments {
   /** Syncs of the log. */
   readonly fdatasync: LatencyHistogram = new LatencyHistogram()
   fdatasyncs = 0
-  /** Bytes of frames written to the log. */
-  logBytesWritten = 0
   snapshots = 0
   snapshotsFailed = 0
   snapshotRunning = false
@@ -79,13 +86,6 @@ export class Instruments {
   /** Messages of failure detection. */
   gossipSent = 0
   gossipReceived = 0
-  /** Messages between nodes, of all kinds, and their bytes without what the network adds. */
-  messagesSent = 0
-  messagesReceived = 0
-  messageBytesSent = 0
-  messageBytesReceived = 0
-  /** Links between nodes that are open, of all channels and in both directions. */
-  links = 0
   readonly events: NodeEvents
   readonly #members = new Map<NodeId, MemberInstruments>()
 

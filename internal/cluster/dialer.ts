@@ -1,5 +1,5 @@
 import type { PeerMessage, Refusal, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
-import type { Address } from '../base/index.js'
+import type { Address, Instruments, NodeId } from '../base/index.js'
 import type { Channel, Clock, Link, Log, Network, Random } from '../env/index.js'
 import { type Envelope, PeerLink } from '../replication/index.js'
 import { type Greeting, greetingOf } from './handshake.js'
@@ -11,6 +11,7 @@ export interface LinkOptions {
   readonly random: Random
   readonly network: Network
   readonly log: Log
+  readonly instruments: Instruments
   readonly envelope: Envelope
   readonly probeIntervalMs: number
   readonly probeTimeoutMs: number
@@ -34,6 +35,13 @@ export interface DialerHandlers {
   refused(refusal: Refusal, topology: Topology | undefined): void
   /** A welcomed link is gone. */
   lost(link: PeerLink, reason: string): void
+}
+
+/** One that was sent. */
+interface Ping {
+  readonly number: number
+  readonly atMs: number
+  readonly to: NodeId
 }
 
 const backoffMinMs = 50
@@ -106,10 +114,17 @@ export class Dialer {
     return new Promise((resolve) => this.#greet(raw, resolve))
   }
 
+  /** The time until a ping was answered counts where operations go, and not where they wait behind what is large. */
+  #answered({ to, atMs }: Ping): void {
+    const { channel, clock, instruments } = this.#options
+    if (channel === 'requests') instruments.member(to).rttUs = Math.round((clock.monotonicMs() - atMs) * 1_000)
+  }
+
   #greet(raw: Link, ended: (end: { welcomed: boolean; reason: string }) => void): void {
     const { clock, envelope, handlers, probeIntervalMs, probeTimeoutMs } = this.#options
     let welcomed = false
     let heartbeat: Heartbeat | undefined
+    let pinged: Ping | undefined
     const silence = clock.setTimer(probeIntervalMs + probeTimeoutMs, () => link.close('no greeting'))
     const greeted = (greeting: Greeting): string | undefined => {
       const objection = handlers.greeted(greeting, link)
@@ -120,7 +135,10 @@ export class Dialer {
         clock,
         intervalMs: probeIntervalMs,
         timeoutMs: probeTimeoutMs,
-        ping: (number) => link.outbox(0).addControl({ ping: number }),
+        ping: (number) => {
+          link.outbox(0).addControl({ ping: number })
+          pinged = { number, atMs: clock.monotonicMs(), to: greeting.hello.nodeId as NodeId }
+        },
         dead: () => link.close(`no answer for ${probeTimeoutMs} ms`),
       })
       return undefined
@@ -128,6 +146,7 @@ export class Dialer {
     const link: PeerLink = new PeerLink(raw, clock, envelope, {
       message: (message) => {
         heartbeat?.heard()
+        if (message.pong !== 0 && message.pong === pinged?.number) this.#answered(pinged)
         const { refusal, hello, topology } = message
         if (refusal !== undefined) handlers.refused(refusal, topology)
         let objection = refusal === undefined ? undefined : `refused: ${refusal.message}`

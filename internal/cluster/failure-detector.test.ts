@@ -1,5 +1,13 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { type Address, type ClusterId, type Epoch, type Incarnation, limits, parseNodeId } from '../base/index.js'
+import {
+  type Address,
+  type ClusterId,
+  type Epoch,
+  type Incarnation,
+  Instruments,
+  limits,
+  parseNodeId,
+} from '../base/index.js'
 import type { Log } from '../env/index.js'
 import { SimWorld } from '../env-sim/index.js'
 import type { PeerLink } from '../replication/index.js'
@@ -60,6 +68,7 @@ class Play {
         clock,
         random,
         log,
+        instruments: new Instruments(() => 0),
         self: { id: n1, address: address('n1') },
         links: {
           send: (to, _address, part) => {

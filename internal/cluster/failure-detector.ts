@@ -1,5 +1,5 @@
 import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { type Address, KvError, limits, type NodeId } from '../base/index.js'
+import { type Address, type Instruments, KvError, limits, type NodeEventKind, type NodeId } from '../base/index.js'
 import type { Clock, Log, Random, Timer } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import type { Topology } from '../slots/index.js'
@@ -12,6 +12,7 @@ export interface FailureDetectorOptions extends SwimSettings {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  readonly instruments: Instruments
   readonly self: { readonly id: NodeId; readonly address: Address }
   readonly links: Pick<GossipLinks, 'send' | 'sweep' | 'keep'>
   /** A member can be reached (again). */
@@ -26,6 +27,10 @@ const eventTexts: Readonly<Record<Exclude<SwimEvent['kind'], 'updated'>, string>
   suspect: 'a member is suspected to be dead',
   dead: 'a member is held for dead',
   left: 'a member has stopped',
+}
+
+const eventKinds: Readonly<Record<keyof typeof eventTexts, NodeEventKind>> = {
+  ...{ alive: 'alive', returned: 'alive', suspect: 'suspected', dead: 'dead', left: 'left' },
 }
 
 /**
@@ -89,6 +94,7 @@ export class FailureDetector {
   /** What a member says about members. Returns why its link must end, or undefined. */
   received(from: NodeId, { gossip }: PeerMessage, link: PeerLink): string | undefined {
     if (gossip === undefined || !this.#running) return undefined
+    this.#options.instruments.gossipReceived++
     this.#notice()
     try {
       const message = gossipFromMessage(gossip)
@@ -128,7 +134,9 @@ export class FailureDetector {
     for (const { id, number } of members) this.#numbers.set(id, number)
     const numbers = new Set(this.#numbers.values())
     for (const number of this.#absentSince.keys()) if (!numbers.has(number)) this.#absentSince.delete(number)
-    this.#options.links.keep(new Set(this.#numbers.keys()))
+    const ids = new Set(this.#numbers.keys())
+    this.#options.links.keep(ids)
+    this.#options.instruments.keepMembers(ids)
     this.#options.changed()
   }
 
@@ -171,6 +179,7 @@ export class FailureDetector {
 
   /** `answered`: who has asked, on which link. */
   #carry({ messages, events }: SwimOutput, answered?: NodeId, link?: PeerLink): void {
+    this.#options.instruments.gossipSent += messages.length
     for (const { to, address, message } of messages) {
       const asks = message.kind === 'ping' || message.kind === 'sync'
       const part = { gossip: gossipToMessage(message) }
@@ -181,7 +190,7 @@ export class FailureDetector {
   }
 
   #happened({ kind, id, number }: SwimEvent): void {
-    const { clock, log, reached } = this.#options
+    const { clock, log, instruments, reached } = this.#options
     if (kind === 'updated') return
     if (kind === 'dead' || kind === 'left') {
       if (!this.#absentSince.has(number)) this.#absentSince.set(number, clock.monotonicMs())
@@ -190,6 +199,8 @@ export class FailureDetector {
       reached(id)
     }
     const text = eventTexts[kind]
+    instruments.events.add(eventKinds[kind], id, text)
+    if (kind === 'suspect') instruments.member(id).suspicions++
     if (kind === 'dead') log.warn(text, { node: id })
     else log.info(text, { node: id })
   }

@@ -1,6 +1,6 @@
 import { Hello, type PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { type Address, limits, type NodeId, parseNodeId } from '../base/index.js'
+import { type Address, Instruments, limits, type NodeId, parseNodeId } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { SimWorld } from '../env-sim/index.js'
 import { zeroVersion } from '../hlc/index.js'
@@ -44,6 +44,7 @@ class End {
           return network.connect(...args)
         },
       },
+      instruments: new Instruments(() => 0),
       envelope: { hlc: () => zeroVersion, epoch: () => 1 },
     }
     this.links = new GossipLinks(options, {

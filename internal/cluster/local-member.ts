@@ -12,6 +12,7 @@ import { Operator } from './operator.js'
 import type { Peers } from './peers.js'
 import { Replacement } from './replacement.js'
 import { Serving } from './serving.js'
+import { tellOfChange } from './topology-events.js'
 
 /** The node whose membership it is. */
 export interface MemberHost {
@@ -156,6 +157,7 @@ export class LocalMember {
   #adopted(newer: Topology, before: Topology): void {
     const { address, guard, peers, self, stopping } = this.#host
     this.serving.adopt(newer)
+    tellOfChange(this.#options.instruments.events, newer, before)
     this.handovers.adopted(newer)
     this.#detector?.follow(newer)
     if (!stopping) peers.follow(newer, before)

@@ -79,9 +79,9 @@ class CoreNode implements Node {
     this.#levels = options.levels ?? softwareLevels
     this.#life = hex(options.random.bytes(8))
     this.#startedMs = options.clock.monotonicMs()
-    const { clock, random, network, log, probeIntervalMs, probeTimeoutMs, peers: named } = options
+    const { clock, random, network, log, instruments, probeIntervalMs, probeTimeoutMs, peers: named } = options
     const envelope = { hlc: () => this.#serving?.clockReading() ?? zeroVersion, epoch: () => this.topology?.epoch ?? 0 }
-    this.#links = { clock, random, network, log, probeIntervalMs, probeTimeoutMs, envelope }
+    this.#links = { clock, random, network, log, instruments, probeIntervalMs, probeTimeoutMs, envelope }
     this.#peers = new Peers({ ...this.#links, id: nodeId, named }, this.#asHost())
   }
 

@@ -77,13 +77,14 @@ export class Serving {
   ): Promise<Serving> {
     const member = topology.members.find(({ id }) => id === self.id)
     assert(member !== undefined, 'a node serves only a topology that it belongs to')
-    const { disk, clock, log } = options
+    const { disk, clock, log, instruments } = options
     const witnesses = new ClockWitnesses(clock, options.maxClockDriftMs)
     witnesses.follow(topology, self.id)
     const store = await openStore({
       disk,
       clock,
       log,
+      instruments,
       clusterId: topology.clusterId,
       incarnation: member.incarnation,
       fsync: options.fsync,
@@ -100,7 +101,7 @@ export class Serving {
       const { highestVersion: startAbove } = store
       const { onFatal, maxClockDriftMs: maxDriftMs } = options
       const stamping = await StampingClock.open({ clock, disk, log, maxDriftMs, startAbove, witnesses, onFatal })
-      const hints = await HintStore.open({ disk, clock, log, clusterId: topology.clusterId })
+      const hints = await HintStore.open({ disk, clock, log, instruments, clusterId: topology.clusterId })
       return new Serving(options, self, topology, store, stamping, witnesses, hints, new Remotes(stream))
     } catch (error) {
       await store.close()
@@ -144,6 +145,7 @@ export class Serving {
     this.refiller = new Refiller({
       clock: options.clock,
       log: options.log,
+      instruments: options.instruments,
       store,
       replacesAnother: since > 1,
       routing: () => this.coordinator.routing,
@@ -158,6 +160,7 @@ export class Serving {
     this.antiEntropy = new AntiEntropy({
       clock: options.clock,
       log: options.log,
+      instruments: options.instruments,
       store,
       shared,
       slices,
@@ -179,6 +182,7 @@ export class Serving {
     const handoff = {
       clock: options.clock,
       log: options.log,
+      instruments: options.instruments,
       routing,
       peer: (member: number) => this.#remoteOf(member),
       leaveToAntiEntropy: (node: NodeId) => this.antiEntropy.hasten(node),

@@ -1,4 +1,4 @@
-import { parseClusterId, parseIncarnation, parseNodeId } from '../base/index.js'
+import { Instruments, parseClusterId, parseIncarnation, parseNodeId } from '../base/index.js'
 import type { Log } from '../env/index.js'
 import { type CrashOptions, type SimProcess, SimWorld } from '../env-sim/index.js'
 import { hlcOf } from '../hlc/index.js'
@@ -32,7 +32,9 @@ export class Holder {
     const { clock, disk } = this.process.life
     const say = (message: string, facts?: object): void => void this.said.push(`${message} ${JSON.stringify(facts)}`)
     const log: Log = { debug: say, info: say, warn: say, error: say }
-    this.store = await this.settle(HintStore.open({ disk, clock, log, clusterId }))
+    this.store = await this.settle(
+      HintStore.open({ instruments: new Instruments(() => 0), disk, clock, log, clusterId }),
+    )
   }
 
   async crash(options: CrashOptions = {}): Promise<void> {

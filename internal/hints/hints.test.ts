@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { limits } from '../base/index.js'
+import { Instruments, limits } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { encodedRecordBytes } from '../record/index.js'
 import { HintFileWriter } from './hint-file.js'
@@ -216,7 +216,11 @@ test('beyond the bytes for all members hints are dropped, counted and owed', asy
   const { clock, disk } = holder.process.life
   const record = holder.record('k1')
   const usage = { bytes: limits.hintBytesMax - encodedRecordBytes(record), buffered: 0, diskFull: false }
-  const hints = new OwnerHints({ clock, disk, log: silentLog, clusterId }, usage, far)
+  const hints = new OwnerHints(
+    { clock, disk, instruments: new Instruments(() => 0), log: silentLog, clusterId },
+    usage,
+    far,
+  )
   hints.keep(record)
   expect([hints.count, hints.dropped, hints.owed]).toEqual([1, 0, false])
   hints.keep(record)

@@ -1,4 +1,4 @@
-import type { ClusterId, Incarnation, NodeId } from '../base/index.js'
+import type { ClusterId, Incarnation, Instruments, NodeId } from '../base/index.js'
 import { type Clock, type Disk, DiskError, type Log } from '../env/index.js'
 import { hlcMs } from '../hlc/index.js'
 import { HintFileReader, HintFileWriter } from './hint-file.js'
@@ -24,6 +24,7 @@ export interface HintGround {
   readonly disk: Disk
   readonly clock: Clock
   readonly log: Log
+  readonly instruments: Instruments
   readonly clusterId: ClusterId
 }
 

@@ -119,6 +119,7 @@ export class OwnerHints {
     this.#buffer.add(record)
     this.#account(bytes, 1)
     this.#usage.buffered += bytes
+    this.#ground.instruments.hintsWritten++
   }
 
   /** Takes account of a hint that is not kept because the disk is short of room. */
@@ -230,6 +231,7 @@ export class OwnerHints {
 
   #drop(count: number, reason: string): void {
     this.#dropped += count
+    this.#ground.instruments.hintsDropped += count
     // Once for each time that anti-entropy is called upon, not for each hint.
     if (this.owed) return
     this.owed = true

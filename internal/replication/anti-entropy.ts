@@ -1,4 +1,4 @@
-import { invalidArgument, KvError, limits, type NodeId, type Slot } from '../base/index.js'
+import { type Instruments, invalidArgument, KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Clock, Log } from '../env/index.js'
 import type { Store } from '../store/index.js'
 import { Exchange } from './anti-entropy-exchange.js'
@@ -14,6 +14,7 @@ import type { SharedSlots } from './shared-slots.js'
 export interface AntiEntropyOptions {
   readonly clock: Clock
   readonly log: Log
+  readonly instruments: Instruments
   readonly store: Store
   readonly shared: SharedSlots
   /** Shared with those who answer other nodes: one slice at a time. */
@@ -227,7 +228,11 @@ export class AntiEntropy {
     addTally(this.#total, tally)
     if (slot === undefined) this.#settle(state, tally, obstacle)
     const { differing, pulled, pushed, bytes } = tally
-    if (pulled + pushed > 0) log.info('replicas differed', { node, slots: differing, pulled, pushed, bytes })
+    if (pulled + pushed > 0) {
+      log.info('replicas differed', { node, slots: differing, pulled, pushed, bytes })
+      const text = `${differing} slots differed: ${pulled} records fetched, ${pushed} sent`
+      this.#options.instruments.events.add('repaired', node, text)
+    }
     if (obstacle !== '') log.debug('replicas were not compared', { node, obstacle })
     return obstacle
   }

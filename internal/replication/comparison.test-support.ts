@@ -1,5 +1,5 @@
 import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { type Epoch, type KvError, limits, type NodeId, type Slot } from '../base/index.js'
+import { type Epoch, Instruments, type KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { type Hash64, hash64 } from '../hash/index.js'
 import { hlcMs, zeroVersion } from '../hlc/index.js'
@@ -176,6 +176,7 @@ export class ComparingNode {
     this.#server = new ReplicaServer(store)
     this.#digests = new DigestServer(store, shared, slices, () => this.routing)
     this.antiEntropy = new AntiEntropy({
+      instruments: new Instruments(() => 0),
       clock,
       log: silentLog,
       store,

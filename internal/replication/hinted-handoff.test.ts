@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Epoch, limits, parseIncarnation, parseNodeId } from '../base/index.js'
+import { type Epoch, Instruments, limits, parseIncarnation, parseNodeId } from '../base/index.js'
 import { Holder } from '../hints/hints.test-support.js'
 import type { SlotTable } from '../slots/index.js'
 import type { ComparedReplica } from './compared-replica.js'
@@ -78,7 +78,10 @@ class Play {
     const log = { debug() {}, info() {}, warn() {}, error() {} }
     const peer = (member: number): ComparedReplica => this.peers[member]!
     const leaveToAntiEntropy = (node: string): void => void this.left.push(node)
-    this.handoff = new HintedHandoff({ clock, log, routing, peer, leaveToAntiEntropy }, this.holder.store)
+    this.handoff = new HintedHandoff(
+      { instruments: new Instruments(() => 0), clock, log, routing, peer, leaveToAntiEntropy },
+      this.holder.store,
+    )
     this.#running = this.handoff.run()
   }
 

@@ -1,4 +1,4 @@
-import { limits, type NodeId, type Slot } from '../base/index.js'
+import { type Instruments, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Clock, Log } from '../env/index.js'
 import type { HintPage, HintStatus, HintStore, OwnerHints } from '../hints/index.js'
 import { hlcMs } from '../hlc/index.js'
@@ -14,6 +14,7 @@ import { ownersOf } from './slot-quorums.js'
 export interface HintedHandoffOptions {
   readonly clock: Clock
   readonly log: Log
+  readonly instruments: Instruments
   /** The one in force now. */
   routing(): Routing
   /** The way to another member, by its index in the routing. */
@@ -171,7 +172,7 @@ export class HintedHandoff {
 
   /** Hands over the oldest file of hints; whether the member took all of it. */
   async #handOver(hints: OwnerHints): Promise<boolean> {
-    const { clock, log } = this.#options
+    const { clock, log, instruments } = this.#options
     const reader = await hints.openFront()
     if (reader === undefined) return true
     const { id } = hints.owner
@@ -180,12 +181,16 @@ export class HintedHandoff {
       taken = await this.#send(id, page)
       if (!taken) break
       hints.advanceFront(reader)
+      instruments.hintsReplayed += page.records.length
       await this.#rate.pay(page.bytes)
     }
     await hints.closeFront(reader, taken)
     if (taken) {
       this.#refusals.delete(id)
-      if (!hints.hasFront) log.info('hints were handed over', { node: id })
+      if (!hints.hasFront) {
+        log.info('hints were handed over', { node: id })
+        instruments.events.add('hint-replayed', id, 'all writes that it had missed were handed over')
+      }
     } else {
       const { backoffMs } = this.#refusals.get(id) ?? { backoffMs: limits.hintBackoffMsMin }
       const next = Math.min(2 * backoffMs, limits.hintBackoffMsMax)

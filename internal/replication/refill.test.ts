@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type Epoch, KvError, limits, type Slot } from '../base/index.js'
+import { type Epoch, Instruments, KvError, limits, type Slot } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { compareRecords, encodedRecordBytes, type Floor, floorVersion, type StoredRecord } from '../record/index.js'
 import type { Store } from '../store/index.js'
@@ -91,6 +91,7 @@ class Play {
       }
     }
     this.refiller = new Refiller({
+      instruments: new Instruments(() => 0),
       clock: s.clock,
       log: silentLog,
       store: store as unknown as Store,

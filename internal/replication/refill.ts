@@ -1,4 +1,4 @@
-import { limits, type NodeId, type Slot } from '../base/index.js'
+import { type Instruments, limits, type NodeId, type Slot } from '../base/index.js'
 import type { Clock, Log } from '../env/index.js'
 import type { Store } from '../store/index.js'
 import { ByteRate } from './byte-rate.js'
@@ -11,6 +11,7 @@ import { SlotMerge } from './slot-merge.js'
 export interface RefillerOptions {
   readonly clock: Clock
   readonly log: Log
+  readonly instruments: Instruments
   readonly store: Store
   /**
    * This node is a later incarnation of a member, and the former one may still run somewhere, cut off, with members that
@@ -139,8 +140,10 @@ export class Refiller {
   /** Works until no slot is lost, or until stopped. Throws as `run`. */
   async refillAll(): Promise<void> {
     const { store, log } = this.#options
+    const { events } = this.#options.instruments
     if (store.lostCount === 0) return
     log.warn('slots are lost here and will be refilled from their other owners', { slots: store.lostCount })
+    events.add('lost-slots', '', `${store.lostCount} slots are lost and are being refilled`)
     let backoffMs: number = limits.refillBackoffMsMin
     while (!this.#pauses.stopped && store.lostCount > 0) {
       const before = store.lostCount
@@ -154,7 +157,9 @@ export class Refiller {
     }
     this.#obstacle = ''
     this.#options.streaming(false)
-    if (store.lostCount === 0) log.info('every lost slot is refilled', this.#facts())
+    if (store.lostCount > 0) return
+    log.info('every lost slot is refilled', this.#facts())
+    events.add('lost-slots', '', 'every lost slot is refilled')
   }
 
   /** Tries every lost slot that this node owns once. */

@@ -294,6 +294,7 @@ export class DurableStore implements Store {
       dataBytes: this.#table.liveBytes - (this.#table.entries + this.#table.tombstones) * headerBytes,
       logBytes: this.#log.bytes,
       logSegments: this.#log.segments,
+      logAppendedBytes: this.#log.appendedBytes,
       lastSequence: this.#log.lastSequence,
       snapshotSequence: this.#snapshots.newestSequence,
       readOnly: this.#log.readOnly,

@@ -1,3 +1,4 @@
+import { Instruments } from '../base/index.js'
 import type { Log } from '../env/index.js'
 import { type CrashPolicy, type Seed, type SimDisk, type SimProcess, SimWorld } from '../env-sim/index.js'
 import { clusterId, incarnation } from '../wal/fixture.conformance.js'
@@ -45,6 +46,7 @@ export class SimStore {
     return {
       disk: this.process.disk,
       clock: this.process.clock,
+      instruments: new Instruments(() => 0),
       log,
       clusterId,
       incarnation,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { KvError } from '../base/index.js'
+import { Instruments, KvError } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { NodeClock, NodeDisk } from '../env-node/index.js'
 import type { CrashPolicy } from '../env-sim/index.js'
@@ -68,6 +68,7 @@ async function real(root: string): Promise<Machine> {
     openStore({
       disk: life.disk,
       clock: life.clock,
+      instruments: new Instruments(() => 0),
       log: silentLog,
       clusterId,
       incarnation,

@@ -12,11 +12,12 @@ import type { Store, StoreOptions } from './store.js'
  * damaged, missing or someone else's, `disk-failed` where the disk does not work.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { disk, clock, log, clusterId, incarnation, fsync, fsyncIntervalMs, onFatal, tuning } = options
+  const { disk, clock, log, instruments, clusterId, incarnation, fsync, fsyncIntervalMs, onFatal, tuning } = options
   const walOptions: WalOptions = {
     disk,
     clock,
     log,
+    instruments,
     clusterId,
     incarnation,
     fsync,

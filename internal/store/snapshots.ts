@@ -118,7 +118,10 @@ export class Snapshots {
     if (this.#running !== undefined) return this.#running
     const newest = this.#newest
     if (newest !== undefined && this.#isUnchanged && !this.#hasRot) return Promise.resolve(newest)
+    const { instruments } = this.#options
+    instruments.snapshotRunning = true
     this.#running = this.#take().finally(() => {
+      instruments.snapshotRunning = false
       this.#running = undefined
     })
     return this.#running
@@ -178,7 +181,7 @@ export class Snapshots {
   }
 
   async #take(): Promise<SnapshotInfo> {
-    const { clock, log } = this.#options
+    const { clock } = this.#options
     const bytesAtStart = this.#source.log.appendedBytes
     const startedMs = clock.monotonicMs()
     const sequence = this.#source.sequence()
@@ -193,11 +196,24 @@ export class Snapshots {
       this.#generations = [sequence, ...this.#generations.filter((older) => older < sequence)].slice(0, generationsKept)
       await this.#dropSuperfluous()
       this.#taken()
-      if (!isCurrent) log.info('took a snapshot', { ...info, tookMs: Math.round(clock.monotonicMs() - startedMs) })
+      if (!isCurrent) this.#took(info, startedMs)
       return info
     } catch (error) {
+      this.#options.instruments.snapshotsFailed++
       throw this.#failure(error)
     }
+  }
+
+  #took(info: SnapshotInfo, startedMs: number): void {
+    const { clock, log, instruments } = this.#options
+    const nowMs = clock.monotonicMs()
+    const tookMs = Math.round(nowMs - startedMs)
+    instruments.snapshots++
+    instruments.snapshotMs = tookMs
+    instruments.snapshotBytes = info.bytes
+    instruments.snapshotTakenMs = nowMs
+    instruments.events.add('snapshot', '', `${info.records} records, ${info.bytes} bytes, in ${tookMs} ms`)
+    log.info('took a snapshot', { ...info, tookMs })
   }
 
   /** A fresh snapshot will replace this rotten one under its name. Evidence is not worth the failure of that. */

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Instruments } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { NodeClock, NodeDisk } from '../env-node/index.js'
 import { clusterId, incarnation, SimStore } from './fixture.conformance.js'
@@ -28,6 +29,7 @@ describeStore('a store on a real disk', async () => {
       openStore({
         disk,
         clock,
+        instruments: new Instruments(() => 0),
         log: silentLog,
         clusterId,
         incarnation,

@@ -1,4 +1,4 @@
-import type { ClusterId, Incarnation, KvError, Slot } from '../base/index.js'
+import type { ClusterId, Incarnation, Instruments, KvError, Slot } from '../base/index.js'
 import type { Clock, Disk, Log } from '../env/index.js'
 import type { Hash64 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
@@ -65,6 +65,8 @@ export interface StoreStatistics {
   readonly dataBytes: number
   readonly logBytes: number
   readonly logSegments: number
+  /** Bytes of frames written to the log since it was opened. */
+  readonly logAppendedBytes: number
   readonly lastSequence: number
   readonly snapshotSequence: number
   readonly readOnly: boolean
@@ -91,6 +93,7 @@ export interface StoreOptions {
   readonly disk: Disk
   readonly clock: Clock
   readonly log: Log
+  readonly instruments: Instruments
   /** Written into every file; files of another cluster or incarnation are refused (FatalError `corrupt`). */
   readonly clusterId: ClusterId
   readonly incarnation: Incarnation

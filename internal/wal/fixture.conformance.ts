@@ -1,4 +1,11 @@
-import { type ClusterId, emptyBytes, type Incarnation, parseClusterId, parseIncarnation } from '../base/index.js'
+import {
+  type ClusterId,
+  emptyBytes,
+  type Incarnation,
+  Instruments,
+  parseClusterId,
+  parseIncarnation,
+} from '../base/index.js'
 import { type Disk, type DiskFile, type OpenMode, silentLog } from '../env/index.js'
 import type { SimProcess, SimWorld } from '../env-sim/index.js'
 import { decodeRecords, encodedRecordBytes, type StoredRecord } from '../record/index.js'
@@ -115,6 +122,7 @@ export async function openLog(
   const options: WalOptions = {
     disk,
     clock: process.clock,
+    instruments: new Instruments(() => 0),
     log: silentLog,
     clusterId,
     incarnation,

@@ -103,7 +103,11 @@ export class LogSegments {
 
   /** Makes everything durable that is in the current one. Any failure is a FatalError. */
   async sync(): Promise<void> {
+    const { clock, instruments } = this.#options
+    const startedMs = clock.monotonicMs()
     await this.#current.sync()
+    instruments.fdatasyncs++
+    instruments.fdatasync.record(startedMs, clock.monotonicMs())
     const old = this.#superseded
     if (old === undefined) return
     // Only now: the mark says that the segment behind it, header and all, is durable.

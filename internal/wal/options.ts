@@ -1,4 +1,4 @@
-import type { ClusterId, Incarnation } from '../base/index.js'
+import type { ClusterId, Incarnation, Instruments } from '../base/index.js'
 import type { Clock, Disk, Log } from '../env/index.js'
 
 /** `always`: acknowledge after fdatasync. `interval`: after the write, synced on a timer. `never`: by the system. */
@@ -8,6 +8,7 @@ export interface WalOptions {
   readonly disk: Disk
   readonly clock: Clock
   readonly log: Log
+  readonly instruments: Instruments
   readonly clusterId: ClusterId
   readonly incarnation: Incarnation
   readonly fsync: FsyncPolicy

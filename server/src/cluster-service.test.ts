@@ -55,6 +55,7 @@ describe('cluster service', () => {
       tableBytes: 3,
       logBytes: 4,
       logSegments: 5,
+      logAppendedBytes: 9,
       lastSequence: 6,
       snapshotSequence: 7,
       readOnly: false,

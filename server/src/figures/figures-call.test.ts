@@ -15,7 +15,7 @@ describe('the figures of a node', () => {
     node.instruments.coordinated.put.succeeded(nowMs - 2, nowMs)
     node.instruments.coordinated.put.failed('unavailable')
     node.instruments.served.get.succeeded(nowMs - 1, nowMs, 3)
-    node.instruments.quorumFailures.put = 1
+    node.instruments.quorumFailures.put.quorum = 1
     node.instruments.readRepairs = 4
     await using services = await startServices(node)
     const { operations, quorumFailures, readRepairs, ready, nodeId, process } = await figuresOf(services)

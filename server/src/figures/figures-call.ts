@@ -127,7 +127,7 @@ export function answerFigures(
     draining: node.members?.draining ?? false,
     ready: status.phase === 'serving',
     operations: toOperations(instruments, nowMs),
-    quorumFailures: BigInt(sum(Object.values(instruments.quorumFailures))),
+    quorumFailures: BigInt(sum(Object.values(instruments.quorumFailures).flatMap((levels) => Object.values(levels)))),
     readRepairs: BigInt(instruments.readRepairs),
     hintsWritten: BigInt(instruments.hintsWritten),
     hintsReplayed: BigInt(instruments.hintsReplayed),
