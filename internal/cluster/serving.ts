@@ -127,13 +127,14 @@ export class Serving {
     this.#topology = topology
     this.#clock = stamping
     const horizon = this.#horizon(options)
-    this.#server = new ReplicaServer(store, horizon)
+    this.#server = new ReplicaServer(options, store, horizon)
     this.#local = new LocalReplica(store)
     this.active = new ActiveOperations(options.clock)
     const { number: nodeNumber, since } = topology.members.find(({ id }) => id === self.id)!
     const context: OperationContext = {
       clock: options.clock,
       active: this.active,
+      instruments: options.instruments,
       nodeNumber,
       stamp: () => stamping.stamp(),
       whenStampable: (retry) => stamping.whenRaised(retry),

@@ -173,10 +173,11 @@ export class ComparingNode {
     const store = this.store as unknown as Store
     const shared = new SharedSlots()
     const slices = new ScanSlices(clock)
-    this.#server = new ReplicaServer(store)
+    const instruments = new Instruments(() => 0)
+    this.#server = new ReplicaServer({ clock, instruments }, store)
     this.#digests = new DigestServer(store, shared, slices, () => this.routing)
     this.antiEntropy = new AntiEntropy({
-      instruments: new Instruments(() => 0),
+      instruments,
       clock,
       log: silentLog,
       store,

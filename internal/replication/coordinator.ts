@@ -1,8 +1,9 @@
-import { assert, emptyBytes, KvError, limits } from '../base/index.js'
+import { assert, emptyBytes, KvError, limits, type OperationKind } from '../base/index.js'
 import type { StoredRecord } from '../record/index.js'
 import { slotCount, slotOf } from '../slots/index.js'
 import { type KeyLocation, LocateOperation } from './locate.js'
-import type { OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from './operations.js'
+import { type OperationMeter, operationMeters } from './operation-meter.js'
+import type { Consistency, OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from './operations.js'
 import { ReadOperation } from './read-operation.js'
 import type { OperationContext, Routing } from './routing.js'
 import { scanPage } from './scan.js'
@@ -30,16 +31,28 @@ class Load {
 class Admission<T> {
   readonly promise: Promise<T>
   readonly #load: Load
+  readonly #meter: OperationMeter | undefined
+  readonly #consistency: Consistency
+  readonly #startedMs: number
   #resolve!: (value: T) => void
   #reject!: (error: KvError) => void
   #bytes: number
 
-  constructor(load: Load, bytes: number) {
+  constructor(
+    load: Load,
+    bytes: number,
+    meter: OperationMeter | undefined,
+    { consistency }: OperationOptions,
+    nowMs: number,
+  ) {
     this.promise = new Promise<T>((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
     this.#load = load
+    this.#meter = meter
+    this.#consistency = consistency
+    this.#startedMs = nowMs
     this.#bytes = bytes
     load.operations++
     load.bytes += bytes
@@ -54,11 +67,13 @@ class Admission<T> {
 
   resolve(value: T): void {
     this.#release()
+    this.#meter?.succeeded(this.#startedMs)
     this.#resolve(value)
   }
 
   reject(error: KvError): void {
     this.#release()
+    this.#meter?.failed(error, this.#consistency)
     this.#reject(error)
   }
 
@@ -79,6 +94,7 @@ export class Coordinator {
   readonly #entries: () => number
   #routing: Routing
   readonly #load = new Load()
+  readonly #meters: Readonly<Record<OperationKind, OperationMeter>>
   /** Why nothing new is admitted; undefined: it is. */
   #stopped: string | undefined
 
@@ -86,6 +102,7 @@ export class Coordinator {
     this.#context = options.context
     this.#entries = options.entries
     this.#routing = routing
+    this.#meters = operationMeters(options.context)
   }
 
   get operations(): number {
@@ -114,9 +131,10 @@ export class Coordinator {
   get(key: Uint8Array, options: OperationOptions): Promise<StoredRecord | undefined> {
     const nowMs = this.#context.clock.monotonicMs()
     // Where the largest value would find no room it is not even read: that costs a copy of it.
+    const meter = this.#meters.get
     const refusal = this.#refusal(key.length + limits.valueBytesMax, options, nowMs)
-    if (refusal !== undefined) return Promise.reject(refusal)
-    const admission = new Admission<StoredRecord | undefined>(this.#load, key.length)
+    if (refusal !== undefined) return meter.refused(refusal)
+    const admission = new Admission<StoredRecord | undefined>(this.#load, key.length, meter, options, nowMs)
     new ReadOperation(this.#context, this.#routing, slotOf(key), key, options, admission).start(nowMs)
     return admission.promise
   }
@@ -133,12 +151,14 @@ export class Coordinator {
   }
 
   scan(options: ScanOptions): Promise<ScanPage> {
-    const refusal = this.#refusal(limits.scanPageBytesMax, options, this.#context.clock.monotonicMs())
-    if (refusal !== undefined) return Promise.reject(refusal)
+    const nowMs = this.#context.clock.monotonicMs()
+    const meter = this.#meters.scan
+    const refusal = this.#refusal(limits.scanPageBytesMax, options, nowMs)
+    if (refusal !== undefined) return meter.refused(refusal)
     const { table, replicas } = this.#routing
     const share = table.ownersPerSlot / replicas.length
     const density = this.#entries() / (slotCount * share)
-    const admission = new Admission<ScanPage>(this.#load, limits.scanPageBytesMax)
+    const admission = new Admission<ScanPage>(this.#load, limits.scanPageBytesMax, meter, options, nowMs)
     scanPage(this.#context, () => this.#routing, options, density).then(
       (result) => admission.resolve(result),
       (error: KvError) => admission.reject(error),
@@ -149,18 +169,21 @@ export class Coordinator {
   /** Asks all owners of a key what they hold. Rejects as `get`; that owners do not answer is no failure. */
   locate(key: Uint8Array, options: OperationOptions): Promise<KeyLocation> {
     const bytes = key.length + limits.replicationFactorMax * limits.valueBytesMax
-    const refusal = this.#refusal(bytes, options, this.#context.clock.monotonicMs())
+    const nowMs = this.#context.clock.monotonicMs()
+    const refusal = this.#refusal(bytes, options, nowMs)
     if (refusal !== undefined) return Promise.reject(refusal)
-    const admission = new Admission<KeyLocation>(this.#load, bytes)
+    const admission = new Admission<KeyLocation>(this.#load, bytes, undefined, options, nowMs)
     new LocateOperation(this.#context, this.#routing, slotOf(key), options, admission).start(key)
     return admission.promise
   }
 
   #write(intent: WriteIntent, options: OperationOptions): Promise<WriteResult> {
     const bytes = intent.key.length + intent.value.length
-    const refusal = this.#refusal(bytes, options, this.#context.clock.monotonicMs())
-    if (refusal !== undefined) return Promise.reject(refusal)
-    const admission = new Admission<WriteResult>(this.#load, bytes)
+    const nowMs = this.#context.clock.monotonicMs()
+    const meter = intent.tombstone ? this.#meters.delete : this.#meters.put
+    const refusal = this.#refusal(bytes, options, nowMs)
+    if (refusal !== undefined) return meter.refused(refusal)
+    const admission = new Admission<WriteResult>(this.#load, bytes, meter, options, nowMs)
     new WriteOperation(this.#context, this.#routing, slotOf(intent.key), intent, options, admission).start()
     return admission.promise
   }

@@ -1,4 +1,4 @@
-import type { Epoch, KvError } from '../base/index.js'
+import { type Epoch, Instruments, type KvError } from '../base/index.js'
 import { compareVersions, type Hlc, hlcMs, hlcOf, type Version, zeroVersion } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import { effectiveQuorums, type HandoverStep, type SlotTable, slotOf } from '../slots/index.js'
@@ -276,6 +276,7 @@ export class HandoverModel {
     const context: OperationContext = {
       clock: this.#clock,
       active,
+      instruments: new Instruments(() => 0),
       nodeNumber: node.id + 1,
       stamp: () => hlcOf(++node.stampMs, 0),
       whenStampable: () => () => {},

@@ -273,6 +273,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       const replica = this.#routing.replicas[owner.member]!
       if (!replica.up) continue
       owner.repairing = record
+      this.#context.instruments.readRepairs++
       replica.write(record, false, this, this.#base + position, true)
     }
     let possible = this.#agreeing()
@@ -355,6 +356,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   #repairStale(record: StoredRecord): void {
     for (const [position, owner] of this.#owners.entries()) {
       if (owner.state !== 'held' || owner.repairing !== undefined || this.#agrees(owner)) continue
+      this.#context.instruments.readRepairs++
       this.#routing.replicas[owner.member]!.write(record, false, nobody, position, true)
     }
   }

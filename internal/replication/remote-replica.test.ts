@@ -1,6 +1,6 @@
 import { PeerMessage, ReadMode, WriteVerdict } from '@quorumkv/proto/kv/peer/v1/messages'
 import { expect, test } from 'vitest'
-import { KvError, limits, type NodeId, type Slot } from '../base/index.js'
+import { Instruments, KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import { zeroVersion } from '../hlc/index.js'
 import { compareRecords, floorVersion, RecordFormatError, type StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
@@ -12,7 +12,7 @@ import { emptyPeerMessage } from './message-codec.js'
 import { PeerLink } from './peer-link.js'
 import { RemoteReplica } from './remote-replica.js'
 import type { PageReply, ReadReply, WriteReply } from './replica.js'
-import { ReplicaServer } from './replica-server.js'
+import { ReplicaServer, type ReplicaServerParts } from './replica-server.js'
 import { ManualClock, nameOf, record, version, Wire } from './replication.test-support.js'
 
 /** A store in a Map; commits settle when the test's microtasks run. */
@@ -51,13 +51,17 @@ function mapStore(failure?: () => KvError | Error | undefined): Store & { held: 
   } as unknown as Store & { held: Map<string, StoredRecord> }
 }
 
+function counting(clock: ManualClock): ReplicaServerParts {
+  return { clock, instruments: new Instruments(() => 0) }
+}
+
 function pair(failure?: () => KvError | Error | undefined, horizon: Horizon = noHorizon) {
   const clock = new ManualClock()
   const [near, far] = [new Wire(), new Wire()]
   near.other = far
   far.other = near
   const store = mapStore(failure)
-  const server = new ReplicaServer(store, horizon)
+  const server = new ReplicaServer(counting(clock), store, horizon)
   const replica = new RemoteReplica()
   const envelope = { hlc: () => zeroVersion, epoch: () => 1 }
   const farLink: PeerLink = new PeerLink(far, clock, envelope, {
@@ -206,7 +210,7 @@ test('a request under another epoch is refused as a whole, as what it is, and ch
   replica.page(request, { pageReplied: (_, reply) => pages.push(reply) }, 0)
   clock.advance(0)
   const message = PeerMessage.decode(near.sent.splice(0)[0]!)
-  new ReplicaServer(store).refuse(message, farLink)
+  new ReplicaServer(counting(clock), store).refuse(message, farLink)
   clock.advance(0)
   far.deliver()
   expect([...w.replies, ...r.replies, ...pages].map(({ kind }) => kind)).toEqual(Array(3).fill('wrong-epoch'))
@@ -275,7 +279,7 @@ test.each([
 ])('a request with %s is malformed, and nothing of it is done', (_, items, scans) => {
   const { store, farLink } = pair()
   const message = { ...emptyPeerMessage(), items, scans } as PeerMessage
-  expect(() => new ReplicaServer(store).serve(message, farLink)).toThrow(RecordFormatError)
+  expect(() => new ReplicaServer(counting(new ManualClock()), store).serve(message, farLink)).toThrow(RecordFormatError)
   expect(store.held.size).toBe(0)
 })
 

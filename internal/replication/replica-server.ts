@@ -5,7 +5,8 @@ import {
   type SlotScan,
   WriteVerdict,
 } from '@quorumkv/proto/kv/peer/v1/messages'
-import { type ErrorCode, limits } from '../base/index.js'
+import { type ErrorCode, type Instruments, KvError, limits } from '../base/index.js'
+import type { Clock } from '../env/index.js'
 import { hlcMs, zeroVersion } from '../hlc/index.js'
 import {
   encodedRecordBytes,
@@ -38,12 +39,22 @@ interface Reads {
   readonly keys: readonly Uint8Array[]
 }
 
+/** What the answers are counted with. */
+export interface ReplicaServerParts {
+  readonly clock: Clock
+  readonly instruments: Instruments
+}
+
 /** Answers other nodes' requests from the store. */
 export class ReplicaServer {
+  readonly #clock: Clock
+  readonly #served: Instruments['served']
   readonly #store: Store
   readonly #horizon: Horizon
 
-  constructor(store: Store, horizon: Horizon = noHorizon) {
+  constructor({ clock, instruments }: ReplicaServerParts, store: Store, horizon: Horizon = noHorizon) {
+    this.#clock = clock
+    this.#served = instruments.served
     this.#store = store
     this.#horizon = horizon
   }
@@ -81,7 +92,9 @@ export class ReplicaServer {
   }
 
   #scan(scan: SlotScan, link: PeerLink): void {
+    const startedMs = this.#clock.monotonicMs()
     if (link.overloaded) {
+      this.#served.scan.failed('overloaded')
       refuseScan(scan.id, ReadStatus.OVERLOADED, link)
       return
     }
@@ -93,6 +106,7 @@ export class ReplicaServer {
       bytesMax: Math.min(scan.bytesMax, limits.scanPageBytesMax),
     })
     if (page.kind === 'refilling') {
+      this.#served.scan.failed('unavailable')
       refuseScan(scan.id, ReadStatus.REFILLING, link)
       return
     }
@@ -105,6 +119,7 @@ export class ReplicaServer {
       more: page.more,
       floorMs: page.floorMs,
     })
+    this.#served.scan.succeeded(startedMs, this.#clock.monotonicMs())
   }
 
   /** Refuses everything in a message that was sent under another epoch: certainly nothing of it is applied. */
@@ -127,10 +142,25 @@ export class ReplicaServer {
     const wantPrevious = flags.map((flag) => (flag & writeFlags.wantPrevious) !== 0)
     const fresh = flags.every((flag) => (flag & writeFlags.isRepair) === 0)
     const refilling = this.#store.lostCount === 0 ? undefined : records.map(({ key }) => isRefilling(this.#store, key))
+    const startedMs = this.#clock.monotonicMs()
     this.#store.commit(records, { wantPrevious, fresh }).then(
-      (results) => replyToWrites(ids, results, refilling, link),
-      (error: unknown) => refuseWrites(ids, error, link),
+      (results) => {
+        this.#countWrites(records, startedMs)
+        replyToWrites(ids, results, refilling, link)
+      },
+      (error: unknown) => {
+        this.#served.put.failed(error instanceof KvError ? error.code : 'unavailable', ids.length)
+        refuseWrites(ids, error, link)
+      },
     )
+  }
+
+  #countWrites(records: readonly StoredRecord[], startedMs: number): void {
+    const nowMs = this.#clock.monotonicMs()
+    let deletes = 0
+    for (let i = 0; i < records.length; i++) if (records[i]!.tombstone) deletes++
+    if (deletes > 0) this.#served.delete.succeeded(startedMs, nowMs, deletes)
+    if (deletes < records.length) this.#served.put.succeeded(startedMs, nowMs, records.length - deletes)
   }
 
   /** Without the fresh writes that are late, to which it replies. Mostly there is none, and nothing is copied. */
@@ -150,12 +180,15 @@ export class ReplicaServer {
   }
 
   #reads(batch: Reads, link: PeerLink): void {
+    const startedMs = this.#clock.monotonicMs()
+    let overloaded = 0
     for (let i = 0; i < batch.ids.length; i++) {
       if (i % prefetchKeysMax === 0 && !link.overloaded) this.#store.prefetch(batch.keys, i, batch.keys.length)
       const id = batch.ids[i]!
       const key = batch.keys[i]!
       if (link.overloaded) {
         // It does not read what it asked for: from here on a few bytes each, instead of values.
+        overloaded++
         link.outbox(0).addReadReply(id, ReadStatus.OVERLOADED, zeroVersion, undefined)
       } else if (isRefilling(this.#store, key)) {
         link.outbox(0).addReadReply(id, ReadStatus.REFILLING, zeroVersion, undefined)
@@ -169,6 +202,9 @@ export class ReplicaServer {
         link.outbox(0).addReadReply(id, status, version ?? zeroVersion, undefined)
       }
     }
+    if (overloaded > 0) this.#served.get.failed('overloaded', overloaded)
+    const told = batch.ids.length - overloaded
+    if (told > 0) this.#served.get.succeeded(startedMs, this.#clock.monotonicMs(), told)
   }
 }
 

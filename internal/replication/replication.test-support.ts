@@ -1,4 +1,4 @@
-import { type Epoch, KvError, type Slot } from '../base/index.js'
+import { type Epoch, Instruments, KvError, type Slot } from '../base/index.js'
 import type { Clock, Link, LinkHandlers, Timer } from '../env/index.js'
 import { type Hlc, hlcMs, hlcOf, type Version, zeroVersion } from '../hlc/index.js'
 import { compareRecords, floorTombstone, floorVersion, type StoredRecord } from '../record/index.js'
@@ -219,6 +219,7 @@ export function scene(
   const context = {
     clock,
     active: new ActiveOperations(clock),
+    instruments: new Instruments(() => 0),
     nodeNumber: 1,
     stampMs: 100,
     /** While it is set, there are no stamps. */

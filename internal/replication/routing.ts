@@ -1,4 +1,4 @@
-import type { Epoch } from '../base/index.js'
+import type { Epoch, Instruments } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 import type { Hlc } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
@@ -48,6 +48,7 @@ export const noOtherSide: Pick<RoutingSides, 'other' | 'otherReadQuorum' | 'othe
 export interface OperationContext {
   readonly clock: Clock
   readonly active: ActiveOperations
+  readonly instruments: Instruments
   /**
    * A fresh stamp for a write of this node, or undefined while the clock may not move on. Throws KvError (nothing is
    * applied) when this node may not stamp: its clock is off, or its disk is full.

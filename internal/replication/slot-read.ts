@@ -239,6 +239,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
   #repair(record: StoredRecord, holders: number): void {
     const lacking = this.#owners.filter(({ bit, replica }) => (bit & holders) === 0 && replica.up)
     if (isMet(this.#settled, holders)) {
+      this.#context.instruments.readRepairs += lacking.length
       for (const { replica } of lacking) replica.write(record, false, nobody, 0, true)
       return
     }
@@ -246,6 +247,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     this.#repairsNeeded.set(record, { holders, pending })
     for (const owner of lacking) {
       this.#repairs.push({ record, owner })
+      this.#context.instruments.readRepairs++
       owner.replica.write(record, false, this, this.#repairs.length - 1, true)
     }
   }
