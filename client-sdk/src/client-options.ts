@@ -22,8 +22,17 @@ export interface KvClientOptions {
    * over, so that a program may start before the nodes do.
    */
   readonly failWhenRefused?: boolean | undefined
-  /** Where a member is reached from here, by the address that the cluster knows it under: for networks with translated addresses. */
-  readonly addressMap?: Readonly<Record<string, string>> | undefined
+  /**
+   * Where a member is reached from here, by the address that the cluster knows it under: for networks with translated
+   * addresses, containers for instance. A record of those that differ, or a function, which is asked for each member whenever a
+   * topology comes, and gives `host:port`. Endpoints are not translated. While the function fails, the topology is not gone by.
+   */
+  readonly addressMap?: Readonly<Record<string, string>> | ((address: string) => string) | undefined
+  /**
+   * The zone that this program runs in, by the name that nodes were given with `--zone`. Reads at level `one` then go to an
+   * owner of the key in that zone, if one is well. Everything else asks owners in other zones as well, wherever it is sent.
+   */
+  readonly zone?: string | undefined
 }
 
 /** Certificates and keys in PEM. */

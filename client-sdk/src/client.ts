@@ -1,4 +1,5 @@
 import type { Operator } from './changes.js'
+import type { ClientEventName, ClientListener } from './client-events.js'
 import type { KvClientOptions } from './client-options.js'
 import type { ClientStats } from './client-stats.js'
 import { ClusterCalls } from './cluster.js'
@@ -8,12 +9,13 @@ import type { Collection } from './collection-types.js'
 import { Dispatcher } from './dispatcher.js'
 import { asKvError } from './errors.js'
 import { readMany, writeMany } from './many.js'
-import type { Operation } from './operation.js'
+import type { Operation, OperationKind } from './operation.js'
 import { OperatorCalls } from './operator.js'
 import { resolveOptions } from './options.js'
 import { deleteOperation, getOperation, putOperation } from './requests.js'
 import { planScan, scanEntries } from './scan.js'
 import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './standard-schema.js'
+import { type BatchTrace, commandChannel, inBatch, TracedOperation } from './tracing.js'
 import type {
   CallOptions,
   ClusterStatus,
@@ -60,12 +62,14 @@ export class KvClient implements KvOperations, AsyncDisposable {
   readonly operator: Operator
 
   /**
-   * @param options - options, a URL such as `kv://host:50051,host:50052?tls=1&consistency=quorum&timeoutMs=500` (further
-   * parameters: `tlsCa=FILE`, `maxInFlight`, `maxInFlightBytes`, `connectTimeoutMs`), or a list of endpoints.
+   * @param options - options, a list of endpoints, or a URL such as `kv://host:50051,host:50052?tls=1&consistency=quorum`.
+   * Its parameters are the options of the same names: `consistency`, `timeoutMs`, `connectTimeoutMs`, `maxInFlight`,
+   * `maxInFlightBytes`, `zone`; `failWhenRefused=1`; `addressMap=10.0.0.1:50051=localhost:7001,…`; and for TLS `tls=1`,
+   * `tlsCa=FILE`, `tlsCert=FILE`, `tlsKey=FILE`.
    * @throws KvError `invalid-argument`, with the option as `field`
    */
   constructor(options: KvClientOptions | string | readonly string[]) {
-    this.dispatcher = new Dispatcher(resolveOptions(options))
+    this.dispatcher = new Dispatcher(resolveOptions(options), this)
     this.cluster = new ClusterCalls(this.dispatcher)
     this.operator = new OperatorCalls(this.cluster)
   }
@@ -73,39 +77,46 @@ export class KvClient implements KvOperations, AsyncDisposable {
   put(key: Key, value: Value, options: PutOptions & { readonly returnPrevious: true }): Promise<PutResultWithPrevious>
   put(key: Key, value: Value, options?: PutOptions): Promise<PutResult>
   put(key: Key, value: Value, options: PutOptions = {}): Promise<PutResult | PutResultWithPrevious> {
-    const accept = options.returnPrevious === true ? putResultWithPrevious : putResult
-    return this.run<PutResult>(() => putOperation(key, value, options, this.dispatcher.config), options, accept)
+    return this.write(key, value, options, undefined)
   }
 
   get(key: Key, options: ReadOptions = {}): Promise<string | undefined> {
-    return this.run(() => getOperation(key, options, this.dispatcher.config), options, textResult)
+    return this.read(key, options, textResult, undefined)
   }
 
   getBytes(key: Key, options: ReadOptions = {}): Promise<Uint8Array | undefined> {
-    return this.run(() => getOperation(key, options, this.dispatcher.config), options, bytesResult)
+    return this.read(key, options, bytesResult, undefined)
   }
 
   getEntry<K extends Key>(key: K, options: ReadOptions = {}): Promise<Entry<K> | undefined> {
-    const accept = (reply: Reply): Entry<K> | undefined => (reply.present ? new StoredEntry(key, reply) : undefined)
-    return this.run(() => getOperation(key, options, this.dispatcher.config), options, accept)
+    return this.read(key, options, entryResult(key), undefined)
   }
 
   delete(key: Key, options: DeleteOptions = {}): Promise<DeleteResult> {
-    return this.run(() => deleteOperation(key, options, this.dispatcher.config), options, deleteResult)
+    const make = (): Operation => deleteOperation(key, options, this.dispatcher.config)
+    return this.run('delete', key, make, options, deleteResult, undefined)
   }
 
-  async getMany<K extends Key>(keys: Iterable<K>, options: ReadOptions = {}): Promise<Map<K, string>> {
-    return await readMany(keys, this.dispatcher.config.maxInFlight, (key) => this.get(key, options))
+  getMany<K extends Key>(keys: Iterable<K>, options: ReadOptions = {}): Promise<Map<K, string>> {
+    const { maxInFlight } = this.dispatcher.config
+    return inBatch(this, 'getMany', keys, (batch) =>
+      readMany(keys, maxInFlight, (key) => this.read(key, options, textResult, batch)),
+    )
   }
 
-  async getManyEntries<K extends Key>(keys: Iterable<K>, options: ReadOptions = {}): Promise<Map<K, Entry<K>>> {
-    return await readMany(keys, this.dispatcher.config.maxInFlight, (key) => this.getEntry(key, options))
+  getManyEntries<K extends Key>(keys: Iterable<K>, options: ReadOptions = {}): Promise<Map<K, Entry<K>>> {
+    const { maxInFlight } = this.dispatcher.config
+    return inBatch(this, 'getMany', keys, (batch) =>
+      readMany(keys, maxInFlight, (key) => this.read(key, options, entryResult(key), batch)),
+    )
   }
 
-  async putMany(entries: Iterable<PutEntry>, options: PutOptions = {}): Promise<PutOutcome[]> {
+  putMany(entries: Iterable<PutEntry>, options: PutOptions = {}): Promise<PutOutcome[]> {
     const { maxInFlight, maxInFlightBytes } = this.dispatcher.config
-    return await writeMany(entries, maxInFlight, maxInFlightBytes, ({ key, value, ttlMs }) =>
-      this.put(key, value, ttlMs === undefined ? options : { ...options, ttlMs }),
+    return inBatch(this, 'putMany', entries, (batch) =>
+      writeMany(entries, maxInFlight, maxInFlightBytes, ({ key, value, ttlMs }) =>
+        this.write(key, value, ttlMs === undefined ? options : { ...options, ttlMs }, batch),
+      ),
     )
   }
 
@@ -156,12 +167,61 @@ export class KvClient implements KvOperations, AsyncDisposable {
     await this.close()
   }
 
+  /**
+   * Calls a listener whenever something happens: `nodeUp`, `nodeDown` or `topology`. Never while other code of the caller
+   * runs. There is no event `error`: failures are what calls reject with.
+   */
+  on<E extends ClientEventName>(event: E, listener: ClientListener<E>): this {
+    this.dispatcher.events.on(event, listener)
+    return this
+  }
+
+  /** As `on`, for the next time only. */
+  once<E extends ClientEventName>(event: E, listener: ClientListener<E>): this {
+    this.dispatcher.events.once(event, listener)
+    return this
+  }
+
+  /** Takes a listener back; one that is not there is no error. */
+  off<E extends ClientEventName>(event: E, listener: ClientListener<E>): this {
+    this.dispatcher.events.off(event, listener)
+    return this
+  }
+
   stats(): ClientStats {
     return this.dispatcher.stats()
   }
 
-  /** What is wrong with the arguments rejects, like every other failure. */
+  private read<T>(
+    key: Key,
+    options: ReadOptions,
+    accept: (reply: Reply) => T,
+    batch: BatchTrace | undefined,
+  ): Promise<T> {
+    return this.run('get', key, () => getOperation(key, options, this.dispatcher.config), options, accept, batch)
+  }
+
+  private write(key: Key, value: Value, options: PutOptions, batch: BatchTrace | undefined): Promise<PutResult> {
+    const make = (): Operation => putOperation(key, value, options, this.dispatcher.config)
+    const accept: (reply: Reply) => PutResult = options.returnPrevious === true ? putResultWithPrevious : putResult
+    return this.run('put', key, make, options, accept, batch)
+  }
+
   private run<T>(
+    kind: OperationKind,
+    key: Key,
+    make: () => Operation,
+    options: CallOptions,
+    accept: (reply: Reply, operation: Operation) => T,
+    batch: BatchTrace | undefined,
+  ): Promise<T> {
+    if (!commandChannel.hasSubscribers) return this.execute(make, options, accept)
+    const trace = new TracedOperation(this, kind, key, batch)
+    return commandChannel.tracePromise(() => this.execute(() => trace.follow(make()), options, accept), trace)
+  }
+
+  /** What is wrong with the arguments rejects, like every other failure. */
+  private execute<T>(
     make: () => Operation,
     options: CallOptions,
     accept: (reply: Reply, operation: Operation) => T,
@@ -185,6 +245,10 @@ class StoredEntry<K extends Key> extends StoredValue implements Entry<K> {
     this.version = versionOf(reply)
     this.expiresAt = expiryOf(reply.expiresAtMs)
   }
+}
+
+function entryResult<K extends Key>(key: K): (reply: Reply) => Entry<K> | undefined {
+  return (reply) => (reply.present ? new StoredEntry(key, reply) : undefined)
 }
 
 function versionOf(reply: Reply): Version {

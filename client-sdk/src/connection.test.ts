@@ -26,7 +26,7 @@ const silentSocket = (): Socket => {
 test('a connection towards a machine that is switched off is called off with the client', () => {
   const socket = silentSocket()
   const seen = events()
-  const connection = new Connection('192.0.2.1:50051', resolveOptions(['a:1']), seen)
+  const connection = new Connection('192.0.2.1:50051', resolveOptions(['a:1']), {}, seen)
   expect(connect).toHaveBeenLastCalledWith({ host: '192.0.2.1', port: 50_051 })
   connection.destroy()
   expect(socket.destroyed).toBe(true)
@@ -37,7 +37,7 @@ test('a connection that does not come about in time is broken, once, and certain
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const socket = silentSocket()
   const seen = events()
-  new Connection('192.0.2.1:50051', resolveOptions(['a:1']), seen)
+  new Connection('192.0.2.1:50051', resolveOptions(['a:1']), {}, seen)
   vi.advanceTimersByTime(1999)
   expect(seen.onBroken).not.toHaveBeenCalled()
   vi.advanceTimersByTime(10_000)

@@ -6,6 +6,7 @@ import { parseEndpoint } from './endpoints.js'
 import { KvError } from './errors.js'
 import type { ClientConfig } from './options.js'
 import { type Break, breakOf } from './status.js'
+import { beginConnect, type ConnectEnd } from './tracing.js'
 import { Transport } from './transport.js'
 
 export interface ConnectionEvents {
@@ -27,10 +28,14 @@ export class Connection {
   private readonly socket: Socket
   private transport: Transport | undefined
   private call: Call | undefined
+  /** Undefined where nobody watches. */
+  private readonly tell: ConnectEnd | undefined
   private ended = false
   private heard = false
 
-  constructor(address: string, config: ClientConfig, events: ConnectionEvents) {
+  /** `client`: whose it is, for who watches. */
+  constructor(address: string, config: ClientConfig, client: object, events: ConnectionEvents) {
+    this.tell = beginConnect(client, address)
     this.address = address
     this.config = config
     this.events = events
@@ -55,6 +60,8 @@ export class Connection {
 
   destroy(): void {
     this.ended = true
+    // For when nothing has come of it, neither good nor bad.
+    this.tell?.(new KvError('closed', `${this.address}: the client was closed`, { node: this.address }))
     clearTimeout(this.timer)
     this.call?.cancel()
     // What is not connected yet would go on trying: towards a machine that is switched off for minutes.
@@ -114,6 +121,7 @@ export class Connection {
         this.break({ error: new KvError('unavailable', message, { node: this.address }), refused: false })
       },
     })
+    this.tell?.(undefined)
     this.events.onReady()
   }
 
@@ -135,6 +143,7 @@ export class Connection {
 
   private break(reason: Break): void {
     if (this.ended) return
+    this.tell?.(reason.error)
     this.destroy()
     this.events.onBroken(reason)
   }

@@ -1,3 +1,4 @@
+import { ClientEvents } from './client-events.js'
 import type { ClientStats, NodeStats } from './client-stats.js'
 import { DeadlineWheel } from './deadlines.js'
 import { asKvError, KvError, type KvErrorCode, type WriteOutcome } from './errors.js'
@@ -9,6 +10,7 @@ import type { ClientConfig } from './options.js'
 import { backoffMs, RetryBudget } from './retry.js'
 import type { Session, SessionContext } from './session.js'
 import { cancelledBy, offAbort, onAbort } from './signals.js'
+import type { TopologyView } from './topology.js'
 import { TopologyKeeper } from './topology-keeper.js'
 import type { Reply } from './wire-reader.js'
 import type { ClockReading } from './wire-writer.js'
@@ -25,6 +27,8 @@ const repeatable: ReadonlySet<KvErrorCode> = new Set(['unavailable', 'overloaded
  */
 export class Dispatcher implements SessionContext {
   readonly config: ClientConfig
+  readonly client: object
+  readonly events: ClientEvents = new ClientEvents()
   readonly lifetime: Lifetime = new Lifetime()
   readonly nodes: NodePool
   readonly topology: TopologyKeeper
@@ -41,28 +45,30 @@ export class Dispatcher implements SessionContext {
   private pendingBytes = 0
   /** Waiting because no node is well: to be woken by the first that is. */
   private readonly stranded = new Set<Operation>()
+  /** What listeners have been told last of each node. */
+  private readonly told = new WeakMap<Session, 'up' | 'down'>()
 
-  constructor(config: ClientConfig) {
+  /** `client`: whose it is, for who watches. */
+  constructor(config: ClientConfig, client: object = config) {
     this.config = config
+    this.client = client
     this.wheel = new DeadlineWheel((operation) => this.wake(operation))
     this.nodes = new NodePool(this)
     this.topology = new TopologyKeeper(this.nodes, this.lifetime)
   }
 
   stats(): ClientStats {
-    const { operations, failed, retries, messagesSent, messagesReceived, pending, topology } = this
+    const { operations, failed, retries, messagesSent, messagesReceived, pending, pendingBytes, topology } = this
     const nodes: NodeStats[] = []
     for (const session of this.nodes.all()) {
-      const state = session.avoided ? 'down' : session.kind
-      if (state !== 'closed') nodes.push({ address: session.address, state, inFlight: session.inFlightCount })
+      const stats = session.stats(this.nodes.memberIdOf(session))
+      if (stats !== undefined) nodes.push(stats)
     }
+    const inFlight = nodes.reduce((sum, node) => sum + node.inFlight, 0)
     return {
-      operations,
-      pending,
-      failed,
-      retries,
-      messagesSent,
-      messagesReceived,
+      ...{ operations, failed, retries, messagesSent, messagesReceived, pending, pendingBytes },
+      queued: pending - inFlight,
+      retryTokens: Math.floor(this.budget.available),
       epoch: topology.epoch,
       nodes,
     }
@@ -121,13 +127,19 @@ export class Dispatcher implements SessionContext {
     else this.pause(operation)
   }
 
-  onUp(_session: Session): void {
+  onUp(session: Session): void {
+    this.tellOf(session, undefined)
     this.topology.want(1)
     for (const operation of [...this.stranded]) this.route(operation)
   }
 
-  onDown(_session: Session): void {
+  onDown(session: Session, error: KvError): void {
+    this.tellOf(session, error)
     this.topology.recheck()
+  }
+
+  onTopology(view: TopologyView): void {
+    this.events.emit('topology', view)
   }
 
   onEpoch(epoch: number): void {
@@ -137,6 +149,16 @@ export class Dispatcher implements SessionContext {
   /** Why nothing is to be waited for: see the option `failWhenRefused`. */
   get refused(): KvError | undefined {
     return this.config.failWhenRefused ? this.nodes.refusal() : undefined
+  }
+
+  /** Tells listeners that a node can be used, or why not, unless they know. */
+  private tellOf(session: Session, error: KvError | undefined): void {
+    const state = error === undefined ? 'up' : 'down'
+    if (this.told.get(session) === state) return
+    this.told.set(session, state)
+    const node = { address: session.address, id: this.nodes.memberIdOf(session) }
+    if (error === undefined) this.events.emit('nodeUp', node)
+    else this.events.emit('nodeDown', { ...node, error })
   }
 
   private submit(operation: Operation, signal: AbortSignal | undefined): void {

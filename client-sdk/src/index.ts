@@ -11,6 +11,7 @@ export type {
   StopVerdict,
 } from './changes.js'
 export { KvClient } from './client.js'
+export type { ClientEventMap, ClientEventName, ClientListener, NodeEvent } from './client-events.js'
 export type { KvClientOptions, TlsOptions } from './client-options.js'
 export type { ClientStats, NodeStats } from './client-stats.js'
 export { type CollectionStore, collectionOn } from './collection.js'
@@ -32,6 +33,7 @@ export type {
   StandardSchemaResult,
   StandardSchemaV1,
 } from './standard-schema.js'
+export type { BatchTrace, CommandTrace, ConnectTrace, TraceOutcome } from './tracing.js'
 export type {
   CallOptions,
   ClusterStatus,

@@ -12,6 +12,8 @@ export class NodePool {
   private current: TopologyView | undefined
   /** In the order of the topology's members, so that an index from the owner table leads straight to a session. */
   private members: readonly Session[] = []
+  /** Likewise; empty: reads take the owners in their order, wherever they are. */
+  private near: readonly boolean[] = []
   private closed: KvError | undefined
   private timer: NodeJS.Timeout | undefined
   private sweptAt = 0
@@ -25,15 +27,26 @@ export class NodePool {
     return this.current
   }
 
-  /** Routes by this topology from now on. */
+  /** Routes by this topology from now on. Throws `invalid-argument` where the caller's map of addresses fails. */
   adopt(view: TopologyView): void {
+    const { zone } = this.context.config
+    const members = view.members.map(({ address }) => this.session(this.reachedAt(address)))
+    const near = zone === undefined ? [] : view.members.map((member) => member.zone === zone)
+    const isNew = view.epoch !== this.current?.epoch
     this.current = view
-    this.members = view.members.map(({ address }) => this.session(this.reachedAt(address)))
+    this.members = members
+    this.near = near.includes(true) ? near : []
+    if (isNew) this.context.onTopology(view)
   }
 
-  /** Where a member is reached from here. */
+  /** Where a member is reached from here. Throws `invalid-argument` where the caller's map of addresses fails. */
   reachedAt(address: string): string {
-    return this.context.config.addressMap.get(address) ?? address
+    return this.context.config.addressMap(address)
+  }
+
+  /** The id of the member at the other end; undefined: none that is known. */
+  memberIdOf(session: Session): string | undefined {
+    return this.current?.members[this.members.indexOf(session)]?.id
   }
 
   session(address: string): Session {
@@ -88,8 +101,18 @@ export class NodePool {
     const view = this.current
     if (view === undefined) return undefined
     const slot = view.slotOf(hashOf(operation.key))
+    const nearby = this.near.length > 0 && operation.mayReadNearby
+    return (
+      (nearby ? this.ownerOf(view, slot, operation, true) : undefined) ?? this.ownerOf(view, slot, operation, false)
+    )
+  }
+
+  /** The first owner that is well, and did not fail the operation last. */
+  private ownerOf(view: TopologyView, slot: number, operation: Operation, nearby: boolean): Session | undefined {
     for (let i = 0; i < view.ownersPerSlot; i++) {
-      const session = this.members[view.ownerIndex(slot, i)]!
+      const index = view.ownerIndex(slot, i)
+      const session = this.members[index]!
+      if (nearby && !this.near[index]!) continue
       if (session !== operation.session && !session.avoided) return session
     }
     return undefined

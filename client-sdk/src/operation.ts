@@ -1,4 +1,4 @@
-import type { Consistency as WireConsistency } from '@quorumkv/proto/kv/v1/kv'
+import { Consistency as WireConsistency } from '@quorumkv/proto/kv/v1/kv'
 import { WheelEntry } from './deadlines.js'
 import { KvError } from './errors.js'
 import { limits } from './limits.js'
@@ -70,6 +70,11 @@ export class Operation extends WheelEntry {
 
   get isWrite(): boolean {
     return this.kind !== 'get'
+  }
+
+  /** One replica is enough for it, whichever. */
+  get mayReadNearby(): boolean {
+    return this.kind === 'get' && this.consistency === WireConsistency.ONE
   }
 
   /** A repeated put would report its own value as the previous one. */

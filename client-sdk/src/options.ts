@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { KvClientOptions, TlsOptions } from './client-options.js'
 import { checkEndpoint } from './endpoints.js'
-import { invalidArgument } from './errors.js'
+import { asKvError, invalidArgument } from './errors.js'
 import { limits } from './limits.js'
 import type { Consistency } from './types.js'
 
@@ -16,7 +16,9 @@ export interface ClientConfig {
   readonly connectTimeoutMs: number
   readonly failWhenRefused: boolean
   readonly tls: TlsOptions | undefined
-  readonly addressMap: ReadonlyMap<string, string>
+  /** Throws `invalid-argument` where it is the caller's and fails. */
+  readonly addressMap: (address: string) => string
+  readonly zone: string | undefined
 }
 
 /** Throws `invalid-argument` unless `value` is a whole number from `min` to `max`. */
@@ -76,6 +78,7 @@ function fill(options: KvClientOptions): ClientConfig {
     failWhenRefused: checkFlag(options.failWhenRefused, 'failWhenRefused'),
     tls: checkTls(options.tls),
     addressMap: checkAddressMap(options.addressMap),
+    zone: checkZone(options.zone),
   }
 }
 
@@ -113,13 +116,35 @@ function checkTls(tls: unknown): TlsOptions | undefined {
   return options
 }
 
-function checkAddressMap(input: Readonly<Record<string, string>> | undefined): ReadonlyMap<string, string> {
+function checkAddressMap(input: unknown): (address: string) => string {
+  if (typeof input === 'function') return guarded(input as (address: string) => unknown)
+  if (input !== undefined && (typeof input !== 'object' || input === null || Array.isArray(input))) {
+    throw invalidArgument('addressMap', 'must be an object of addresses by address, or a function')
+  }
   const map = new Map<string, string>()
   for (const [from, to] of Object.entries(input ?? {})) map.set(from, checkEndpoint(to, 'addressMap'))
-  return map
+  return (address) => map.get(address) ?? address
 }
 
-/** `kv://host:port,host:port?tls=1&tlsCa=FILE&consistency=one&timeoutMs=500`, or the list of endpoints alone. */
+/** What the caller's function throws must not look like a failure of a node. */
+function guarded(map: (address: string) => unknown): (address: string) => string {
+  return (address) => {
+    let mapped: unknown
+    try {
+      mapped = map(address)
+    } catch (cause) {
+      throw invalidArgument('addressMap', `threw for ${address}: ${asKvError(cause).message}`, cause)
+    }
+    return checkEndpoint(mapped, 'addressMap')
+  }
+}
+
+function checkZone(zone: unknown): string | undefined {
+  if (zone === undefined || (typeof zone === 'string' && zone !== '')) return zone
+  throw invalidArgument('zone', `must be the name of a zone, got ${JSON.stringify(zone)}`)
+}
+
+/** `kv://host:port,host:port?tls=1&consistency=one&timeoutMs=500`, or the list of endpoints alone: see `KvClient`. */
 function parseUrl(text: string): KvClientOptions {
   const match = /^(?:kv:\/\/)?([^/?#]*)\/?(?:\?([^#]*))?$/.exec(text)
   if (match === null)
@@ -142,16 +167,41 @@ function applyParameter(options: Mutable<KvClientOptions>, name: string, value: 
     case 'connectTimeoutMs':
       options[name] = parseNumber(name, value)
       return
+    case 'zone':
+      options.zone = value
+      return
+    case 'addressMap':
+      options.addressMap = { ...(options.addressMap as Record<string, string> | undefined), ...parseMap(value) }
+      return
+    case 'failWhenRefused':
+      options.failWhenRefused = parseFlag(name, value)
+      return
     case 'tls':
       if (!parseFlag(name, value)) options.tls = false
       else if (options.tls === undefined) options.tls = true
       return
     case 'tlsCa':
-      options.tls = { ca: readPem(value) }
+    case 'tlsCert':
+    case 'tlsKey':
+      options.tls = { ...(typeof options.tls === 'object' && options.tls), [pemOf[name]]: readPem(name, value) }
       return
     default:
       throw invalidArgument('url', `unknown parameter ${JSON.stringify(name)}`)
   }
+}
+
+const pemOf = { tlsCa: 'ca', tlsCert: 'cert', tlsKey: 'key' } as const
+
+/** `address=where,address=where`, which may come more than once. */
+function parseMap(value: string): Record<string, string> {
+  const entries = value.split(',').map((part): [string, string] => {
+    const [from, to, more] = part.split('=')
+    if (from === undefined || to === undefined || more !== undefined || from === '') {
+      throw invalidArgument('addressMap', `must look like host:port=host:port,…, got ${JSON.stringify(value)}`)
+    }
+    return [from.trim(), to.trim()]
+  })
+  return Object.fromEntries(entries)
 }
 
 function parseNumber(name: string, value: string): number {
@@ -165,10 +215,10 @@ function parseFlag(name: string, value: string): boolean {
   throw invalidArgument(name, `must be 1 or 0, got ${JSON.stringify(value)}`)
 }
 
-function readPem(path: string): Uint8Array {
+function readPem(name: string, path: string): Uint8Array {
   try {
     return readFileSync(path)
   } catch (cause) {
-    throw invalidArgument('tlsCa', `cannot read ${JSON.stringify(path)}`, cause)
+    throw invalidArgument(name, `cannot read ${JSON.stringify(path)}`, cause)
   }
 }

@@ -15,6 +15,12 @@ export class RetryBudget {
   private tokens: number = limits.retryTokensMax
   private refilledAt: number = performance.now()
 
+  /** What there is now. */
+  get available(): number {
+    this.refill()
+    return this.tokens
+  }
+
   /** To be called for every operation that is accepted. */
   earn(): void {
     this.tokens = Math.min(limits.retryTokensMax, this.tokens + limits.retryTokensPerOperation)
@@ -22,12 +28,16 @@ export class RetryBudget {
 
   /** Takes a token for one repetition, if there is one. */
   spend(): boolean {
+    this.refill()
+    if (this.tokens < 1) return false
+    this.tokens--
+    return true
+  }
+
+  private refill(): void {
     const now = performance.now()
     const earned = ((now - this.refilledAt) / 1000) * limits.retryTokensPerSecond
     this.refilledAt = now
     this.tokens = Math.min(limits.retryTokensMax, this.tokens + earned)
-    if (this.tokens < 1) return false
-    this.tokens--
-    return true
   }
 }

@@ -11,7 +11,8 @@ import { backoffMs } from './retry.js'
 import type { Session } from './session.js'
 import { cancelledBy } from './signals.js'
 import { fromStatus } from './status.js'
-import type { ScanEntry, ScanOptions } from './types.js'
+import { type CommandTrace, commandChannel } from './tracing.js'
+import type { Key, ScanEntry, ScanOptions } from './types.js'
 import { Version } from './version.js'
 
 /** What a scan asks for, checked. */
@@ -84,15 +85,30 @@ class PageReader {
   private turn = 0
   private pages: MessageStream | undefined
   private session: Session | undefined
+  /** For the page that is being read, as who watches is told. */
+  attempts = 0
+  readonly client: object
 
   constructor(plan: ScanPlan, dispatcher: Dispatcher) {
     this.plan = plan
     this.dispatcher = dispatcher
+    this.client = dispatcher.client
     this.cursor = plan.request.cursor
   }
 
   /** Undefined: there are no more. */
-  async next(): Promise<ScanResponse | undefined> {
+  next(): Promise<ScanResponse | undefined> {
+    if (this.finished || !commandChannel.hasSubscribers) return this.page()
+    this.attempts = 0
+    return commandChannel.tracePromise(() => this.page(), new TracedPage(this, this.plan))
+  }
+
+  /** Who was asked last. */
+  get node(): string | undefined {
+    return this.session?.address
+  }
+
+  private async page(): Promise<ScanResponse | undefined> {
     const endAt = performance.now() + this.plan.timeoutMs
     let failures = 0
     while (!this.finished) {
@@ -117,6 +133,7 @@ class PageReader {
   }
 
   private async attempt(remainingMs: number): Promise<ScanResponse> {
+    this.attempts++
     const { lifetime } = this.dispatcher
     const { signal, timeoutMs } = this.plan
     // A node that hangs must not use up the time in which another one could answer.
@@ -171,6 +188,31 @@ class PageReader {
       : limits.retryMsMax
     await this.dispatcher.lifetime.pause(Math.min(pauseMs, Math.max(0, remainingMs)), this.plan.signal)
     if (performance.now() >= endAt) throw timeoutError(this.plan.timeoutMs, error)
+  }
+}
+
+/** One page, as who watches is told of it. */
+class TracedPage implements CommandTrace {
+  readonly client: object
+  readonly operation = 'scan' as const
+  readonly key: Key
+  readonly batch: undefined
+  declare result?: unknown
+  declare error?: unknown
+  readonly #pages: PageReader
+
+  constructor(pages: PageReader, plan: ScanPlan) {
+    this.client = pages.client
+    this.key = plan.request.prefix
+    this.#pages = pages
+  }
+
+  get node(): string | undefined {
+    return this.#pages.node
+  }
+
+  get attempts(): number {
+    return this.#pages.attempts
   }
 }
 

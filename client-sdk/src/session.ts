@@ -1,4 +1,5 @@
 import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
+import type { NodeStats } from './client-stats.js'
 import { Connection } from './connection.js'
 import { Departure } from './departure.js'
 import { KvError } from './errors.js'
@@ -7,8 +8,10 @@ import { limits } from './limits.js'
 import type { Operation } from './operation.js'
 import type { ClientConfig } from './options.js'
 import { backoffMs } from './retry.js'
+import { RoundTrips } from './round-trips.js'
 import { SendQueue } from './send-queue.js'
 import { type Break, fromReply } from './status.js'
+import type { TopologyView } from './topology.js'
 import type { Transport, UnaryMethod } from './transport.js'
 import { type Reply, ResponseReader } from './wire-reader.js'
 import { type ClockReading, RequestWriter } from './wire-writer.js'
@@ -16,6 +19,8 @@ import { type ClockReading, RequestWriter } from './wire-writer.js'
 /** What all sessions of a client share. */
 export interface SessionContext {
   readonly config: ClientConfig
+  /** Whose sessions they are, for who watches. */
+  readonly client: object
   /** The highest clock in any reply of any node; it goes out with every message, so that later writes get later stamps. */
   readonly observed: ClockReading
   messagesSent: number
@@ -30,8 +35,10 @@ export interface SessionContext {
   onAttemptFailed(operation: Operation, error: KvError, applied: 'no' | 'maybe'): void
   /** The session may be used: it is connected, or has proved that it lives. */
   onUp(session: Session): void
-  onDown(session: Session): void
+  onDown(session: Session, error: KvError): void
   onEpoch(epoch: number): void
+  /** Operations are routed by this one from now on. */
+  onTopology(view: TopologyView): void
 }
 
 type State =
@@ -62,6 +69,9 @@ export class Session {
   private state: State = idle
   private readonly queue = new SendQueue()
   private readonly inFlight = new InFlight()
+  private readonly roundTrips = new RoundTrips()
+  private sentCount = 0
+  private failedCount = 0
   private readonly writer = new RequestWriter()
   private readonly reader = new ResponseReader((reply) => this.conclude(reply))
   private cancelled: number[] = []
@@ -92,8 +102,13 @@ export class Session {
     return this.state.kind
   }
 
-  get inFlightCount(): number {
-    return this.inFlight.size
+  /** `id`: the member's, as far as it is known. */
+  stats(id: string | undefined): NodeStats | undefined {
+    const { address, inFlight, queue, roundTrips, sentCount: sent, failedCount: failed } = this
+    const state = this.avoided ? 'down' : this.state.kind
+    if (state === 'closed') return undefined
+    const { latencyMs } = roundTrips
+    return { address, id, state, inFlight: inFlight.size, queued: queue.size, sent, failed, latencyMs }
   }
 
   get busy(): boolean {
@@ -140,7 +155,8 @@ export class Session {
   /** Connects unless it is connected or on the way. */
   connect(): void {
     if (this.state.kind !== 'idle' && this.state.kind !== 'down') return
-    const connection = new Connection(this.address, this.context.config, {
+    const { config, client } = this.context
+    const connection = new Connection(this.address, config, client, {
       onReady: () => this.becomeUp(connection),
       onMessage: (bytes) => this.receive(bytes),
       onDrain: () => {
@@ -226,7 +242,8 @@ export class Session {
     const unsent = this.queue.takeAll()
     this.resetStream()
     this.settleWaiters((waiter) => waiter.reject(error))
-    this.context.onDown(this)
+    this.context.onDown(this, error)
+    this.failedCount += sent.length
     for (const operation of sent) this.context.onAttemptFailed(operation, error, refused ? 'no' : 'maybe')
     for (const operation of unsent) this.context.onAttemptFailed(operation, error, 'no')
   }
@@ -290,6 +307,8 @@ export class Session {
     operation.state = 'sent'
     if (operation.attempts > 0) this.context.retries++
     operation.attempts++
+    this.sentCount++
+    this.roundTrips.sent(operation, now)
     if (operation.isWrite) this.bound(operation, now)
     this.writer.operation(operation.id, nodeTimeoutMs(operation.deadlineAt - now), operation)
   }
@@ -326,9 +345,13 @@ export class Session {
     const operation = this.inFlight.take(reply.id)
     // Its caller has gone: the deadline or a signal was faster than the node.
     if (operation === undefined) return
+    this.roundTrips.answered(operation)
     if (reply.kind === operation.kind) {
       this.context.onAnswer(operation, reply)
-    } else if (reply.kind === 'error') {
+      return
+    }
+    this.failedCount++
+    if (reply.kind === 'error') {
       const error = fromReply(reply, this.address)
       this.context.onAttemptFailed(operation, error, error.outcome === 'not-applied' ? 'no' : 'maybe')
     } else {
