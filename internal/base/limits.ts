@@ -31,6 +31,8 @@ export const limits = {
   httpHeadersTimeoutMs: 10_000,
   httpRequestTimeoutMs: 30_000,
   httpKeepAliveMs: 60_000,
+  /** A connection on which nothing goes either way for so long is closed: longer than `requestTimeoutMsMax`. */
+  httpSilenceMsMax: 660_000,
   /** Connections at a time of one listener of HTTP. */
   httpConnectionsMax: 1024,
   /** Calls at a time on one connection from a client. */

@@ -1,13 +1,29 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { limits } from '@quorumkv/internal/base'
 import type { Log } from '@quorumkv/internal/env'
 import type { ListenAddress } from '../addresses.js'
 import { bindAll } from '../listening.js'
+import { answerClientError, unreadableRequest } from './client-error.js'
 import type { HttpApp } from './http-parts.js'
 
-type Listener = ReturnType<typeof getRequestListener>
+/** How often connections are looked at whose time is over. */
+const checkIntervalMs = 1_000
+/** While the host stops, connections that have become idle are closed so often. */
+const closeIntervalMs = 20
+/** Connections beyond the limit are told of in the log so often at most. */
+const dropReportMs = 10_000
+
+/** Limits that tests make small; what is left out is as in `limits`. */
+export interface HttpTuning {
+  readonly headersTimeoutMs?: number
+  readonly requestTimeoutMs?: number
+  readonly connectionsMax?: number
+  readonly checkIntervalMs?: number
+}
+
+type Env = Parameters<HttpApp['fetch']>[1]
 
 /**
  * The HTTP servers of a node, one for each address that it listens on. Like the gRPC server they listen before the node
@@ -15,18 +31,22 @@ type Listener = ReturnType<typeof getRequestListener>
  */
 export class HttpHost {
   readonly #log: Log
-  readonly #listener: Listener
+  readonly #tuning: HttpTuning
+  readonly #listener: (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>
   readonly #servers: Server[] = []
+  #dropped = 0
+  #dropReportedMs = Number.NEGATIVE_INFINITY
   #stopped: Promise<void> | undefined
 
-  constructor(app: HttpApp, log: Log, onBug: (error: unknown) => void) {
+  constructor(app: HttpApp, log: Log, onBug: (error: unknown) => void, tuning: HttpTuning = {}) {
     this.#log = log
-    this.#listener = getRequestListener((request, env) => app.fetch(request, env as Parameters<HttpApp['fetch']>[1]), {
+    this.#tuning = tuning
+    this.#listener = getRequestListener((request, env) => app.fetch(request, env as Env), {
       // The library would replace Request and Response for the whole process, also that of a program which embeds a node.
       overrideGlobalObjects: false,
       errorHandler: (error) => {
-        // A request line or Host header that is no URL does not come as far as the application.
-        if (error instanceof Error && error.name === 'RequestError') return new Response(null, { status: 400 })
+        // A request line or Host header that makes no URL does not come as far as the application.
+        if (error instanceof Error && error.name === 'RequestError') return unreadableRequest(error.message)
         onBug(error)
         return new Response(null, { status: 500 })
       },
@@ -51,33 +71,54 @@ export class HttpHost {
 
   async #close(graceMs: number): Promise<void> {
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
+    // A connection whose last answer has gone out would wait for the next request.
+    const idle = setInterval(() => {
+      for (const server of this.#servers) server.closeIdleConnections()
+    }, closeIntervalMs)
     const late = setTimeout(() => {
       for (const server of this.#servers) server.closeAllConnections()
     }, graceMs)
     await Promise.all(closed)
+    clearInterval(idle)
     clearTimeout(late)
   }
 
   #bindOne(host: string, port: number): Promise<number> {
-    const server = createServer(
-      {
-        maxHeaderSize: limits.httpHeaderBytesMax,
-        headersTimeout: limits.httpHeadersTimeoutMs,
-        requestTimeout: limits.httpRequestTimeoutMs,
-        keepAliveTimeout: limits.httpKeepAliveMs,
-        // How often Node looks for connections whose time is over.
-        connectionsCheckingInterval: 1_000,
-      },
-      (incoming, outgoing) => void this.#listener(incoming, outgoing),
-    )
-    server.maxConnections = limits.httpConnectionsMax
+    const server = this.#createServer()
     return new Promise((resolve, reject) => {
       server.once('error', reject)
-      server.listen({ host, port, exclusive: true }, () => {
+      server.listen({ host, port }, () => {
         server.off('error', reject)
+        server.on('error', (error) => this.#log.warn('HTTP cannot accept connections', { error }))
         this.#servers.push(server)
         resolve((server.address() as AddressInfo).port)
       })
     })
+  }
+
+  #createServer(): Server {
+    const tuning = this.#tuning
+    const options = {
+      maxHeaderSize: limits.httpHeaderBytesMax,
+      headersTimeout: tuning.headersTimeoutMs ?? limits.httpHeadersTimeoutMs,
+      requestTimeout: tuning.requestTimeoutMs ?? limits.httpRequestTimeoutMs,
+      keepAliveTimeout: limits.httpKeepAliveMs,
+      connectionsCheckingInterval: tuning.checkIntervalMs ?? checkIntervalMs,
+    }
+    const server = createServer(options, (incoming, outgoing) => void this.#listener(incoming, outgoing))
+    server.maxConnections = tuning.connectionsMax ?? limits.httpConnectionsMax
+    // Longer than any request is worked on: what ends by this is a reader that takes nothing of its answer.
+    server.setTimeout(limits.httpSilenceMsMax)
+    server.on('clientError', answerClientError)
+    server.on('drop', () => this.#reportDrop())
+    return server
+  }
+
+  #reportDrop(): void {
+    this.#dropped++
+    const nowMs = performance.now()
+    if (nowMs - this.#dropReportedMs < dropReportMs) return
+    this.#dropReportedMs = nowMs
+    this.#log.warn('HTTP connections were refused: there are too many', { refused: this.#dropped })
   }
 }
