@@ -1,0 +1,10 @@
+import { createApp } from 'vue'
+import App from './App.vue'
+import { startConnection } from './live/connection.js'
+import { startTheme } from './theme.js'
+import 'uplot/dist/uPlot.min.css'
+import './styles.css'
+
+startTheme()
+startConnection()
+createApp(App).mount('#app')

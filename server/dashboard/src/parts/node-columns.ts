@@ -1,0 +1,62 @@
+import type { NodeView } from '../../../src/feed/view.js'
+import { durationText } from '../../../src/feed/words.js'
+import { bytesText, countText, latencyText, offsetText, percentText, rateText, unknown } from '../format.js'
+import { totalErrors, totalRate, writeLatency } from '../live/metrics.js'
+
+/** One row of the table of nodes. */
+export interface NodeRowFacts {
+  readonly id: string
+  readonly node: NodeView
+  /** Of all slots, that it is the first owner of; undefined: none yet. */
+  readonly owned: number | undefined
+  readonly nowMs: number
+}
+
+export interface NodeColumn {
+  readonly name: string
+  readonly title: string
+  readonly text: (row: NodeRowFacts) => string
+  /** What it is sorted by. Numbers are shown to the right. */
+  readonly order: (row: NodeRowFacts) => number | string
+  /** Shown from this width of the page on. */
+  readonly fromPx: number
+  readonly mono?: boolean
+}
+
+function uptime({ node, nowMs }: NodeRowFacts): number {
+  return node.process === undefined ? 0 : nowMs - node.process.startedAtMs
+}
+
+/** All but the first two, which say who it is and how it is. */
+export const nodeColumns: readonly NodeColumn[] = [
+  { name: 'Address', title: 'Where it is reached', text: ({ node }) => node.member.address, order: ({ node }) => node.member.address, fromPx: 1_250, mono: true },
+  { name: 'Zone', title: 'Copies are spread over zones', text: ({ node }) => node.member.zone || unknown, order: ({ node }) => node.member.zone, fromPx: 1_700 },
+  { name: 'Version', title: 'Release of its software', text: ({ node }) => node.process?.version ?? unknown, order: ({ node }) => node.process?.version ?? '', fromPx: 1_350 },
+  { name: 'Incarnation', title: 'Its life: a new one with each empty data directory', text: ({ node }) => node.member.incarnation.slice(0, 8), order: ({ node }) => node.member.incarnation, fromPx: 1_500, mono: true },
+  { name: 'Uptime', title: 'Since its process began', text: (row) => (row.node.process === undefined ? unknown : durationText(uptime(row))), order: uptime, fromPx: 0 },
+  { name: 'Clock', title: 'Its wall clock less the median of the others', text: ({ node }) => offsetText(node.process?.clockOffsetMs), order: ({ node }) => Math.abs(node.process?.clockOffsetMs ?? 0), fromPx: 0 },
+  { name: 'RTT', title: 'Median of the round trips that the others measure to it', text: ({ node }) => latencyText(node.opinion.rttMedianUs), order: ({ node }) => node.opinion.rttMedianUs, fromPx: 1_150 },
+  { name: 'Ops/s', title: 'Operations that it coordinates for clients', text: ({ node }) => rateText(node.load && totalRate(node.load.coordinator)), order: ({ node }) => totalRate(node.load?.coordinator), fromPx: 0 },
+  { name: 'Replica/s', title: 'Operations of which it answers its part to other nodes', text: ({ node }) => rateText(node.load && totalRate(node.load.replica)), order: ({ node }) => totalRate(node.load?.replica), fromPx: 1_200 },
+  { name: 'Errors/s', title: 'Failed operations of clients', text: ({ node }) => rateText(node.load && totalErrors(node.load.coordinator)), order: ({ node }) => totalErrors(node.load?.coordinator), fromPx: 0 },
+  { name: 'Read p99', title: 'Coordinated reads', text: ({ node }) => latencyText(node.load?.coordinator.get?.p99), order: ({ node }) => node.load?.coordinator.get?.p99 ?? 0, fromPx: 0 },
+  { name: 'Write p99', title: 'Coordinated puts and deletes', text: ({ node }) => latencyText(writeLatency(node.load?.coordinator)?.p99), order: ({ node }) => writeLatency(node.load?.coordinator)?.p99 ?? 0, fromPx: 0 },
+  { name: 'Owns', title: 'Share of the slots whose first owner it is', text: ({ owned }) => percentText(owned), order: ({ owned }) => owned ?? 0, fromPx: 1_300 },
+  { name: 'Keys', title: 'Live keys of which it has a copy', text: ({ node }) => countText(node.storage?.entries), order: ({ node }) => node.storage?.entries ?? 0, fromPx: 1_050 },
+  { name: 'Data', title: 'Bytes of keys and values in memory', text: ({ node }) => bytesText(node.storage?.dataBytes), order: ({ node }) => node.storage?.dataBytes ?? 0, fromPx: 1_600 },
+  { name: 'Log', title: 'Bytes of log on its disk', text: ({ node }) => bytesText(node.storage?.logBytes), order: ({ node }) => node.storage?.logBytes ?? 0, fromPx: 1_400 },
+  { name: 'fsync p99', title: 'fdatasync of its log', text: ({ node }) => latencyText(node.storage?.fdatasync.p99), order: ({ node }) => node.storage?.fdatasync.p99 ?? 0, fromPx: 0 },
+  { name: 'Snapshot', title: 'Age of its newest snapshot', text: snapshotText, order: ({ node }) => node.storage?.snapshotAtMs ?? 0, fromPx: 1_800 },
+  { name: 'Loop p99', title: 'How late its event loop is', text: ({ node }) => latencyText(node.process?.loopDelay.p99), order: ({ node }) => node.process?.loopDelay.p99 ?? 0, fromPx: 0 },
+  { name: 'CPU', title: 'Processors used', text: ({ node }) => node.process?.cpu.toFixed(2) ?? unknown, order: ({ node }) => node.process?.cpu ?? 0, fromPx: 1_100 },
+  { name: 'RSS', title: 'Memory of its process', text: ({ node }) => bytesText(node.process?.rssBytes), order: ({ node }) => node.process?.rssBytes ?? 0, fromPx: 0 },
+  { name: 'Hints', title: 'Missed writes that it keeps for others', text: ({ node }) => countText(node.repair?.hintsWaiting), order: ({ node }) => node.repair?.hintsWaiting ?? 0, fromPx: 1_450 },
+  { name: 'Clients', title: 'Sessions of clients', text: ({ node }) => countText(node.process?.sessions), order: ({ node }) => node.process?.sessions ?? 0, fromPx: 1_900 },
+]
+
+export function snapshotText({ node, nowMs }: Pick<NodeRowFacts, 'node' | 'nowMs'>): string {
+  const { storage } = node
+  if (storage === undefined) return unknown
+  if (storage.snapshotRunning) return 'running'
+  return storage.snapshotAtMs === 0 ? 'none yet' : durationText(nowMs - storage.snapshotAtMs)
+}
