@@ -325,4 +325,8 @@ export const limits = {
   /** A view of the feed waits so long for what members tell of themselves; one that is silent for longer does not answer. */
   feedGatherMs: 500,
   feedSilentMs: 2_500,
+  /** How long one member may take to tell another its figures. */
+  memberCallMs: 1_000,
+  /** How long the owners of a key may take to say what they hold of it, when a page asks. */
+  locateMs: 2_000,
 } as const

@@ -159,7 +159,12 @@ export async function startConfiguredNode(
   const health = new Health(host.server)
   const stopping = new AbortController()
   const hostNames: string[] = []
-  const app = createHttpApp({ services: context, hostNames: () => hostNames, stopping: stopping.signal })
+  const app = createHttpApp({
+    services: context,
+    hostNames: () => hostNames,
+    stopping: stopping.signal,
+    replaceAfterMs: config.replaceAfter,
+  })
   const http = new HttpHost(app, log, fail)
   try {
     const bound = { grpc: await host.bind(config.addr), http: await http.bind(config.httpAddr ?? []) }

@@ -26,18 +26,28 @@ export function agreementOf(holdings: readonly Holding[]): Agreement {
   const answered = holdings.filter((holding) => holding.answered)
   const silent = holdings.filter((holding) => !holding.answered)
   const newest = newestOf(answered)
-  const but = silent.length === 0 ? '' : ` ${names(silent)} ${silent.length === 1 ? 'did' : 'have'} not ${silent.length === 1 ? 'answer' : 'answered'}.`
+  const but =
+    silent.length === 0
+      ? ''
+      : ` ${names(silent)} ${silent.length === 1 ? 'did' : 'have'} not ${silent.length === 1 ? 'answer' : 'answered'}.`
   if (answered.length === 0) return { level: 'critical', text: `No owner answers.${but}`, newest }
   const behind = answered.filter(({ version }) => version < newest)
   if (behind.length > 0) {
     const have = behind.length === 1 ? 'has' : 'have'
-    return { level: 'warning', text: `${names(behind)} ${have} an older version, or none. A read or the next comparison mends it.${but}`, newest }
+    return {
+      level: 'warning',
+      text: `${names(behind)} ${have} an older version, or none. A read or the next comparison mends it.${but}`,
+      newest,
+    }
   }
   if (new Set(answered.map(contents)).size > 1) {
     return { level: 'critical', text: `One version with different contents: a fault.${but}`, newest }
   }
   const level = silent.length === 0 ? 'ok' : 'warning'
-  const all = silent.length === 0 && answered.length > 1 ? `All ${counted(answered.length, 'owner')} agree` : `${names(answered)} ${answered.length === 1 ? 'says' : 'agree'}`
+  const all =
+    silent.length === 0 && answered.length > 1
+      ? `All ${counted(answered.length, 'owner')} agree`
+      : `${names(answered)} ${answered.length === 1 ? 'says' : 'agree'}`
   if (newest === '') return { level, text: `${all}: no such key.${but}`, newest }
   const deleted = answered[0]!.tombstone ? ': it has been deleted' : ''
   return { level, text: `${all}${deleted}.${but}`, newest }

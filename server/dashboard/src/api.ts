@@ -90,7 +90,12 @@ async function failure(response: Response): Promise<RequestError> {
 }
 
 /** Rejects with RequestError where the node cannot be reached, or answers with a status that is neither 2xx nor 404. */
-async function request(path: string, query: Record<string, string>, init: RequestInit = {}, prefix: string = ''): Promise<Response> {
+async function request(
+  path: string,
+  query: Record<string, string>,
+  init: RequestInit = {},
+  prefix: string = '',
+): Promise<Response> {
   // A prefix is bytes, escaped already: URLSearchParams would take it for text.
   const also = prefix === '' ? '' : `&prefix=${prefix}`
   let response: Response
@@ -98,7 +103,11 @@ async function request(path: string, query: Record<string, string>, init: Reques
     response = await fetch(`${path}?${new URLSearchParams(query)}${also}`, init)
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
-    throw new RequestError('the node that serves this page cannot be reached', 'unreachable', init.method === undefined ? '' : 'unknown')
+    throw new RequestError(
+      'the node that serves this page cannot be reached',
+      'unreachable',
+      init.method === undefined ? '' : 'unknown',
+    )
   }
   if (!response.ok && response.status !== 404) throw await failure(response)
   return response
@@ -123,9 +132,18 @@ export async function getValue(key: Uint8Array, consistency: Consistency): Promi
 }
 
 /** `ttlMs` 0: for ever. */
-export async function putValue(key: Uint8Array, value: Uint8Array<ArrayBuffer>, ttlMs: number, consistency: Consistency): Promise<PutAnswer> {
+export async function putValue(
+  key: Uint8Array,
+  value: Uint8Array<ArrayBuffer>,
+  ttlMs: number,
+  consistency: Consistency,
+): Promise<PutAnswer> {
   const query = { keyEncoding, consistency, ...(ttlMs === 0 ? {} : { ttlMs: String(ttlMs) }) }
-  const response = await request(pathOf(key), query, { method: 'PUT', headers: { 'content-type': bytesType }, body: value })
+  const response = await request(pathOf(key), query, {
+    method: 'PUT',
+    headers: { 'content-type': bytesType },
+    body: value,
+  })
   if (!response.ok) throw await failure(response)
   return (await response.json()) as PutAnswer
 }
@@ -148,7 +166,11 @@ export async function listKeys(prefix: Uint8Array, limit: number, cursor: string
   if (!response.ok) throw await failure(response)
   const body = (await response.json()) as ListedBody
   const keys = body.entries.map(({ key, keyBase64, version, expiresAt = '' }) => {
-    return { key: key === undefined ? bytesOfBase64(keyBase64 ?? '') : new TextEncoder().encode(key), version, expiresAt }
+    return {
+      key: key === undefined ? bytesOfBase64(keyBase64 ?? '') : new TextEncoder().encode(key),
+      version,
+      expiresAt,
+    }
   })
   return { keys, cursor: body.cursor ?? '' }
 }

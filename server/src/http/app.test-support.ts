@@ -28,7 +28,12 @@ export function testApp(fake: FakeNode | 'starting' = new FakeNode()): TestApp {
     onBug: (error) => bugs.push(error),
   }
   const stopping = new AbortController().signal
-  return { app: createHttpApp({ services, hostNames: () => ['kv.example'], stopping }), services, lines, bugs }
+  return {
+    app: createHttpApp({ services, hostNames: () => ['kv.example'], stopping, replaceAfterMs: 0 }),
+    services,
+    lines,
+    bugs,
+  }
 }
 
 /** Any answer in JSON. */

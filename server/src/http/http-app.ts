@@ -2,13 +2,17 @@ import { randomUUID } from 'node:crypto'
 import { OpenAPIHono } from '@hono/zod-openapi'
 import { limits } from '@quorumkv/internal/base'
 import type { MiddlewareHandler } from 'hono'
+import { nodeFeed } from '../feed/node-feed.js'
 import { allowedMethods } from './allowed-methods.js'
 import { ByteBudget, holdBytes } from './byte-budget.js'
 import { mountClusterRoutes } from './cluster-routes.js'
+import { mountDashboardRoutes } from './dashboard-routes.js'
+import { mountFeedRoutes } from './feed-routes.js'
 import { guard } from './guard.js'
 import { mountHealthRoutes } from './health-routes.js'
 import type { HttpApp, HttpEnv, HttpParts } from './http-parts.js'
 import { mountKvRoutes } from './kv-routes.js'
+import { mountLocateRoute } from './locate-route.js'
 import { mountOpenApiRoute } from './openapi-route.js'
 import { invalidInput, problemResponse, refusal } from './problem.js'
 
@@ -65,6 +69,9 @@ export function createHttpApp(parts: HttpParts): HttpApp {
   mountHealthRoutes(app, parts)
   mountKvRoutes(app, parts)
   mountClusterRoutes(app, parts)
+  mountLocateRoute(app, parts)
+  mountFeedRoutes(app, nodeFeed(parts.services, parts.replaceAfterMs), parts.stopping)
   mountOpenApiRoute(app)
+  mountDashboardRoutes(app)
   return app
 }

@@ -10,6 +10,8 @@ export interface HttpParts {
   readonly hostNames: () => readonly string[]
   /** Fires when the node begins to stop: answers that would go on, such as streams, end then. */
   readonly stopping: AbortSignal
+  /** A member that is dead for so long is removed by the others; 0: never. */
+  readonly replaceAfterMs: number
 }
 
 /** What a handler finds in its context. */

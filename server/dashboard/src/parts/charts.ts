@@ -1,4 +1,4 @@
-import { latencyText, rateText, bytesText, countText } from '../format.js'
+import { bytesText, countText, latencyText, rateText } from '../format.js'
 import type { Metric } from '../live/metrics.js'
 
 export interface ChartSeries {
@@ -52,10 +52,26 @@ export const chartDescriptions: readonly ChartDescription[] = [
     text: rateText,
     logarithmic: false,
   },
-  latency('Reads, coordinator', 'From the request of a client to the reply', percentiles('readP50', 'readP99', 'readP999')),
-  latency('Writes, coordinator', 'From the request of a client to the reply', percentiles('writeP50', 'writeP99', 'writeP999')),
-  latency('Reads, replica', 'One copy, asked by another node', percentiles('replicaReadP50', 'replicaReadP99', 'replicaReadP999')),
-  latency('Writes, replica', 'One copy, asked by another node; its fdatasync included', percentiles('replicaWriteP50', 'replicaWriteP99', 'replicaWriteP999')),
+  latency(
+    'Reads, coordinator',
+    'From the request of a client to the reply',
+    percentiles('readP50', 'readP99', 'readP999'),
+  ),
+  latency(
+    'Writes, coordinator',
+    'From the request of a client to the reply',
+    percentiles('writeP50', 'writeP99', 'writeP999'),
+  ),
+  latency(
+    'Reads, replica',
+    'One copy, asked by another node',
+    percentiles('replicaReadP50', 'replicaReadP99', 'replicaReadP999'),
+  ),
+  latency(
+    'Writes, replica',
+    'One copy, asked by another node; its fdatasync included',
+    percentiles('replicaWriteP50', 'replicaWriteP99', 'replicaWriteP999'),
+  ),
   latency('fdatasync p99', 'What a sync of the log takes', [{ name: 'p99', metric: 'fdatasync', colour: 1 }]),
   latency('Event loop p99', 'How late a node comes to what is due', [{ name: 'p99', metric: 'loopDelay', colour: 1 }]),
   {

@@ -1,0 +1,21 @@
+import { randomBytes } from 'node:crypto'
+import { answerFigures } from '../figures/figures-call.js'
+import { MemberCalls } from '../member-calls.js'
+import type { ServiceContext } from '../service-context.js'
+import { Collector } from './collector.js'
+import { Feed } from './feed.js'
+
+/** The feed of a node: what it sees, and what the other members tell it over gRPC. */
+export function nodeFeed(services: ServiceContext, replaceAfterMs: number): Feed {
+  const { clock, onBug } = services
+  const calls = new MemberCalls(clock)
+  const source = new Collector({
+    clock,
+    node: services.node,
+    own: (node, eventsAfter) => answerFigures(node, { eventsAfter }, services),
+    ask: (member, eventsAfter) => calls.figures(member, eventsAfter),
+    hangUp: () => calls.keep(),
+    replaceAfterMs,
+  })
+  return new Feed({ clock, source, life: randomBytes(6).toString('hex'), onBug })
+}
