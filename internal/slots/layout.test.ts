@@ -136,6 +136,23 @@ test('sixty-four members are laid out in less than a second', () => {
   expect(user + system).toBeLessThan(1_000_000)
 })
 
+test('slots with the same owners share one list, and others do not', () => {
+  const table = slotTable(
+    topologyOf(
+      Array.from({ length: 4 }, (_, i) => ({ id: `n${i}` })),
+      3,
+    ),
+  )
+  const lists = new Map<string, Uint16Array>()
+  for (let slot = 0; slot < slotCount; slot++) {
+    const owners = table.owners(slot as Slot)
+    const name = ownerIds(table, slot).join()
+    expect(owners).toBe(lists.get(name) ?? owners)
+    lists.set(name, owners)
+  }
+  expect(new Set(lists.values()).size).toBe(lists.size)
+})
+
 test('every slot has distinct owners, as many as the replication factor or the members', () => {
   for (const [members, replicationFactor] of [
     [1, 3],

@@ -8,7 +8,10 @@ export class SlotLayout {
   readonly ownersPerSlot: number
   /** The owners of slot 0, of slot 1, and so on, `ownersPerSlot` each. */
   readonly flat: Uint16Array
-  /** By slot; views made once: a lookup on the path of a request is one array read and allocates nothing. */
+  /**
+   * By slot. A lookup on the path of a request is one array read and allocates nothing; slots with the same owners in the
+   * same order share a list, so that the few lists that there are stay in the processor's cache.
+   */
   readonly owners: readonly Uint16Array[]
   /** By member: how many slots it should own by its weight, and how many it owns. */
   readonly fairShares: Float64Array
@@ -18,12 +21,21 @@ export class SlotLayout {
     this.ownersPerSlot = ownersPerSlot
     this.flat = flat
     this.fairShares = fairShares
-    this.owners = Array.from({ length: slotCount }, (_, slot) =>
-      flat.subarray(slot * ownersPerSlot, (slot + 1) * ownersPerSlot),
-    )
+    this.owners = sharedLists(ownersPerSlot, flat)
     this.loads = new Uint32Array(fairShares.length)
     for (const owner of flat) this.loads[owner]!++
   }
+}
+
+function sharedLists(ownersPerSlot: number, flat: Uint16Array): readonly Uint16Array[] {
+  const lists = new Map<string, Uint16Array>()
+  return Array.from({ length: slotCount }, (_, slot) => {
+    const list = flat.subarray(slot * ownersPerSlot, (slot + 1) * ownersPerSlot)
+    const name = String.fromCharCode(...list)
+    const known = lists.get(name)
+    if (known === undefined) lists.set(name, list)
+    return known ?? list
+  })
 }
 
 /** Who owns which slot under one epoch of the topology. Immutable. Members are named by their index. */
