@@ -14,5 +14,6 @@ export type {
   Repairs,
   StopVerdict,
 } from './node-face.js'
+export { notServing } from './not-serving.js'
 export { decodeTopology, encodeTopology } from './topology-codec.js'
 export { decodeVotes } from './votes-document.js'

@@ -5,6 +5,7 @@ import type { Hlc } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import type {
   ConvergenceStatus,
+  DirectOperations,
   FloorStatus,
   FloorTuning,
   KeyLocation,
@@ -210,6 +211,8 @@ export interface Node {
   /** Resolves when the node serves: it has a topology, its own store is open, and it listens. */
   ready(): Promise<void>
 
+  /** Gets, puts and deletes for those who run very many. Undefined while the node does not serve: see `notServing`. */
+  readonly coordinator: DirectOperations | undefined
   /** The live record of a key, or undefined. Rejects with KvError. */
   get(key: Uint8Array, options: OperationOptions): Promise<StoredRecord | undefined>
   /** Rejects with KvError that carries `outcome`. The bytes are given away. */

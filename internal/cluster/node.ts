@@ -34,6 +34,7 @@ import { checkSoftware } from './level-change.js'
 import { LocalMember, type MemberHost } from './local-member.js'
 import { LoneMember } from './lone-member.js'
 import type { Handovers, Liveness, Members, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
+import { notServing } from './not-serving.js'
 import { Peers, type PeersHost } from './peers.js'
 import { Readiness } from './readiness.js'
 import { nothingServed, type Serving } from './serving.js'
@@ -219,23 +220,23 @@ class CoreNode implements Node {
   }
 
   get(key: Uint8Array, options: OperationOptions): Promise<StoredRecord | undefined> {
-    return this.#coordinator?.get(key, options) ?? this.#unavailable()
+    return this.coordinator?.get(key, options) ?? this.#unavailable()
   }
 
   put(key: Uint8Array, value: Uint8Array, options: PutOptions): Promise<WriteResult> {
-    return this.#coordinator?.put(key, value, options) ?? this.#unavailable()
+    return this.coordinator?.put(key, value, options) ?? this.#unavailable()
   }
 
   delete(key: Uint8Array, options: OperationOptions): Promise<WriteResult> {
-    return this.#coordinator?.delete(key, options) ?? this.#unavailable()
+    return this.coordinator?.delete(key, options) ?? this.#unavailable()
   }
 
   scan(options: ScanOptions): Promise<ScanPage> {
-    return this.#coordinator?.scan(options) ?? this.#unavailable()
+    return this.coordinator?.scan(options) ?? this.#unavailable()
   }
 
   locate(key: Uint8Array, options: OperationOptions): Promise<KeyLocation> {
-    return this.#coordinator?.locate(key, options) ?? this.#unavailable()
+    return this.coordinator?.locate(key, options) ?? this.#unavailable()
   }
 
   snapshot(): Promise<SnapshotInfo> {
@@ -265,13 +266,12 @@ class CoreNode implements Node {
     this.#phase = 'stopped'
   }
 
-  get #coordinator(): Coordinator | undefined {
+  get coordinator(): Coordinator | undefined {
     return this.#phase === 'serving' ? this.#serving?.coordinator : undefined
   }
 
   #unavailable(): Promise<never> {
-    const message = this.#phase === 'forming' ? 'this node does not belong to a cluster yet' : 'this node is stopping'
-    return Promise.reject(new KvError('unavailable', message, { outcome: 'not-applied' }))
+    return Promise.reject(notServing(this.#phase))
   }
 
   get #localNode(): LocalNode {

@@ -3,11 +3,21 @@ import type { StoredRecord } from '../record/index.js'
 import { slotCount, slotOf } from '../slots/index.js'
 import { type KeyLocation, LocateOperation } from './locate.js'
 import { type OperationMeter, operationMeters } from './operation-meter.js'
-import type { Consistency, OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from './operations.js'
-import { ReadOperation } from './read-operation.js'
+import type {
+  Consistency,
+  DirectOperations,
+  GetCaller,
+  OperationOptions,
+  PutOptions,
+  ScanOptions,
+  ScanPage,
+  WriteCaller,
+  WriteResult,
+} from './operations.js'
+import { ReadOperation, type ReadSettler } from './read-operation.js'
 import type { OperationContext, Routing } from './routing.js'
 import { scanPage } from './scan.js'
-import { type WriteIntent, WriteOperation } from './write-operation.js'
+import { type WriteIntent, WriteOperation, type WriteSettler } from './write-operation.js'
 
 export interface CoordinatorOptions {
   readonly context: OperationContext
@@ -27,15 +37,12 @@ class Load {
   }
 }
 
-/** One operation that was admitted, from its start to its end, and the promise of its result. */
-class Admission<T> {
-  readonly promise: Promise<T>
+/** One operation that was admitted, from its start to its end. */
+class Admission {
   readonly #load: Load
   readonly #meter: OperationMeter | undefined
   readonly #consistency: Consistency
   readonly #startedMs: number
-  #resolve!: (value: T) => void
-  #reject!: (error: KvError) => void
   #bytes: number
 
   constructor(
@@ -45,10 +52,6 @@ class Admission<T> {
     { consistency }: OperationOptions,
     nowMs: number,
   ) {
-    this.promise = new Promise<T>((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
     this.#load = load
     this.#meter = meter
     this.#consistency = consistency
@@ -65,16 +68,14 @@ class Admission<T> {
     return true
   }
 
-  resolve(value: T): void {
+  hasSucceeded(): void {
     this.#release()
     this.#meter?.succeeded(this.#startedMs)
-    this.#resolve(value)
   }
 
-  reject(error: KvError): void {
+  hasFailed(error: KvError): void {
     this.#release()
     this.#meter?.failed(error, this.#consistency)
-    this.#reject(error)
   }
 
   #release(): void {
@@ -85,11 +86,65 @@ class Admission<T> {
   }
 }
 
+/** A get that was admitted. */
+class AdmittedGet extends Admission implements ReadSettler {
+  readonly #caller: GetCaller
+
+  constructor(
+    load: Load,
+    bytes: number,
+    meter: OperationMeter,
+    options: OperationOptions,
+    nowMs: number,
+    caller: GetCaller,
+  ) {
+    super(load, bytes, meter, options, nowMs)
+    this.#caller = caller
+  }
+
+  resolve(record: StoredRecord | undefined): void {
+    this.hasSucceeded()
+    this.#caller.got(record)
+  }
+
+  reject(error: KvError): void {
+    this.hasFailed(error)
+    this.#caller.failed(error)
+  }
+}
+
+/** A put or a delete that was admitted. */
+class AdmittedWrite extends Admission implements WriteSettler {
+  readonly #caller: WriteCaller
+
+  constructor(
+    load: Load,
+    bytes: number,
+    meter: OperationMeter,
+    options: OperationOptions,
+    nowMs: number,
+    caller: WriteCaller,
+  ) {
+    super(load, bytes, meter, options, nowMs)
+    this.#caller = caller
+  }
+
+  resolve(result: WriteResult): void {
+    this.hasSucceeded()
+    this.#caller.wrote(result)
+  }
+
+  reject(error: KvError): void {
+    this.hasFailed(error)
+    this.#caller.failed(error)
+  }
+}
+
 /**
  * Takes requests for any key and runs them on the key's owners (Dynamo's coordinator). It admits a bounded number of
  * operations and bytes; beyond that the caller is told `overloaded` at once.
  */
-export class Coordinator {
+export class Coordinator implements DirectOperations {
   readonly #context: OperationContext
   readonly #entries: () => number
   #routing: Routing
@@ -129,63 +184,96 @@ export class Coordinator {
   }
 
   get(key: Uint8Array, options: OperationOptions): Promise<StoredRecord | undefined> {
+    return new Promise((got, failed) => this.startGet(key, options, { got, failed }))
+  }
+
+  put(key: Uint8Array, value: Uint8Array, options: PutOptions): Promise<WriteResult> {
+    return new Promise((wrote, failed) => this.startPut(key, value, options, { wrote, failed }))
+  }
+
+  delete(key: Uint8Array, options: OperationOptions): Promise<WriteResult> {
+    return new Promise((wrote, failed) => this.startDelete(key, options, { wrote, failed }))
+  }
+
+  startGet(key: Uint8Array, options: OperationOptions, caller: GetCaller): void {
     const nowMs = this.#context.clock.monotonicMs()
     // Where the largest value would find no room it is not even read: that costs a copy of it.
     const meter = this.#meters.get
     const refusal = this.#refusal(key.length + limits.valueBytesMax, options, nowMs)
-    if (refusal !== undefined) return meter.refused(refusal)
-    const admission = new Admission<StoredRecord | undefined>(this.#load, key.length, meter, options, nowMs)
-    new ReadOperation(this.#context, this.#routing, slotOf(key), key, options, admission).start(nowMs)
-    return admission.promise
+    if (refusal !== undefined) {
+      meter.refused(refusal)
+      caller.failed(refusal)
+      return
+    }
+    const admitted = new AdmittedGet(this.#load, key.length, meter, options, nowMs, caller)
+    new ReadOperation(this.#context, this.#routing, slotOf(key), key, options, admitted).start(nowMs)
   }
 
-  put(key: Uint8Array, value: Uint8Array, options: PutOptions): Promise<WriteResult> {
+  startPut(key: Uint8Array, value: Uint8Array, options: PutOptions, caller: WriteCaller): void {
     const { ttlMs } = options
     const expiresAtMs = ttlMs === undefined ? 0 : this.#context.clock.wallMs() + ttlMs
     const returnPrevious = options.returnPrevious === true
-    return this.#write({ key, value, tombstone: false, expiresAtMs, returnPrevious }, options)
+    this.#write({ key, value, tombstone: false, expiresAtMs, returnPrevious }, options, caller)
   }
 
-  delete(key: Uint8Array, options: OperationOptions): Promise<WriteResult> {
-    return this.#write({ key, value: emptyBytes, tombstone: true, expiresAtMs: 0, returnPrevious: false }, options)
+  startDelete(key: Uint8Array, options: OperationOptions, caller: WriteCaller): void {
+    const intent = { key, value: emptyBytes, tombstone: true, expiresAtMs: 0, returnPrevious: false }
+    this.#write(intent, options, caller)
   }
 
-  scan(options: ScanOptions): Promise<ScanPage> {
+  async scan(options: ScanOptions): Promise<ScanPage> {
     const nowMs = this.#context.clock.monotonicMs()
     const meter = this.#meters.scan
     const refusal = this.#refusal(limits.scanPageBytesMax, options, nowMs)
-    if (refusal !== undefined) return meter.refused(refusal)
+    if (refusal !== undefined) {
+      meter.refused(refusal)
+      throw refusal
+    }
     const { table, replicas } = this.#routing
     const share = table.ownersPerSlot / replicas.length
     const density = this.#entries() / (slotCount * share)
-    const admission = new Admission<ScanPage>(this.#load, limits.scanPageBytesMax, meter, options, nowMs)
-    scanPage(this.#context, () => this.#routing, options, density).then(
-      (result) => admission.resolve(result),
-      (error: KvError) => admission.reject(error),
-    )
-    return admission.promise
+    const admitted = new Admission(this.#load, limits.scanPageBytesMax, meter, options, nowMs)
+    try {
+      const page = await scanPage(this.#context, () => this.#routing, options, density)
+      admitted.hasSucceeded()
+      return page
+    } catch (error) {
+      admitted.hasFailed(error as KvError)
+      throw error
+    }
   }
 
   /** Asks all owners of a key what they hold. Rejects as `get`; that owners do not answer is no failure. */
-  locate(key: Uint8Array, options: OperationOptions): Promise<KeyLocation> {
+  async locate(key: Uint8Array, options: OperationOptions): Promise<KeyLocation> {
     const bytes = key.length + limits.replicationFactorMax * limits.valueBytesMax
     const nowMs = this.#context.clock.monotonicMs()
     const refusal = this.#refusal(bytes, options, nowMs)
-    if (refusal !== undefined) return Promise.reject(refusal)
-    const admission = new Admission<KeyLocation>(this.#load, bytes, undefined, options, nowMs)
-    new LocateOperation(this.#context, this.#routing, slotOf(key), options, admission).start(key)
-    return admission.promise
+    if (refusal !== undefined) throw refusal
+    const admitted = new Admission(this.#load, bytes, undefined, options, nowMs)
+    try {
+      const location = await new Promise<KeyLocation>((resolve, reject) => {
+        new LocateOperation(this.#context, this.#routing, slotOf(key), options, { resolve, reject }).start(key)
+      })
+      admitted.hasSucceeded()
+      return location
+    } catch (error) {
+      admitted.hasFailed(error as KvError)
+      throw error
+    }
   }
 
-  #write(intent: WriteIntent, options: OperationOptions): Promise<WriteResult> {
+  #write(intent: WriteIntent, options: OperationOptions, caller: WriteCaller): void {
     const bytes = intent.key.length + intent.value.length
     const nowMs = this.#context.clock.monotonicMs()
     const meter = intent.tombstone ? this.#meters.delete : this.#meters.put
     const refusal = this.#refusal(bytes, options, nowMs)
-    if (refusal !== undefined) return meter.refused(refusal)
-    const admission = new Admission<WriteResult>(this.#load, bytes, meter, options, nowMs)
-    new WriteOperation(this.#context, this.#routing, slotOf(intent.key), intent, options, admission).start()
-    return admission.promise
+    if (refusal !== undefined) {
+      meter.refused(refusal)
+      caller.failed(refusal)
+      return
+    }
+    const admitted = new AdmittedWrite(this.#load, bytes, meter, options, nowMs, caller)
+    new WriteOperation(this.#context, this.#routing, slotOf(intent.key), intent, options, admitted).start()
   }
 
   /** Why an operation that may hold so many bytes is not admitted; undefined: it is. */

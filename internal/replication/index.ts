@@ -18,7 +18,17 @@ export { ItemReader, itemKind } from './items.js'
 export { LocalReplica } from './local-replica.js'
 export type { KeyLocation, OwnerHolding } from './locate.js'
 export { decodeMessage } from './message-codec.js'
-export type { Consistency, OperationOptions, PutOptions, ScanOptions, ScanPage, WriteResult } from './operations.js'
+export type {
+  Consistency,
+  DirectOperations,
+  GetCaller,
+  OperationOptions,
+  PutOptions,
+  ScanOptions,
+  ScanPage,
+  WriteCaller,
+  WriteResult,
+} from './operations.js'
 export { Outbox } from './outbox.js'
 export { Pauses } from './pauses.js'
 export { type Envelope, PeerLink, type PeerLinkHandlers } from './peer-link.js'

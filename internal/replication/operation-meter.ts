@@ -26,9 +26,8 @@ export class OperationMeter {
   }
 
   /** One that was not admitted: it has failed, but no quorum is to blame. */
-  refused(error: KvError): Promise<never> {
-    this.#instrument.failed(error.code)
-    return Promise.reject(error)
+  refused({ code }: KvError): void {
+    this.#instrument.failed(code)
   }
 }
 

@@ -12,6 +12,7 @@ import { type Hlc, hlcMs, hlcOf } from '@quorumkv/internal/hlc'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type {
   ConvergenceStatus,
+  DirectOperations,
   KeyLocation,
   OperationOptions,
   PutOptions,
@@ -61,6 +62,26 @@ export class FakeNode implements Node {
   /** Takes a snapshot; undefined: there is no room for one. */
   snapshotInfo: (() => Promise<SnapshotInfo>) | undefined
   #counter = 0
+  coordinator: DirectOperations | undefined = {
+    startGet: (key, options, caller) => {
+      this.get(key, options).then(
+        (record) => caller.got(record),
+        (error) => caller.failed(error),
+      )
+    },
+    startPut: (key, value, options, caller) => {
+      this.put(key, value, options).then(
+        (result) => caller.wrote(result),
+        (error) => caller.failed(error),
+      )
+    },
+    startDelete: (key, options, caller) => {
+      this.delete(key, options).then(
+        (result) => caller.wrote(result),
+        (error) => caller.failed(error),
+      )
+    },
+  }
 
   clockReading(): Hlc {
     return hlcOf(1_700_000_000_000, this.#counter)

@@ -1,11 +1,19 @@
-import { assert, Cancellation, emptyBytes } from '@quorumkv/internal/base'
-import type { Consistency, PutOptions } from '@quorumkv/internal/replication'
+import { assert, Cancellation, emptyBytes, type KvError } from '@quorumkv/internal/base'
+import type { StoredRecord } from '@quorumkv/internal/record'
+import type { Consistency, GetCaller, PutOptions, WriteCaller, WriteResult } from '@quorumkv/internal/replication'
+
+/** Who began an operation, and is told how it has ended. */
+export interface OperationOwner {
+  got(operation: SessionOperation, record: StoredRecord | undefined): void
+  wrote(operation: SessionOperation, result: WriteResult): void
+  failed(operation: SessionOperation, error: unknown): void
+}
 
 /**
  * One operation of a session: what was asked for, and at the same time the options and the cancellation with which the
- * node is asked, so that there is one object for each operation and not five.
+ * node is asked and the caller that it answers, so that there is one object for each operation and not seven.
  */
-export class SessionOperation extends Cancellation implements PutOptions {
+export class SessionOperation extends Cancellation implements PutOptions, GetCaller, WriteCaller {
   id = 0
   timeoutMs = 0
   kind: 'get' | 'put' | 'delete' | 'nothing' = 'nothing'
@@ -21,8 +29,22 @@ export class SessionOperation extends Cancellation implements PutOptions {
   stampAboveMs = 0
   stampLimitMs = 0
   readonly cancellation: Cancellation = this
+  /** Set when the operation is begun. */
+  owner: OperationOwner | undefined = undefined
   /** The next in its bucket of an OperationTable. */
   next: SessionOperation | undefined = undefined
+
+  got(record: StoredRecord | undefined): void {
+    this.owner!.got(this, record)
+  }
+
+  wrote(result: WriteResult): void {
+    this.owner!.wrote(this, result)
+  }
+
+  failed(error: KvError): void {
+    this.owner!.failed(this, error)
+  }
 }
 
 const bucketsMin = 64

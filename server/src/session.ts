@@ -1,13 +1,14 @@
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js'
 import { invalidArgument, KvError, limits } from '@quorumkv/internal/base'
-import type { Node } from '@quorumkv/internal/cluster'
+import { type Node, notServing } from '@quorumkv/internal/cluster'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { WriteResult } from '@quorumkv/internal/replication'
+import { prefetchKeysMax } from '@quorumkv/internal/store'
 import { type OperationKind, toStatus, toWireError } from './errors.js'
 import type { ResultBudget } from './result-budget.js'
 import { ResultWriter } from './result-writer.js'
 import { reportBug, type ServiceContext } from './service-context.js'
-import { OperationTable, type SessionOperation } from './session-operation.js'
+import { type OperationOwner, OperationTable, type SessionOperation } from './session-operation.js'
 import { readSessionRequest, type SessionBatch } from './session-request.js'
 import { giveUpAfterMs } from './unary.js'
 import { checkKey, checkStampBound, checkTtl, checkValue, parseConsistency } from './validation.js'
@@ -54,7 +55,7 @@ export interface SessionOptions {
  * `sessionResultBytesMark` no more requests are read; what then still runs may end, and past `sessionResultBytesMax`
  * its values are withheld.
  */
-export class Session {
+export class Session implements OperationOwner {
   readonly #call: SessionCall
   readonly #node: Node
   readonly #context: ServiceContext
@@ -123,8 +124,20 @@ export class Session {
       this.#onDriftingClient(this.#call.getPeer())
     }
     const nowMs = this.#context.clock.monotonicMs()
-    for (const operation of batch.operations) this.#start(operation, nowMs)
+    const { operations } = batch
+    for (let i = 0; i < operations.length; i++) {
+      if (i % prefetchKeysMax === 0) this.#readAhead(operations, i)
+      this.#start(operations[i]!, nowMs)
+    }
     for (const id of batch.cancelled) this.#inFlight.get(id)?.cancel()
+  }
+
+  /** Has the store look for what the next gets will read, mostly from here, so that they wait for memory together. */
+  #readAhead(operations: readonly SessionOperation[], from: number): void {
+    const end = Math.min(from + prefetchKeysMax, operations.length)
+    const keys: Uint8Array[] = []
+    for (let i = from; i < end; i++) if (operations[i]!.kind === 'get') keys.push(operations[i]!.key)
+    if (keys.length > 1) this.#node.localStore?.prefetch(keys, 0, keys.length)
   }
 
   #start(operation: SessionOperation, nowMs: number): void {
@@ -145,25 +158,28 @@ export class Session {
       check(operation)
       this.#ask(operation)
     } catch (error) {
-      this.#failed(operation, error)
+      this.failed(operation, error)
     }
   }
 
   #ask(operation: SessionOperation): void {
-    const fail = (error: unknown): void => this.#failed(operation, error)
+    const { coordinator, phase } = this.#node
+    if (coordinator === undefined) throw notServing(phase)
+    operation.owner = this
     switch (operation.kind) {
       case 'get':
-        this.#node.get(operation.key, operation).then((record) => this.#got(operation, record), fail)
+        coordinator.startGet(operation.key, operation, operation)
         break
       case 'put':
-        this.#node.put(operation.key, operation.value, operation).then((result) => this.#wrote(operation, result), fail)
+        coordinator.startPut(operation.key, operation.value, operation, operation)
         break
       default:
-        this.#node.delete(operation.key, operation).then((result) => this.#wrote(operation, result), fail)
+        coordinator.startDelete(operation.key, operation, operation)
     }
   }
 
-  #got(operation: SessionOperation, record: StoredRecord | undefined): void {
+  /** @internal */
+  got(operation: SessionOperation, record: StoredRecord | undefined): void {
     if (this.#closed) return
     this.#inFlight.remove(operation)
     if (record !== undefined && !this.#fits(record.value.length)) {
@@ -175,7 +191,8 @@ export class Session {
     this.#gathered(before)
   }
 
-  #wrote(operation: SessionOperation, result: WriteResult): void {
+  /** @internal */
+  wrote(operation: SessionOperation, result: WriteResult): void {
     if (this.#closed) return
     this.#inFlight.remove(operation)
     if (result.previous !== undefined && !this.#fits(result.previous.value.length)) {
@@ -188,7 +205,8 @@ export class Session {
     this.#gathered(before)
   }
 
-  #failed(operation: SessionOperation, error: unknown): void {
+  /** @internal */
+  failed(operation: SessionOperation, error: unknown): void {
     if (this.#closed) {
       reportBug(this.#context, error)
       return
