@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { parseEndpoint } from './endpoints.js'
 import { KvClient, KvError } from './index.js'
@@ -38,6 +39,18 @@ test('a URL gives endpoints and options', () => {
   expect(resolveOptions('kv://a:1/?tls=0').tls).toBeUndefined()
 })
 
+test('a URL says where members are reached, and in which zone and how the client is', () => {
+  const config = resolveOptions(
+    'kv://a:1?addressMap=10.0.0.1:50051=localhost:7001,10.0.0.2:50051=localhost:7002&addressMap=c:3=d:4&zone=b&failWhenRefused=1',
+  )
+  expect(config).toMatchObject({ zone: 'b', failWhenRefused: true })
+  const asked = ['10.0.0.1:50051', '10.0.0.2:50051', 'c:3', 'e:5']
+  expect(asked.map(config.addressMap)).toEqual(['localhost:7001', 'localhost:7002', 'd:4', 'e:5'])
+  const pem = fileURLToPath(import.meta.url)
+  const { tls } = resolveOptions(`kv://a:1?tlsCert=${pem}&tls=1&tlsKey=${pem}&tlsCa=${pem}`)
+  expect(Object.keys(tls!).sort()).toEqual(['ca', 'cert', 'key'])
+})
+
 test('endpoints may come as a list, as text, and more than once', () => {
   expect(resolveOptions(['a:1', 'a:1', 'b:2']).endpoints).toEqual(['a:1', 'b:2'])
   expect(resolveOptions('a:1, b:2').endpoints).toEqual(['a:1', 'b:2'])
@@ -60,6 +73,11 @@ test.each([
   ['kv://a:1?consistency=most', 'consistency'],
   ['kv://a:1?tls=yes', 'tls'],
   ['kv://a:1?tlsCa=/does/not/exist', 'tlsCa'],
+  ['kv://a:1?tlsKey=/does/not/exist', 'tlsKey'],
+  ['kv://a:1?addressMap=b:2', 'addressMap'],
+  ['kv://a:1?addressMap=b:2=c', 'addressMap'],
+  ['kv://a:1?zone=', 'zone'],
+  ['kv://a:1?failWhenRefused=maybe', 'failWhenRefused'],
   ['kv://a:1?speed=high', 'url'],
   ['kv://a:1/db', 'url'],
   ['kv://a:1#x', 'url'],
@@ -81,6 +99,10 @@ test.each([
   [{ endpoints: ['a:1'], tls: { ca: 5 } }, 'tls.ca'],
   [{ endpoints: ['a:1'], tls: { cert: 'x' } }, 'tls'],
   [{ endpoints: ['a:1'], addressMap: { 'b:2': 'c' } }, 'addressMap'],
+  [{ endpoints: ['a:1'], addressMap: ['b:2'] }, 'addressMap'],
+  [{ endpoints: ['a:1'], addressMap: 'b:2=c:3' }, 'addressMap'],
+  [{ endpoints: ['a:1'], zone: '' }, 'zone'],
+  [{ endpoints: ['a:1'], zone: 7 }, 'zone'],
   [null, 'options'],
   [7, 'options'],
 ])('options %j are refused, naming %s', (options, field) => {

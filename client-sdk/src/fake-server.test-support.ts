@@ -54,6 +54,7 @@ export class FakeCluster {
   handover: Handover | undefined
   planned: PlannedChange[] = []
   states: readonly MemberState[] = []
+  zones: readonly string[] = []
 
   static async start(count: number, credentials?: ServerCredentials): Promise<FakeCluster> {
     const cluster = new FakeCluster()
@@ -112,7 +113,7 @@ export class FakeCluster {
       id: `node-${index + 1}`,
       number: index + 1,
       address: node.address,
-      zone: '',
+      zone: this.zones[index] ?? '',
       weight: 1,
       incarnation: 'a'.repeat(32),
       state: this.states[index] ?? MemberState.SERVING,

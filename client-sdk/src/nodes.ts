@@ -1,7 +1,8 @@
 import type { KvError } from './errors.js'
 import { limits } from './limits.js'
 import type { Operation } from './operation.js'
-import { Session, type SessionContext } from './session.js'
+import { Session } from './session.js'
+import type { SessionContext } from './session-context.js'
 import { hashOf, type TopologyView } from './topology.js'
 
 /** The nodes that the client knows, one session each, and the choice between them. */

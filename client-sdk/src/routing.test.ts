@@ -45,6 +45,60 @@ test('a member is reached under the address that the map gives for it', async ()
   await mapped.close()
 })
 
+test('the map of addresses may be a function, and one that fails is told and harms nothing', async () => {
+  const [first, second, third] = cluster.nodes
+  let failing = true
+  const asked: string[] = []
+  const addressMap = (address: string): string => {
+    asked.push(address)
+    if (failing) throw new Error('no such container')
+    return address === second!.address ? third!.address : address
+  }
+  const mapped = new KvClient({ endpoints: [first!.address], addressMap })
+  await mapped.put('k', 'by the endpoint alone')
+  const error = await rejection(mapped.topology({ timeoutMs: 1000 }))
+  expect(error.message).toContain('no such container')
+  failing = false
+  await mapped.ready()
+  expect(new Set(asked)).toEqual(new Set(cluster.endpoints))
+  const before = third!.operations.length
+  await mapped.put(cluster.keyOf(second!), 'v')
+  expect(third!.operations.length).toBe(before + 1)
+  await mapped.close()
+  const odd = new KvClient({ endpoints: [first!.address], addressMap: () => 'nowhere' })
+  expect((await rejection(odd.topology({ timeoutMs: 1000 }))).message).toContain('addressMap: must be host:port')
+  await odd.close()
+})
+
+test('reads at level one go to an owner in the own zone, and everything else to the first owner', async () => {
+  cluster.zones = ['a', 'b', 'b']
+  const near = new KvClient({ endpoints: cluster.endpoints, zone: 'b' })
+  await near.ready()
+  const [first, second, third] = cluster.nodes
+  const key = cluster.keyOf(first!)
+  await near.put(key, 'v', { consistency: 'one' })
+  await near.get(key)
+  expect(first!.operations).toHaveLength(2)
+  await near.get(key, { consistency: 'one' })
+  expect(second!.operations).toHaveLength(1)
+  // Where the nearest one does not answer, the next one there does, and then any.
+  second!.fault = () => 'break'
+  await near.get(key, { consistency: 'one' })
+  expect(third!.operations).toHaveLength(1)
+  third!.fault = () => 'break'
+  await near.get(key, { consistency: 'one' })
+  expect(first!.operations).toHaveLength(3)
+  await near.close()
+})
+
+test('a zone in which no member is changes nothing', async () => {
+  const far = new KvClient({ endpoints: cluster.endpoints, zone: 'z', consistency: 'one' })
+  await far.ready()
+  await far.get(cluster.keyOf(cluster.nodes[1]!))
+  expect(cluster.nodes[1]!.operations).toHaveLength(1)
+  await far.close()
+})
+
 test('a node that comes back is used again', async () => {
   await client.ready()
   const node = cluster.nodes[0]!
