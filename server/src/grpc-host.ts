@@ -3,6 +3,7 @@ import type { Log, Network } from '@quorumkv/internal/env'
 import { formatAddress, type ListenAddress } from './addresses.js'
 import { GrpcNetwork, peerBytesService } from './grpc-network.js'
 import { serverOptions } from './grpc-options.js'
+import type { Traffic } from './link-traffic.js'
 import { bindAll } from './listening.js'
 
 /**
@@ -28,9 +29,9 @@ export class GrpcHost {
     return this.#network
   }
 
-  /** How many streams to and from other nodes are open, each on a connection of its own. */
-  get links(): number {
-    return this.#network.links
+  /** What went over links to and from other nodes, each of which has a connection of its own. */
+  get traffic(): Traffic {
+    return this.#network.traffic
   }
 
   /** For services that add themselves, such as grpc-health-check's. */

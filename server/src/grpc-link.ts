@@ -1,6 +1,7 @@
 import { assert, limits } from '@quorumkv/internal/base'
 import type { Link, LinkHandlers } from '@quorumkv/internal/env'
 import type { Exchange } from './exchange.js'
+import type { LinkTraffic } from './link-traffic.js'
 
 /**
  * A link over one stream. It counts what is unsent in bytes, where gRPC counts messages, so that a few large ones and
@@ -9,13 +10,15 @@ import type { Exchange } from './exchange.js'
 export class GrpcLink implements Link {
   readonly #exchange: Exchange
   readonly #onClose: () => void
+  readonly #traffic: LinkTraffic
   #handlers: LinkHandlers | undefined
   #unsentBytes = 0
   #owesDrain = false
   #closed = false
 
-  /** `onClose` is called once, when the link is gone, before its handlers are told. */
-  constructor(exchange: Exchange, onClose: () => void) {
+  /** `onClose` is called once, when the link is gone, before its handlers are told. Messages are counted in `traffic`. */
+  constructor(exchange: Exchange, traffic: LinkTraffic, onClose: () => void) {
+    this.#traffic = traffic
     this.#exchange = exchange
     this.#onClose = onClose
   }
@@ -28,7 +31,11 @@ export class GrpcLink implements Link {
     this.#handlers = handlers
     this.#exchange.start({
       // Not as a Buffer, whose slice() is a view where that of every other array is a copy.
-      message: (bytes) => handlers.message(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)),
+      message: (bytes) => {
+        this.#traffic.messagesReceived++
+        this.#traffic.bytesReceived += bytes.length
+        handlers.message(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length))
+      },
       close: (reason) => {
         this.#closed = true
         this.#onClose()
@@ -41,6 +48,8 @@ export class GrpcLink implements Link {
   send(message: Uint8Array): boolean {
     if (this.#closed) return false
     assert(message.length <= limits.messageBytesMax, `a message of ${message.length} bytes`)
+    this.#traffic.messagesSent++
+    this.#traffic.bytesSent += message.length
     this.#unsentBytes += message.length
     this.#exchange.send(message, () => this.#taken(message.length))
     if (this.#unsentBytes < limits.linkSendMarkBytes) return true

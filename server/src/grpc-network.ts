@@ -5,6 +5,7 @@ import { channelKey, type Exchange, exchangePath } from './exchange.js'
 import { ExchangeClient } from './exchange-client.js'
 import { ExchangeServer } from './exchange-server.js'
 import { GrpcLink } from './grpc-link.js'
+import { freshTraffic, type Traffic } from './link-traffic.js'
 
 const channels: readonly string[] = ['requests', 'gossip', 'bulk'] satisfies Channel[]
 
@@ -42,6 +43,8 @@ export class GrpcNetwork implements Network {
   readonly #onBug: (error: unknown) => void
   #accept: ((link: Link, channel: Channel) => void) | undefined
   readonly #links = new Set<Link>()
+  /** What went over links so far. */
+  readonly traffic: Traffic = freshTraffic()
 
   /** `onBug` is told what an acceptor throws: gRPC would turn it into a reply. */
   constructor(isBound: (address: string) => boolean, onBug: (error: unknown) => void) {
@@ -50,7 +53,7 @@ export class GrpcNetwork implements Network {
   }
 
   async connect(address: string, channel: Channel, timeoutMs: number): Promise<Link> {
-    return this.#link(await ExchangeClient.open(address, channel, timeoutMs))
+    return this.#link(await ExchangeClient.open(address, channel, timeoutMs), channel)
   }
 
   async listen(address: string, accept: (link: Link, channel: Channel) => void): Promise<Listener> {
@@ -75,22 +78,21 @@ export class GrpcNetwork implements Network {
     } else {
       call.sendMetadata(new Metadata())
       try {
-        this.#accept(this.#link(new ExchangeServer(call)), channel)
+        this.#accept(this.#link(new ExchangeServer(call), channel), channel)
       } catch (error) {
         this.#onBug(error)
       }
     }
   }
 
-  #link(exchange: Exchange): Link {
-    const link: Link = new GrpcLink(exchange, () => this.#links.delete(link))
+  #link(exchange: Exchange, channel: Channel): Link {
+    const traffic = this.traffic[channel]
+    const link: Link = new GrpcLink(exchange, traffic, () => {
+      if (this.#links.delete(link)) traffic.links--
+    })
     this.#links.add(link)
+    traffic.links++
     return link
-  }
-
-  /** How many are open, in both directions. */
-  get links(): number {
-    return this.#links.size
   }
 
   /** Closes every link, in both directions. */

@@ -1,8 +1,14 @@
 import { KvError } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
 import type { Clock, Log } from '@quorumkv/internal/env'
-import type { CallCounts } from './figures/figures-call.js'
 import type { ProcessMeter } from './figures/process-meter.js'
+import type { Traffic } from './link-traffic.js'
+
+/** What runs for clients. */
+export interface CallCounts {
+  readonly streams: number
+  readonly sessions: number
+}
 
 /** What the gRPC services share. */
 export interface ServiceContext {
@@ -10,7 +16,9 @@ export interface ServiceContext {
   readonly log: Log
   /** Watches the process. */
   readonly meter: Pick<ProcessMeter, 'eventLoopDelay' | 'read'>
-  /** What runs for others. */
+  /** What goes to other nodes and comes from them. */
+  readonly traffic: Traffic
+  /** How many calls of clients run: streams of gRPC, of which some are sessions. */
   readonly calls: () => CallCounts
   /** The node behind the services; undefined while its store is being opened. */
   readonly node: () => Node | undefined

@@ -5,12 +5,11 @@ import { ClusterClient, ClusterService } from '@quorumkv/proto/kv/v1/cluster'
 import { KvClient } from '@quorumkv/proto/kv/v1/kv'
 import { clusterService } from './cluster-service.js'
 import { FakeNode } from './fake-node.test-support.js'
-import type { CallCounts } from './figures/figures-call.js'
 import { GrpcHost } from './grpc-host.js'
 import { Health } from './health.js'
 import { kvDefinition } from './kv-definition.js'
 import { kvService } from './kv-service.js'
-import type { ServiceContext } from './service-context.js'
+import type { CallCounts, ServiceContext } from './service-context.js'
 import { SessionService } from './session-service.js'
 
 /** The real clock, as far as the services use it. */
@@ -73,9 +72,18 @@ export async function startServices(fake: FakeNode | 'starting' = new FakeNode()
     health.set(false)
     sessions.drain()
   }
-  const calls = (): CallCounts => ({ connections: host.links, streams: sessions.size, sessions: sessions.size })
+  const calls = (): CallCounts => ({ streams: sessions.size, sessions: sessions.size })
   const onBug = (error: unknown): void => void bugs.push(error)
-  const context: ServiceContext = { clock: testClock, log, meter: testMeter, calls, node: () => node, draining, onBug }
+  const context: ServiceContext = {
+    clock: testClock,
+    log,
+    meter: testMeter,
+    traffic: host.traffic,
+    calls,
+    node: () => node,
+    draining,
+    onBug,
+  }
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))
   host.addService(ClusterService, clusterService(context))

@@ -9,7 +9,6 @@ import { clusterService } from './cluster-service.js'
 import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from './config.js'
 import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { isDecommissioned } from './exit.js'
-import type { CallCounts } from './figures/figures-call.js'
 import { ProcessMeter } from './figures/process-meter.js'
 import { GrpcHost } from './grpc-host.js'
 import { Health } from './health.js'
@@ -17,7 +16,7 @@ import { createHttpApp } from './http/http-app.js'
 import { HttpHost } from './http/http-host.js'
 import { kvDefinition } from './kv-definition.js'
 import { kvService } from './kv-service.js'
-import type { ServiceContext } from './service-context.js'
+import type { CallCounts, ServiceContext } from './service-context.js'
 import { SessionService } from './session-service.js'
 
 /** What connections get to take the last replies; a client that watches the node's health would stay for ever. */
@@ -151,8 +150,9 @@ export async function startConfiguredNode(
     sessions.drain()
   }
   const meter = new ProcessMeter(clock)
-  const calls = (): CallCounts => ({ connections: host.links, streams: sessions.size, sessions: sessions.size })
-  const context: ServiceContext = { clock, log, meter, calls, node: () => core, draining, onBug: fail }
+  const calls = (): CallCounts => ({ streams: sessions.size, sessions: sessions.size })
+  const { traffic } = host
+  const context: ServiceContext = { clock, log, meter, traffic, calls, node: () => core, draining, onBug: fail }
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))
   host.addService(ClusterService, clusterService(context))

@@ -18,18 +18,12 @@ import type {
   ProcessFigures,
   StorageFigures,
 } from '@quorumkv/proto/kv/v1/cluster'
+import type { Traffic } from '../link-traffic.js'
 import { packageVersion } from '../package-version.js'
-import type { ServiceContext } from '../service-context.js'
+import type { CallCounts, ServiceContext } from '../service-context.js'
 import { toStorage } from '../storage-message.js'
 import { toHandover, toLiveness } from '../topology-messages.js'
 import type { ProcessReading } from './process-meter.js'
-
-/** What runs in the process for others: streams between nodes, calls of clients, sessions. */
-export interface CallCounts {
-  readonly connections: number
-  readonly streams: number
-  readonly sessions: number
-}
 
 function toLatency({ count, p50Us, p99Us, p999Us, maxUs }: LatencySummary): Latency {
   return { count: BigInt(count), p50Us, p99Us, p999Us, maxUs }
@@ -58,7 +52,8 @@ function toOperations({ coordinated, served }: Instruments, nowMs: number): Oper
   ]
 }
 
-function toProcess(reading: ProcessReading, { connections, streams, sessions }: CallCounts): ProcessFigures {
+function toProcess(reading: ProcessReading, { streams, sessions }: CallCounts, traffic: Traffic): ProcessFigures {
+  const channels = Object.values(traffic)
   return {
     rssBytes: BigInt(reading.rssBytes),
     heapUsedBytes: BigInt(reading.heapUsedBytes),
@@ -67,7 +62,7 @@ function toProcess(reading: ProcessReading, { connections, streams, sessions }: 
     cpu: reading.cpu,
     eventLoopDelay: toLatency(reading.eventLoopDelay),
     gcMs: reading.gcMs,
-    connections,
+    connections: channels.reduce((total, { links }) => total + links, 0),
     streams,
     sessions,
   }
@@ -109,7 +104,7 @@ function toEvents({ events }: Instruments, after: bigint): NodeEvent[] {
 export function answerFigures(
   node: Node,
   { eventsAfter }: FiguresRequest,
-  { clock, meter, calls }: ServiceContext,
+  { clock, meter, traffic, calls }: ServiceContext,
 ): FiguresResponse {
   const { instruments } = node
   const status = node.status()
@@ -137,7 +132,7 @@ export function answerFigures(
     differingSlots: sum((convergence?.peers ?? []).map(({ differingSlots }) => differingSlots)),
     recordsPulled: BigInt(convergence?.recordsPulled ?? 0),
     recordsPushed: BigInt(convergence?.recordsPushed ?? 0),
-    process: toProcess(meter.read(), calls()),
+    process: toProcess(meter.read(), calls(), traffic),
     storage: toStorageFigures(status, instruments, nowMs),
     handover: toHandover(node),
     members: toMemberViews(node, status),

@@ -1,4 +1,5 @@
 import { FakeNode } from '../fake-node.test-support.js'
+import { freshTraffic } from '../link-traffic.js'
 import type { ServiceContext } from '../service-context.js'
 import { type LogLine, recordingLog, testClock, testMeter } from '../services.test-support.js'
 import { createHttpApp } from './http-app.js'
@@ -22,7 +23,8 @@ export function testApp(fake: FakeNode | 'starting' = new FakeNode()): TestApp {
     clock: testClock,
     log: recordingLog(lines),
     meter: testMeter,
-    calls: () => ({ connections: 4, streams: 2, sessions: 1 }),
+    traffic: freshTraffic(),
+    calls: () => ({ streams: 2, sessions: 1 }),
     node: () => (fake === 'starting' ? undefined : fake),
     draining: () => undefined,
     onBug: (error) => bugs.push(error),

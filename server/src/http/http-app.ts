@@ -13,6 +13,7 @@ import { mountHealthRoutes } from './health-routes.js'
 import type { HttpApp, HttpEnv, HttpParts } from './http-parts.js'
 import { mountKvRoutes } from './kv-routes.js'
 import { mountLocateRoute } from './locate-route.js'
+import { mountMetricsRoute } from './metrics-route.js'
 import { mountOpenApiRoute } from './openapi-route.js'
 import { invalidInput, problemResponse, refusal } from './problem.js'
 
@@ -67,6 +68,7 @@ export function createHttpApp(parts: HttpParts): HttpApp {
     return problemResponse(c, parts.services, refusal(405, 'method', `must be one of ${headers.allow}`, headers))
   })
   mountHealthRoutes(app, parts)
+  mountMetricsRoute(app, parts)
   mountKvRoutes(app, parts)
   mountClusterRoutes(app, parts)
   mountLocateRoute(app, parts)

@@ -1,0 +1,185 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { credentials } from '@grpc/grpc-js'
+import { Consistency, type GetResponse, KvClient, type PutResponse } from '@quorumkv/proto/kv/v1/kv'
+import { afterAll, describe, expect, it, test } from 'vitest'
+import { parse } from 'yaml'
+import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
+import { testApp } from '../http/app.test-support.js'
+import { startNode } from '../index.js'
+import { reply } from '../services.test-support.js'
+import { metricDefinitions } from './metrics.js'
+
+const root = mkdtempSync(join(tmpdir(), 'kv-metrics-'))
+afterAll(() => rmSync(root, { recursive: true }))
+
+interface Line {
+  readonly name: string
+  readonly labels: string
+  readonly value: number
+}
+
+/** The values of a scrape. Fails on what is not the text format of Prometheus 0.0.4. */
+function valuesIn(text: string): Line[] {
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  return lines.map((line) => {
+    const match = /^([a-z_]+)(?:\{((?:[a-z]+="[^"\\]*",?)*)\})? (\S+)$/.exec(line)
+    if (match === null) throw new Error(`not a value: ${line}`)
+    return { name: match[1]!, labels: match[2] ?? '', value: Number(match[3]) }
+  })
+}
+
+function shown(lines: readonly Line[], name: string, labels = ''): number | undefined {
+  return lines.find((line) => line.name === name && line.labels === labels)?.value
+}
+
+describe('the metrics', () => {
+  it('are named as Prometheus asks: a prefix, a base unit, _total for counters, and a help text', () => {
+    const names = metricDefinitions.map(({ name }) => name)
+    expect(new Set(names).size).toBe(names.length)
+    for (const { name, type, help } of metricDefinitions) {
+      expect(name, 'a prefix, lower case').toMatch(/^(kv|process|nodejs)(_[a-z]+)+$/)
+      expect(name, 'seconds and bytes only').not.toMatch(/_(ms|us|milliseconds|minutes|kib|mib|percent)(_|$)/)
+      expect(name.endsWith('_total'), `${name}: counters, and nothing else, end with _total`).toBe(type === 'counter')
+      if (type === 'histogram') expect(name, 'histograms are of durations').toMatch(/_seconds$/)
+      expect(help.length, name).toBeGreaterThan(4)
+      expect(help, name).not.toMatch(/\.$/)
+    }
+  })
+
+  it('have labels of few values, and none of them a key', () => {
+    const allowed = new Set(['kind', 'role', 'code', 'level', 'member', 'state', 'channel', 'id', 'version'])
+    for (const { name, labels = [] } of metricDefinitions) {
+      for (const label of labels) expect(allowed, `${name}: ${label}`).toContain(label)
+    }
+  })
+
+  it('are told of a node that is only starting, and of the process it is in', async () => {
+    const response = await testApp('starting').app.request('/metrics')
+    expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
+    const lines = valuesIn(await response.text())
+    expect(shown(lines, 'kv_ready')).toBe(0)
+    expect(shown(lines, 'process_resident_memory_bytes')).toBe(100)
+    expect(lines.some(({ name }) => name === 'kv_operations_total')).toBe(false)
+  })
+
+  it('tell what was counted, and histograms in rising buckets', async () => {
+    const node = new FakeNode()
+    node.topology = fakeTopology(3)
+    const { put } = node.instruments.coordinated
+    put.succeeded(0, 0.2)
+    put.succeeded(0, 3)
+    put.failed('overloaded')
+    node.instruments.quorumFailures.get.all = 2
+    const lines = valuesIn(await (await testApp(node).app.request('/metrics')).text())
+    expect(shown(lines, 'kv_operations_total', 'kind="put",role="coordinator"')).toBe(3)
+    expect(shown(lines, 'kv_operation_errors_total', 'kind="put",role="coordinator",code="overloaded"')).toBe(1)
+    expect(shown(lines, 'kv_quorum_failures_total', 'kind="get",level="all"')).toBe(2)
+    const of = 'kind="put",role="coordinator"'
+    expect(shown(lines, 'kv_operation_duration_seconds_count', of)).toBe(2)
+    expect(shown(lines, 'kv_operation_duration_seconds_sum', of)).toBeCloseTo(0.003_2)
+    const isBucket = ({ name, labels }: Line): boolean =>
+      name.endsWith('duration_seconds_bucket') && labels.includes(of)
+    const buckets = lines.filter(isBucket).map(({ value }) => value)
+    expect(buckets).toHaveLength(17)
+    expect(buckets).toEqual(buckets.toSorted((a, b) => a - b))
+    expect(shown(lines, 'kv_operation_duration_seconds_bucket', `le="0.001",${of}`)).toBe(1)
+    expect(shown(lines, 'kv_operation_duration_seconds_bucket', `le="+Inf",${of}`)).toBe(2)
+    expect(shown(lines, 'kv_topology_epoch')).toBe(3)
+  })
+})
+
+test('a scrape of a real node tells of the put and the get before it', async () => {
+  const settings = { addr: '127.0.0.1:0', httpAddr: '127.0.0.1:0', dataDir: join(root, 'a'), replicationFactor: 1 }
+  await using node = await startNode(settings)
+  await node.ready
+  const kv = new KvClient(node.address, credentials.createInsecure())
+  const [key, consistency] = [Buffer.from('secret-key'), Consistency.QUORUM]
+  await reply<PutResponse>((done) => kv.put({ key, value: Buffer.from('v'), consistency, returnPrevious: false }, done))
+  await reply<GetResponse>((done) => kv.get({ key, consistency }, done))
+  kv.close()
+  const text = await (await fetch(`http://${node.httpAddresses[0]}/metrics`)).text()
+  expect(text).not.toContain('secret-key')
+  const lines = valuesIn(text)
+  for (const kind of ['put', 'get']) {
+    const labels = `kind="${kind}",role="coordinator"`
+    expect(shown(lines, 'kv_operations_total', labels)).toBe(1)
+    expect(shown(lines, 'kv_operation_duration_seconds_count', labels)).toBe(1)
+  }
+  expect(shown(lines, 'kv_table_entries')).toBe(1)
+  expect(shown(lines, 'kv_table_data_bytes')).toBe(12)
+  expect(shown(lines, 'kv_fdatasync_duration_seconds_count')).toBeGreaterThan(0)
+  expect(shown(lines, 'kv_log_written_bytes_total')).toBeGreaterThan(10)
+  expect(shown(lines, 'kv_ready')).toBe(1)
+  expect(shown(lines, 'kv_node_info', `id="${node.id}",version="0.1.0"`)).toBe(1)
+  // Every metric is there or has a reason not to be: nothing has failed, there are no other members, nothing is on its way.
+  const names = new Set(lines.map(({ name }) => name.replace(/_(bucket|sum|count)$/, '')))
+  const missing = metricDefinitions.filter(({ name }) => !names.has(name)).map(({ name }) => name)
+  const excused =
+    /^kv_(operation_errors|member_|hints_waiting|differing_slots|handover_(received|slots)|snapshot_(age|duration|bytes))/
+  expect(missing.filter((name) => !excused.test(name))).toEqual([])
+})
+
+/** The names of metrics in an expression of Prometheus. */
+function namesIn(expression: string): string[] {
+  return expression.match(/\b(kv|process|nodejs)_[a-z_]+/g) ?? []
+}
+
+const known = new Set(
+  metricDefinitions.flatMap(({ name, type }) => {
+    return type === 'histogram' ? ['_bucket', '_sum', '_count'].map((part) => name + part) : [name]
+  }),
+)
+
+function docsOps(file: string): string {
+  const path = fileURLToPath(new URL(`../../../docs/ops/${file}`, import.meta.url))
+  expect(existsSync(path), path).toBe(true)
+  return readFileSync(path, 'utf8')
+}
+
+interface Rule {
+  readonly alert: string
+  readonly expr: string
+  readonly labels: { readonly severity: string }
+  readonly annotations: { readonly summary: string; readonly runbook: string }
+}
+
+test('every alert has a severity and a runbook, and every metric that it names exists', () => {
+  const { groups } = parse(docsOps('alerts.yaml')) as { groups: { rules: Rule[] }[] }
+  const rules = groups.flatMap((group) => group.rules)
+  expect(rules.length).toBeGreaterThan(10)
+  expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length)
+  for (const { alert, expr, labels, annotations } of rules) {
+    expect(['info', 'warning', 'critical'], alert).toContain(labels.severity)
+    expect(annotations.summary.length, alert).toBeGreaterThan(10)
+    expect(annotations.runbook.length, alert).toBeGreaterThan(40)
+    for (const name of namesIn(expr)) expect(known, alert).toContain(name)
+  }
+})
+
+test('every metric that the Grafana dashboard names exists, and panels do not overlap', () => {
+  interface Panel {
+    readonly title: string
+    readonly id: number
+    readonly targets?: readonly { readonly expr: string }[]
+    readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number }
+  }
+  const { panels } = JSON.parse(docsOps('grafana.json')) as { panels: Panel[] }
+  expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length)
+  let named = 0
+  for (const { title, targets = [] } of panels) {
+    for (const { expr } of targets) {
+      for (const name of namesIn(expr)) {
+        named++
+        expect(known, title).toContain(name)
+      }
+    }
+  }
+  expect(named).toBeGreaterThan(30)
+  const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+    Array.from({ length: w * h }, (_, i) => `${x + (i % w)},${y + Math.floor(i / w)}`),
+  )
+  expect(new Set(cells).size).toBe(cells.length)
+})

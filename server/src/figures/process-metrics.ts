@@ -1,0 +1,58 @@
+import type { MetricDefinition, Sample, Scrape } from './metrics.js'
+import type { ProcessReading } from './process-meter.js'
+
+function ofProcess(read: (reading: ProcessReading) => number): (scrape: Scrape) => readonly Sample<number>[] {
+  return ({ reading }) => [[read(reading)]]
+}
+
+/** The process, under the names that every client library of Prometheus gives them where there are such. */
+export const processMetrics: readonly MetricDefinition[] = [
+  {
+    type: 'counter',
+    name: 'process_cpu_seconds_total',
+    help: 'Processor time that the process has used',
+    read: ofProcess(({ cpuSeconds }) => cpuSeconds),
+  },
+  {
+    type: 'gauge',
+    name: 'process_resident_memory_bytes',
+    help: 'Memory of the process',
+    read: ofProcess(({ rssBytes }) => rssBytes),
+  },
+  {
+    type: 'gauge',
+    name: 'nodejs_heap_size_used_bytes',
+    help: 'Of the JavaScript heap, in use',
+    read: ofProcess(({ heapUsedBytes }) => heapUsedBytes),
+  },
+  {
+    type: 'gauge',
+    name: 'nodejs_heap_size_total_bytes',
+    help: 'Of the JavaScript heap, held',
+    read: ofProcess(({ heapTotalBytes }) => heapTotalBytes),
+  },
+  {
+    type: 'gauge',
+    name: 'nodejs_external_memory_bytes',
+    help: 'Outside of the JavaScript heap: the table is there',
+    read: ofProcess(({ externalBytes }) => externalBytes),
+  },
+  {
+    type: 'histogram',
+    name: 'kv_event_loop_delay_seconds',
+    help: 'How much later than due a timer fires',
+    read: ({ services }) => [[services.meter.eventLoopDelay]],
+  },
+  {
+    type: 'counter',
+    name: 'kv_gc_seconds_total',
+    help: 'Spent in collecting garbage',
+    read: ofProcess(({ gcMs }) => gcMs / 1_000),
+  },
+  {
+    type: 'gauge',
+    name: 'kv_client_sessions',
+    help: 'Sessions of clients that are open',
+    read: ({ services }) => [[services.calls().sessions]],
+  },
+]
