@@ -14,8 +14,9 @@ usage() {
 ./run.sh --help         this text
 
 Settings of `cluster`, as environment variables:
-  KV_PORTS  ports of the nodes                       (50051,50052,50053)
-  KV_DATA   where the nodes keep their data          (./data)
+  KV_PORTS       ports of the nodes                  (50051,50052,50053)
+  KV_HTTP_PORTS  ports for HTTP; empty: no HTTP      (10 above each of KV_PORTS: 50061,50062,50063)
+  KV_DATA        where the nodes keep their data     (./data)
 TEXT
 }
 

@@ -110,6 +110,8 @@ export interface Place {
 export interface ServerOptions {
   /** Undefined: any free one, the same after a restart. */
   readonly port?: number
+  /** Undefined: no HTTP. */
+  readonly httpPort?: number
   /** Undefined: 127.0.0.1. */
   readonly host?: string
   readonly id?: string
@@ -267,6 +269,8 @@ export class TestServer implements AsyncDisposable {
   #begin(): Life {
     const { id, peers = [], flags = [], environment = {} } = this.#options
     const argv = ['--addr', `${this.#host}:${this.#port}`, '--data-dir', this.dataDir, '--log-format', 'json']
+    const { httpPort } = this.#options
+    if (httpPort !== undefined) argv.push('--http-addr', `${this.#host}:${httpPort}`)
     if (this.#options.host !== undefined) argv.push('--insecure')
     if (id !== undefined) argv.push('--id', id)
     if (peers.length > 0) argv.push('--peers', peers.join(','))
@@ -317,15 +321,18 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** Starts servers named n1, n2, …, all with the same list of peers, and waits until they serve. */
+/** Starts servers named n1, n2, …, all with the same list of peers, and waits until they serve; `http`: over HTTP as well. */
 export async function startServers(
   count: number,
-  options: Omit<ServerOptions, 'id' | 'port' | 'peers' | 'dataDir'> = {},
+  options: Omit<ServerOptions, 'id' | 'port' | 'httpPort' | 'peers' | 'dataDir'> & { readonly http?: boolean } = {},
 ): Promise<TestCluster> {
-  const ports = await freePorts(count)
+  const { http = false, ...rest } = options
+  // All at once: one that is free while the first server takes any free one may be the next server's.
+  const free = await freePorts(http ? 2 * count : count)
+  const ports = free.slice(0, count)
   return await form(
     ports.map((port) => `127.0.0.1:${port}`),
-    ports.map((port) => ({ ...options, port })),
+    ports.map((port, i) => ({ ...rest, port, ...(http ? { httpPort: free[count + i]! } : {}) })),
   )
 }
 
@@ -437,6 +444,11 @@ export function startKv(addresses: readonly string[], argv: readonly string[]): 
 }
 
 /** Starts what `./run.sh` starts when it has built: three nodes on these ports, data in this directory. */
-export function startLocalCluster(ports: readonly number[], data: string): RunningProgram {
-  return new RunningProgram(process.execPath, [localCluster], { KV_PORTS: ports.join(','), KV_DATA: data })
+export function startLocalCluster(
+  ports: readonly number[],
+  data: string,
+  httpPorts: readonly number[] = [],
+): RunningProgram {
+  const environment = { KV_PORTS: ports.join(','), KV_HTTP_PORTS: httpPorts.join(','), KV_DATA: data }
+  return new RunningProgram(process.execPath, [localCluster], environment)
 }

@@ -12,10 +12,14 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const bin = (name) => join(root, 'node_modules/.bin', name)
 const data = process.env.KV_DATA ?? join(root, 'data')
 const ports = (process.env.KV_PORTS ?? '50051,50052,50053').split(',').map(Number)
+// Empty: no HTTP.
+const httpText = process.env.KV_HTTP_PORTS ?? ports.map((port) => port + 10).join(',')
+const httpPorts = httpText === '' ? [] : httpText.split(',').map(Number)
 const readyWithinMs = 60_000
 const stopWithinMs = 20_000
 
 const addresses = ports.map((port) => `127.0.0.1:${port}`)
+const urls = httpPorts.map((port) => `http://127.0.0.1:${port}`)
 const nodes = []
 let stopping = false
 
@@ -26,6 +30,7 @@ function startNode(index) {
   const log = openSync(logPath, 'a', 0o600)
   const logStart = fstatSync(log).size
   const flags = ['--id', id, '--addr', addresses[index], '--peers', addresses.join(','), '--data-dir', join(data, id)]
+  if (httpPorts.length > 0) flags.push('--http-addr', `127.0.0.1:${httpPorts[index]}`)
   const child = spawn(process.execPath, [bin('kv-server'), ...flags, '--log-format', 'json'], {
     stdio: ['ignore', log, log],
     detached: true,
@@ -33,7 +38,7 @@ function startNode(index) {
     env: { MALLOC_MMAP_THRESHOLD_: '524288', ...process.env },
   })
   closeSync(log)
-  const node = { id, address: addresses[index], logPath, logStart, child, exit: undefined }
+  const node = { id, address: addresses[index], url: urls[index], logPath, logStart, child, exit: undefined }
   node.exited = new Promise((resolve) => {
     child.on('exit', (code, signal) => {
       node.exit = code ?? signal
@@ -93,8 +98,13 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   })
 }
 
-if (ports.length < 1 || !ports.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)) {
+const arePorts = (list) => list.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)
+if (ports.length < 1 || !arePorts(ports)) {
   console.error(`KV_PORTS must be a list of ports, 1 to 65535, got ${process.env.KV_PORTS}`)
+  process.exit(2)
+}
+if (!arePorts(httpPorts) || (httpPorts.length > 0 && httpPorts.length !== ports.length)) {
+  console.error(`KV_HTTP_PORTS must be a list of ports, 1 to 65535, one for each node, or empty, got ${httpText}`)
   process.exit(2)
 }
 try {
@@ -107,8 +117,10 @@ try {
 }
 for (const index of ports.keys()) startNode(index)
 await waitUntilReady()
-for (const { id, address, logPath, child } of nodes) {
-  console.log(`${id} is ready at ${address} (pid ${child.pid}, log ${relative(process.cwd(), logPath)})`)
+for (const { id, address, url, logPath, child } of nodes) {
+  console.log(
+    `${id} is ready at ${address}${url === undefined ? '' : ` and ${url}`} (pid ${child.pid}, log ${relative(process.cwd(), logPath)})`,
+  )
 }
 const [first, last] = [addresses.at(0), addresses.at(-1)]
 const greeting = `written through ${nodes[0].id} at ${new Date().toISOString()}`
@@ -116,6 +128,8 @@ if (show('--endpoints', last, 'get', 'hello') === 0) console.log('(the key of an
 if (show('--endpoints', first, 'put', 'hello', greeting) !== 0) await stopAll(1)
 if (show('--endpoints', last, 'get', 'hello') !== 0) await stopAll(1)
 if (show('--endpoints', last, 'status') !== 0) await stopAll(1)
+if (urls.length > 0)
+  console.log(`\nover HTTP: curl ${urls.at(-1)}/kv/hello (what else there is: ${urls[0]}/openapi.json)`)
 console.log('\nthe cluster is up; Ctrl-C stops it')
 for (const node of nodes) {
   void node.exited.then(() => {

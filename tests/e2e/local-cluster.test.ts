@@ -17,10 +17,14 @@ function isAlive(pid: number): boolean {
 }
 
 it('three nodes come up, show a key through another node, leave nothing behind, and find their data again', async () => {
-  const ports = await freePorts(3)
+  const free = await freePorts(6)
+  const [ports, httpPorts] = [free.slice(0, 3), free.slice(3)]
   const data = makeTemporaryDirectory()
-  await using first = startLocalCluster(ports, data)
+  await using first = startLocalCluster(ports, data, httpPorts)
   await eventually('it is up', () => first.output.includes('the cluster is up'))
+  const [, url] = /over HTTP: curl (\S+)/.exec(first.output)!
+  expect(url).toBe(`http://127.0.0.1:${httpPorts[2]}/kv/hello`)
+  expect(await (await fetch(url!)).json()).toMatchObject({ found: true, nodeId: 'n3' })
   const [, written] = /put hello '(.*)'/.exec(first.output)!
   expect(first.output).toContain(`--endpoints 127.0.0.1:${ports[2]} get hello\n${written}\n`)
   expect(first.diagnostics).toContain('no such key')
