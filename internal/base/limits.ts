@@ -133,10 +133,9 @@ export const limits = {
   scanPageEntriesMax: 4096,
   scanPageEntriesDefault: 512,
   scanPageBytesMax: 1_048_576,
-  /** Lost slots that are refilled side by side, and the records and bytes of one page of one of them. */
-  refillSlotsMax: 32,
+  /** Records and bytes of one message with copies of slots. */
   refillPageEntriesMax: 4096,
-  refillPageBytesMax: 262_144,
+  refillPageBytesMax: 131_072,
   /** What a refill takes from other nodes in a second. */
   refillBytesPerSecond: 16_777_216,
   /** Another node that has not answered a refill for so long is asked no further. */
@@ -148,8 +147,18 @@ export const limits = {
   refillIdleMs: 60_000,
   /** A refill tells how far it has come so often. */
   refillReportMs: 1_000,
-  /** Slots that a handover streams to a node side by side, and what it streams in a second unless told otherwise. */
-  handoverSlotsMax: 32,
+  /**
+   * Slots that a handover or a refill copies together: asked for in one message from each source, and as much of them is
+   * repeated after a crash. How many such lots are under way at a time, so that one merges while others travel.
+   */
+  copySlotsMax: 256,
+  copyLanes: 4,
+  /** While clients are served, whoever merges copies rests so many times as long as it has worked, but never for longer than this. */
+  copyRestRatio: 3,
+  copyRestMsMax: 500,
+  /** Progress of a handover is made durable so often, and when there is no more. */
+  handoverProgressMs: 200,
+  /** What a handover streams to a node in a second unless told otherwise. */
   streamBytesPerSecond: 67_108_864,
   /** A node to which nothing is streamed looks again so often; it is also told. */
   handoverIdleMs: 60_000,

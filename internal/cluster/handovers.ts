@@ -20,6 +20,7 @@ export function openHandovers(options: NodeOptions, serving: Serving, given: Giv
     bytesPerSecond: options.streamBytesPerSecond,
     routing,
     source: (id) => remotes.source(id),
+    served: () => serving.served,
     streaming: (on) => remotes.streaming('handover', on),
     progressed: () => driver.progressed(),
   })

@@ -104,6 +104,16 @@ export interface CopyStatus {
   readonly clockOffsetMs: number
 }
 
+/** Of a node that belongs to no cluster yet. */
+export const nothingServed: CopyStatus = {
+  store: undefined,
+  refillObstacle: '',
+  convergence: undefined,
+  hints: [],
+  floors: undefined,
+  clockOffsetMs: 0,
+}
+
 export interface NodeStatus extends CopyStatus {
   /** How the handover that runs stands; undefined: none runs. */
   readonly handover: HandoverStatus | undefined

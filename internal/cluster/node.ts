@@ -34,10 +34,11 @@ import { checkSoftware } from './level-change.js'
 import { LocalMember, type MemberHost } from './local-member.js'
 import { LoneMember } from './lone-member.js'
 import type { Handovers, Liveness, Members, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
+import { nothingServed } from './node-face.js'
 import { notServing } from './not-serving.js'
 import { Peers, type PeersHost } from './peers.js'
 import { Readiness } from './readiness.js'
-import { nothingServed, type Serving } from './serving.js'
+import type { Serving } from './serving.js'
 import { readTopology } from './topology-document.js'
 
 /** Starts a node. Resolves when it listens; `ready()` tells when it serves. Throws KvError, DiskError, FatalError. */

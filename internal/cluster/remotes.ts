@@ -1,5 +1,5 @@
 import { assert, type NodeId } from '../base/index.js'
-import { RemoteReplica, type Replica } from '../replication/index.js'
+import { RemoteReplica } from '../replication/index.js'
 
 /** The ways to the other members, for requests and for what is large; each has the link that is there at the moment. */
 export class Remotes {
@@ -32,8 +32,8 @@ export class Remotes {
     return this.#forBulk.get(id)
   }
 
-  /** Where pages come from. Until the link for them is there, they come over the other one. */
-  source(id: NodeId): Replica {
+  /** Where copies of slots come from. Until the link for them is there, they come over the other one. */
+  source(id: NodeId): RemoteReplica {
     const [bulk, remote] = [this.#forBulk.get(id), this.#forRequests.get(id)]
     assert(bulk !== undefined && remote !== undefined, 'a node asks nothing of itself over a link')
     return bulk.up ? bulk : remote

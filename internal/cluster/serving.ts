@@ -6,7 +6,9 @@ import { ClockDriftError, type Hlc, hlcMs, hlcOf } from '../hlc/index.js'
 import {
   ActiveOperations,
   AntiEntropy,
+  asksForData,
   Coordinator,
+  CopyServer,
   DigestServer,
   FloorRounds,
   FloorServer,
@@ -39,15 +41,6 @@ interface Self {
   readonly life: string
 }
 
-export const nothingServed: CopyStatus = {
-  store: undefined,
-  refillObstacle: '',
-  convergence: undefined,
-  hints: [],
-  floors: undefined,
-  clockOffsetMs: 0,
-}
-
 /** What a node has from the moment on which it belongs to a cluster: its store, its clock, its way to the replicas. */
 export class Serving {
   readonly store: Store
@@ -61,8 +54,8 @@ export class Serving {
   readonly #clock: StampingClock
   readonly #witnesses: ClockWitnesses
   readonly #server: ReplicaServer
-  readonly #digestServer: DigestServer
-  readonly #floorServer: FloorServer
+  /** Of what is asked about whole slots. */
+  readonly #slotServers: readonly (CopyServer | DigestServer | FloorServer)[]
   readonly #local: LocalReplica
   readonly #self: Self
   readonly #log: Log
@@ -151,13 +144,13 @@ export class Serving {
       replacesAnother: since > 1,
       routing: () => this.coordinator.routing,
       source: (id) => remotes.source(id),
+      served: () => this.served,
       streaming: (on) => remotes.streaming('refill', on),
       forget: (member, slots, waiter) => this.#haveForgotten(member, slots, waiter),
     })
     const shared = new SharedSlots()
     const slices = new ScanSlices(options.clock)
     const routing = (): Routing => this.coordinator.routing
-    this.#digestServer = new DigestServer(store, shared, slices, routing)
     this.antiEntropy = new AntiEntropy({
       clock: options.clock,
       log: options.log,
@@ -168,7 +161,11 @@ export class Serving {
       routing,
       peer: (member) => this.#remoteOf(member),
     })
-    this.#floorServer = new FloorServer(store, horizon, slices, options.log, routing)
+    this.#slotServers = [
+      new DigestServer(store, shared, slices, routing),
+      new FloorServer(store, horizon, slices, options.log, routing),
+      new CopyServer(store, slices),
+    ]
     this.floors = new FloorRounds({
       clock: options.clock,
       log: options.log,
@@ -213,6 +210,11 @@ export class Serving {
 
   get topology(): Topology {
     return this.#topology
+  }
+
+  /** Rises with everything that is done for clients, whoever has been asked by them. */
+  get served(): number {
+    return this.active.begun + this.#server.requests
   }
 
   get slotTable(): SlotTable {
@@ -286,17 +288,15 @@ export class Serving {
   /** Another node's requests. Returns why its link must end, or undefined. */
   requested(message: PeerMessage, link: PeerLink): string | undefined {
     if (message.forget !== undefined) this.#forget(message.forget, link)
-    if (!asksSomething(message)) return undefined
+    if (!asksForData(message)) return undefined
     if (link.hopeless) return 'it does not read its replies'
     return guarded(() => {
       if (message.epoch === this.#topology.epoch) {
         this.#server.serve(message, link)
-        this.#digestServer.serve(message, link)
-        this.#floorServer.serve(message, link)
+        for (const server of this.#slotServers) server.serve(message, link)
       } else {
         this.#server.refuse(message, link)
-        this.#digestServer.refuse(message, link)
-        this.#floorServer.refuse(message, link)
+        for (const server of this.#slotServers) server.refuse(message, link)
       }
     })
   }
@@ -384,10 +384,4 @@ export class Serving {
     const { id: self } = this.#self
     return routingUnder(topology, self, (id) => (id === self ? this.#local : this.remotes.made(id)))
   }
-}
-
-function asksSomething(message: PeerMessage): boolean {
-  const { scans, digestRequests, entryRequests, floorRequests, floorRaises } = message
-  const rare = [scans, digestRequests, entryRequests, floorRequests, floorRaises]
-  return message.items.length > 0 || rare.some(({ length }) => length > 0)
 }

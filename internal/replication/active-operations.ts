@@ -61,6 +61,7 @@ export class ActiveOperations {
   readonly #clock: Clock
   #first: ActiveOperation | undefined
   #size = 0
+  #begun = 0
   #ticking = false
   readonly #idleWaiters: (() => void)[] = []
 
@@ -72,6 +73,11 @@ export class ActiveOperations {
     return this.#size
   }
 
+  /** Operations that have begun so far. */
+  get begun(): number {
+    return this.#begun
+  }
+
   add(operation: ActiveOperation): void {
     assert(!operation.listed, 'an operation that runs is started again')
     operation.listed = true
@@ -79,6 +85,7 @@ export class ActiveOperations {
     if (this.#first !== undefined) this.#first.previousActive = operation
     this.#first = operation
     this.#size++
+    this.#begun++
     this.#schedule()
   }
 

@@ -31,8 +31,13 @@ class Play {
   readonly clock = new ManualClock()
   readonly owners = [0, 1, 2].map(() => new ScriptedReplica())
   readonly disk: Disk
+  readonly store: Store
   readonly handover: Handover
-  readonly asked: { member: number; slot: number; settled: boolean }[] = []
+  readonly asked: { member: number; slot: number }[] = []
+  /** What the store says of every slot. */
+  digest = { hi: 0, lo: 0 }
+  /** How much has been done for clients. */
+  served = 0
   streaming = false
   progressed = 0
   incarnations = ['a', 'b', 'c', 'd']
@@ -47,7 +52,7 @@ class Play {
     for (const [member, owner] of [...this.owners, this.stranger].entries()) {
       const page = owner.page.bind(owner)
       owner.page = (request: PageRequest, waiter: PageWaiter, position: number) => {
-        this.asked.push({ member, slot: request.slot, settled: request.settled === true })
+        this.asked.push({ member, slot: request.slot })
         if (owner.up) page(request, waiter, position)
         else waiter.pageReplied(position, failedPage)
       }
@@ -65,13 +70,14 @@ class Play {
       const [{ epoch }, quorums] = [this, { readQuorum, writeQuorum: 2 }]
       return routingOf({ epoch, table, self: first + 3, replicas, ...quorums, ...noOtherSide })
     }
-    const store = {
+    this.store = {
       commit: async (records: readonly StoredRecord[]) => {
         if (disk.full) throw new KvError('read-only', 'the disk is full')
         for (const each of records) disk.held.set(nameOf(each.key), each)
       },
       isLost: (slot: Slot) => disk.lost.has(slot),
       floorMs: () => 0,
+      digest: () => this.digest,
       scanSlot: () => undefined,
       raiseFloors: async ([floor]: readonly Floor[]) => void disk.raised.push(floor!.floorMs),
       synced: async () => void disk.order.push('synced'),
@@ -79,7 +85,7 @@ class Play {
     this.handover = new Handover({
       clock: this.clock,
       log: silentLog,
-      store,
+      store: this.store,
       keeper: {
         read: async (name) => disk.kept.get(name),
         write: async (name, progress) => {
@@ -91,8 +97,9 @@ class Play {
       routing,
       source: (id) => {
         const { replicas, table } = routing()
-        return replicas[table.members.findIndex((member) => member.id === id)]!
+        return replicas[table.members.findIndex((member) => member.id === id)] as ScriptedReplica
       },
+      served: () => this.served,
       streaming: (on) => {
         this.streaming = on
       },
@@ -126,7 +133,7 @@ test('a slot is here when it was merged from a read quorum, of pages that hold a
   expect(play.handover.progress()).toMatchObject({ since: 5, slots: 3, done: 3, remainingMs: 0, obstacle: '' })
   for (const slot of [3, 4, 5]) expect(new Set(play.askedOf(slot)).size).toBe(2)
   expect(new Set(play.asked.map(({ member }) => member)).size, 'not always the same two').toBe(3)
-  expect(play.asked.every(({ settled }) => settled)).toBe(true)
+  expect(play.owners.flatMap(({ copied }) => copied).every(({ settled }) => settled)).toBe(true)
   expect([...play.disk.held.values()].map(({ value }) => Buffer.from(value).toString())).toEqual(['v'])
   expect(play.disk.order.join()).toMatch(/^(synced,progress,?)+$/)
   expect(play.streaming).toBe(false)
@@ -270,4 +277,56 @@ test('when the new owners are read nothing is streamed any more', async () => {
   play.handover.follow(undefined)
   await play.goOn()
   expect(play.handover.progress()).toBeUndefined()
+})
+
+test('a lot of slots costs a message for each source, not for each slot', async () => {
+  const play = new Play()
+  const calls = play.owners.map((owner) => {
+    const copy = owner.copy.bind(owner)
+    const count = { messages: 0 }
+    owner.copy = (ask, answered) => {
+      count.messages++
+      copy(ask, answered)
+    }
+    return count
+  })
+  const many = Array.from({ length: limits.copySlotsMax }, (_, i) => i)
+  play.handover.follow({ since, slots: slots(...many), streams: true })
+  await play.goOn()
+  expect(play.done).toBe(limits.copySlotsMax)
+  expect(calls.reduce((sum, { messages }) => sum + messages, 0)).toBeLessThanOrEqual(9)
+})
+
+test('progress is made durable now and then, not for each slot, and at the end', async () => {
+  const play = new Play()
+  for (const owner of play.owners) owner.hold(record('k', 'v'.repeat(100_000), version(5)))
+  play.handover.bytesPerSecond = 20_000_000
+  play.handover.follow({ since, slots: slots(...Array.from({ length: 200 }, (_, i) => i)), streams: true })
+  // 200 KB for each slot: two seconds, and one or two slots to a message, but time moves in steps.
+  await play.goOn(12_000)
+  expect(play.done).toBe(200)
+  expect(play.disk.kept.get(since)?.slots).toHaveLength(200)
+  const written = play.disk.order.filter((each) => each === 'progress').length
+  expect(written).toBeGreaterThan(1)
+  expect(written).toBeLessThanOrEqual(12_000 / limits.handoverProgressMs + 2)
+})
+
+test('while clients are served it takes longer', async () => {
+  const tookMs = async (isServing: boolean): Promise<number> => {
+    const play = new Play()
+    for (const owner of play.owners) owner.hold(record('k', 'v'.repeat(100_000), version(5)))
+    const { clock } = play
+    Object.assign(play.store, {
+      commit: async () => {
+        clock.advance(10)
+        if (isServing) play.served++
+      },
+    })
+    const startMs = clock.nowMs
+    play.handover.follow({ since, slots: slots(...Array.from({ length: 20 }, (_, i) => i)), streams: true })
+    while (play.done !== 20) await play.goOn(50)
+    return clock.nowMs - startMs
+  }
+  const [alone, beside] = [await tookMs(false), await tookMs(true)]
+  expect(beside).toBeGreaterThan(2 * alone)
 })

@@ -2,10 +2,11 @@ import { type Epoch, KvError, limits, type NodeId, type Slot } from '../base/ind
 import type { Clock, Log } from '../env/index.js'
 import type { Store } from '../store/index.js'
 import { ByteRate } from './byte-rate.js'
+import type { CopySource } from './copy-source.js'
 import { Pauses } from './pauses.js'
-import type { Replica } from './replica.js'
 import type { Routing } from './routing.js'
-import { SlotMerge } from './slot-merge.js'
+import { SlotMerge, type WantedSlot } from './slot-merge.js'
+import { WorkPace } from './work-pace.js'
 
 /** The slots that a handover brings to this node. */
 export interface IncomingSlots {
@@ -55,9 +56,11 @@ export interface HandoverOptions {
   readonly bytesPerSecond: number
   /** The one in force now. */
   routing(): Routing
-  /** Where pages of a member's copy come from. By its id: its index may be another's before the slot is here. */
-  source(id: NodeId): Replica
-  /** Whether links for pages are wanted. */
+  /** The way to a member for copies of its slots. By its id: its index may be another's before the slots are here. */
+  source(id: NodeId): CopySource
+  /** Rises with everything that this node does for clients: while it does, copying gives way (`WorkPace`). */
+  served(): number
+  /** Whether links for copies are wanted. */
   streaming(on: boolean): void
   /** More slots are here, or it has become known how many are. Must not throw. */
   progressed(): void
@@ -103,7 +106,9 @@ export class Handover {
       store,
       pauses: this.#pauses,
       rate: this.#rate,
+      pace: new WorkPace(clock, this.#pauses, () => options.served()),
       settled: true,
+      source: (id) => options.source(id),
       moved: (bytes) => {
         this.#bytes += bytes
       },
@@ -204,24 +209,24 @@ export class Handover {
 
   /** Tries once every slot that is not here yet. */
   async #round(work: IncomingSlots): Promise<void> {
-    const { clock, log, store, streaming } = this.#options
+    const { clock, log, streaming } = this.#options
     const missing = work.slots.filter((slot) => !this.#done.has(slot))
     if (this.#began === undefined)
       log.info('streaming slots to this node', { since: work.since, slots: missing.length })
     this.#began ??= { ms: clock.monotonicMs(), done: this.#doneOf(work) }
     this.#found = ''
     streaming(true)
-    const here = new Finished((slots) => this.#finish(work, slots))
-    const next = missing.values()
+    const here = new Finished(clock, (slots) => this.#finish(work, slots))
+    const lots: Slot[][] = []
+    for (let i = 0; i < missing.length; i += limits.copySlotsMax) lots.push(missing.slice(i, i + limits.copySlotsMax))
+    const next = lots.values()
     const lane = async (): Promise<void> => {
-      for (const slot of next) {
+      for (const lot of next) {
         if (!this.#goesOn(work) || here.failed) return
-        // The refill brings it back first, with its vote.
-        if (store.isLost(slot)) this.#found = `slot ${slot} is lost here and has to be refilled first`
-        else if (await this.#stream(slot, work)) here.add(slot)
+        await this.#stream(lot, work, (slots) => here.add(slots))
       }
     }
-    await Promise.all(Array.from({ length: limits.handoverSlotsMax }, lane))
+    await Promise.all(Array.from({ length: limits.copyLanes }, lane))
     await here.settled()
     streaming(false)
   }
@@ -230,11 +235,26 @@ export class Handover {
     return !this.#pauses.stopped && this.#work?.since === since && this.#work.streams
   }
 
-  /** Merges a slot from a read quorum of its owners; whether that has been done now. */
-  async #stream(slot: Slot, work: IncomingSlots): Promise<boolean> {
-    const { source } = this.#options
+  /** Merges slots, each from a read quorum of its owners, and tells with which that has been done. */
+  async #stream(slots: readonly Slot[], work: IncomingSlots, here: (slots: Slot[]) => void): Promise<void> {
     const routing = this.#options.routing()
-    const { table, self, readQuorum, replicas } = routing
+    const wanted: WantedSlot[] = []
+    for (const slot of slots) {
+      const each = this.#wanted(slot, routing)
+      if (each !== undefined) wanted.push(each)
+    }
+    // Under another epoch others may be meant by the same indexes: the next round looks anew.
+    const goesOn = (): boolean => this.#goesOn(work) && this.#options.routing().epoch === routing.epoch
+    await this.#merge.fill(wanted, goesOn, here)
+  }
+
+  /** From whom a slot can be merged; undefined: not from enough. */
+  #wanted(slot: Slot, { table, self, readQuorum, replicas }: Routing): WantedSlot | undefined {
+    // The refill brings it back first, with its vote.
+    if (this.#options.store.isLost(slot)) {
+      this.#found = `slot ${slot} is lost here and has to be refilled first`
+      return undefined
+    }
     const owners = Array.from(table.owners(slot))
     const others = owners.filter((member) => member !== self)
     // Where this node has owned the slot all along its own copy is one of them.
@@ -243,22 +263,17 @@ export class Handover {
     this.#merged.set(slot, merged)
     const nameOf = (member: number): string => `${table.members[member]!.id} ${table.members[member]!.incarnation}`
     const fit = others.filter((member) => replicas[member]!.up || merged.has(nameOf(member)))
-    const count = (): number => others.reduce((sum, member) => sum + (merged.has(nameOf(member)) ? 1 : 0), 0)
     if (fit.length < needed) {
       const down = others.filter((member) => !fit.includes(member)).map((member) => table.members[member]!.id)
       this.#found = `slot ${slot} needs ${needed} of its owners, and ${down.join(', ')} cannot be reached`
-      return false
+      return undefined
     }
-    // Under another epoch others may be meant by the same indexes: the next round looks anew.
-    const goesOn = (): boolean => this.#goesOn(work) && this.#options.routing().epoch === routing.epoch
     // Another one first for each slot, so that all owners give alike.
-    for (let i = 0; i < fit.length && count() < needed && goesOn(); i++) {
+    const from = fit.map((_, i) => {
       const member = fit[(i + slot) % fit.length]!
-      const { id } = table.members[member]!
-      if (merged.has(nameOf(member))) continue
-      if (await this.#merge.merge(slot, () => source(id), id, goesOn)) merged.add(nameOf(member))
-    }
-    return count() >= needed
+      return { id: table.members[member]!.id, name: nameOf(member) }
+    })
+    return { slot, needed, from, merged }
   }
 
   /** The slots are here: durable, and known to be. */
@@ -292,14 +307,20 @@ export function noRoomForProgress(cause: unknown): KvError {
   return new KvError('read-only', 'the disk has no room for the progress of the handover', { cause })
 }
 
-/** Slots that have been merged: all that come while some are being made durable are made so together, behind them. */
+/**
+ * Slots that have been merged: those that come within `limits.handoverProgressMs` are made durable together, because the
+ * document that names them is written anew each time.
+ */
 class Finished {
+  readonly #clock: Clock
   readonly #finish: (slots: readonly Slot[]) => Promise<void>
   #waiting: Slot[] = []
+  #lastMs = Number.NEGATIVE_INFINITY
   #running: Promise<void> | undefined
   #failure: { readonly error: unknown } | undefined
 
-  constructor(finish: (slots: readonly Slot[]) => Promise<void>) {
+  constructor(clock: Clock, finish: (slots: readonly Slot[]) => Promise<void>) {
+    this.#clock = clock
     this.#finish = finish
   }
 
@@ -307,20 +328,23 @@ class Finished {
     return this.#failure !== undefined
   }
 
-  add(slot: Slot): void {
-    this.#waiting.push(slot)
-    this.#running ??= this.#run()
+  add(slots: readonly Slot[]): void {
+    if (slots.length === 0) return
+    this.#waiting.push(...slots)
+    if (this.#clock.monotonicMs() - this.#lastMs >= limits.handoverProgressMs) this.#running ??= this.#run()
   }
 
   /** Resolves when all are durable, or could not be made so. Rejects with what `finish` has rejected with. */
   async settled(): Promise<void> {
     await this.#running
+    if (this.#waiting.length > 0 && this.#failure === undefined) await this.#run()
     if (this.#failure !== undefined) throw this.#failure.error
   }
 
   async #run(): Promise<void> {
+    this.#lastMs = this.#clock.monotonicMs()
     try {
-      while (this.#waiting.length > 0) await this.#finish(this.#waiting.splice(0))
+      await this.#finish(this.#waiting.splice(0))
     } catch (error) {
       this.#failure = { error }
     }

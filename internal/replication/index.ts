@@ -1,6 +1,7 @@
 export { ActiveOperations } from './active-operations.js'
 export { AntiEntropy, type ConvergenceStatus, type PeerConvergence } from './anti-entropy.js'
 export { Coordinator, type CoordinatorOptions } from './coordinator.js'
+export { CopyServer } from './copy-server.js'
 export { DigestServer } from './digest-server.js'
 export { FloorRounds, type FloorStatus, type FloorTuning } from './floor-rounds.js'
 export { FloorServer } from './floor-server.js'
@@ -17,7 +18,7 @@ export { Horizon, PacedReading } from './horizon.js'
 export { ItemReader, itemKind } from './items.js'
 export { LocalReplica } from './local-replica.js'
 export type { KeyLocation, OwnerHolding } from './locate.js'
-export { decodeMessage } from './message-codec.js'
+export { asksForData, decodeMessage } from './message-codec.js'
 export type {
   Consistency,
   DirectOperations,

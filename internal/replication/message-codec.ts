@@ -50,6 +50,8 @@ export function emptyPeerMessage(): PeerMessage {
     topologyWanted: false,
     absenceQuestion: undefined,
     absenceAnswer: undefined,
+    copyRequests: [],
+    copyReplies: [],
   }
 }
 
@@ -96,4 +98,11 @@ function isOfItems(bytes: Buffer): boolean {
   const [b0, b1, b2, b3] = [bytes[29]!, bytes[30]!, bytes[31]!, bytes[32]!]
   if ((b0 & b1 & b2 & 0x80) === 0 || b3 >= 0x80) return false
   return envelopeBytes + ((b0 & 0x7f) | ((b1 & 0x7f) << 7) | ((b2 & 0x7f) << 14) | (b3 << 21)) === bytes.length
+}
+
+/** Whether a message asks something about keys or slots: what is answered only under the same epoch. */
+export function asksForData(message: PeerMessage): boolean {
+  const { scans, digestRequests, entryRequests, floorRequests, floorRaises, copyRequests } = message
+  const rare = [scans, digestRequests, entryRequests, floorRequests, floorRaises, copyRequests]
+  return message.items.length > 0 || rare.some(({ length }) => length > 0)
 }

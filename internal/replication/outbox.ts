@@ -1,4 +1,6 @@
 import {
+  type CopyReply,
+  type CopyRequest,
   type DigestReply,
   type DigestRequest,
   type EntryPage,
@@ -30,7 +32,7 @@ export class Outbox {
   #control: Partial<PeerMessage> = {}
   #scans: SlotScan[] = []
   #pages: SlotPage[] = []
-  #comparison = emptyComparison()
+  #ofSlots = emptyOfSlots()
 
   /** An upper estimate of the encoded size. */
   get bytes(): number {
@@ -86,37 +88,47 @@ export class Outbox {
   }
 
   addDigestRequest(request: DigestRequest): void {
-    this.#comparison.digestRequests.push(request)
+    this.#ofSlots.digestRequests.push(request)
     this.#otherBytes += partBytes + 4 * request.places.length
   }
 
   addDigestReply(reply: DigestReply): void {
-    this.#comparison.digestReplies.push(reply)
+    this.#ofSlots.digestReplies.push(reply)
     this.#otherBytes += partBytes + reply.digests.length + 4 * reply.lost.length
   }
 
   addEntryRequest(request: EntryRequest): void {
-    this.#comparison.entryRequests.push(request)
+    this.#ofSlots.entryRequests.push(request)
     this.#otherBytes += partBytes + 4 * request.buckets.length + request.after.length
   }
 
   addEntryPage(page: EntryPage): void {
-    this.#comparison.entryPages.push(page)
+    this.#ofSlots.entryPages.push(page)
     this.#otherBytes += partBytes + page.keys.reduce((sum, key) => sum + partBytes + key.length, 0)
   }
 
+  addCopyRequest(request: CopyRequest): void {
+    this.#ofSlots.copyRequests.push(request)
+    this.#otherBytes += partBytes * (1 + request.slots.length) + request.after.length
+  }
+
+  addCopyReply(reply: CopyReply): void {
+    this.#ofSlots.copyReplies.push(reply)
+    this.#otherBytes += partBytes * (1 + reply.states.length) + reply.records.length
+  }
+
   addFloorRequest(request: FloorRequest): void {
-    this.#comparison.floorRequests.push(request)
+    this.#ofSlots.floorRequests.push(request)
     this.#otherBytes += partBytes
   }
 
   addFloorReply(reply: FloorReply): void {
-    this.#comparison.floorReplies.push(reply)
+    this.#ofSlots.floorReplies.push(reply)
     this.#otherBytes += 2 * partBytes
   }
 
   addFloorRaise(raise: FloorRaise): void {
-    this.#comparison.floorRaises.push(raise)
+    this.#ofSlots.floorRaises.push(raise)
     this.#otherBytes += partBytes
   }
 
@@ -130,7 +142,7 @@ export class Outbox {
 
   #encodeAll(hlc: Hlc, epoch: number, wallMs: number): Uint8Array {
     const message = emptyPeerMessage()
-    Object.assign(message, this.#control, this.#comparison)
+    Object.assign(message, this.#control, this.#ofSlots)
     message.hlcHi = hlc.hi
     message.hlcLo = hlc.lo
     message.epoch = epoch
@@ -148,17 +160,26 @@ export class Outbox {
     this.#control = {}
     this.#scans = []
     this.#pages = []
-    this.#comparison = emptyComparison()
+    this.#ofSlots = emptyOfSlots()
   }
 }
 
-/** What anti-entropy and the collection of tombstones have to say. */
-function emptyComparison(): Pick<
+/** What is said about whole slots: by anti-entropy, by the collection of tombstones, and by who copies slots. */
+function emptyOfSlots(): Pick<
   PeerMessage,
-  'digestRequests' | 'digestReplies' | 'entryRequests' | 'entryPages' | 'floorRequests' | 'floorReplies' | 'floorRaises'
+  | 'digestRequests'
+  | 'digestReplies'
+  | 'entryRequests'
+  | 'entryPages'
+  | 'floorRequests'
+  | 'floorReplies'
+  | 'floorRaises'
+  | 'copyRequests'
+  | 'copyReplies'
 > {
   const floors = { floorRequests: [], floorReplies: [], floorRaises: [] }
-  return { digestRequests: [], digestReplies: [], entryRequests: [], entryPages: [], ...floors }
+  const copies = { copyRequests: [], copyReplies: [] }
+  return { digestRequests: [], digestReplies: [], entryRequests: [], entryPages: [], ...floors, ...copies }
 }
 
 export function asBuffer(bytes: Uint8Array): Buffer {

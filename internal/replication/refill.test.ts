@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { type Epoch, Instruments, KvError, limits, type Slot } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import { compareRecords, encodedRecordBytes, type Floor, floorVersion, type StoredRecord } from '../record/index.js'
-import type { Store } from '../store/index.js'
+import type { Digest, Store } from '../store/index.js'
 import { Refiller } from './refill.js'
 import type { ForgetWaiter } from './remote-replica.js'
 import { failedPage, type PageRequest, type PageWaiter, refillingPage } from './replica.js'
@@ -41,6 +41,10 @@ class LossyStore {
 
   floorMs(): number {
     return this.floor
+  }
+
+  digest(): Digest {
+    return { hi: 0, lo: 0 }
   }
 
   /** All of it, as if it were of this slot. */
@@ -97,7 +101,8 @@ class Play {
       store: store as unknown as Store,
       replacesAnother,
       routing: () => this.routing,
-      source: (id) => this.routing.replicas[this.routing.table.members.findIndex((member) => member.id === id)]!,
+      source: (id) => s.replicas[this.routing.table.members.findIndex((member) => member.id === id)]!,
+      served: () => 0,
       streaming: (on) => {
         this.streaming = on
       },

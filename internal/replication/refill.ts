@@ -2,11 +2,13 @@ import { type Instruments, limits, type NodeId, type Slot } from '../base/index.
 import type { Clock, Log } from '../env/index.js'
 import type { Store } from '../store/index.js'
 import { ByteRate } from './byte-rate.js'
+import type { CopySource } from './copy-source.js'
 import { Pauses } from './pauses.js'
 import type { ForgetWaiter } from './remote-replica.js'
 import type { Replica } from './replica.js'
 import { type Routing, settledCount } from './routing.js'
-import { SlotMerge } from './slot-merge.js'
+import { SlotMerge, type WantedSlot } from './slot-merge.js'
+import { WorkPace } from './work-pace.js'
 
 export interface RefillerOptions {
   readonly clock: Clock
@@ -22,10 +24,12 @@ export interface RefillerOptions {
   /** The one in force now. */
   routing(): Routing
   /**
-   * Where pages of a member's copy come from: the link for what is large, if there is one. By its id: its index may be
-   * another's before the slot is here.
+   * The way to a member for copies of its slots: the link for what is large, if there is one. By its id: its index may be
+   * another's before the slots are here.
    */
-  source(id: NodeId): Replica
+  source(id: NodeId): CopySource
+  /** Rises with everything that this node does for clients: while it does, copying gives way (`WorkPace`). */
+  served(): number
   /** Whether such links are wanted. */
   streaming(on: boolean): void
   /** Has another member, by its index in the routing, forget what earlier lives of this node said of the slots. */
@@ -71,8 +75,8 @@ export class Refiller {
   readonly #startedMs: number
   /** Members that have forgotten, for as long as this process lives. */
   readonly #forgetful = new Set<Replica>()
-  /** The other owners from which a slot has been merged already, under `#epoch`. */
-  readonly #merged = new Map<Slot, Set<Replica>>()
+  /** The other owners from which a slot has been merged already, by id, under `#epoch`. */
+  readonly #merged = new Map<Slot, Set<string>>()
   #epoch = -1
   /** Of the last round through the slots, as long as none has been refilled since. */
   #obstacle = ''
@@ -91,7 +95,9 @@ export class Refiller {
       store: options.store,
       pauses: this.#pauses,
       rate: new ByteRate(options.clock, this.#pauses, limits.refillBytesPerSecond),
+      pace: new WorkPace(options.clock, this.#pauses, () => options.served()),
       settled: false,
+      source: (id) => options.source(id),
       moved: (bytes) => {
         this.#bytes += bytes
         this.#report()
@@ -180,11 +186,18 @@ export class Refiller {
     // No links are kept for slots of other nodes.
     this.#options.streaming(owned.length > 0)
     if (owned.length === 0 || !(await this.#haveForgotten())) return
-    for (let i = 0; i < owned.length && !this.#pauses.stopped; i += limits.refillSlotsMax) {
-      const some = owned.slice(i, i + limits.refillSlotsMax)
-      const whole = await Promise.all(some.map((slot) => this.#refill(slot)))
-      if (routing().epoch !== epoch) return
-      await this.#finish(some.filter((_, n) => whole[n]))
+    // Under another epoch others may own them, or this node not at all: the next round looks anew.
+    const goesOn = (): boolean => routing().epoch === epoch
+    for (let i = 0; i < owned.length && !this.#pauses.stopped; i += limits.copySlotsMax) {
+      const wanted: WantedSlot[] = []
+      for (const slot of owned.slice(i, i + limits.copySlotsMax)) {
+        const each = this.#wanted(slot)
+        if (each !== undefined) wanted.push(each)
+      }
+      const whole: Slot[] = []
+      await this.#merge.fill(wanted, goesOn, (slots) => whole.push(...slots))
+      if (!goesOn()) return
+      await this.#finish(whole)
       this.#report()
     }
   }
@@ -207,37 +220,28 @@ export class Refiller {
     return false
   }
 
-  /** Merges a slot from enough of its other owners; whether that has been done now. */
-  async #refill(slot: Slot): Promise<boolean> {
-    const { routing: inForce, source } = this.#options
-    const routing = inForce()
+  /** From whom a slot can be merged; undefined: not from enough. */
+  #wanted(slot: Slot): WantedSlot | undefined {
+    const routing = this.#options.routing()
     const { replicas, self, readQuorum, table } = routing
     const others = Array.from(table.owners(slot)).filter((member) => member !== self)
     if (others.length === 0) {
       this.#found = `slot ${slot} has no other owner: without another copy \`kv-server repair --accept-loss\` is left`
-      return false
+      return undefined
     }
     const least = this.#options.replacesAnother ? Math.max(readQuorum, settledCount(routing)) : readQuorum
     const needed = Math.min(least, others.length)
-    const merged = this.#merged.get(slot) ?? new Set<Replica>()
+    const merged = this.#merged.get(slot) ?? new Set<string>()
     this.#merged.set(slot, merged)
-    const reachable = others.filter((member) => replicas[member]!.up || merged.has(replicas[member]!))
-    // Under another epoch others may own it, or this node not at all: the next round looks anew.
-    const goesOn = (): boolean => inForce().epoch === routing.epoch
+    const idOf = (member: number): NodeId => table.members[member]!.id
+    const reachable = others.filter((member) => replicas[member]!.up || merged.has(idOf(member)))
     // Until enough of them are there, merging some would be work that a restart loses.
-    if (reachable.length >= needed) {
-      for (const member of reachable) {
-        if (merged.size >= needed || this.#pauses.stopped || !goesOn()) break
-        const replica = replicas[member]!
-        const { id } = table.members[member]!
-        if (!merged.has(replica) && (await this.#merge.merge(slot, () => source(id), id, goesOn))) merged.add(replica)
-      }
-      if (merged.size >= needed) return true
-    } else {
-      const down = others.filter((member) => !replicas[member]!.up).map((member) => table.members[member]!.id)
+    if (reachable.length < needed) {
+      const down = others.filter((member) => !replicas[member]!.up).map(idOf)
       this.#found = `slot ${slot} needs ${needed} other owners, and ${down.join(', ')} cannot be reached`
+      return undefined
     }
-    return false
+    return { slot, needed, from: reachable.map((member) => ({ id: idOf(member), name: idOf(member) })), merged }
   }
 
   /** The slots are whole: durable, and from then on this replica votes in them. */

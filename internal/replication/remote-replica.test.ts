@@ -364,23 +364,3 @@ test('who asks a node to forget learns that it has, or that the link broke befor
   replica.forget('n1' as NodeId, 'life 2', [3 as Slot], waiter)
   expect(told).toEqual([true, false, false])
 })
-
-test('a page that is to be settled holds what was on its way to the disk when it was asked for', async () => {
-  const { replica, store, exchange } = pair()
-  let settle: () => void = () => undefined
-  const settling = new Promise<void>((resolve) => {
-    settle = resolve
-  })
-  Object.assign(store, { settled: () => settling })
-  const { key } = record('k', 'v', version(5))
-  const pages: PageReply[] = []
-  const waiter = { pageReplied: (_: number, reply: PageReply) => pages.push(reply) }
-  const request = { slot: slotOf(key), prefix: Buffer.alloc(0), after: Buffer.alloc(0), recordsMax: 9, bytesMax: 999 }
-  replica.page({ ...request, settled: true }, waiter, 0)
-  await exchange()
-  expect(pages).toEqual([])
-  await store.commit([record('k', 'v', version(5))])
-  settle()
-  await exchange()
-  expect(pages[0]?.records.map((each) => Buffer.from(each.key).toString())).toEqual(['k'])
-})

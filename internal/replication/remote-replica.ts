@@ -21,6 +21,7 @@ import {
   refillingDigests,
   refillingEntries,
 } from './compared-replica.js'
+import { type CopyAnswer, type CopyAsk, type CopySource, copyAnswer, failedCopy } from './copy-source.js'
 import { type FloorAnswer, type FloorAsk, type FloorPeer, failedFloors, refillingFloors } from './floor-peer.js'
 import { ItemReader, itemKind } from './items.js'
 import { asBuffer } from './outbox.js'
@@ -55,7 +56,7 @@ export interface ForgetWaiter {
  * Another node's copy, reached over a link that comes and goes. Requests that were on their way when the link broke
  * end as `lost` or `failed`; none waits for the next link. Bounded by `limits.peerPendingMax` and the link's queue.
  */
-export class RemoteReplica implements ComparedReplica, FloorPeer {
+export class RemoteReplica implements ComparedReplica, FloorPeer, CopySource {
   #link: PeerLink | undefined
   /** Which life of the node is at the other end of the link. */
   #life = ''
@@ -69,6 +70,7 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
   readonly #digests = new Pending<(answer: DigestAnswer) => void>(this.#waiting)
   readonly #entries = new Pending<(answer: EntryAnswer) => void>(this.#waiting)
   readonly #floors = new Pending<(answer: FloorAnswer) => void>(this.#waiting)
+  readonly #copies = new Pending<(answer: CopyAnswer) => void>(this.#waiting)
 
   /** See `Replica`; set by whoever runs failure detection. */
   doubted = false
@@ -123,6 +125,7 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
     this.#digests.takeAll((answered) => answered(failedDigests))
     this.#entries.takeAll((answered) => answered(failedEntries))
     this.#floors.takeAll((answered) => answered(failedFloors))
+    this.#copies.takeAll((answered) => answered(failedCopy))
   }
 
   write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number, isRepair = false): void {
@@ -159,7 +162,6 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
       after: asBuffer(request.after),
       recordsMax: request.recordsMax,
       bytesMax: request.bytesMax,
-      settled: request.settled === true,
     })
   }
 
@@ -202,6 +204,24 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
     link.outbox(after.length).addEntryRequest({ id, slot, buckets, after: asBuffer(after), entriesMax, bytesMax })
   }
 
+  copy({ slots, ...ask }: CopyAsk, answered: (answer: CopyAnswer) => void): void {
+    const link = this.#usable()
+    if (link === undefined) {
+      answered(failedCopy)
+      return
+    }
+    const id = this.#copies.add(answered, 0)
+    link.outbox(ask.after.length).addCopyRequest({
+      id,
+      ...ask,
+      after: asBuffer(ask.after),
+      slots: slots.map(({ slot }) => slot),
+      digestHi: slots.map(({ digest }) => digest.hi),
+      digestLo: slots.map(({ digest }) => digest.lo),
+      floorMs: slots.map(({ floorMs }) => floorMs),
+    })
+  }
+
   /** Has the node forget what earlier lives of `nodeId`, this node, said of `slots`. Told to the waiter when it has. */
   forget(nodeId: NodeId, life: string, slots: readonly Slot[], waiter: ForgetWaiter): void {
     const link = this.#usable()
@@ -228,6 +248,10 @@ export class RemoteReplica implements ComparedReplica, FloorPeer {
       // Decoded first: who waits is told of a malformed page by the end of the link.
       const answer = entryAnswer(page)
       this.#entries.take(page.id)?.(answer)
+    }
+    for (const reply of message.copyReplies) {
+      const answer = copyAnswer(reply)
+      this.#copies.take(reply.id)?.(answer)
     }
     if (message.forgotten !== 0) this.#forgets.take(message.forgotten)?.forgotten(true)
   }

@@ -51,6 +51,7 @@ export class ReplicaServer {
   readonly #served: Instruments['served']
   readonly #store: Store
   readonly #horizon: Horizon
+  #requests = 0
 
   constructor({ clock, instruments }: ReplicaServerParts, store: Store, horizon: Horizon = noHorizon) {
     this.#clock = clock
@@ -66,13 +67,16 @@ export class ReplicaServer {
   serve(message: PeerMessage, link: PeerLink): void {
     checkScans(message.scans)
     if (message.items.length > 0) this.#items(message.items, link)
-    for (const scan of message.scans) {
-      if (scan.settled) void this.#store.settled().then(() => this.#scan(scan, link))
-      else this.#scan(scan, link)
-    }
+    for (const scan of message.scans) this.#scan(scan, link)
+  }
+
+  /** Messages so far that have asked for reads and writes of keys. */
+  get requests(): number {
+    return this.#requests
   }
 
   #items(items: Uint8Array, link: PeerLink): void {
+    this.#requests++
     const writes = { ids: [] as number[], flags: [] as number[], records: [] as StoredRecord[] }
     const reads = { ids: [] as number[], modes: [] as number[], keys: [] as Uint8Array[] }
     const item = new ItemReader(items)

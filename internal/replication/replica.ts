@@ -55,8 +55,6 @@ export interface PageRequest {
   readonly after: Uint8Array
   readonly recordsMax: number
   readonly bytesMax: number
-  /** The page holds everything that the replica had admitted when it was asked, also what was not durable yet. */
-  readonly settled?: true
 }
 
 /**

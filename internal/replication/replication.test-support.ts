@@ -1,11 +1,22 @@
 import { type Epoch, Instruments, KvError, type Slot } from '../base/index.js'
 import type { Clock, Link, LinkHandlers, Timer } from '../env/index.js'
 import { type Hlc, hlcMs, hlcOf, type Version, zeroVersion } from '../hlc/index.js'
-import { compareRecords, floorTombstone, floorVersion, type StoredRecord } from '../record/index.js'
+import { compareRecords, encodedRecordBytes, floorTombstone, floorVersion, type StoredRecord } from '../record/index.js'
 import type { Member, SlotTable } from '../slots/index.js'
 import { ActiveOperations } from './active-operations.js'
+import type { CopyAnswer, CopyAsk, CopyPart, CopySource } from './copy-source.js'
+import { failedCopy } from './copy-source.js'
 import { ItemReader } from './items.js'
-import type { PageRequest, PageWaiter, ReadReply, ReadWaiter, Replica, WriteReply, WriteWaiter } from './replica.js'
+import type {
+  PageReply,
+  PageRequest,
+  PageWaiter,
+  ReadReply,
+  ReadWaiter,
+  Replica,
+  WriteReply,
+  WriteWaiter,
+} from './replica.js'
 import { noOtherSide, type OperationContext, type Routing } from './routing.js'
 import { routingOf } from './slot-quorums.js'
 
@@ -112,7 +123,7 @@ interface SentRead {
 }
 
 /** A replica whose answers the test gives, in the order that it likes; `automatic` answers truly and at once. */
-export class ScriptedReplica implements Replica {
+export class ScriptedReplica implements Replica, CopySource {
   up = true
   doubted = false
   /** Its queue has room for a write. */
@@ -166,6 +177,31 @@ export class ScriptedReplica implements Replica {
     }
     this.reads.push({ key, full, reply, answer })
     if (this.automatic) answer()
+  }
+
+  /** What was asked of it for each slot, in order. */
+  readonly copied: { readonly slot: Slot; readonly settled: boolean }[] = []
+
+  /** Answers slot by slot as `page` does, and nothing as long as that says nothing. */
+  copy({ slots, after, recordsMax, bytesMax, settled }: CopyAsk, answered: (answer: CopyAnswer) => void): void {
+    const parts: CopyPart[] = []
+    for (const { slot } of slots) {
+      const [first, last] = [parts.length === 0, parts.at(-1)]
+      const records = parts.flatMap((part) => part.records)
+      const bytes = records.reduce((sum, each) => sum + encodedRecordBytes(each), 0)
+      if (last?.more || records.length >= recordsMax || (!first && bytes >= bytesMax)) break
+      this.copied.push({ slot, settled })
+      let reply: PageReply | undefined
+      const request = { slot, prefix: new Uint8Array(), after: first ? after : new Uint8Array(), recordsMax, bytesMax }
+      this.page(request, { pageReplied: (_, told) => (reply = told) }, 0)
+      if (reply === undefined) return
+      if (reply.kind === 'failed' || reply.kind === 'wrong-epoch') {
+        if (first) answered(failedCopy)
+        break
+      }
+      parts.push({ ...reply, kind: reply.kind })
+    }
+    if (parts.length > 0) answered({ kind: 'held', parts })
   }
 
   page(request: PageRequest, waiter: PageWaiter, position: number): void {

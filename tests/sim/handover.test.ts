@@ -96,8 +96,10 @@ test('a node that is killed while slots stream to it goes on where it was, and g
     await expectEqualCopies(cluster)
     streamed.push(count.bytes)
   }
-  // A kill costs the slots that were just under way, 32 of some 3,000.
-  expect(streamed[0]).toBeGreaterThan(700_000)
+  // Three in four of 600 records of a kilobyte, once: of the second owner's copy, which is equal, nothing travels.
+  expect(streamed[0]).toBeGreaterThan(450_000)
+  expect(streamed[0]).toBeLessThan(600_000)
+  // A kill costs the slots that were just under way, and those of the last moment.
   expect(streamed[1]! / streamed[0]!).toBeLessThan(1.1)
 })
 

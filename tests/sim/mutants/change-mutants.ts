@@ -55,9 +55,9 @@ const bugs: readonly Omit<Mutant, 'changes'>[] = [
   {
     name: 'pages-before-settled',
     hazard: 'a page is read while what was admitted under an older epoch is on its way to the disk',
-    file: 'replication/replica-server.js',
-    find: 'if (scan.settled)',
-    replace: 'if (false)',
+    file: 'replication/copy-server.js',
+    find: 'else if (request.settled)',
+    replace: 'else if (false)',
   },
 ]
 

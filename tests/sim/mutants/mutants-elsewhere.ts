@@ -155,8 +155,8 @@ export const mutantsElsewhere: readonly MutantElsewhere[] = [
     name: 'handover-forgets-floors',
     hazard: 'a next owner takes what it has left over for alive, though it was deleted and collected meanwhile',
     file: 'replication/slot-merge.js',
-    find: 'return await this.#adopt(slot, floorMs, names, goesOn);',
-    replace: 'return true;',
+    find: 'return !part.more && (await this.#adopt(merging, merging.floorMs, goesOn));',
+    replace: 'return !part.more;',
     why: 'a comparison brings the floor, and buries what is left over, within seconds; until then it takes next owners all of whom have come anew',
     test: {
       path: 'internal/replication/handover.test.ts',
