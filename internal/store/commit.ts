@@ -120,29 +120,48 @@ export class PendingCommit implements Appended {
   }
 }
 
+/**
+ * The records of the calls of `commitOne` in one group of the log: what applying them reads from memory is read for many
+ * at a time (`table-prefetch.ts`).
+ */
+export class WriteRun {
+  readonly records: StoredRecord[] = []
+  /** The group has been told what became of it: what joins it now is of another one, in the same object. */
+  ended = false
+}
+
 /** One call of `commitOne`, from the log's point of view. */
 export class PendingWrite implements Appended {
   readonly #applier: Applier
-  readonly #record: StoredRecord
+  readonly #run: WriteRun
+  /** Where its record is in the run. */
+  readonly #place: number
   readonly #wantPrevious: boolean
   readonly #waiter: CommitWaiter
 
-  constructor(applier: Applier, record: StoredRecord, wantPrevious: boolean, waiter: CommitWaiter) {
+  /** Adds the record to the run. */
+  constructor(applier: Applier, run: WriteRun, record: StoredRecord, wantPrevious: boolean, waiter: CommitWaiter) {
     this.#applier = applier
-    this.#record = record
+    this.#run = run
+    this.#place = run.records.push(record) - 1
     this.#wantPrevious = wantPrevious
     this.#waiter = waiter
   }
 
   durable(sequence: number): void {
     const applier = this.#applier
-    const result = applier.apply(this.#record, this.#wantPrevious)
+    const { records } = this.#run
+    const place = this.#place
+    this.#run.ended = true
+    if (place % prefetchKeysMax === 0) applier.table.prefetchKeysOf(records, place, records.length)
+    const result = applier.apply(records[place]!, this.#wantPrevious)
     applier.sequence = sequence
     applier.onApplied()
     this.#waiter.committed(result)
   }
 
   failed(error: KvError): void {
+    this.#run.ended = true
     this.#waiter.commitFailed(error)
   }
 }

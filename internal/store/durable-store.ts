@@ -4,8 +4,8 @@ import type { Hash64 } from '../hash/index.js'
 import type { Version } from '../hlc/index.js'
 import { emptiedSlot, encodedFloorBytes, encodedRecordBytes, type Floor, type StoredRecord } from '../record/index.js'
 import { slotOf } from '../slots/index.js'
-import type { WriteAheadLog } from '../wal/index.js'
-import { Applier, checkRecord, PendingCommit, PendingFloors, PendingWrite } from './commit.js'
+import type { Group, WriteAheadLog } from '../wal/index.js'
+import { Applier, checkRecord, PendingCommit, PendingFloors, PendingWrite, WriteRun } from './commit.js'
 import { diskFailure } from './disk-failure.js'
 import type { LostSlots } from './lost-slots.js'
 import { writeManifest } from './manifest.js'
@@ -42,6 +42,9 @@ export class DurableStore implements Store {
   /** There may be more expired values than the last slice has purged. */
   #purging = false
   #commits = 0
+  /** Of the group that a single record has joined last; it keeps their records until the next one begins. */
+  #run: WriteRun = new WriteRun()
+  #runGroup: Group | undefined
   /** Slots of which the log must still say that they have no floor. */
   #cleared: readonly Slot[]
   #clearing: Promise<void> = Promise.resolve()
@@ -121,7 +124,11 @@ export class DurableStore implements Store {
     }
     const group = this.#log.groupFor(encodedRecordBytes(record))
     group.add(record)
-    group.join(new PendingWrite(this.#applier, record, wantPrevious, waiter))
+    if (group !== this.#runGroup || this.#run.ended) {
+      this.#run = new WriteRun()
+      this.#runGroup = group
+    }
+    group.join(new PendingWrite(this.#applier, this.#run, record, wantPrevious, waiter))
     return undefined
   }
 
