@@ -336,6 +336,8 @@ export const limits = {
   feedSilentMs: 2_500,
   /** How long one member may take to tell another its figures. */
   memberCallMs: 1_000,
+  /** What members have told of themselves is told to callers of HTTP for so long, before they are asked again. */
+  memberFiguresMs: 1_000,
   /** How long the owners of a key may take to say what they hold of it, when a page asks. */
   locateMs: 2_000,
 } as const

@@ -52,6 +52,23 @@ describe('a node inside a program', () => {
     await (await startNode({ addr: '127.0.0.1:0', dataDir })).stop()
   })
 
+  it('answers over HTTP where it is told to, and not after it has stopped', async () => {
+    const httpAddr = '127.0.0.1:0'
+    const node = await startNode({ addr: '127.0.0.1:0', httpAddr, dataDir: fresh(), replicationFactor: 1 })
+    await node.ready
+    const [address] = node.httpAddresses
+    const url = `http://${address}/kv/k`
+    expect((await fetch(url, { method: 'PUT', body: Uint8Array.of(118) })).status).toBe(200)
+    expect(await (await fetch(url)).json()).toMatchObject({ found: true, value: 'v', nodeId: node.id })
+    const dataDir = fresh()
+    const inUse = startNode({ addr: '127.0.0.1:0', httpAddr: address, dataDir })
+    await expect(inUse).rejects.toMatchObject({ reason: 'usage', message: expect.stringContaining(address!) })
+    await using other = await startNode({ addr: '127.0.0.1:0', dataDir })
+    expect(other.httpAddresses).toEqual([])
+    await node.stop()
+    await expect(fetch(url)).rejects.toThrow()
+  })
+
   it('one that is stopped before it was ready says so to whoever waits', async () => {
     const node = await startNode({ addr: '127.0.0.1:0', dataDir: fresh(), peers: ['127.0.0.1:1'] })
     await node.stop()

@@ -3,7 +3,7 @@ import { freshTraffic } from '../link-traffic.js'
 import type { ServiceContext } from '../service-context.js'
 import { type LogLine, recordingLog, testClock, testMeter } from '../services.test-support.js'
 import { createHttpApp } from './http-app.js'
-import type { HttpApp } from './http-parts.js'
+import type { HttpApp, HttpParts } from './http-parts.js'
 import type { Problem } from './problem.js'
 import type { FoundEntry, Page } from './schemas.js'
 
@@ -16,7 +16,10 @@ export interface TestApp {
 }
 
 /** The application over a fake node, or none yet; it is asked without a server. */
-export function testApp(fake: FakeNode | 'starting' = new FakeNode()): TestApp {
+export function testApp(
+  fake: FakeNode | 'starting' = new FakeNode(),
+  tuning: Pick<HttpParts, 'bodiesBytesMax'> = {},
+): TestApp {
   const bugs: unknown[] = []
   const lines: LogLine[] = []
   const services: ServiceContext = {
@@ -31,7 +34,7 @@ export function testApp(fake: FakeNode | 'starting' = new FakeNode()): TestApp {
   }
   const stopping = new AbortController().signal
   return {
-    app: createHttpApp({ services, hostNames: () => ['kv.example'], stopping, replaceAfterMs: 0 }),
+    app: createHttpApp({ services, hostNames: () => ['kv.example'], stopping, replaceAfterMs: 0, ...tuning }),
     services,
     lines,
     bugs,

@@ -6,20 +6,23 @@ import { type Member, type SlotTable, slotCount, slotOfHash, type Topology } fro
 import { requireNode } from '../service-context.js'
 import { checkKey } from '../validation.js'
 import type { HttpApp, HttpParts } from './http-parts.js'
+import { FiguresOfMembers, type MemberFigures } from './member-figures.js'
 import { keyParams, keyQuery, problems } from './schemas.js'
 import { keyOfPath } from './url-bytes.js'
 import { keyText } from './value-text.js'
 
 const liveness = z.enum(['alive', 'suspect', 'dead', 'left'])
 
-const figures = z
+const figuresSchema: z.ZodType<MemberFigures> = z
   .strictObject({
-    entries: z.number(),
-    tombstones: z.number(),
-    tableBytes: z.number(),
-    logBytes: z.number(),
-    readOnly: z.boolean(),
-    lostSlots: z.number(),
+    serverVersion: z.string(),
+    uptimeMs: z.int(),
+    entries: z.int().openapi({ description: 'live, of all slots that it owns' }),
+    tombstones: z.int(),
+    tableBytes: z.int().openapi({ description: 'of memory' }),
+    logBytes: z.int().openapi({ description: 'on disk' }),
+    readOnly: z.boolean().openapi({ description: 'its disk is full' }),
+    lostSlots: z.int().openapi({ description: 'slots that it is refilling from the others' }),
   })
   .openapi('MemberFigures')
 
@@ -35,7 +38,7 @@ const memberSchema = z
     liveness,
     livenessMs: z.int().openapi({ description: 'for how long, by the process that answers' }),
     slots: z.int().openapi({ description: 'how many it owns' }),
-    figures: figures.nullable().openapi({ description: 'null: not known to the node that answers' }),
+    figures: figuresSchema.nullable().openapi({ description: 'null: it has not told them in time' }),
   })
   .openapi('Member')
 
@@ -115,15 +118,9 @@ function routingOf(node: Node): { topology: Topology; table: SlotTable } {
   return { topology, table }
 }
 
-/** What this node holds itself. */
-function ownFigures(node: Node): z.output<typeof figures> | null {
-  const { store } = node.status()
-  if (store === undefined) return null
-  const { entries, tombstones, tableBytes, logBytes, readOnly, lostSlots } = store
-  return { entries, tombstones, tableBytes, logBytes, readOnly, lostSlots }
-}
+type Told = ReadonlyMap<string, MemberFigures>
 
-function toMember(node: Node, table: SlotTable, member: Member): z.output<typeof memberSchema> {
+function toMember(node: Node, table: SlotTable, member: Member, told: Told): z.output<typeof memberSchema> {
   const { id, number, address, zone, weight, incarnation, state } = member
   const { status, forMs } = node.liveness(member)
   const index = table.members.findIndex((other) => other.id === id)
@@ -138,17 +135,19 @@ function toMember(node: Node, table: SlotTable, member: Member): z.output<typeof
     liveness: status,
     livenessMs: Math.floor(forMs),
     slots: index < 0 ? 0 : table.load(index),
-    figures: id === node.id ? ownFigures(node) : null,
+    figures: told.get(id) ?? null,
   }
 }
 
 /** `/cluster` and `/routing_table`, which are the same, and `/partition/{key}`. */
-export function mountClusterRoutes(app: HttpApp, { services }: HttpParts): void {
+export function mountClusterRoutes(app: HttpApp, { services, stopping }: HttpParts): void {
+  const figures = new FiguresOfMembers(services, stopping)
   const owners = new SlotOwners()
   const serveCluster = (path: '/cluster' | '/routing_table', summary: string): void => {
-    app.openapi(clusterRoute(path, summary), (c) => {
+    app.openapi(clusterRoute(path, summary), async (c) => {
       const node = requireNode(services)
       const { topology, table } = routingOf(node)
+      const told = await figures.of(node, topology)
       const { clusterId, epoch, replication, handover, members } = topology
       return c.json(
         {
@@ -156,7 +155,7 @@ export function mountClusterRoutes(app: HttpApp, { services }: HttpParts): void 
           epoch,
           nodeId: node.id,
           replication: { ...replication },
-          members: members.map((member) => toMember(node, table, member)),
+          members: members.map((member) => toMember(node, table, member, told)),
           handover: handover !== undefined,
           slots: owners.of(table),
         },

@@ -54,7 +54,7 @@ export function createHttpApp(parts: HttpParts): HttpApp {
     },
   })
   app.use('*', nameRequest)
-  app.use('*', holdBytes(new ByteBudget(limits.httpBodiesBytesMax)))
+  app.use('*', holdBytes(new ByteBudget(parts.bodiesBytesMax ?? limits.httpBodiesBytesMax)))
   app.use('*', addHeaders)
   app.use('*', guard(parts))
   app.onError((error, c) => problemResponse(c, parts.services, error))

@@ -12,6 +12,8 @@ export interface HttpParts {
   readonly stopping: AbortSignal
   /** A member that is dead for so long is removed by the others; 0: never. */
   readonly replaceAfterMs: number
+  /** As in `limits` unless a test makes it small. */
+  readonly bodiesBytesMax?: number
 }
 
 /** What a handler finds in its context. */

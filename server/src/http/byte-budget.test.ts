@@ -1,0 +1,51 @@
+import { KvError } from '@quorumkv/internal/base'
+import { describe, expect, it } from 'vitest'
+import { FakeNode, type HeldOperation } from '../fake-node.test-support.js'
+import { eventually } from '../services.test-support.js'
+import { answer, testApp } from './app.test-support.js'
+import { ByteBudget, Holding } from './byte-budget.js'
+
+const octets = { 'content-type': 'application/octet-stream' }
+const put = (size: number): RequestInit => ({ method: 'PUT', headers: octets, body: new Uint8Array(size) })
+
+describe('what requests hold together', () => {
+  it('is bounded: one more is overloaded, and certainly not applied, until another has ended', async () => {
+    const node = new FakeNode()
+    const held: HeldOperation[] = []
+    node.held = held
+    const { app } = testApp(node, { bodiesBytesMax: 100 })
+    const first = app.request('/kv/a', put(60))
+    await eventually('it runs', () => held.length === 1)
+    const second = await app.request('/kv/b', put(60))
+    expect([second.status, second.headers.get('retry-after')]).toEqual([429, '1'])
+    expect(await answer(second)).toMatchObject({ code: 'overloaded', outcome: 'not-applied', retryable: true })
+    held[0]!.release()
+    expect((await first).status).toBe(200)
+    const third = app.request('/kv/c', put(60))
+    await eventually('the next one runs', () => held.length === 2)
+    held[1]!.release()
+    expect((await third).status).toBe(200)
+  })
+
+  it('counts values that are read as well', async () => {
+    const node = new FakeNode()
+    const { app } = testApp(node, { bodiesBytesMax: 100 })
+    await app.request('/kv/a', put(100))
+    node.records.set('b', { ...node.records.get('a')!, value: new Uint8Array(101) })
+    expect((await app.request('/kv/a')).status).toBe(200)
+    expect((await app.request('/kv/b')).status).toBe(429)
+    expect((await app.request('/kv?limit=10')).status).toBe(429)
+  })
+
+  it('is given back once, and nothing is taken for who has gone', () => {
+    const budget = new ByteBudget(10)
+    const holding = new Holding(budget)
+    holding.take(7)
+    expect(() => new Holding(budget).take(4)).toThrow(KvError)
+    holding.release()
+    holding.release()
+    expect(budget.held).toBe(0)
+    expect(() => holding.take(1)).toThrow('the caller has gone')
+    expect(budget.held).toBe(0)
+  })
+})
