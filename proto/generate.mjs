@@ -50,4 +50,42 @@ execFileSync(
   ],
   { cwd: here, stdio: 'inherit' },
 )
+
+/** What a client that asks by reflection is told: the public services, each file that they need, as base64. */
+const publicSchemas = ['kv/v1/kv.proto', 'kv/v1/cluster.proto']
+const health = join(dirname(require.resolve('grpc-health-check/package.json')), 'proto')
+const set = join(out, 'descriptors.bin')
+execFileSync(
+  protoc,
+  [
+    `-I${here}`,
+    `-I${health}`,
+    `-I${join(protocPackage, 'include')}`,
+    '--include_imports',
+    `--descriptor_set_out=${set}`,
+    ...publicSchemas,
+    'health/v1/health.proto',
+  ],
+  { cwd: here, stdio: 'inherit' },
+)
+const files = [...filesOf(readFileSync(set))].map((file) => `  '${file.toString('base64')}',`)
+rmSync(set)
+const header = '/** FileDescriptorProtos of the public services and of what they import, as base64. */'
+const declared = 'export const fileDescriptors: readonly string[] = ['
+writeFileSync(join(out, 'descriptors.ts'), `${[header, declared, ...files, ']'].join('\n')}\n`)
 writeFileSync(stamp, fingerprint)
+
+/** The files of a FileDescriptorSet, each of which stands behind tag 10 and its length as a varint. */
+function* filesOf(bytes) {
+  for (let at = 0; at < bytes.length; ) {
+    if (bytes[at++] !== 10) throw new Error('protoc wrote no FileDescriptorSet')
+    let length = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++]
+      length |= (byte & 0x7f) << shift
+      if (byte < 0x80) break
+    }
+    yield bytes.subarray(at, at + length)
+    at += length
+  }
+}

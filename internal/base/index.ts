@@ -38,3 +38,4 @@ export {
 export { LatencyHistogram, type LatencySummary, type LatencyTotals } from './latency-histogram.js'
 export { limits } from './limits.js'
 export { type NodeEvent, type NodeEventKind, NodeEvents } from './node-events.js'
+export type { RequestName, SlowOperation, SlowWatch } from './slow-operations.js'

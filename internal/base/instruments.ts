@@ -2,6 +2,7 @@ import type { ErrorCode } from './errors.js'
 import type { NodeId } from './ids.js'
 import { LatencyHistogram } from './latency-histogram.js'
 import { NodeEvents } from './node-events.js'
+import type { SlowWatch } from './slow-operations.js'
 
 export const operationKinds = ['get', 'put', 'delete', 'scan'] as const
 export type OperationKind = (typeof operationKinds)[number]
@@ -87,10 +88,13 @@ export class Instruments {
   gossipSent = 0
   gossipReceived = 0
   readonly events: NodeEvents
+  /** Undefined: nobody wants to know. */
+  readonly slow: SlowWatch | undefined
   readonly #members = new Map<NodeId, MemberInstruments>()
 
   /** `wallMs`: the clock that dates events. */
-  constructor(wallMs: () => number) {
+  constructor(wallMs: () => number, slow?: SlowWatch) {
+    this.slow = slow
     this.events = new NodeEvents(wallMs)
   }
 

@@ -4,7 +4,6 @@ import { slotCount, slotOf } from '../slots/index.js'
 import { type KeyLocation, LocateOperation } from './locate.js'
 import { type OperationMeter, operationMeters } from './operation-meter.js'
 import type {
-  Consistency,
   DirectOperations,
   GetCaller,
   OperationOptions,
@@ -41,7 +40,8 @@ class Load {
 class Admission {
   readonly #load: Load
   readonly #meter: OperationMeter | undefined
-  readonly #consistency: Consistency
+  readonly #key: Uint8Array
+  readonly #options: OperationOptions
   readonly #startedMs: number
   #bytes: number
 
@@ -49,12 +49,14 @@ class Admission {
     load: Load,
     bytes: number,
     meter: OperationMeter | undefined,
-    { consistency }: OperationOptions,
+    key: Uint8Array,
+    options: OperationOptions,
     nowMs: number,
   ) {
     this.#load = load
     this.#meter = meter
-    this.#consistency = consistency
+    this.#key = key
+    this.#options = options
     this.#startedMs = nowMs
     this.#bytes = bytes
     load.operations++
@@ -70,12 +72,12 @@ class Admission {
 
   hasSucceeded(): void {
     this.#release()
-    this.#meter?.succeeded(this.#startedMs)
+    this.#meter?.succeeded(this.#startedMs, this.#key, this.#options)
   }
 
   hasFailed(error: KvError): void {
     this.#release()
-    this.#meter?.failed(error, this.#consistency)
+    this.#meter?.failed(this.#startedMs, this.#key, this.#options, error)
   }
 
   #release(): void {
@@ -94,11 +96,12 @@ class AdmittedGet extends Admission implements ReadSettler {
     load: Load,
     bytes: number,
     meter: OperationMeter,
+    key: Uint8Array,
     options: OperationOptions,
     nowMs: number,
     caller: GetCaller,
   ) {
-    super(load, bytes, meter, options, nowMs)
+    super(load, bytes, meter, key, options, nowMs)
     this.#caller = caller
   }
 
@@ -121,11 +124,12 @@ class AdmittedWrite extends Admission implements WriteSettler {
     load: Load,
     bytes: number,
     meter: OperationMeter,
+    key: Uint8Array,
     options: OperationOptions,
     nowMs: number,
     caller: WriteCaller,
   ) {
-    super(load, bytes, meter, options, nowMs)
+    super(load, bytes, meter, key, options, nowMs)
     this.#caller = caller
   }
 
@@ -205,7 +209,7 @@ export class Coordinator implements DirectOperations {
       caller.failed(refusal)
       return
     }
-    const admitted = new AdmittedGet(this.#load, key.length, meter, options, nowMs, caller)
+    const admitted = new AdmittedGet(this.#load, key.length, meter, key, options, nowMs, caller)
     new ReadOperation(this.#context, this.#routing, slotOf(key), key, options, admitted).start(nowMs)
   }
 
@@ -232,7 +236,7 @@ export class Coordinator implements DirectOperations {
     const { table, replicas } = this.#routing
     const share = table.ownersPerSlot / replicas.length
     const density = this.#entries() / (slotCount * share)
-    const admitted = new Admission(this.#load, limits.scanPageBytesMax, meter, options, nowMs)
+    const admitted = new Admission(this.#load, limits.scanPageBytesMax, meter, options.prefix, options, nowMs)
     try {
       const page = await scanPage(this.#context, () => this.#routing, options, density)
       admitted.hasSucceeded()
@@ -249,7 +253,7 @@ export class Coordinator implements DirectOperations {
     const nowMs = this.#context.clock.monotonicMs()
     const refusal = this.#refusal(bytes, options, nowMs)
     if (refusal !== undefined) throw refusal
-    const admitted = new Admission(this.#load, bytes, undefined, options, nowMs)
+    const admitted = new Admission(this.#load, bytes, undefined, key, options, nowMs)
     try {
       const location = await new Promise<KeyLocation>((resolve, reject) => {
         new LocateOperation(this.#context, this.#routing, slotOf(key), options, { resolve, reject }).start(key)
@@ -272,7 +276,7 @@ export class Coordinator implements DirectOperations {
       caller.failed(refusal)
       return
     }
-    const admitted = new AdmittedWrite(this.#load, bytes, meter, options, nowMs, caller)
+    const admitted = new AdmittedWrite(this.#load, bytes, meter, intent.key, options, nowMs, caller)
     new WriteOperation(this.#context, this.#routing, slotOf(intent.key), intent, options, admitted).start()
   }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { KvError } from '../base/index.js'
+import { Instruments, type KvError, type SlowOperation } from '../base/index.js'
 import { slotOf } from '../slots/index.js'
 import { Coordinator } from './coordinator.js'
 import type { KeyLocation } from './locate.js'
@@ -87,4 +87,29 @@ test('an owner that loses its data while a key is located holds nothing', async 
   for (const read of s.replicas[2]!.reads) read.answer()
   const { holdings } = await located
   expect(holdings.map(({ obstacle }) => obstacle)).toEqual(['', 'it has just lost its data', ''])
+})
+
+test('an operation that takes long is told of, whether it fails or not; a quick one is not', async () => {
+  const told: SlowOperation[] = []
+  const s = scene()
+  const watch = { thresholdMs: 100, slow: (operation: SlowOperation) => void told.push(operation) }
+  const context = { ...s.context, instruments: new Instruments(() => 0, watch) }
+  const node = new Coordinator({ context, entries: () => 0 }, s.routing)
+  const request = { requestId: 'r', traceparent: '' }
+  const read = codeOf(node.get(key, { ...options(s), request }))
+  s.clock.advance(2_000)
+  expect(await read).toBe('timeout')
+  const write = async (ms: number): Promise<void> => {
+    const written = node.delete(key, options(s))
+    s.clock.advance(ms)
+    for (const { writes } of s.replicas) for (const { reply } of writes.splice(0)) reply(applied())
+    await written
+  }
+  await write(99)
+  await write(100)
+  const shown = told.map(({ kind, level, code, request: named }) => [kind, level, code, named?.requestId])
+  expect(shown).toEqual([
+    ['get', 'quorum', 'timeout', 'r'],
+    ['delete', 'quorum', undefined, undefined],
+  ])
 })

@@ -1,4 +1,4 @@
-import type { Cancellation, KvError } from '../base/index.js'
+import type { Cancellation, KvError, RequestName } from '../base/index.js'
 import type { Version } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 
@@ -16,6 +16,8 @@ export interface OperationOptions {
    */
   readonly stampAboveMs?: number | undefined
   readonly stampLimitMs?: number | undefined
+  /** How its caller names it, for the log. */
+  readonly request?: RequestName | undefined
 }
 
 export interface PutOptions extends OperationOptions {

@@ -65,6 +65,8 @@ describe('defaults', () => {
       gossipFanout: 3,
       replaceAfter: 600_000,
       logLevel: 'info',
+      reflection: false,
+      slowMs: 100,
       logFormat: undefined,
     })
   })

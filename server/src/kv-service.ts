@@ -20,27 +20,27 @@ export interface KvHandlers extends UntypedServiceImplementation {
 export function kvService(context: ServiceContext, sessions: SessionService): KvHandlers {
   return {
     get: (call, callback) =>
-      answerUnary(call, callback, context, 'read', async (request, { node, deadlineMs, cancellation }) => {
+      answerUnary(call, callback, context, 'read', async (request, { node, ...scope }) => {
         checkKey(request.key)
         const consistency = parseConsistency(request.consistency)
-        return toGetResponse(await node.get(request.key, { consistency, deadlineMs, cancellation }))
+        return toGetResponse(await node.get(request.key, { consistency, ...scope }))
       }),
     put: (call, callback) =>
-      answerUnary(call, callback, context, 'write', async (request, { node, deadlineMs, cancellation }) => {
+      answerUnary(call, callback, context, 'write', async (request, { node, ...scope }) => {
         const { key, value, returnPrevious } = request
         checkKey(key)
         checkValue(value)
         const ttlMs = request.ttlMs === undefined ? undefined : Number(request.ttlMs)
         checkTtl(ttlMs)
         const consistency = parseConsistency(request.consistency)
-        const options = { consistency, deadlineMs, cancellation, ttlMs, returnPrevious }
+        const options = { consistency, ...scope, ttlMs, returnPrevious }
         return toPutResponse(await node.put(key, value, options))
       }),
     delete: (call, callback) =>
-      answerUnary(call, callback, context, 'write', async (request, { node, deadlineMs, cancellation }) => {
+      answerUnary(call, callback, context, 'write', async (request, { node, ...scope }) => {
         checkKey(request.key)
         const consistency = parseConsistency(request.consistency)
-        return toDeleteResponse(await node.delete(request.key, { consistency, deadlineMs, cancellation }))
+        return toDeleteResponse(await node.delete(request.key, { consistency, ...scope }))
       }),
     scan: (call) => void serveScan(call, context),
     session: (call) => sessions.serve(call),

@@ -1,5 +1,5 @@
 import type { Log } from '@quorumkv/internal/env'
-import { type DestinationStream, type Logger, pino } from 'pino'
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
 import pretty from 'pino-pretty'
 import type { LogFormat, LogLevel } from './settings.js'
 
@@ -27,15 +27,27 @@ export function adaptLogger(logger: Logger): Log {
   }
 }
 
-/** The log of a process, on standard error. */
-export function openLog(level: LogLevel, format: LogFormat | undefined): Log {
-  const chosen = format ?? (process.stderr.isTTY ? 'pretty' : 'json')
-  const options = {
+/**
+ * Nobody logs keys and values; should somebody begin to, they do not get out. People's data does not belong into logs, which
+ * go to many places and stay for long.
+ */
+const secret = ['key', 'keys', 'value', 'values', 'prefix']
+const redact = { paths: secret.flatMap((name) => [name, `*.${name}`]), censor: '[redacted]' }
+
+/** What the log is written with. */
+export function logOptions(level: LogLevel): LoggerOptions {
+  return {
     level,
+    redact,
     base: { pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { error: pino.stdSerializers.err },
   }
-  return adaptLogger(pino(options, openDestination(chosen)))
+}
+
+/** The log of a process, on standard error. */
+export function openLog(level: LogLevel, format: LogFormat | undefined): Log {
+  const chosen = format ?? (process.stderr.isTTY ? 'pretty' : 'json')
+  return adaptLogger(pino(logOptions(level), openDestination(chosen)))
 }

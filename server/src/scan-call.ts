@@ -3,6 +3,7 @@ import { type Cancellation, limits } from '@quorumkv/internal/base'
 import type { ScanRequest, ScanResponse } from '@quorumkv/proto/kv/v1/kv'
 import { toStatus } from './errors.js'
 import { toScanResponse } from './messages.js'
+import { requestNameIn } from './request-name.js'
 import { reportBug, requireNode, type ServiceContext } from './service-context.js'
 import { cancellationOf, giveUpAfterMs, timeLeftMs } from './unary.js'
 import { checkScan } from './validation.js'
@@ -28,12 +29,14 @@ async function sendPages(call: ScanCall, context: ServiceContext, cancellation: 
   const { request } = call
   const { consistency, pageSize } = checkScan(request)
   const node = requireNode(context)
+  const named = requestNameIn(call.metadata)
   let cursor: Uint8Array = request.cursor
   while (!cancellation.cancelled) {
     // A scan may take as long as its caller allows; a page may not.
     const timeoutMs = giveUpAfterMs(Math.min(timeLeftMs(call, context.clock), limits.requestTimeoutMs))
     const deadlineMs = context.clock.monotonicMs() + timeoutMs
-    const page = await node.scan({ prefix: request.prefix, pageSize, cursor, consistency, deadlineMs, cancellation })
+    const wanted = { prefix: request.prefix, pageSize, cursor, consistency }
+    const page = await node.scan({ ...wanted, deadlineMs, cancellation, request: named })
     if (cancellation.cancelled) return
     await send(call, toScanResponse(page.records, page.cursor, request.keysOnly))
     cursor = page.cursor

@@ -1,4 +1,4 @@
-import { assert, Cancellation, emptyBytes, type KvError } from '@quorumkv/internal/base'
+import { assert, Cancellation, emptyBytes, type KvError, type RequestName } from '@quorumkv/internal/base'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { Consistency, GetCaller, PutOptions, WriteCaller, WriteResult } from '@quorumkv/internal/replication'
 
@@ -29,6 +29,8 @@ export class SessionOperation extends Cancellation implements PutOptions, GetCal
   stampAboveMs = 0
   stampLimitMs = 0
   readonly cancellation: Cancellation = this
+  /** How the client names its session. */
+  request: RequestName | undefined = undefined
   /** Set when the operation is begun. */
   owner: OperationOwner | undefined = undefined
   /** The next in its bucket of an OperationTable. */

@@ -1,10 +1,11 @@
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js'
-import { invalidArgument, KvError, limits } from '@quorumkv/internal/base'
+import { invalidArgument, KvError, limits, type RequestName } from '@quorumkv/internal/base'
 import { type Node, notServing } from '@quorumkv/internal/cluster'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { WriteResult } from '@quorumkv/internal/replication'
 import { prefetchKeysMax } from '@quorumkv/internal/store'
 import { type OperationKind, toStatus, toWireError } from './errors.js'
+import { requestNameIn } from './request-name.js'
 import type { ResultBudget } from './result-budget.js'
 import { ResultWriter } from './result-writer.js'
 import { reportBug, type ServiceContext } from './service-context.js'
@@ -59,6 +60,7 @@ export class Session implements OperationOwner {
   readonly #call: SessionCall
   readonly #node: Node
   readonly #context: ServiceContext
+  readonly #name: RequestName | undefined
   readonly #budget: ResultBudget
   readonly #onDriftingClient: (peer: string) => void
   readonly #onClose: () => void
@@ -77,6 +79,7 @@ export class Session implements OperationOwner {
     this.#call = options.call
     this.#node = options.node
     this.#context = options.context
+    this.#name = requestNameIn(options.call.metadata)
     this.#budget = options.budget
     this.#onDriftingClient = options.onDriftingClient
     this.#onClose = options.onClose
@@ -166,6 +169,7 @@ export class Session implements OperationOwner {
     const { coordinator, phase } = this.#node
     if (coordinator === undefined) throw notServing(phase)
     operation.owner = this
+    operation.request = this.#name
     switch (operation.kind) {
       case 'get':
         coordinator.startGet(operation.key, operation, operation)

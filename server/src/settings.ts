@@ -17,6 +17,7 @@ export interface SettingValues {
   /** Names under which HTTP may be asked, besides this machine's own. */
   readonly httpAllowHost: readonly string[]
   readonly insecure: boolean
+  readonly reflection: boolean
   readonly peers: readonly PeerName[]
   readonly id: NodeId | undefined
   readonly zone: string
@@ -41,6 +42,8 @@ export interface SettingValues {
   /** 0: never. */
   readonly replaceAfter: number
   readonly logLevel: LogLevel
+  /** 0: none is told of. */
+  readonly slowMs: number
   /** Undefined: pretty on a terminal, else JSON. */
   readonly logFormat: LogFormat | undefined
 }
@@ -140,6 +143,12 @@ export const settings: { readonly [Name in SettingName]: Setting<SettingValues[N
   insecure: setting({
     group: 'network',
     help: 'allow --addr and --http-addr on an interface that others can reach, without encryption or authentication',
+    defaultText: 'false',
+    parse: parseBoolean,
+  }),
+  reflection: setting({
+    group: 'network',
+    help: 'tell clients of gRPC, such as grpcurl, which calls there are',
     defaultText: 'false',
     parse: parseBoolean,
   }),
@@ -297,6 +306,13 @@ export const settings: { readonly [Name in SettingName]: Setting<SettingValues[N
     help: 'debug, info, warn or error',
     defaultText: 'info',
     parse: (text, label) => parseChoice(text, label, ['debug', 'info', 'warn', 'error']),
+  }),
+  slowMs: setting({
+    group: 'log',
+    argument: '<ms>',
+    help: 'operations of clients that take as long are logged, without their keys; 0: none',
+    defaultText: '100',
+    parse: (text, label) => parseWhole(text, label, 0, 3_600_000),
   }),
   logFormat: optional({
     group: 'log',

@@ -10,12 +10,14 @@ import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from
 import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { isDecommissioned } from './exit.js'
 import { ProcessMeter } from './figures/process-meter.js'
+import { SlowLog } from './figures/slow-log.js'
 import { GrpcHost } from './grpc-host.js'
 import { Health } from './health.js'
 import { createHttpApp } from './http/http-app.js'
 import { HttpHost } from './http/http-host.js'
 import { kvDefinition } from './kv-definition.js'
 import { kvService } from './kv-service.js'
+import { addReflection } from './reflection.js'
 import type { CallCounts, ServiceContext } from './service-context.js'
 import { SessionService } from './session-service.js'
 
@@ -153,10 +155,12 @@ export async function startConfiguredNode(
   const calls = (): CallCounts => ({ streams: sessions.size, sessions: sessions.size })
   const { traffic } = host
   const context: ServiceContext = { clock, log, meter, traffic, calls, node: () => core, draining, onBug: fail }
+  const slow = new SlowLog({ clock, log, node: () => core, thresholdMs: config.slowMs })
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))
   host.addService(ClusterService, clusterService(context))
   const health = new Health(host.server)
+  if (config.reflection) addReflection(host.server)
   const stopping = new AbortController()
   const hostNames: string[] = []
   const app = createHttpApp({
@@ -175,6 +179,7 @@ export async function startConfiguredNode(
       clock,
       host,
       log,
+      slow,
       listenAddress: bound.grpc[0]!,
       address,
       fail,
@@ -209,6 +214,7 @@ interface CoreParts {
   readonly clock: NodeClock
   readonly host: GrpcHost
   readonly log: Log
+  readonly slow: SlowLog
   readonly listenAddress: string
   readonly address: Address
   readonly fail: (error: unknown) => void
@@ -221,7 +227,7 @@ function startCore(config: NodeConfig, parts: CoreParts): Promise<Node> {
     disk: new NodeDisk(parts.directory.path),
     network: parts.host.network,
     log: parts.log,
-    instruments: new Instruments(() => parts.clock.wallMs()),
+    instruments: new Instruments(() => parts.clock.wallMs(), parts.slow),
     id: config.id,
     listenAddress: parts.listenAddress as Address,
     advertiseAddress: parts.address,

@@ -1,8 +1,9 @@
-import type { ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
-import { Cancellation, KvError, limits } from '@quorumkv/internal/base'
+import { Metadata, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js'
+import { Cancellation, KvError, limits, type RequestName } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
 import type { Clock } from '@quorumkv/internal/env'
 import { type OperationKind, toStatus } from './errors.js'
+import { requestFacts, requestIdKey, requestNameIn } from './request-name.js'
 import { reportBug, requireNode, type ServiceContext } from './service-context.js'
 import { clampTimeoutMs } from './validation.js'
 
@@ -46,6 +47,15 @@ export interface UnaryScope {
   /** On the node's monotonic clock. */
   readonly deadlineMs: number
   readonly cancellation: Cancellation
+  /** How its caller names it; undefined: it does not. */
+  readonly request: RequestName | undefined
+}
+
+/** What the answer to a named call ends with. */
+function trailersOf({ requestId }: RequestName): Metadata {
+  const trailers = new Metadata()
+  if (requestId !== '') trailers.set(requestIdKey, requestId)
+  return trailers
 }
 
 /** Runs one unary call: whatever `run` throws or rejects with becomes its status. */
@@ -56,15 +66,23 @@ export function answerUnary<Request, Response>(
   kind: OperationKind,
   run: (request: Request, scope: UnaryScope) => Promise<Response>,
 ): void {
+  const named = requestNameIn(call.metadata)
   const fail = (error: unknown): void => {
     reportBug(context, error)
-    callback(toStatus(error, kind))
+    const answer = toStatus(error, kind)
+    if (named !== undefined) {
+      answer.metadata?.merge(trailersOf(named))
+      context.log.debug('a call failed', { call: call.getPath(), cause: answer.details, ...requestFacts(named) })
+    }
+    callback(answer)
   }
   try {
     const node = requireNode(context)
     const timeoutMs = giveUpAfterMs(timeLeftMs(call, context.clock))
-    const scope = { node, deadlineMs: context.clock.monotonicMs() + timeoutMs, cancellation: cancellationOf(call) }
-    run(call.request, scope).then((response) => callback(null, response), fail)
+    const deadlineMs = context.clock.monotonicMs() + timeoutMs
+    const scope = { node, deadlineMs, cancellation: cancellationOf(call), request: named }
+    const trailers = named === undefined ? undefined : trailersOf(named)
+    run(call.request, scope).then((response) => callback(null, response, trailers), fail)
   } catch (error) {
     fail(error)
   }

@@ -3,6 +3,7 @@ import { OpenAPIHono } from '@hono/zod-openapi'
 import { limits } from '@quorumkv/internal/base'
 import type { MiddlewareHandler } from 'hono'
 import { nodeFeed } from '../feed/node-feed.js'
+import { isRequestId } from '../request-name.js'
 import { allowedMethods } from './allowed-methods.js'
 import { ByteBudget, holdBytes } from './byte-budget.js'
 import { mountClusterRoutes } from './cluster-routes.js'
@@ -17,11 +18,9 @@ import { mountMetricsRoute } from './metrics-route.js'
 import { mountOpenApiRoute } from './openapi-route.js'
 import { invalidInput, problemResponse, refusal } from './problem.js'
 
-const requestIdPattern = /^[A-Za-z0-9._-]{1,64}$/
-
 const nameRequest: MiddlewareHandler<HttpEnv> = async (c, next) => {
   const given = c.req.header('x-request-id')
-  const requestId = given !== undefined && requestIdPattern.test(given) ? given : randomUUID()
+  const requestId = isRequestId(given) ? given : randomUUID()
   c.set('requestId', requestId)
   await next()
   c.res.headers.set('x-request-id', requestId)

@@ -5,6 +5,7 @@ import type { StoredRecord } from '@quorumkv/internal/record'
 import type { OperationOptions, WriteResult } from '@quorumkv/internal/replication'
 import type { Context } from 'hono'
 import { accepts } from 'hono/accepts'
+import { requestName } from '../request-name.js'
 import { requireNode, type ServiceContext } from '../service-context.js'
 import { checkKey, checkPrefix, checkTimeout, checkTtl, clampPageSize } from '../validation.js'
 import type { HttpApp, HttpEnv, HttpParts } from './http-parts.js'
@@ -119,7 +120,9 @@ function operationOptions(c: Context<HttpEnv>, { clock }: ServiceContext, query:
   const { signal } = c.req.raw
   if (signal.aborted) cancellation.cancel()
   else signal.addEventListener('abort', () => cancellation.cancel(), { once: true })
-  return { consistency, deadlineMs: clock.monotonicMs() + (timeoutMs ?? limits.requestTimeoutMs), cancellation }
+  const deadlineMs = clock.monotonicMs() + (timeoutMs ?? limits.requestTimeoutMs)
+  const request = requestName(c.get('requestId'), c.req.header('traceparent'))
+  return { consistency, deadlineMs, cancellation, request }
 }
 
 function toPutResult(node: Node, { version, acks }: WriteResult): PutResult {
