@@ -24,9 +24,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 3634.533 ms: n1 has begun anew, though nobody has emptied or repaired its data directory',
   },
   'appends-behind-torn-tail': {
-    seed: 21945,
-    needed: undefined,
-    how: 'at 36741.343 ms: n1 says that its data is corrupt: log/0000000001.log is damaged at byte 904869: ...',
+    seed: 308930007,
+    needed: 8,
+    how: 'at 327791.390 ms: n2 says that its data is corrupt: log/0000000001.log is damaged at byte 581088:...',
   },
   'damage-taken-for-torn-tail': {
     seed: 22574,
