@@ -168,6 +168,27 @@ test('many keys are read at once: each key once, absent ones left out, bytes fou
   expect(entries.get('a')!.text()).toBe('A')
 })
 
+test('many keys are read and written in one round: a message to each node, with the keys that it owns', async () => {
+  await client.ready()
+  const keys = Array.from({ length: 300 }, (_, i) => `key:${i}`)
+  const rounds: [name: string, run: () => Promise<unknown>][] = [
+    ['put', () => client.putMany(keys.map((key) => [key, 'v'] as const))],
+    ['get', () => client.getMany(keys)],
+  ]
+  for (const [name, run] of rounds) {
+    for (const node of cluster.nodes) node.received.length = 0
+    await run()
+    expect(cluster.nodes.map(({ received }) => received.length)).toEqual([1, 1, 1])
+    for (const node of cluster.nodes) {
+      for (const { request } of node.operations) {
+        expect(request!.$case).toBe(name)
+        expect(cluster.ownerOf(String(request!.value.key))).toBe(node)
+      }
+    }
+    expect(sentOperations()).toBe(300)
+  }
+})
+
 test('one key that cannot be read fails a read of many', async () => {
   await client.put('text', 'A')
   await client.put('bytes', new Uint8Array([0xff]))
