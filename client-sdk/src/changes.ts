@@ -2,6 +2,7 @@ import type { CallOptions } from './types.js'
 
 /** A change of who owns the slots that somebody asked for. */
 export interface PlannedChange {
+  /** What is asked for. */
   readonly kind: 'decommission' | 'remove' | 'reweight' | 'replace' | 'unknown'
   /** Of the member. */
   readonly id: string
@@ -13,14 +14,17 @@ export interface PlannedChange {
 
 /** How far one member is with a handover. */
 export interface HandoverReport {
+  /** Whose report it is. */
   readonly nodeId: string
-  /** Slots that come to it, and those of them that are there. */
+  /** Slots that come to it. */
   readonly slots: number
+  /** Of these, those that are there. */
   readonly done: number
   /** Streamed to it so far. */
   readonly bytes: number
-  /** Estimates; undefined: unknown. */
+  /** An estimate of what is still to be streamed to it; undefined: unknown. */
   readonly remainingBytes: number | undefined
+  /** An estimate of how long that takes, in milliseconds; undefined: unknown. */
   readonly remainingMs: number | undefined
   /** Why it does not get on just now; empty: it does, or need not. */
   readonly obstacle: string
@@ -48,6 +52,7 @@ export interface Move {
   readonly from: string | undefined
   /** Undefined: nobody gets one. */
   readonly to: string | undefined
+  /** How many. */
   readonly slots: number
 }
 
@@ -61,20 +66,24 @@ export interface ChangePlan {
   readonly slots: number
   /** Copies of slots that have to be made. */
   readonly copies: number
+  /** From whom to whom. */
   readonly moves: readonly Move[]
   /** Estimated by what the answering node holds; undefined: it cannot tell. */
   readonly bytes: number | undefined
   /** Of streaming these, at the rate that is set, in milliseconds. */
   readonly durationMs: number | undefined
-  /** Changes, and nodes that join, that are called off. */
+  /** Changes that are called off. */
   readonly calledOff: readonly PlannedChange[]
+  /** Nodes that join, and are not taken in. */
   readonly turnedAway: readonly string[]
   /**
-   * How many members may be down, whoever they are, without any slot losing its read or write quorum: before, while the
-   * change is carried out, and afterwards. Negative: for some slot so many are missing.
+   * How many members may be down, whoever they are, without any slot losing its read or write quorum, before the change.
+   * Negative: for some slot so many are missing.
    */
   readonly spareNow: number
+  /** The same while the change is carried out. */
   readonly spareMeanwhile: number
+  /** The same afterwards. */
   readonly spareAfterwards: number
 }
 
@@ -102,7 +111,17 @@ export interface ForcedRemoval {
   readonly remaining: readonly string[]
 }
 
+/** What raising the feature level came to. */
+export interface RaisedLevel {
+  /** The level that was gone by. */
+  readonly before: number
+  /** The one that is gone by from now on. */
+  readonly after: number
+}
+
+/** Whether a member may go down. */
 export interface StopVerdict {
+  /** It may. */
   readonly safe: boolean
   /** Why not; empty: it is safe. */
   readonly reason: string
@@ -140,7 +159,7 @@ export interface Operator {
    * Raises the feature level to the newest that the software of all members goes by, which is for good: no older release
    * may come back afterwards. `after` is as `before` where some member's software cannot go by a newer one.
    */
-  raiseLevel(options?: ChangeOptions): Promise<{ readonly before: number; readonly after: number }>
+  raiseLevel(options?: ChangeOptions): Promise<RaisedLevel>
   /**
    * Whether a member may go down now without any slot losing its read or write quorum. Stop one at a time: two that are
    * each safe to stop need not be so together.

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
+import type { ClusterTopology } from './cluster-types.js'
 import { invalidArgument, type KvError } from './errors.js'
-import type { ClusterTopology } from './types.js'
 
 /** A node as an event tells of it. */
 export interface NodeEvent {
@@ -15,13 +15,18 @@ export interface ClientEventMap {
   /** A node can be used that could not be, or was not known: it is connected, or answers again. */
   nodeUp: NodeEvent
   /** A node cannot be reached, or has stopped answering: operations go elsewhere until it can. Told once, and not for each attempt. */
-  nodeDown: NodeEvent & { readonly error: KvError }
+  nodeDown: NodeEvent & {
+    /** Why. */
+    readonly error: KvError
+  }
   /** Another topology than before is now gone by: the first one, or one of a later epoch. */
   topology: ClusterTopology
 }
 
+/** What can be listened to. */
 export type ClientEventName = keyof ClientEventMap
 
+/** What is called when it happens. */
 export type ClientListener<E extends ClientEventName> = (event: ClientEventMap[E]) => void
 
 const names: ReadonlySet<string> = new Set<ClientEventName>(['nodeUp', 'nodeDown', 'topology'])

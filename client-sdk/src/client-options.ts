@@ -39,7 +39,8 @@ export interface KvClientOptions {
 export interface TlsOptions {
   /** The authorities to trust instead of the system's. */
   readonly ca?: string | Uint8Array | undefined
-  /** The client's own certificate and key, where the cluster asks for them. */
+  /** The client's own certificate, where the cluster asks for one; together with `key`. */
   readonly cert?: string | Uint8Array | undefined
+  /** The certificate's private key. */
   readonly key?: string | Uint8Array | undefined
 }

@@ -6,11 +6,13 @@ export interface ClientStats {
   readonly failed: number
   /** Attempts beyond the first that were sent to a node. A counter. */
   readonly retries: number
-  /** Messages of sessions, each with any number of operations or results. Counters. */
+  /** Messages of sessions, each with any number of operations. A counter. */
   readonly messagesSent: number
+  /** The same, each with any number of results. A counter. */
   readonly messagesReceived: number
-  /** Operations that wait for their results now, and bytes of their keys and values: see `maxInFlight` and `maxInFlightBytes`. */
+  /** Operations that wait for their results now: see `maxInFlight`. */
   readonly pending: number
+  /** Bytes of their keys and values, and a little for each: see `maxInFlightBytes`. */
   readonly pendingBytes: number
   /** Of these operations, those that no node works on: they wait for a connection, for company, for a pause to end or a token. */
   readonly queued: number

@@ -3,6 +3,15 @@ import type { ClientEventName, ClientListener } from './client-events.js'
 import type { KvClientOptions } from './client-options.js'
 import type { ClientStats } from './client-stats.js'
 import { ClusterCalls } from './cluster.js'
+import type {
+  ClusterStatus,
+  ClusterTopology,
+  MemberStatus,
+  Partition,
+  RepairOptions,
+  RepairProgress,
+  SnapshotTaken,
+} from './cluster-types.js'
 import { expiryOf, ownBytes, StoredValue, textOf } from './codec.js'
 import { PrefixCollection } from './collection.js'
 import type { Collection } from './collection-types.js'
@@ -10,6 +19,7 @@ import { Dispatcher } from './dispatcher.js'
 import { asKvError } from './errors.js'
 import { readMany, writeMany } from './many.js'
 import type { Operation, OperationKind } from './operation.js'
+import type { KvOperations } from './operations.js'
 import { OperatorCalls } from './operator.js'
 import { resolveOptions } from './options.js'
 import { deleteOperation, getOperation, putOperation } from './requests.js'
@@ -18,26 +28,18 @@ import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './standard-sch
 import { type BatchTrace, commandChannel, inBatch, TracedOperation } from './tracing.js'
 import type {
   CallOptions,
-  ClusterStatus,
-  ClusterTopology,
   DeleteOptions,
   DeleteResult,
   Entry,
   Key,
-  KvOperations,
-  MemberStatus,
-  Partition,
   PutEntry,
   PutOptions,
   PutOutcome,
   PutResult,
   PutResultWithPrevious,
   ReadOptions,
-  RepairOptions,
-  RepairProgress,
   ScanEntry,
   ScanOptions,
-  SnapshotTaken,
   Value,
 } from './types.js'
 import type { Codec } from './value-codecs.js'
@@ -163,6 +165,7 @@ export class KvClient implements KvOperations, AsyncDisposable {
     this.dispatcher.close()
   }
 
+  /** `close`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

@@ -1,4 +1,12 @@
 import { ClusterService, type RepairRequest, type RepairResponse } from '@quorumkv/proto/kv/v1/cluster'
+import type {
+  ClusterStatus,
+  MemberStatus,
+  Partition,
+  RepairOptions,
+  RepairProgress,
+  SnapshotTaken,
+} from './cluster-types.js'
 import { keyBytes } from './codec.js'
 import type { Dispatcher } from './dispatcher.js'
 import { checkEndpoint } from './endpoints.js'
@@ -10,16 +18,7 @@ import { backoffMs } from './retry.js'
 import type { Session } from './session.js'
 import { hashOf, repairOf, snapshotOf, statusOf, type TopologyView } from './topology.js'
 import type { UnaryMethod } from './transport.js'
-import type {
-  CallOptions,
-  ClusterStatus,
-  Key,
-  MemberStatus,
-  Partition,
-  RepairOptions,
-  RepairProgress,
-  SnapshotTaken,
-} from './types.js'
+import type { CallOptions, Key } from './types.js'
 
 /** The calls that look at the cluster and not at keys. */
 export class ClusterCalls {

@@ -15,17 +15,27 @@ import type { Version } from './version.js'
 
 /** A value of a collection, with what is known about it. `key` is without the prefix, in the form in which it was asked for. */
 export interface CollectionEntry<Output, K extends Key = Key> {
+  /** As it was given. */
   readonly key: K
+  /** As the codec has made it. */
   readonly value: Output
+  /** Of the write that stored the value. */
   readonly version: Version
-  /** Undefined: never. */
+  /** When the value expires, by the cluster's clock; undefined: never. */
   readonly expiresAt: Date | undefined
 }
 
 /** An entry for a collection's `putMany`: the key without the prefix, the value, and optionally a time to live for it alone. */
 export type CollectionPutEntry<Input> =
   | readonly [key: Key, value: Input]
-  | { readonly key: Key; readonly value: Input; readonly ttlMs?: number | undefined }
+  | {
+      /** Without the prefix. */
+      readonly key: Key
+      /** What is stored, once the codec has taken it. */
+      readonly value: Input
+      /** As `PutOptions.ttlMs`, which holds where this is absent. */
+      readonly ttlMs?: number | undefined
+    }
 
 /** What a put into a collection takes. What was replaced is told by the client's own `put` alone, as bytes. */
 export type CollectionPutOptions = Omit<PutOptions, 'returnPrevious'>
@@ -47,8 +57,11 @@ export interface CollectionScanEntry<Output> {
   readonly key: string
   /** Without the prefix. */
   readonly keyBytes: Uint8Array
+  /** As the codec has made it; undefined where values were not asked for. */
   readonly value: Output
+  /** Of the write that stored the value. */
   readonly version: Version
+  /** When the value expires, by the cluster's clock; undefined: never. */
   readonly expiresAt: Date | undefined
   /** On the last entry of a page: with this a later scan of the same prefix goes on behind this entry. */
   readonly cursor: string | undefined
@@ -82,12 +95,16 @@ export interface Collection<Input, Output = Input> {
   putMany(entries: Iterable<CollectionPutEntry<Input>>, options?: CollectionPutOptions): Promise<PutOutcome[]>
   /** The entries, in no particular order between pages: see `KvOperations.scan`. Without values where `keysOnly` says so. */
   scan(options: CollectionScanOptions & { readonly keysOnly: true }): AsyncIterable<CollectionScanEntry<undefined>>
+  /** The entries with their values. */
   scan(
     options?: CollectionScanOptions & { readonly keysOnly?: false | undefined },
   ): AsyncIterable<CollectionScanEntry<Output>>
+  /** With or without values, as `keysOnly` turns out. */
   scan(options: CollectionScanOptions): AsyncIterable<CollectionScanEntry<Output | undefined>>
   /** A collection within this one: its keys start with both prefixes. With the same codec, unless another is given. */
   collection(prefix: Key): Collection<Input, Output>
+  /** The same with a schema. */
   collection<S extends StandardSchemaV1>(prefix: Key, schema: S): Collection<SchemaInput<S>, SchemaOutput<S>>
+  /** The same with a codec. */
   collection<I, O>(prefix: Key, codec: Codec<I, O>): Collection<I, O>
 }

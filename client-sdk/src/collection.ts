@@ -10,12 +10,12 @@ import type {
 } from './collection-types.js'
 import { asKvError, invalidArgument, KvError } from './errors.js'
 import { itemsOf, wantedPut } from './many.js'
+import type { KvOperations } from './operations.js'
 import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './standard-schema.js'
 import type {
   DeleteOptions,
   DeleteResult,
   Key,
-  KvOperations,
   PutEntry,
   PutOutcome,
   PutResult,

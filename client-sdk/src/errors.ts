@@ -28,6 +28,7 @@ export type KvErrorCode =
 /** Whether a failed write was certainly not applied, or may have been (or may yet be). */
 export type WriteOutcome = 'not-applied' | 'unknown'
 
+/** What a KvError may say besides its code. */
 export interface KvErrorOptions {
   /** For `invalid-argument`: the name of the argument or option that is wrong. */
   readonly field?: string | undefined
@@ -37,6 +38,7 @@ export interface KvErrorOptions {
   readonly node?: string | undefined
   /** Overrides what follows from the code. */
   readonly retryable?: boolean | undefined
+  /** What lies behind it. */
   readonly cause?: unknown
 }
 
@@ -44,7 +46,9 @@ const retryableCodes: ReadonlySet<KvErrorCode> = new Set(['unavailable', 'timeou
 
 /** The one class of all errors that the client reports. Switch over `code`. */
 export class KvError extends Error {
+  /** The same for all of them. */
   override readonly name = 'KvError'
+  /** What went wrong. */
   readonly code: KvErrorCode
   /** For `invalid-argument`: the name of the argument or option that is wrong; for `not-valid` and `not-text`: what of the data. */
   readonly field: string | undefined

@@ -8,12 +8,26 @@ export type {
   Move,
   Operator,
   PlannedChange,
+  RaisedLevel,
   StopVerdict,
 } from './changes.js'
 export { KvClient } from './client.js'
 export type { ClientEventMap, ClientEventName, ClientListener, NodeEvent } from './client-events.js'
 export type { KvClientOptions, TlsOptions } from './client-options.js'
 export type { ClientStats, NodeStats } from './client-stats.js'
+export type {
+  ClusterStatus,
+  ClusterTopology,
+  Liveness,
+  Member,
+  MemberState,
+  MemberStatus,
+  Partition,
+  RepairOptions,
+  RepairProgress,
+  ReplicationSettings,
+  SnapshotTaken,
+} from './cluster-types.js'
 export { type CollectionStore, collectionOn } from './collection.js'
 export type {
   Collection,
@@ -25,6 +39,7 @@ export type {
 } from './collection-types.js'
 export { KvError, type KvErrorCode, type KvErrorOptions, type WriteOutcome } from './errors.js'
 export type { ConvergenceStatus, HintStatus, PeerConvergence, StorageStatus } from './node-status.js'
+export type { KvOperations } from './operations.js'
 export type {
   SchemaInput,
   SchemaOutput,
@@ -36,31 +51,19 @@ export type {
 export type { BatchTrace, CommandTrace, ConnectTrace, TraceOutcome } from './tracing.js'
 export type {
   CallOptions,
-  ClusterStatus,
-  ClusterTopology,
   Consistency,
   DeleteOptions,
   DeleteResult,
   Entry,
   Key,
-  KvOperations,
-  Liveness,
-  Member,
-  MemberState,
-  MemberStatus,
-  Partition,
   PutEntry,
   PutOptions,
   PutOutcome,
   PutResult,
   PutResultWithPrevious,
   ReadOptions,
-  RepairOptions,
-  RepairProgress,
-  ReplicationSettings,
   ScanEntry,
   ScanOptions,
-  SnapshotTaken,
   Value,
   ValueView,
 } from './types.js'

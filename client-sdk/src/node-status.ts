@@ -2,13 +2,19 @@
 export interface StorageStatus {
   /** Live keys. */
   readonly entries: number
+  /** Keys that were deleted, and whose deletion is kept until all owners know of it. */
   readonly tombstones: number
+  /** Memory of the table, which holds keys and values. */
   readonly tableBytes: number
+  /** Size of the log's files. */
   readonly logBytes: number
+  /** How many files these are. */
   readonly logSegments: number
+  /** The log position of the newest record. */
   readonly lastSequence: number
   /** The log position that the newest snapshot covers; 0: none. */
   readonly snapshotSequence: number
+  /** The node refuses writes: its disk is full. */
   readonly readOnly: boolean
   /** Slots of which the node has lost something, and which it does not answer for until they are refilled. */
   readonly lostSlots: number
@@ -25,13 +31,17 @@ export interface StorageStatus {
 
 /** How the answering node's copy compares with those of the other members. */
 export interface ConvergenceStatus {
+  /** One for each other member. */
   readonly peers: readonly PeerConvergence[]
-  /** Records that the node has fetched and sent since it started, because they were missing or older here or there. */
+  /** Records that the node has fetched since it started, because it lacked them or had older ones. */
   readonly recordsPulled: number
+  /** Records that it has sent, because the other side did. */
   readonly recordsPushed: number
 }
 
+/** How the answering node's copy compares with that of one other member. */
 export interface PeerConvergence {
+  /** The other one. */
   readonly nodeId: string
   /** How long ago a comparison with it last got to its end; undefined: none has since the answering node started. */
   readonly comparedMsAgo: number | undefined
@@ -47,6 +57,7 @@ export interface HintStatus {
   readonly nodeId: string
   /** How many wait. */
   readonly hints: number
+  /** What these take on disk. */
   readonly bytes: number
   /** Since the oldest was written; 0 where none waits. */
   readonly oldestMsAgo: number

@@ -3,6 +3,7 @@
  * in common. Declared here and not imported, as the standard asks for: it is types only, and costs users no dependency.
  */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
+  /** By the standard the tilde keeps it apart from the validator's own properties. */
   readonly '~standard': StandardSchemaProps<Input, Output>
 }
 
@@ -15,16 +16,32 @@ export interface StandardSchemaProps<Input = unknown, Output = Input> {
   /** Checks a value, and gives it in the form of `Output`, or what is wrong with it. */
   readonly validate: (value: unknown) => StandardSchemaResult<Output> | Promise<StandardSchemaResult<Output>>
   /** For the compiler alone: absent at run time. */
-  readonly types?: { readonly input: Input; readonly output: Output } | undefined
+  readonly types?:
+    | {
+        /** What it accepts. */
+        readonly input: Input
+        /** What it gives. */
+        readonly output: Output
+      }
+    | undefined
 }
 
 /** The outcome of a check: a value, or issues. */
 export type StandardSchemaResult<Output> =
-  | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly StandardSchemaIssue[] }
+  | {
+      /** As the schema makes it. */
+      readonly value: Output
+      /** Absent: it fits. */
+      readonly issues?: undefined
+    }
+  | {
+      /** What is wrong. */
+      readonly issues: readonly StandardSchemaIssue[]
+    }
 
 /** One thing that is wrong with a value. */
 export interface StandardSchemaIssue {
+  /** For people. */
   readonly message: string
   /** Where in the value; absent or empty: all of it. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined

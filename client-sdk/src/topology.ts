@@ -13,10 +13,6 @@ import {
 } from '@quorumkv/proto/kv/v1/cluster'
 import { changeOf, handoverOf } from './change-messages.js'
 import type { HandoverStatus, PlannedChange } from './changes.js'
-import { parseEndpoint } from './endpoints.js'
-import { KvError } from './errors.js'
-import { limits } from './limits.js'
-import type { ConvergenceStatus, HintStatus } from './node-status.js'
 import type {
   ClusterStatus,
   ClusterTopology,
@@ -26,7 +22,11 @@ import type {
   RepairProgress,
   ReplicationSettings,
   SnapshotTaken,
-} from './types.js'
+} from './cluster-types.js'
+import { parseEndpoint } from './endpoints.js'
+import { KvError } from './errors.js'
+import { limits } from './limits.js'
+import type { ConvergenceStatus, HintStatus } from './node-status.js'
 
 /** A topology as the client routes by it. It never changes: a newer one replaces it. */
 export class TopologyView implements ClusterTopology {

@@ -27,6 +27,7 @@ export interface TraceOutcome {
 export interface CommandTrace extends TraceOutcome {
   /** The `KvClient`. */
   readonly client: object
+  /** A getBytes or getEntry is a `get`; a `scan` is one page of it. */
   readonly operation: 'get' | 'put' | 'delete' | 'scan'
   /** As it was given; of a scan, its prefix. */
   readonly key: Key
@@ -42,6 +43,7 @@ export interface CommandTrace extends TraceOutcome {
 export interface BatchTrace extends TraceOutcome {
   /** The `KvClient`. */
   readonly client: object
+  /** A getManyEntries is a `getMany`. */
   readonly operation: 'getMany' | 'putMany'
   /** Keys or entries; undefined: what was given is no list, and is refused, or is of a length that only counting tells. */
   readonly size: number | undefined

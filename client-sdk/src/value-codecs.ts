@@ -19,6 +19,7 @@ import type { Value } from './types.js'
  * `invalid-argument` when writing and `not-valid` when reading, with what was thrown as its cause.
  */
 export interface Codec<Input, Output = Input> {
+  /** What is to be stored. */
   encode(value: Input): Value | Promise<Value>
   /** The bytes are the codec's to keep. */
   decode(bytes: Uint8Array): Output | Promise<Output>
@@ -26,6 +27,7 @@ export interface Codec<Input, Output = Input> {
 
 /** What a schema found wrong with a value: the `cause` of the `KvError` that says so. */
 export class SchemaError extends Error {
+  /** The same for all of them. */
   override readonly name = 'SchemaError'
   /** All of them, in the schema's order; at least one. */
   readonly issues: readonly StandardSchemaIssue[]

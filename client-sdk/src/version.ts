@@ -40,10 +40,12 @@ export class Version {
     return hex(this.hi) + hex(this.lo) + hex(this.node)
   }
 
+  /** The text form. */
   toJSON(): string {
     return this.toString()
   }
 
+  /** For what shows objects. */
   get [Symbol.toStringTag](): string {
     return 'Version'
   }
