@@ -3,7 +3,8 @@ import { describeDisk } from '../env/disk.conformance.js'
 import type { Network } from '../env/index.js'
 import { describeNetwork } from '../env/network.conformance.js'
 import { describeRandom } from '../env/random.conformance.js'
-import { type SimProcess, SimRandom, SimWorld } from './index.js'
+import { NodeClock } from '../env-node/index.js'
+import { MemoryDrive, type SimProcess, SimRandom, SimWorld } from './index.js'
 
 function clockFixture(adjust: (process: SimProcess) => void) {
   return async () => {
@@ -49,6 +50,12 @@ describeDisk(
   'SimDisk that transfers less than it was asked for',
   diskFixture((node) => node.drive.faults.setShortTransfers(0.5)),
 )
+
+describeDisk('MemoryDrive', async () => ({
+  disk: new MemoryDrive(new NodeClock()).mount(),
+  settle: <T>(promise: Promise<T>) => promise,
+  close: async () => {},
+}))
 
 describeNetwork('SimNetwork', async () => {
   const world = new SimWorld({ seed: 'network' })

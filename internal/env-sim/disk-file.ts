@@ -1,14 +1,14 @@
 import { assert, equalBytes } from '../base/index.js'
 import { DiskError, type DiskFile, type OpenMode } from '../env/index.js'
-import type { SimDisk } from './disk.js'
 import type { DiskOperation } from './disk-faults.js'
 import type { FileNode } from './disk-image.js'
+import type { Drive } from './disk-mount.js'
 import { type EventOwner, neverSettles } from './scheduler.js'
 
 /** An open file of one process. Holds its user to the contract: no overlap, no write to what was given away. */
 export class SimFile implements DiskFile {
   readonly path: string
-  readonly #drive: SimDisk
+  readonly #drive: Drive
   readonly #owner: EventOwner
   readonly #node: FileNode
   readonly #mode: OpenMode
@@ -20,7 +20,7 @@ export class SimFile implements DiskFile {
   #growingFrom: number | undefined
   #closed = false
 
-  constructor(drive: SimDisk, owner: EventOwner, path: string, node: FileNode, mode: OpenMode) {
+  constructor(drive: Drive, owner: EventOwner, path: string, node: FileNode, mode: OpenMode) {
     this.path = path
     this.#drive = drive
     this.#owner = owner

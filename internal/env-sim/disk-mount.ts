@@ -1,17 +1,38 @@
 import { assert } from '../base/index.js'
 import type { Disk, DiskFile, OpenMode } from '../env/index.js'
-import type { SimDisk } from './disk.js'
 import { SimFile } from './disk-file.js'
+import type { DiskOperation, DriveFaults } from './disk-faults.js'
 import { DirectoryNode, FileNode } from './disk-image.js'
 import { PathFinder, splitPath } from './disk-path.js'
 import type { EventOwner } from './scheduler.js'
 
+/** What carries out the operations of those who have it mounted: see `SimDisk` and `MemoryDrive`. */
+export interface Drive {
+  readonly faults: DriveFaults
+  /** The directory that holds all others. */
+  readonly root: DirectoryNode
+  /** Gives back the room of a file that has neither a name nor a reader any more. */
+  forgetUnused(node: FileNode): void
+  /**
+   * Runs `apply` when the drive has had its time for it, or `onFault` where it fails by a fault that was set. Never within
+   * the call; not at all, and the promise never settles, when `owner` has died before.
+   */
+  request<T>(
+    owner: EventOwner,
+    operation: DiskOperation,
+    path: string,
+    bytes: number,
+    apply: () => T,
+    onFault?: () => void,
+  ): Promise<T>
+}
+
 /** A drive as one life of a process sees it. */
 export class MountedDisk implements Disk {
-  readonly #drive: SimDisk
+  readonly #drive: Drive
   readonly #owner: EventOwner
 
-  constructor(drive: SimDisk, owner: EventOwner) {
+  constructor(drive: Drive, owner: EventOwner) {
     this.#drive = drive
     this.#owner = owner
   }

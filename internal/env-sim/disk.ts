@@ -2,7 +2,7 @@ import { assert } from '../base/index.js'
 import { type Disk, DiskError } from '../env/index.js'
 import { type DiskOperation, DriveFaults } from './disk-faults.js'
 import { type CrashPolicy, DirectoryNode, type FileNode } from './disk-image.js'
-import { MountedDisk } from './disk-mount.js'
+import { type Drive, MountedDisk } from './disk-mount.js'
 import { splitPath } from './disk-path.js'
 import type { SimRandom } from './random.js'
 import type { EventOwner, Scheduler } from './scheduler.js'
@@ -54,7 +54,7 @@ interface Pending {
  * them. What survives a crash is what `Disk` promises and not a bit more: a sync of a file makes nobody's name
  * durable, and neither does a rename.
  */
-export class SimDisk {
+export class SimDisk implements Drive {
   readonly faults: DriveFaults
   readonly #scheduler: Scheduler
   readonly #random: SimRandom
@@ -215,7 +215,8 @@ function visitFiles(directory: DirectoryNode, prefix: string, visit: (path: stri
   }
 }
 
-function allocatedBelow(root: DirectoryNode): number {
+/** The room that all files below a directory have been given, in bytes. */
+export function allocatedBelow(root: DirectoryNode): number {
   const seen = new Set<FileNode>()
   visitFiles(root, '', (_, file) => seen.add(file))
   let bytes = 0
