@@ -10,6 +10,7 @@ const alias = [
   { find: /^@quorumkv\/internal\/(.*)$/, replacement: `${at('./internal')}/$1/index.ts` },
   { find: '@quorumkv/cli/bench', replacement: at('./client-sdk/cli/src/bench/index.ts') },
   { find: '@quorumkv/client', replacement: at('./client-sdk/src/index.ts') },
+  { find: '@quorumkv/server/local', replacement: at('./server/src/local/index.ts') },
   { find: '@quorumkv/server', replacement: at('./server/src/index.ts') },
 ]
 

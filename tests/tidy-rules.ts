@@ -49,7 +49,7 @@ const peerMessages = '@quorumkv/proto/kv/peer/v1/messages'
 
 /** Which of our packages each package may import; `bench` and `tests` may import all. The longest folder decides. */
 const packages: readonly { readonly folder: string; readonly sees: readonly RegExp[] }[] = [
-  { folder: 'client-sdk/cli/', sees: [/^@quorumkv\/client$/] },
+  { folder: 'client-sdk/cli/', sees: [/^@quorumkv\/client$/, /^@quorumkv\/server\/local$/] },
   { folder: 'client-sdk/', sees: [/^@quorumkv\/proto\//, /^@quorumkv\/internal\/hash$/] },
   { folder: 'server/', sees: [/^@quorumkv\/proto\//, /^@quorumkv\/internal\//] },
   { folder: 'proto/', sees: [] },

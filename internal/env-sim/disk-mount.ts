@@ -1,7 +1,7 @@
 import { assert } from '../base/index.js'
 import type { Disk, DiskFile, OpenMode } from '../env/index.js'
-import { SimFile } from './disk-file.js'
 import type { DiskOperation, DriveFaults } from './disk-faults.js'
+import { SimFile } from './disk-file.js'
 import { DirectoryNode, FileNode } from './disk-image.js'
 import { PathFinder, splitPath } from './disk-path.js'
 import type { EventOwner } from './scheduler.js'

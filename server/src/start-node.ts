@@ -2,12 +2,11 @@ import { hostname } from 'node:os'
 import { type Address, AssertionError, type ClusterId, Instruments, limits, type NodeId } from '@quorumkv/internal/base'
 import { type Node, type NodeStatus, startCoreNode } from '@quorumkv/internal/cluster'
 import { type Log, silentLog } from '@quorumkv/internal/env'
-import { NodeClock, NodeDisk, NodeRandom } from '@quorumkv/internal/env-node'
+import { NodeClock, NodeRandom } from '@quorumkv/internal/env-node'
 import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
 import { formatAddress, isWildcard, splitAddress } from './addresses.js'
 import { clusterService } from './cluster-service.js'
 import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from './config.js'
-import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { isDecommissioned } from './exit.js'
 import { ProcessMeter } from './figures/process-meter.js'
 import { SlowLog } from './figures/slow-log.js'
@@ -17,6 +16,7 @@ import { createHttpApp } from './http/http-app.js'
 import { HttpHost } from './http/http-host.js'
 import { kvDefinition } from './kv-definition.js'
 import { kvService } from './kv-service.js'
+import { type Machine, type OpenDisk, thisMachine } from './machine.js'
 import { addReflection } from './reflection.js'
 import type { CallCounts, ServiceContext } from './service-context.js'
 import { SessionService } from './session-service.js'
@@ -86,15 +86,32 @@ function ownHostNames(config: NodeConfig, address: Address): readonly string[] {
   return names.map((name) => name.toLowerCase())
 }
 
+/** A node as the modules of this package have it. */
+export interface ConfiguredNode extends RunningNode {
+  /** What is behind the servers. */
+  readonly core: Node
+  /**
+   * Closes its sockets and servers at once, without a word to anyone, and leaves the rest of it where it is: for whoever
+   * has seen to it that nothing of it moves any more. Instead of `stop`.
+   */
+  cutOff(): Promise<void>
+}
+
+/** The ways in which a node ends. */
+interface Endings {
+  readonly shutDown: (graceMs: number) => Promise<void>
+  readonly cutOff: () => Promise<void>
+}
+
 /** The parts of a node, put together in the one place where that is done. */
-class HostedNode implements RunningNode {
+class HostedNode implements ConfiguredNode {
   readonly id: NodeId
   readonly address: Address
   readonly addresses: readonly string[]
   readonly httpAddresses: readonly string[]
   readonly ready: Promise<void>
-  readonly #core: Node
-  readonly #shutDown: (graceMs: number) => Promise<void>
+  readonly core: Node
+  readonly #endings: Endings
   #stopping: Promise<void> | undefined
 
   constructor(
@@ -102,27 +119,32 @@ class HostedNode implements RunningNode {
     address: Address,
     bound: { readonly grpc: readonly string[]; readonly http: readonly string[] },
     ready: Promise<void>,
-    shutDown: (graceMs: number) => Promise<void>,
+    endings: Endings,
   ) {
     this.id = core.id
     this.address = address
     this.addresses = bound.grpc
     this.httpAddresses = bound.http
     this.ready = ready
-    this.#core = core
-    this.#shutDown = shutDown
+    this.core = core
+    this.#endings = endings
   }
 
   get clusterId(): ClusterId | undefined {
-    return this.#core.status().clusterId
+    return this.core.status().clusterId
   }
 
   status(): NodeStatus {
-    return this.#core.status()
+    return this.core.status()
   }
 
   stop(graceMs: number = limits.shutdownGraceMs): Promise<void> {
-    this.#stopping ??= this.#shutDown(graceMs)
+    this.#stopping ??= this.#endings.shutDown(graceMs)
+    return this.#stopping
+  }
+
+  cutOff(): Promise<void> {
+    this.#stopping ??= this.#endings.cutOff()
     return this.#stopping
   }
 
@@ -136,22 +158,23 @@ export async function startConfiguredNode(
   config: NodeConfig,
   log: Log,
   onFatal: (error: Error) => void,
-): Promise<RunningNode> {
-  const directory = await openDataDirectory(config.dataDir)
+  machine: Machine = thisMachine(config),
+): Promise<ConfiguredNode> {
+  const disk = await machine.openDisk()
   let failed = false
   const fail = (error: unknown): void => {
     if (failed) return
     failed = true
     onFatal(asError(error))
   }
-  const clock = new NodeClock()
+  const { clock } = machine
   const host = new GrpcHost(log, fail)
   let core: Node | undefined
   const draining = (): void => {
     health.set(false)
     sessions.drain()
   }
-  const meter = new ProcessMeter(clock)
+  const meter = new ProcessMeter(new NodeClock())
   const calls = (): CallCounts => ({ streams: sessions.size, sessions: sessions.size })
   const { traffic } = host
   const context: ServiceContext = { clock, log, meter, traffic, calls, node: () => core, draining, onBug: fail }
@@ -175,8 +198,8 @@ export async function startConfiguredNode(
     const address = advertisedAddress(config, bound.grpc, log)
     hostNames.push(...ownHostNames(config, address))
     const started = await startCore(config, {
-      directory,
-      clock,
+      machine,
+      disk,
       host,
       log,
       slow,
@@ -188,30 +211,39 @@ export async function startConfiguredNode(
     const ready = started.ready().then(() => health.set(started.members?.draining !== true))
     // Whoever does not wait for it is not to be ended by its rejection.
     ready.catch(() => undefined)
-    return new HostedNode(started, address, bound, ready, async (graceMs) => {
+    const release = async (graceMs: number): Promise<void> => {
+      await Promise.all([host.stop(graceMs), http.stop(graceMs)])
+      meter.stop()
+      disk.close()
+    }
+    const shutDown = async (graceMs: number): Promise<void> => {
       health.set(false)
       stopping.abort()
       try {
         await started.stop(graceMs)
       } finally {
         sessions.close('the node stops')
-        const restMs = Math.min(graceMs, connectionGraceMs)
-        await Promise.all([host.stop(restMs), http.stop(restMs)])
-        meter.stop()
-        directory.close()
+        await release(Math.min(graceMs, connectionGraceMs))
       }
-    })
+    }
+    const cutOff = async (): Promise<void> => {
+      const released = release(0)
+      stopping.abort()
+      sessions.close('the node is gone')
+      await released
+    }
+    return new HostedNode(started, address, bound, ready, { shutDown, cutOff })
   } catch (error) {
     await Promise.all([host.stop(0), http.stop(0)])
     meter.stop()
-    directory.close()
+    disk.close()
     throw error
   }
 }
 
 interface CoreParts {
-  readonly directory: DataDirectory
-  readonly clock: NodeClock
+  readonly machine: Machine
+  readonly disk: OpenDisk
   readonly host: GrpcHost
   readonly log: Log
   readonly slow: SlowLog
@@ -220,18 +252,19 @@ interface CoreParts {
   readonly fail: (error: unknown) => void
 }
 
-function startCore(config: NodeConfig, parts: CoreParts): Promise<Node> {
-  return startCoreNode({
-    clock: parts.clock,
+async function startCore(config: NodeConfig, parts: CoreParts): Promise<Node> {
+  const { clock, network, peers } = parts.machine
+  return await startCoreNode({
+    clock,
     random: new NodeRandom(),
-    disk: new NodeDisk(parts.directory.path),
-    network: parts.host.network,
+    disk: parts.disk.disk,
+    network: network(parts.host.network),
     log: parts.log,
-    instruments: new Instruments(() => parts.clock.wallMs(), parts.slow),
+    instruments: new Instruments(() => clock.wallMs(), parts.slow),
     id: config.id,
     listenAddress: parts.listenAddress as Address,
     advertiseAddress: parts.address,
-    peers: config.peers,
+    peers: await peers(parts.address),
     replication: config.replication,
     virtualNodes: config.virtualNodes,
     zone: config.zone,

@@ -1,0 +1,10 @@
+export type { NodeSettings, SettingInput } from '../config.js'
+export {
+  type ClusterClock,
+  LocalCluster,
+  type LocalClusterOptions,
+  type LocalSettings,
+  type PartitionOptions,
+  startLocalCluster,
+} from './local-cluster.js'
+export type { LocalNode, LocalNodeState } from './local-node.js'
