@@ -70,9 +70,9 @@ class Admission {
     return true
   }
 
-  hasSucceeded(): void {
+  hasSucceeded(nowMs: number): void {
     this.#release()
-    this.#meter?.succeeded(this.#startedMs, this.#key, this.#options)
+    this.#meter?.succeeded(this.#startedMs, nowMs, this.#key, this.#options)
   }
 
   hasFailed(error: KvError): void {
@@ -105,8 +105,8 @@ class AdmittedGet extends Admission implements ReadSettler {
     this.#caller = caller
   }
 
-  resolve(record: StoredRecord | undefined): void {
-    this.hasSucceeded()
+  resolve(record: StoredRecord | undefined, nowMs: number): void {
+    this.hasSucceeded(nowMs)
     this.#caller.got(record)
   }
 
@@ -133,8 +133,8 @@ class AdmittedWrite extends Admission implements WriteSettler {
     this.#caller = caller
   }
 
-  resolve(result: WriteResult): void {
-    this.hasSucceeded()
+  resolve(result: WriteResult, nowMs: number): void {
+    this.hasSucceeded(nowMs)
     this.#caller.wrote(result)
   }
 
@@ -239,7 +239,7 @@ export class Coordinator implements DirectOperations {
     const admitted = new Admission(this.#load, limits.scanPageBytesMax, meter, options.prefix, options, nowMs)
     try {
       const page = await scanPage(this.#context, () => this.#routing, options, density)
-      admitted.hasSucceeded()
+      admitted.hasSucceeded(this.#context.clock.monotonicMs())
       return page
     } catch (error) {
       admitted.hasFailed(error as KvError)
@@ -258,7 +258,7 @@ export class Coordinator implements DirectOperations {
       const location = await new Promise<KeyLocation>((resolve, reject) => {
         new LocateOperation(this.#context, this.#routing, slotOf(key), options, { resolve, reject }).start(key)
       })
-      admitted.hasSucceeded()
+      admitted.hasSucceeded(this.#context.clock.monotonicMs())
       return location
     } catch (error) {
       admitted.hasFailed(error as KvError)

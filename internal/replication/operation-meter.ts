@@ -24,9 +24,8 @@ export class OperationMeter {
     this.#slowMs = this.#watch?.thresholdMs ?? Number.POSITIVE_INFINITY
   }
 
-  /** One that began then, in monotonic milliseconds; `key`: or the prefix of a scan. */
-  succeeded(startedMs: number, key: Uint8Array, options: OperationOptions): void {
-    const nowMs = this.#clock.monotonicMs()
+  /** One that began then and has ended now, in monotonic milliseconds; `key`: or the prefix of a scan. */
+  succeeded(startedMs: number, nowMs: number, key: Uint8Array, options: OperationOptions): void {
     this.#instrument.succeeded(startedMs, nowMs)
     if (nowMs - startedMs >= this.#slowMs) this.#tell(nowMs - startedMs, key, options, undefined)
   }

@@ -11,8 +11,8 @@ import type { OperationContext, Routing } from './routing.js'
 import { neededNote, quorumsOf, type SlotQuorums } from './slot-quorums.js'
 
 export interface ReadSettler {
-  /** The live record, or undefined. */
-  resolve(record: StoredRecord | undefined): void
+  /** The live record, or undefined. `nowMs`: the monotonic clock, which was read for the deadline. */
+  resolve(record: StoredRecord | undefined, nowMs: number): void
   reject(error: KvError): void
   /** Counts so many more bytes that the operation holds until its end; false: there is no room for them. */
   hold(bytes: number): boolean
@@ -337,13 +337,14 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
 
   #succeed(record: StoredRecord | undefined): boolean {
     // As for a write: what is late stays late.
-    if (this.#context.clock.monotonicMs() >= this.#options.deadlineMs) {
+    const nowMs = this.#context.clock.monotonicMs()
+    if (nowMs >= this.#options.deadlineMs) {
       this.#fail('timeout', 'the replicas answered after the deadline')
       return false
     }
     this.#end()
     if (record !== undefined && this.#settled.length > 0) this.#repairStale(record)
-    this.#settler.resolve(record !== undefined && this.#isLive(record) ? record : undefined)
+    this.#settler.resolve(record !== undefined && this.#isLive(record) ? record : undefined, nowMs)
     return false
   }
 

@@ -20,7 +20,8 @@ export interface WriteIntent {
 }
 
 export interface WriteSettler {
-  resolve(result: WriteResult): void
+  /** `nowMs`: the monotonic clock, which was read for the deadline. */
+  resolve(result: WriteResult, nowMs: number): void
   reject(error: KvError): void
   /** Counts so many more bytes that the operation holds until its end; false: there is no room for them. */
   hold(bytes: number): boolean
@@ -294,7 +295,8 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
   #succeed(attempt: WriteAttempt): void {
     // A process that was stopped for a while finds answers before it finds its timers. What is late stays late: the
     // `Refiller` of another node may rely on no operation counting anything beyond its deadline.
-    if (this.#context.clock.monotonicMs() >= this.#options.deadlineMs) {
+    const nowMs = this.#context.clock.monotonicMs()
+    if (nowMs >= this.#options.deadlineMs) {
       this.#fail('timeout', `${this.#progress()}, but only after the deadline`)
       return
     }
@@ -314,7 +316,7 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
       existed && record !== undefined && isLive(record, this.#context.clock.wallMs()) ? record : undefined
     const { hi, lo, node } = attempt.record
     const acks = attempt.applied
-    this.#settler.resolve({ version: { hi, lo, node }, acks, replacedKnown, existed, previous })
+    this.#settler.resolve({ version: { hi, lo, node }, acks, replacedKnown, existed, previous }, nowMs)
   }
 
   /**
