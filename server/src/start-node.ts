@@ -8,6 +8,7 @@ import { formatAddress, isWildcard, splitAddress } from './addresses.js'
 import { clusterService } from './cluster-service.js'
 import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from './config.js'
 import { isDecommissioned } from './exit.js'
+import { nodeFeed } from './feed/node-feed.js'
 import { ProcessMeter } from './figures/process-meter.js'
 import { SlowLog } from './figures/slow-log.js'
 import { GrpcHost } from './grpc-host.js'
@@ -190,7 +191,7 @@ export async function startConfiguredNode(
     services: context,
     hostNames: () => hostNames,
     stopping: stopping.signal,
-    replaceAfterMs: config.replaceAfter,
+    feed: nodeFeed(context, config.replaceAfter),
   })
   const http = new HttpHost(app, log, fail)
   try {

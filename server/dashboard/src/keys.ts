@@ -1,3 +1,5 @@
+import { compactJson, layOutJson } from './json-layout.js'
+
 /** Keys and values as people write them, and the bytes that they are. */
 
 export type Notation = 'text' | 'json' | 'hex'
@@ -33,12 +35,13 @@ export function textOf(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** The bytes of what somebody has typed. JSON is checked and stored as it was typed. Throws NotationError. */
+/** The bytes of what somebody has typed. JSON is checked, and stored without its layout. Throws NotationError. */
 export function bytesOf(typed: string, notation: Notation): Uint8Array {
   if (notation === 'hex') return bytesOfHex(typed)
   if (!typed.isWellFormed()) throw new NotationError('half of a surrogate pair is no text')
-  if (notation === 'json') checkJson(typed)
-  return encoder.encode(typed)
+  if (notation === 'text') return encoder.encode(typed)
+  checkJson(typed)
+  return encoder.encode(compactJson(typed))
 }
 
 function checkJson(typed: string): void {
@@ -56,9 +59,10 @@ export function shown(bytes: Uint8Array, notation: Notation): string | undefined
   const text = textOf(bytes)
   if (text === undefined || notation === 'text') return text
   try {
-    return JSON.stringify(JSON.parse(text), undefined, 2)
+    checkJson(text)
+    return layOutJson(text)
   } catch (error) {
-    if (error instanceof SyntaxError) return undefined
+    if (error instanceof NotationError) return undefined
     throw error
   }
 }

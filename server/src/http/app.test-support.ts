@@ -1,4 +1,5 @@
 import { FakeNode } from '../fake-node.test-support.js'
+import { nodeFeed } from '../feed/node-feed.js'
 import { freshTraffic } from '../link-traffic.js'
 import type { ServiceContext } from '../service-context.js'
 import { type LogLine, recordingLog, testClock, testMeter } from '../services.test-support.js'
@@ -34,7 +35,7 @@ export function testApp(
   }
   const stopping = new AbortController().signal
   return {
-    app: createHttpApp({ services, hostNames: () => ['kv.example'], stopping, replaceAfterMs: 0, ...tuning }),
+    app: createHttpApp({ services, hostNames: () => ['kv.example'], stopping, feed: nodeFeed(services, 0), ...tuning }),
     services,
     lines,
     bugs,

@@ -1,5 +1,4 @@
-import type { Feed } from '../feed/feed.js'
-import type { HttpApp } from './http-parts.js'
+import type { HttpApp, HttpParts } from './http-parts.js'
 
 const headers: Readonly<Record<string, string>> = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -9,7 +8,7 @@ const headers: Readonly<Record<string, string>> = {
 }
 
 /** `/feed`: how the cluster is, as server-sent events. A page that comes back names the event that it has seen last. */
-export function mountFeedRoutes(app: HttpApp, feed: Feed, stopping: AbortSignal): void {
+export function mountFeedRoutes(app: HttpApp, { feed, stopping }: HttpParts): void {
   stopping.addEventListener('abort', () => feed.close(), { once: true })
   app.get('/feed', (c) => {
     const stream = feed.open(c.req.header('last-event-id') ?? c.req.query('last'))

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { OpenAPIHono } from '@hono/zod-openapi'
 import { limits } from '@quorumkv/internal/base'
 import type { MiddlewareHandler } from 'hono'
-import { nodeFeed } from '../feed/node-feed.js'
 import { isRequestId } from '../request-name.js'
 import { allowedMethods } from './allowed-methods.js'
 import { ByteBudget, holdBytes } from './byte-budget.js'
@@ -71,7 +70,7 @@ export function createHttpApp(parts: HttpParts): HttpApp {
   mountKvRoutes(app, parts)
   mountClusterRoutes(app, parts)
   mountLocateRoute(app, parts)
-  mountFeedRoutes(app, nodeFeed(parts.services, parts.replaceAfterMs), parts.stopping)
+  mountFeedRoutes(app, parts)
   mountOpenApiRoute(app)
   mountDashboardRoutes(app)
   return app

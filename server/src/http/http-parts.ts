@@ -1,5 +1,6 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { OpenAPIHono } from '@hono/zod-openapi'
+import type { Feed } from '../feed/feed.js'
 import type { ServiceContext } from '../service-context.js'
 import type { Holding } from './byte-budget.js'
 
@@ -10,8 +11,8 @@ export interface HttpParts {
   readonly hostNames: () => readonly string[]
   /** Fires when the node begins to stop: answers that would go on, such as streams, end then. */
   readonly stopping: AbortSignal
-  /** A member that is dead for so long is removed by the others; 0: never. */
-  readonly replaceAfterMs: number
+  /** Tells pages how the cluster is. */
+  readonly feed: Feed
   /** As in `limits` unless a test makes it small. */
   readonly bodiesBytesMax?: number
 }

@@ -28,6 +28,16 @@ export class History {
     return this.#ordered(row, column.get(metric)! * secondsKept).map((value) => (Number.isNaN(value) ? null : value))
   }
 
+  /** One of `values`; `place` as in `Array.at`. Undefined: unknown. */
+  value(id: string, metric: Metric, place: number): number | undefined {
+    const row = this.#rows.get(id)
+    const i = place < 0 ? this.#count + place : place
+    if (row === undefined || i < 0 || i >= this.#count) return undefined
+    const start = this.#count < secondsKept ? 0 : this.#next
+    const value = row[column.get(metric)! * secondsKept + ((start + i) % secondsKept)]!
+    return Number.isNaN(value) ? undefined : value
+  }
+
   /** The last second. */
   add(view: ClusterView): void {
     const at = this.#next

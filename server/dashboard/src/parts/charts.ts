@@ -15,6 +15,8 @@ export interface ChartDescription {
   readonly text: (value: number | undefined) => string
   /** Latencies of which one is a hundred times another are only seen together on a logarithmic scale. */
   readonly logarithmic: boolean
+  /** Between marks of the scale; undefined: round decimals. */
+  readonly steps?: readonly number[]
 }
 
 const percentiles = (p50: Metric, p99: Metric, p999: Metric): readonly ChartSeries[] => [
@@ -83,6 +85,7 @@ export const chartDescriptions: readonly ChartDescription[] = [
     ],
     text: bytesText,
     logarithmic: false,
+    steps: Array.from({ length: 30 }, (_, i) => 2 ** (i + 10)),
   },
   {
     title: 'CPU',

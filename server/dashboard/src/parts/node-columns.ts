@@ -16,11 +16,11 @@ export interface NodeColumn {
   readonly name: string
   readonly title: string
   readonly text: (row: NodeRowFacts) => string
-  /** What it is sorted by. Numbers are shown to the right. */
+  /** What it is sorted by. */
   readonly order: (row: NodeRowFacts) => number | string
   /** Shown from this width of the page on. */
   readonly fromPx: number
-  readonly mono?: boolean
+  readonly kind: 'number' | 'words' | 'code'
 }
 
 function uptime({ node, nowMs }: NodeRowFacts): number {
@@ -35,10 +35,11 @@ export const nodeColumns: readonly NodeColumn[] = [
     text: ({ node }) => node.member.address,
     order: ({ node }) => node.member.address,
     fromPx: 1_250,
-    mono: true,
+    kind: 'code',
   },
   {
     name: 'Zone',
+    kind: 'words',
     title: 'Copies are spread over zones',
     text: ({ node }) => node.member.zone || unknown,
     order: ({ node }) => node.member.zone,
@@ -46,6 +47,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Version',
+    kind: 'words',
     title: 'Release of its software',
     text: ({ node }) => node.process?.version ?? unknown,
     order: ({ node }) => node.process?.version ?? '',
@@ -57,10 +59,11 @@ export const nodeColumns: readonly NodeColumn[] = [
     text: ({ node }) => node.member.incarnation.slice(0, 8),
     order: ({ node }) => node.member.incarnation,
     fromPx: 1_500,
-    mono: true,
+    kind: 'code',
   },
   {
     name: 'Uptime',
+    kind: 'number',
     title: 'Since its process began',
     text: (row) => (row.node.process === undefined ? unknown : durationText(uptime(row))),
     order: uptime,
@@ -68,6 +71,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Clock',
+    kind: 'number',
     title: 'Its wall clock less the median of the others',
     text: ({ node }) => offsetText(node.process?.clockOffsetMs),
     order: ({ node }) => Math.abs(node.process?.clockOffsetMs ?? 0),
@@ -75,6 +79,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'RTT',
+    kind: 'number',
     title: 'Median of the round trips that the others measure to it',
     text: ({ node }) => latencyText(node.opinion.rttMedianUs),
     order: ({ node }) => node.opinion.rttMedianUs,
@@ -82,6 +87,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Ops/s',
+    kind: 'number',
     title: 'Operations that it coordinates for clients',
     text: ({ node }) => rateText(node.load && totalRate(node.load.coordinator)),
     order: ({ node }) => totalRate(node.load?.coordinator),
@@ -89,6 +95,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Replica/s',
+    kind: 'number',
     title: 'Operations of which it answers its part to other nodes',
     text: ({ node }) => rateText(node.load && totalRate(node.load.replica)),
     order: ({ node }) => totalRate(node.load?.replica),
@@ -96,6 +103,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Errors/s',
+    kind: 'number',
     title: 'Failed operations of clients',
     text: ({ node }) => rateText(node.load && totalErrors(node.load.coordinator)),
     order: ({ node }) => totalErrors(node.load?.coordinator),
@@ -103,6 +111,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Read p99',
+    kind: 'number',
     title: 'Coordinated reads',
     text: ({ node }) => latencyText(node.load?.coordinator.get?.p99),
     order: ({ node }) => node.load?.coordinator.get?.p99 ?? 0,
@@ -110,6 +119,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Write p99',
+    kind: 'number',
     title: 'Coordinated puts and deletes',
     text: ({ node }) => latencyText(writeLatency(node.load?.coordinator)?.p99),
     order: ({ node }) => writeLatency(node.load?.coordinator)?.p99 ?? 0,
@@ -117,6 +127,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Owns',
+    kind: 'number',
     title: 'Share of the slots whose first owner it is',
     text: ({ owned }) => percentText(owned),
     order: ({ owned }) => owned ?? 0,
@@ -124,6 +135,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Keys',
+    kind: 'number',
     title: 'Live keys of which it has a copy',
     text: ({ node }) => countText(node.storage?.entries),
     order: ({ node }) => node.storage?.entries ?? 0,
@@ -131,6 +143,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Data',
+    kind: 'number',
     title: 'Bytes of keys and values in memory',
     text: ({ node }) => bytesText(node.storage?.dataBytes),
     order: ({ node }) => node.storage?.dataBytes ?? 0,
@@ -138,6 +151,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Log',
+    kind: 'number',
     title: 'Bytes of log on its disk',
     text: ({ node }) => bytesText(node.storage?.logBytes),
     order: ({ node }) => node.storage?.logBytes ?? 0,
@@ -145,6 +159,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'fsync p99',
+    kind: 'number',
     title: 'fdatasync of its log',
     text: ({ node }) => latencyText(node.storage?.fdatasync.p99),
     order: ({ node }) => node.storage?.fdatasync.p99 ?? 0,
@@ -152,6 +167,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Snapshot',
+    kind: 'number',
     title: 'Age of its newest snapshot',
     text: snapshotText,
     order: ({ node }) => node.storage?.snapshotAtMs ?? 0,
@@ -159,6 +175,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Loop p99',
+    kind: 'number',
     title: 'How late its event loop is',
     text: ({ node }) => latencyText(node.process?.loopDelay.p99),
     order: ({ node }) => node.process?.loopDelay.p99 ?? 0,
@@ -166,6 +183,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'CPU',
+    kind: 'number',
     title: 'Processors used',
     text: ({ node }) => node.process?.cpu.toFixed(2) ?? unknown,
     order: ({ node }) => node.process?.cpu ?? 0,
@@ -173,6 +191,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'RSS',
+    kind: 'number',
     title: 'Memory of its process',
     text: ({ node }) => bytesText(node.process?.rssBytes),
     order: ({ node }) => node.process?.rssBytes ?? 0,
@@ -180,6 +199,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Hints',
+    kind: 'number',
     title: 'Missed writes that it keeps for others',
     text: ({ node }) => countText(node.repair?.hintsWaiting),
     order: ({ node }) => node.repair?.hintsWaiting ?? 0,
@@ -187,6 +207,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Clients',
+    kind: 'number',
     title: 'Sessions of clients',
     text: ({ node }) => countText(node.process?.sessions),
     order: ({ node }) => node.process?.sessions ?? 0,

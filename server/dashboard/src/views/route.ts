@@ -14,6 +14,8 @@ addEventListener('hashchange', () => {
   page.value = pageOf(location.hash)
 })
 
+/** At once: keys that are pressed next are meant for it. */
 export function show(next: Page): void {
+  page.value = next
   location.hash = `#/${next}`
 }
