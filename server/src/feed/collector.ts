@@ -158,6 +158,7 @@ export class Collector implements ViewSource {
           incarnation,
           state,
           liveness: status,
+          linked: id === node.id || node.linked(id),
           sinceMs: same ? steady(before.member.sinceMs, sinceMs) : sinceMs,
         },
         telling: { ok, obstacle: ok ? '' : known.obstacle || 'it has not answered yet' },

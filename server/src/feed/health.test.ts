@@ -78,6 +78,12 @@ describe('the sentence', () => {
     expect(healthOf(cluster(3, { 3: suspect })).sentence).toBe('n3 does not answer: reads and writes go on.')
   })
 
+  it('names a node to which there is no link, though nobody suspects it yet', () => {
+    const { sentence, advice } = healthOf(cluster(3, { 3: nodeOf(3, {}, { linked: false }) }))
+    expect(sentence).toBe('n3 does not answer: reads and writes go on.')
+    expect(advice[0]).toMatchObject({ level: 'warning', text: expect.stringContaining('n1 has no link to n3') })
+  })
+
   it('counts two nodes as two copies, for want of more', () => {
     expect(healthOf(cluster(2)).sentence).toContain(
       'Both nodes are up; every slot has 2 copies of 3, for want of nodes.',

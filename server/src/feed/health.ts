@@ -30,8 +30,9 @@ function isAway({ member }: NodeView): boolean {
   return member.liveness === 'dead' || member.liveness === 'left'
 }
 
+/** Nobody has given it up, and it does not answer, or there is no link to it. */
 function isSuspect({ member }: NodeView): boolean {
-  return member.liveness === 'suspect'
+  return member.liveness === 'suspect' || (member.liveness === 'alive' && !member.linked)
 }
 
 function idsOf(view: Observed, holds: (node: NodeView) => boolean): string[] {
@@ -131,8 +132,11 @@ function absences(view: Observed, copies: CopyCount): Advice[] {
     return { level, text: `${head}. ${startText(view, id)}`, command: '', subject: id }
   })
   const suspects = idsOf(view, isSuspect).map((id): Advice => {
-    const forText = durationText(view.atMs - view.nodes[id]!.member.sinceMs)
-    const text = `${id} has not answered for ${forText}. It is held for dead if it does not contradict.`
+    const { liveness, sinceMs } = view.nodes[id]!.member
+    const forText = durationText(view.atMs - sinceMs)
+    const silent = `${id} has not answered for ${forText}. It is held for dead if it does not contradict.`
+    const text =
+      liveness === 'suspect' ? silent : `${view.self} has no link to ${id}, and sends its requests to others.`
     return { level, text, command: '', subject: id }
   })
   return [...away, ...suspects]

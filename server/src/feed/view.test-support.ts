@@ -67,6 +67,7 @@ export function nodeOf(number: number, parts: Partial<NodeView> = {}, member: Pa
       incarnation: 'a'.repeat(32),
       state: 'serving',
       liveness: 'alive',
+      linked: true,
       sinceMs: nowMs - 3_600_000,
       ...member,
     },

@@ -20,6 +20,8 @@ export interface Membership {
   readonly incarnation: string
   readonly state: StateName
   readonly liveness: LivenessName
+  /** The telling node can send requests to it now. That it cannot shows before liveness does. */
+  readonly linked: boolean
   /** Unix time since which it is so; as exact as a second. */
   readonly sinceMs: number
 }
