@@ -19,7 +19,7 @@ export interface TestApp {
 /** The application over a fake node, or none yet; it is asked without a server. */
 export function testApp(
   fake: FakeNode | 'starting' = new FakeNode(),
-  tuning: Pick<HttpParts, 'bodiesBytesMax'> = {},
+  tuning: Partial<Pick<HttpParts, 'bodiesBytesMax' | 'feed' | 'stopping'>> = {},
 ): TestApp {
   const bugs: unknown[] = []
   const lines: LogLine[] = []

@@ -29,6 +29,9 @@ const latency = (title: string, hint: string, series: readonly ChartSeries[]): C
   return { title, hint, series, text: latencyText, logarithmic: true }
 }
 
+/** Where nothing is between two whole numbers. */
+const wholes = [1, 2, 5].flatMap((digit) => Array.from({ length: 10 }, (_, i) => digit * 10 ** i)).sort((a, b) => a - b)
+
 const cores = (value: number | undefined): string => (value === undefined ? '–' : value.toFixed(2))
 
 export const chartDescriptions: readonly ChartDescription[] = [
@@ -103,6 +106,7 @@ export const chartDescriptions: readonly ChartDescription[] = [
     ],
     text: countText,
     logarithmic: false,
+    steps: wholes,
   },
   {
     title: 'Repairs /s',

@@ -20,7 +20,8 @@ export interface NodeColumn {
   readonly order: (row: NodeRowFacts) => number | string
   /** Shown from this width of the page on. */
   readonly fromPx: number
-  readonly kind: 'number' | 'words' | 'code'
+  /** How it looks: numbers and times to the right. */
+  readonly kind: 'number' | 'time' | 'words' | 'code'
 }
 
 function uptime({ node, nowMs }: NodeRowFacts): number {
@@ -63,7 +64,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Uptime',
-    kind: 'number',
+    kind: 'time',
     title: 'Since its process began',
     text: (row) => (row.node.process === undefined ? unknown : durationText(uptime(row))),
     order: uptime,
@@ -167,7 +168,7 @@ export const nodeColumns: readonly NodeColumn[] = [
   },
   {
     name: 'Snapshot',
-    kind: 'number',
+    kind: 'time',
     title: 'Age of its newest snapshot',
     text: snapshotText,
     order: ({ node }) => node.storage?.snapshotAtMs ?? 0,
