@@ -31,6 +31,20 @@ test('a jump ahead shows at once, before anybody has spoken again, and is forgot
   expect(witnesses.localIsAhead()).toBe(false)
 })
 
+test('how far off the local clock is, is told against the median of the others', () => {
+  const clock = new SkewedClock()
+  const witnesses = new ClockWitnesses(clock, 10_000)
+  expect(witnesses.offsetMs()).toBe(0)
+  witnesses.heard(a, clock.wallMs() - 200)
+  expect(witnesses.offsetMs()).toBe(200)
+  witnesses.heard(b, clock.wallMs() + 50)
+  witnesses.heard('c' as NodeId, clock.wallMs() + 3_600_000)
+  expect(witnesses.offsetMs()).toBe(-50)
+  clock.skewMs = 1_000
+  clock.advance(60_000)
+  expect(witnesses.offsetMs()).toBe(950)
+})
+
 test('one other node that is behind does not outvote the rest; a clock that is behind is no reason', () => {
   const clock = new SkewedClock()
   const witnesses = new ClockWitnesses(clock, 10_000)

@@ -83,6 +83,10 @@ describe('links between nodes', () => {
     expect(far.messages.map(({ length }) => length)).toEqual([0, 1, limits.messageBytesMax])
     expect(Buffer.from(far.messages[2]!).equals(large)).toBe(true)
     expect([...near.messages[0]!]).toEqual([2])
+    const sent = { messagesSent: 3, bytesSent: 1 + limits.messageBytesMax }
+    expect(pair.a.traffic.bulk).toEqual({ ...sent, links: 1, messagesReceived: 1, bytesReceived: 1 })
+    near.link.close('done')
+    await eventually('the link is gone', () => pair.a.traffic.bulk.links === 0)
   })
 
   it('each have a connection of their own', async () => {

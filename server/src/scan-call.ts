@@ -47,10 +47,13 @@ async function sendPages(call: ScanCall, context: ServiceContext, cancellation: 
 
 /** Serves one Scan: page after page, as fast as the client reads. */
 export async function serveScan(call: ScanCall, context: ServiceContext): Promise<void> {
+  context.scans.running++
   try {
     await sendPages(call, context, cancellationOf(call))
   } catch (error) {
     reportBug(context, error)
     call.emit('error', toStatus(error, 'read'))
+  } finally {
+    context.scans.running--
   }
 }

@@ -4,8 +4,9 @@ import type { Clock, Log } from '@quorumkv/internal/env'
 import type { ProcessMeter } from './figures/process-meter.js'
 import type { Traffic } from './link-traffic.js'
 
-/** What runs for clients. */
+/** Calls of clients that run for long. */
 export interface CallCounts {
+  /** Sessions and scans. */
   readonly streams: number
   readonly sessions: number
 }
@@ -18,7 +19,9 @@ export interface ServiceContext {
   readonly meter: Pick<ProcessMeter, 'eventLoopDelay' | 'read'>
   /** What goes to other nodes and comes from them. */
   readonly traffic: Traffic
-  /** How many calls of clients run: streams of gRPC, of which some are sessions. */
+  /** Scans count themselves here. */
+  readonly scans: { running: number }
+  /** How many calls of clients are under way. */
   readonly calls: () => CallCounts
   /** The node behind the services; undefined while its store is being opened. */
   readonly node: () => Node | undefined

@@ -72,13 +72,15 @@ export async function startServices(fake: FakeNode | 'starting' = new FakeNode()
     health.set(false)
     sessions.drain()
   }
-  const calls = (): CallCounts => ({ streams: sessions.size, sessions: sessions.size })
+  const scans = { running: 0 }
+  const calls = (): CallCounts => ({ streams: sessions.size + scans.running, sessions: sessions.size })
   const onBug = (error: unknown): void => void bugs.push(error)
   const context: ServiceContext = {
     clock: testClock,
     log,
     meter: testMeter,
     traffic: host.traffic,
+    scans,
     calls,
     node: () => node,
     draining,

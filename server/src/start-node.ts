@@ -176,9 +176,10 @@ export async function startConfiguredNode(
     sessions.drain()
   }
   const meter = new ProcessMeter(new NodeClock())
-  const calls = (): CallCounts => ({ streams: sessions.size, sessions: sessions.size })
+  const scans = { running: 0 }
+  const calls = (): CallCounts => ({ streams: sessions.size + scans.running, sessions: sessions.size })
   const { traffic } = host
-  const context: ServiceContext = { clock, log, meter, traffic, calls, node: () => core, draining, onBug: fail }
+  const context: ServiceContext = { clock, log, meter, traffic, scans, calls, node: () => core, draining, onBug: fail }
   const slow = new SlowLog({ clock, log, node: () => core, thresholdMs: config.slowMs })
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))

@@ -29,7 +29,7 @@ describe('the figures of a node', () => {
     expect(put?.latency?.p50Us).toBeLessThan(2_100)
     const [get] = operations.filter(({ kind, role }) => kind === 'get' && role === 'replica')
     expect(get).toMatchObject({ count: 3n, errors: 0n })
-    expect(process).toMatchObject({ rssBytes: 100n, heapUsedBytes: 50n, cpu: 0.25, gcMs: 3, sessions: 0 })
+    expect(process).toMatchObject({ rssBytes: 100n, heapUsedBytes: 50n, cpu: 0.25, gcMs: 3, sessions: 0, streams: 0 })
   })
 
   it('tell only events that the caller has not seen', async () => {

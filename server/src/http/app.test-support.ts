@@ -28,6 +28,7 @@ export function testApp(
     log: recordingLog(lines),
     meter: testMeter,
     traffic: freshTraffic(),
+    scans: { running: 0 },
     calls: () => ({ streams: 2, sessions: 1 }),
     node: () => (fake === 'starting' ? undefined : fake),
     draining: () => undefined,
