@@ -10,6 +10,8 @@ const alias = [
   { find: /^@quorumkv\/internal\/(.*)$/, replacement: `${at('./internal')}/$1/index.ts` },
   { find: '@quorumkv/cli/bench', replacement: at('./client-sdk/cli/src/bench/index.ts') },
   { find: '@quorumkv/client', replacement: at('./client-sdk/src/index.ts') },
+  { find: '@quorumkv/testing', replacement: at('./tests/testing/src/index.ts') },
+  { find: '@quorumkv/keyv', replacement: at('./client-sdk/keyv/src/index.ts') },
   { find: '@quorumkv/server/local', replacement: at('./server/src/local/index.ts') },
   { find: '@quorumkv/server', replacement: at('./server/src/index.ts') },
 ]
@@ -43,6 +45,7 @@ export default defineConfig({
           'client-sdk/**/*.test.ts',
           'bench/src/**/*.test.ts',
           'tests/*.test.ts',
+          'tests/testing/**/*.test.ts',
         ],
         30_000,
       ),

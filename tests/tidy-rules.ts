@@ -50,9 +50,11 @@ const peerMessages = '@quorumkv/proto/kv/peer/v1/messages'
 /** Which of our packages each package may import; `bench` and `tests` may import all. The longest folder decides. */
 const packages: readonly { readonly folder: string; readonly sees: readonly RegExp[] }[] = [
   { folder: 'client-sdk/cli/', sees: [/^@quorumkv\/client$/, /^@quorumkv\/server\/local$/] },
+  { folder: 'client-sdk/keyv/', sees: [/^@quorumkv\/client$/] },
   { folder: 'client-sdk/', sees: [/^@quorumkv\/proto\//, /^@quorumkv\/internal\/hash$/] },
   { folder: 'server/', sees: [/^@quorumkv\/proto\//, /^@quorumkv\/internal\//] },
   { folder: 'proto/', sees: [] },
+  { folder: 'tests/testing/', sees: [/^@quorumkv\/client$/, /^@quorumkv\/server/, /^@quorumkv\/internal\//] },
 ]
 
 /** What `internal/` must not touch, and what to use instead. */
@@ -84,7 +86,8 @@ const testLinesMax = 600
 
 /** Tests, and what only tests import: they may look upwards and use the real machine. */
 function isTest(file: string): boolean {
-  return /\.(test|test-support|conformance)\.ts$/.test(file) || file.startsWith('tests/')
+  if (/\.(test|test-support|conformance)\.ts$/.test(file)) return true
+  return file.startsWith('tests/') && !file.startsWith('tests/testing/src/')
 }
 
 /** Checks one TypeScript file by its path in the repository and its text. */

@@ -19,6 +19,8 @@ export interface Machine {
   openDisk(): Promise<OpenDisk>
   /** The way to other nodes; `sockets` is that over gRPC. */
   network(sockets: Network): Network
+  /** Whether clients get through to it. */
+  reachable(): boolean
   /** Whom to form a cluster with; asked once the node listens and is known to be reached at `own`. */
   peers(own: Address): Promise<readonly PeerName[]>
 }
@@ -32,6 +34,7 @@ export function thisMachine(config: NodeConfig): Machine {
       return { disk: new NodeDisk(directory.path), close: () => directory.close() }
     },
     network: (sockets) => sockets,
+    reachable: () => true,
     peers: async () => config.peers,
   }
 }

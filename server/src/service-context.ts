@@ -23,7 +23,7 @@ export interface ServiceContext {
   readonly scans: { running: number }
   /** How many calls of clients are under way. */
   readonly calls: () => CallCounts
-  /** The node behind the services; undefined while its store is being opened. */
+  /** The node behind the services; undefined while its store is being opened, and while no client is to reach it. */
   readonly node: () => Node | undefined
   /** The node takes no more requests of clients from now on, until it is started again. */
   readonly draining: () => void

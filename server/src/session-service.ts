@@ -54,6 +54,11 @@ export class SessionService {
   /** Ends every session in order, and refuses new ones. Idempotent. */
   close(reason: string): void {
     this.#closedBecause ??= reason
+    this.hangUp(reason)
+  }
+
+  /** Ends every session that is open now. */
+  hangUp(reason: string): void {
     for (const session of this.#sessions) session.close(reason)
   }
 

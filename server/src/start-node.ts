@@ -96,12 +96,15 @@ export interface ConfiguredNode extends RunningNode {
    * has seen to it that nothing of it moves any more. Instead of `stop`.
    */
   cutOff(): Promise<void>
+  /** Ends the sessions of all clients. */
+  hangUp(): void
 }
 
 /** The ways in which a node ends. */
 interface Endings {
   readonly shutDown: (graceMs: number) => Promise<void>
   readonly cutOff: () => Promise<void>
+  readonly hangUp: () => void
 }
 
 /** The parts of a node, put together in the one place where that is done. */
@@ -149,6 +152,10 @@ class HostedNode implements ConfiguredNode {
     return this.#stopping
   }
 
+  hangUp(): void {
+    this.#endings.hangUp()
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop()
   }
@@ -179,7 +186,8 @@ export async function startConfiguredNode(
   const scans = { running: 0 }
   const calls = (): CallCounts => ({ streams: sessions.size + scans.running, sessions: sessions.size })
   const { traffic } = host
-  const context: ServiceContext = { clock, log, meter, traffic, scans, calls, node: () => core, draining, onBug: fail }
+  const reachable = (): Node | undefined => (machine.reachable() ? core : undefined)
+  const context: ServiceContext = { clock, log, meter, traffic, scans, calls, node: reachable, draining, onBug: fail }
   const slow = new SlowLog({ clock, log, node: () => core, thresholdMs: config.slowMs })
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))
@@ -234,7 +242,11 @@ export async function startConfiguredNode(
       sessions.close('the node is gone')
       await released
     }
-    return new HostedNode(started, address, bound, ready, { shutDown, cutOff })
+    return new HostedNode(started, address, bound, ready, {
+      shutDown,
+      cutOff,
+      hangUp: () => sessions.hangUp('the way to this node was cut'),
+    })
   } catch (error) {
     await Promise.all([host.stop(0), http.stop(0)])
     meter.stop()

@@ -95,6 +95,19 @@ test.each([false, true])('a node that is cut off has no quorum until it is heale
   expect(await alone.get('key')).toBe('newer')
 })
 
+test('clients can be cut off as well, and go on with the nodes that they reach', async () => {
+  const [cluster, client] = await start()
+  const far = clientOf(cluster, 0)
+  await far.put('key', 'before')
+  cluster.partition([[0], [1, 2]], { clients: 1 })
+  await expect(far.get('key', { consistency: 'one', timeoutMs: 300 })).rejects.toMatchObject({ name: 'KvError' })
+  for (let i = 0; i < 20; i++) await client.put(`key ${i}`, 'value')
+  cluster.heal()
+  await cluster.settled()
+  expect(await far.get('key 1')).toBe('value')
+  expect(() => cluster.partition([[0]], { clients: 1 })).toThrow(expect.objectContaining({ field: 'clients' }))
+})
+
 test('another partition takes the place of the first', async () => {
   const [cluster] = await start()
   const first = clientOf(cluster, 0)

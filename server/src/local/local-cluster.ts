@@ -53,6 +53,8 @@ export interface LocalClusterOptions {
 export interface PartitionOptions {
   /** Messages vanish, and nobody is told; otherwise both ends of a link learn at once that it is gone. */
   readonly silent?: boolean | undefined
+  /** The group that clients are with, counted from 0: they get through to no node of another one. To all unless given. */
+  readonly clients?: number | undefined
 }
 
 /** Time, as all nodes of a cluster see it. */
@@ -205,18 +207,24 @@ export class LocalCluster implements AsyncDisposable {
 
   /**
    * Cuts all links between groups of nodes, `[[0], [1, 2]]` say, instead of those that were cut before; nodes that no group
-   * names are a group together. Clients still reach all nodes. Throws `invalid-argument` where a node is named twice.
+   * names are a group together. Clients still reach all nodes unless an option says otherwise. Throws `invalid-argument`, where a
+   * node is named twice for instance.
    */
-  partition(groups: readonly (readonly number[])[], { silent = false }: PartitionOptions = {}): void {
+  partition(groups: readonly (readonly number[])[], { silent = false, clients }: PartitionOptions = {}): void {
+    if (groups.length === 0) throw invalidArgument('groups', 'must name at least one')
     const named = groups.flat().map((index) => this.node(index).index)
     const twice = named.find((index, at) => named.indexOf(index) !== at)
     if (twice !== undefined) throw invalidArgument('groups', `name node ${twice} twice`)
+    if (clients !== undefined) whole('clients', clients, 0, groups.length - 1)
     this.#fabric.partition(groups, silent)
+    const near = clients === undefined ? undefined : groups[clients]
+    for (const node of this.nodes) node.reachable = near?.includes(node.index) ?? true
   }
 
   /** Takes a partition back. Nodes find each other again within a second or so: see `ready`. */
   heal(): void {
     this.#fabric.heal()
+    for (const node of this.nodes) node.reachable = true
   }
 
   /**

@@ -47,6 +47,7 @@ export class LocalNode {
   #httpAddresses: readonly string[] = []
   #running: Running | undefined
   #serving = false
+  #reachable = true
   #failure: Error | undefined
 
   /** @internal */
@@ -94,6 +95,12 @@ export class LocalNode {
     return this.#running.node
   }
 
+  /** Lets clients through, or cuts them off. @internal */
+  set reachable(reachable: boolean) {
+    this.#reachable = reachable
+    if (!reachable) this.#running?.node.hangUp()
+  }
+
   /** Begins a life on the disk as it is. Resolves when it listens. @internal */
   async start(): Promise<void> {
     if (this.#running !== undefined) throw invalidArgument('node', `${this.id} runs already`)
@@ -105,6 +112,7 @@ export class LocalNode {
       clock,
       openDisk: () => this.#openDisk(life),
       network: (sockets) => life.network(fabric.network(index, sockets, clock)),
+      reachable: () => this.#reachable,
       peers: (own) => {
         this.#settle(own)
         return this.#options.peers(index, own)
