@@ -1,4 +1,5 @@
 import { keyvApiTests, keyvIteratorTests, keyvNamespaceTest, keyvValueTests } from '@keyv/test-suite'
+import type { KvClient } from '@quorumkv/client'
 import { type Cluster, startCluster } from '@quorumkv/testing'
 import Keyv from 'keyv'
 import * as test from 'vitest'
@@ -8,15 +9,15 @@ import { KeyvQuorumKv } from './index.js'
 // after each of them, all of its parts for each test unless they are kept apart.
 
 let cluster: Cluster
-let store: KeyvQuorumKv
+let client: KvClient
 
 test.beforeAll(async () => {
   cluster = await startCluster({ nodes: 1 })
-  store = new KeyvQuorumKv(cluster.client())
+  client = cluster.client()
 })
 
 test.afterAll(() => cluster.close())
 
 for (const define of [keyvApiTests, keyvValueTests, keyvNamespaceTest, keyvIteratorTests]) {
-  test.describe(define.name, () => define(test, Keyv, () => store))
+  test.describe(define.name, () => define(test, Keyv, () => new KeyvQuorumKv(client)))
 }
