@@ -35,9 +35,11 @@ test('a slow operation is told with where its key is, who asked, and how it ende
   expect(lines[0]).toMatchObject({
     level: 'warn',
     message: 'a slow operation',
-    facts: { kind: 'put', role: 'coordinator', level: 'quorum', ms: 123, code: 'timeout', owners: ['fake'] },
+    facts: { kind: 'put', role: 'coordinator', consistency: 'quorum', ms: 123, code: 'timeout', owners: ['fake'] },
   })
   expect(lines[0]?.facts).toMatchObject({ requestId: 'r-1', traceId: 'a'.repeat(32) })
+  // The level of a line is the log's own word.
+  expect(Object.keys(lines[0]!.facts)).not.toContain('level')
   expect(lines[0]?.facts['keyHash']).toMatch(/^[0-9a-f]{8}$/)
   expect(JSON.stringify([lines, node.instruments.events.after(0)])).not.toContain('secret')
   expect(node.instruments.events.after(0)).toMatchObject([{ kind: 'slow', text: expect.stringContaining('123 ms') }])

@@ -47,7 +47,15 @@ export class SlowLog implements SlowWatch {
     const ms = Math.round(tookMs)
     const passedOver = this.#passedOver === 0 ? {} : { passedOver: this.#passedOver }
     this.#passedOver = 0
-    const facts = { kind, role: 'coordinator', level, ms, code: code ?? 'ok', ...what, ...requestFacts(request) }
+    const facts = {
+      kind,
+      role: 'coordinator',
+      consistency: level,
+      ms,
+      code: code ?? 'ok',
+      ...what,
+      ...requestFacts(request),
+    }
     this.#options.log.warn('a slow operation', { ...facts, ...passedOver })
     const end = code === undefined ? '' : `, and failed: ${code}`
     this.#events()?.add('slow', '', `a ${kind} at ${level} took ${ms} ms${end}`)
