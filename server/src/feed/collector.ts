@@ -20,6 +20,7 @@ export interface CollectorOptions {
   /** Nobody is asked any more for now. */
   readonly hangUp: () => void
   readonly replaceAfterMs: number
+  readonly onBug: (error: unknown) => void
 }
 
 /** What is known of one member. */
@@ -104,8 +105,8 @@ export class Collector implements ViewSource {
     try {
       this.#take(member.id, known, await this.#options.ask(member, known.lastEvent))
     } catch (error) {
-      if (!(error instanceof KvError)) throw error
-      known.obstacle = error.message
+      if (error instanceof KvError) known.obstacle = error.message
+      else this.#options.onBug(error)
     } finally {
       known.asking = undefined
     }

@@ -16,6 +16,7 @@ export function nodeFeed(services: ServiceContext, replaceAfterMs: number): Feed
     ask: (member, eventsAfter) => calls.figures(member, eventsAfter),
     hangUp: () => calls.keep(),
     replaceAfterMs,
+    onBug,
   })
   return new Feed({ clock, source, life: randomBytes(6).toString('hex'), onBug })
 }

@@ -18,8 +18,8 @@ export interface NodeColumn {
   readonly text: (row: NodeRowFacts) => string
   /** What it is sorted by. */
   readonly order: (row: NodeRowFacts) => number | string
-  /** Shown from this width of the page on. */
-  readonly fromPx: number
+  /** Where there is no room for all, those with lower numbers are shown. */
+  readonly rank: number
   /** How it looks: numbers and times to the right. */
   readonly kind: 'number' | 'time' | 'words' | 'code'
 }
@@ -35,7 +35,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Where it is reached',
     text: ({ node }) => node.member.address,
     order: ({ node }) => node.member.address,
-    fromPx: 1_250,
+    rank: 5,
     kind: 'code',
   },
   {
@@ -44,7 +44,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Copies are spread over zones',
     text: ({ node }) => node.member.zone || unknown,
     order: ({ node }) => node.member.zone,
-    fromPx: 1_700,
+    rank: 12,
   },
   {
     name: 'Version',
@@ -52,14 +52,14 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Release of its software',
     text: ({ node }) => node.process?.version ?? unknown,
     order: ({ node }) => node.process?.version ?? '',
-    fromPx: 1_350,
+    rank: 7,
   },
   {
     name: 'Incarnation',
     title: 'Its life: a new one with each empty data directory',
     text: ({ node }) => node.member.incarnation.slice(0, 8),
     order: ({ node }) => node.member.incarnation,
-    fromPx: 1_500,
+    rank: 10,
     kind: 'code',
   },
   {
@@ -68,7 +68,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Since its process began',
     text: (row) => (row.node.process === undefined ? unknown : durationText(uptime(row))),
     order: uptime,
-    fromPx: 0,
+    rank: 0,
   },
   {
     name: 'Clock',
@@ -76,7 +76,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Its wall clock less the median of the others',
     text: ({ node }) => offsetText(node.process?.clockOffsetMs),
     order: ({ node }) => Math.abs(node.process?.clockOffsetMs ?? 0),
-    fromPx: 0,
+    rank: 0,
   },
   {
     name: 'RTT',
@@ -84,7 +84,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Median of the round trips that the others measure to it',
     text: ({ node }) => latencyText(node.opinion.rttMedianUs),
     order: ({ node }) => node.opinion.rttMedianUs,
-    fromPx: 1_150,
+    rank: 3,
   },
   {
     name: 'Ops/s',
@@ -92,7 +92,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Operations that it coordinates for clients',
     text: ({ node }) => rateText(node.load && totalRate(node.load.coordinator)),
     order: ({ node }) => totalRate(node.load?.coordinator),
-    fromPx: 0,
+    rank: 0,
   },
   {
     name: 'Replica/s',
@@ -100,7 +100,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Operations of which it answers its part to other nodes',
     text: ({ node }) => rateText(node.load && totalRate(node.load.replica)),
     order: ({ node }) => totalRate(node.load?.replica),
-    fromPx: 1_200,
+    rank: 4,
   },
   {
     name: 'Errors/s',
@@ -108,7 +108,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Failed operations of clients',
     text: ({ node }) => rateText(node.load && totalErrors(node.load.coordinator)),
     order: ({ node }) => totalErrors(node.load?.coordinator),
-    fromPx: 0,
+    rank: 0,
   },
   {
     name: 'Read p99',
@@ -116,7 +116,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Coordinated reads',
     text: ({ node }) => latencyText(node.load?.coordinator.get?.p99),
     order: ({ node }) => node.load?.coordinator.get?.p99 ?? 0,
-    fromPx: 0,
+    rank: 0,
   },
   {
     name: 'Write p99',
@@ -124,7 +124,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Coordinated puts and deletes',
     text: ({ node }) => latencyText(writeLatency(node.load?.coordinator)?.p99),
     order: ({ node }) => writeLatency(node.load?.coordinator)?.p99 ?? 0,
-    fromPx: 0,
+    rank: 0,
   },
   {
     name: 'Owns',
@@ -132,7 +132,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Share of the slots whose first owner it is',
     text: ({ owned }) => percentText(owned),
     order: ({ owned }) => owned ?? 0,
-    fromPx: 1_300,
+    rank: 6,
   },
   {
     name: 'Keys',
@@ -140,7 +140,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Live keys of which it has a copy',
     text: ({ node }) => countText(node.storage?.entries),
     order: ({ node }) => node.storage?.entries ?? 0,
-    fromPx: 1_050,
+    rank: 1,
   },
   {
     name: 'Data',
@@ -148,7 +148,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Bytes of keys and values in memory',
     text: ({ node }) => bytesText(node.storage?.dataBytes),
     order: ({ node }) => node.storage?.dataBytes ?? 0,
-    fromPx: 1_600,
+    rank: 11,
   },
   {
     name: 'Log',
@@ -156,7 +156,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Bytes of log on its disk',
     text: ({ node }) => bytesText(node.storage?.logBytes),
     order: ({ node }) => node.storage?.logBytes ?? 0,
-    fromPx: 1_400,
+    rank: 8,
   },
   {
     name: 'fsync p99',
@@ -164,7 +164,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'fdatasync of its log',
     text: ({ node }) => latencyText(node.storage?.fdatasync.p99),
     order: ({ node }) => node.storage?.fdatasync.p99 ?? 0,
-    fromPx: 0,
+    rank: 0,
   },
   {
     name: 'Snapshot',
@@ -172,7 +172,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Age of its newest snapshot',
     text: snapshotText,
     order: ({ node }) => node.storage?.snapshotAtMs ?? 0,
-    fromPx: 1_800,
+    rank: 13,
   },
   {
     name: 'Loop p99',
@@ -180,7 +180,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'How late its event loop is',
     text: ({ node }) => latencyText(node.process?.loopDelay.p99),
     order: ({ node }) => node.process?.loopDelay.p99 ?? 0,
-    fromPx: 0,
+    rank: 0,
   },
   {
     name: 'CPU',
@@ -188,7 +188,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Processors used',
     text: ({ node }) => node.process?.cpu.toFixed(2) ?? unknown,
     order: ({ node }) => node.process?.cpu ?? 0,
-    fromPx: 1_100,
+    rank: 2,
   },
   {
     name: 'RSS',
@@ -196,7 +196,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Memory of its process',
     text: ({ node }) => bytesText(node.process?.rssBytes),
     order: ({ node }) => node.process?.rssBytes ?? 0,
-    fromPx: 0,
+    rank: 0,
   },
   {
     name: 'Hints',
@@ -204,7 +204,7 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Missed writes that it keeps for others',
     text: ({ node }) => countText(node.repair?.hintsWaiting),
     order: ({ node }) => node.repair?.hintsWaiting ?? 0,
-    fromPx: 1_450,
+    rank: 9,
   },
   {
     name: 'Clients',
@@ -212,9 +212,25 @@ export const nodeColumns: readonly NodeColumn[] = [
     title: 'Sessions of clients',
     text: ({ node }) => countText(node.process?.sessions),
     order: ({ node }) => node.process?.sessions ?? 0,
-    fromPx: 1_900,
+    rank: 14,
   },
 ]
+
+/** As wide as the style sheet has them; the first two are those of state and node. */
+const namedPx = 92 + 90
+const widthsPx: Readonly<Record<NodeColumn['kind'], number>> = { number: 76, time: 92, words: 68, code: 136 }
+
+/** The columns for which a table so wide has room. */
+export function columnsFor(px: number): readonly NodeColumn[] {
+  let leftPx = px - namedPx
+  const fitting = new Set<NodeColumn>()
+  for (const column of [...nodeColumns].sort((a, b) => a.rank - b.rank)) {
+    leftPx -= widthsPx[column.kind]
+    if (leftPx < 0) break
+    fitting.add(column)
+  }
+  return nodeColumns.filter((column) => fitting.has(column))
+}
 
 export function snapshotText({ node, nowMs }: Pick<NodeRowFacts, 'node' | 'nowMs'>): string {
   const { storage } = node
