@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 usage() {
   cat <<'TEXT'
 ./run.sh [cluster]      install, build, start three nodes on 127.0.0.1 with their data under ./data, write a key
-                        through one and read it through another, and stay up until Ctrl-C
+                        through one and read it through another, print where the dashboard is, and stay up until Ctrl-C
 ./run.sh test           install, build, check types and run all tests
 ./run.sh lint           install and check style
 ./run.sh bench [...]    install, build and run the benchmarks

@@ -128,8 +128,10 @@ if (show('--endpoints', last, 'get', 'hello') === 0) console.log('(the key of an
 if (show('--endpoints', first, 'put', 'hello', greeting) !== 0) await stopAll(1)
 if (show('--endpoints', last, 'get', 'hello') !== 0) await stopAll(1)
 if (show('--endpoints', last, 'status') !== 0) await stopAll(1)
-if (urls.length > 0)
-  console.log(`\nover HTTP: curl ${urls.at(-1)}/kv/hello (what else there is: ${urls[0]}/openapi.json)`)
+if (urls.length > 0) {
+  console.log(`\nthe dashboard: ${urls[0]}/`)
+  console.log(`over HTTP: curl ${urls.at(-1)}/kv/hello (what else there is: ${urls[0]}/openapi.json)`)
+}
 console.log('\nthe cluster is up; Ctrl-C stops it')
 for (const node of nodes) {
   void node.exited.then(() => {
