@@ -41,7 +41,7 @@ test('a stopped node is down for its clients', async () => {
   expect(cluster.nodes[1]!.state).toBe('down')
   await expect(client.put('key', 'newer', quick)).rejects.toMatchObject({ name: 'KvError' })
   await cluster.restart(1)
-  await cluster.settled()
+  await cluster.settled(20_000)
   await client.put('key', 'newer')
 })
 
@@ -50,7 +50,7 @@ test('a wiped node is refilled by the others', async () => {
   await cluster.client().put('key', 'value')
   await cluster.wipe(2)
   await cluster.restart(2)
-  await cluster.settled()
+  await cluster.settled(20_000)
   expect(cluster.nodes[2]!.status().store?.entries).toBe(1)
   await cluster.kill(0)
   expect(await cluster.client().get('key')).toBe('value')
@@ -62,7 +62,7 @@ test('on the minority side of a partition nothing is acknowledged; once healed, 
   await expect(cluster.clientOf(0).put('key', 'lost?', quick)).rejects.toMatchObject({ name: 'KvError' })
   await cluster.clientOf(1).put('key', 'kept')
   cluster.heal()
-  await cluster.settled()
+  await cluster.settled(20_000)
   expect(await cluster.clientOf(0).get('key', { consistency: 'one' })).toBe('kept')
 })
 
