@@ -1,13 +1,13 @@
 // Makes the packages that are published: dist-packages/<name>.tgz, each complete with what it needs of the private ones
-// (docs/adr/0046-what-is-published.md). What `npm run build` made must be there. Arguments: folders of packages; none: all.
+// (docs/adr/0046-what-is-published.md). What `npm run build` made must be there. An argument names another folder for them.
 import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readPackage, traceModules } from './module-graph.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const out = join(root, 'dist-packages')
+const out = resolve(process.argv[2] ?? join(root, 'dist-packages'))
 const repository = readPackage(root).manifest
 const workspaces = repository.workspaces.map((folder) => readPackage(join(root, folder)))
 const privatePackages = new Map(
@@ -93,17 +93,9 @@ function pack(published) {
 }
 
 const kib = (bytes) => `${(bytes / 1024).toFixed(0)} KiB`.padStart(9)
-const named = process.argv.slice(2).map((folder) => join(root, folder))
-const chosen = workspaces.filter(
-  ({ folder, manifest }) => manifest.private !== true && (named.length === 0 || named.includes(folder)),
-)
-if (named.length > 0 && chosen.length < named.length) {
-  console.error(`pack: folders of published packages are wanted, got ${process.argv.slice(2).join(' ')}`)
-  process.exit(2)
-}
 rmSync(out, { recursive: true, force: true })
 mkdirSync(out, { recursive: true })
-for (const published of chosen) {
+for (const published of workspaces.filter(({ manifest }) => manifest.private !== true)) {
   const { filename, size, unpackedSize, entryCount } = pack(published)
   console.log(`${filename.padEnd(32)} ${kib(size)} packed ${kib(unpackedSize)} installed ${entryCount} files`)
 }

@@ -125,6 +125,8 @@ export interface ServerOptions {
    * `nsenter`, `strace -D`, a shell that sets a limit and execs.
    */
   readonly under?: readonly string[]
+  /** Undefined: the program of this repository, as it was built. */
+  readonly program?: string
 }
 
 /** One life of a server: from its start to its end. */
@@ -136,8 +138,13 @@ class Life {
   readonly exited: Promise<Exit>
   readonly ready: Promise<LogLine>
 
-  constructor(argv: readonly string[], environment: Readonly<Record<string, string>>, under: readonly string[] = []) {
-    const [command, ...rest] = [...under, process.execPath, program, ...argv]
+  constructor(
+    argv: readonly string[],
+    environment: Readonly<Record<string, string>>,
+    under: readonly string[],
+    path: string = program,
+  ) {
+    const [command, ...rest] = [...under, process.execPath, path, ...argv]
     this.child = spawn(command!, rest, {
       env: cleanEnvironment(environment),
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -274,7 +281,7 @@ export class TestServer implements AsyncDisposable {
     if (this.#options.host !== undefined) argv.push('--insecure')
     if (id !== undefined) argv.push('--id', id)
     if (peers.length > 0) argv.push('--peers', peers.join(','))
-    return new Life([...argv, ...flags], environment, this.#under)
+    return new Life([...argv, ...flags], environment, this.#under, this.#options.program)
   }
 }
 
