@@ -141,7 +141,7 @@ class Life {
   constructor(
     argv: readonly string[],
     environment: Readonly<Record<string, string>>,
-    under: readonly string[],
+    under: readonly string[] = [],
     path: string = program,
   ) {
     const [command, ...rest] = [...under, process.execPath, path, ...argv]

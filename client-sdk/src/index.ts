@@ -1,3 +1,9 @@
+/**
+ * The client: `KvClient`, typed collections, errors, and what it tells of its work.
+ *
+ * @module @quorumkv/client
+ */
+
 export type {
   CancelOptions,
   ChangeOptions,

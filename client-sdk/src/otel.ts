@@ -1,3 +1,9 @@
+/**
+ * Spans and metrics of OpenTelemetry for `KvClient`.
+ *
+ * @module @quorumkv/client/otel
+ */
+
 import { tracingChannel } from 'node:diagnostics_channel'
 import {
   type Attributes,

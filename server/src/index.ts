@@ -1,3 +1,9 @@
+/**
+ * A node inside your own process: `startNode()`, what `kv-server` runs.
+ *
+ * @module @quorumkv/server
+ */
+
 export { FatalError, type FatalReason, KvError } from '@quorumkv/internal/base'
 export type { Log } from '@quorumkv/internal/env'
 export type { NodeSettings, SettingInput } from './config.js'

@@ -1,2 +1,8 @@
+/**
+ * QuorumKV as a store of Keyv.
+ *
+ * @module @quorumkv/keyv
+ */
+
 export { KvError } from '@quorumkv/client'
 export { KeyvQuorumKv, KeyvQuorumKv as default, type KeyvQuorumKvOptions, type KeyvQuorumKvSource } from './store.js'

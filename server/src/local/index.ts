@@ -1,3 +1,9 @@
+/**
+ * Clusters inside one process, whose clocks, disks and networks can be made to fail.
+ *
+ * @module @quorumkv/server/local
+ */
+
 export type { NodeSettings, SettingInput } from '../config.js'
 export {
   type ClusterClock,

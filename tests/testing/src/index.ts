@@ -1,3 +1,9 @@
+/**
+ * A whole cluster inside a test, with faults.
+ *
+ * @module @quorumkv/testing
+ */
+
 export { KvError } from '@quorumkv/server'
 export type { ClusterClock, LocalNode, LocalNodeState, LocalSettings, PartitionOptions } from '@quorumkv/server/local'
 export { type ClientOptions, type Cluster, type ClusterOptions, startCluster } from './cluster.js'
