@@ -140,6 +140,18 @@ it('counts begin anew with a member that was started again, and its events are a
   expect(stage.asked.at(-1)).toEqual([id, 0n])
 })
 
+it('moments that waver as clocks are read are told once, and a new beginning is told', async () => {
+  const stage = new Stage(2)
+  const [id] = stage.others
+  const started = async (uptimeMs: bigint): Promise<number> => {
+    stage.answers.set(id!, async () => stage.figures(id!, { atMs: 1_000_000n, uptimeMs }))
+    return (await stage.view()).nodes[id!]!.process!.startedAtMs
+  }
+  expect([await started(900_000n), await started(900_700n), await started(899_900n), await started(10n)]).toEqual([
+    100_000, 100_000, 100_000, 999_990,
+  ])
+})
+
 it('what the others say of a member is told as one opinion', async () => {
   const stage = new Stage(3)
   const [a, b] = stage.others

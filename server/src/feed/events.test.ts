@@ -8,7 +8,6 @@ it('what several members have seen is one event, at the time of the first', () =
   const log = new EventLog()
   log.add('n1', [dead(1_000)])
   log.add('n2', [dead(900)])
-  log.add('n2', [dead(950)])
   expect(log.events).toEqual([{ id: 1, atMs: 900, kind: 'dead', subject: 'n3', text: 'by 1000', seenBy: ['n1', 'n2'] }])
 })
 
@@ -22,10 +21,27 @@ it('what happens again later, or to another, is another event', () => {
   ])
 })
 
+it('what one member sees twice has happened twice, however soon', () => {
+  const log = new EventLog()
+  log.add('n1', [dead(1_000)])
+  log.add('n1', [dead(2_000)])
+  log.add('n2', [dead(2_100)])
+  expect(log.events.map(({ atMs, seenBy }) => [atMs, seenBy])).toEqual([
+    [1_000, ['n1']],
+    [2_000, ['n1', 'n2']],
+  ])
+})
+
 it('what each member does for itself is told for each', () => {
   const log = new EventLog()
   for (const id of ['n1', 'n2']) log.add(id, [{ atMs: 5, kind: 'snapshot', subject: '', text: 'written' }])
-  expect(log.events.map(({ subject }) => subject)).toEqual(['n1', 'n2'])
+  for (const id of ['n1', 'n2']) log.add(id, [{ atMs: 6, kind: 'repaired', subject: 'n3', text: 'made equal' }])
+  expect(log.events.map(({ subject, seenBy }) => [subject, seenBy[0]])).toEqual([
+    ['n1', 'n1'],
+    ['n2', 'n2'],
+    ['n3', 'n1'],
+    ['n3', 'n2'],
+  ])
 })
 
 it('the oldest are forgotten', () => {

@@ -31,9 +31,10 @@ export class EventLog {
       const about = subject === '' ? observer : subject
       const at = ownKinds.has(kind) ? -1 : events.findLastIndex((event) => isSame(event, atMs, kind, about))
       const known = events[at]
-      if (known === undefined) {
+      // Nobody tells a thing twice: it has happened again.
+      if (known === undefined || known.seenBy.includes(observer)) {
         events.push({ id: this.#nextId++, atMs, kind, subject: about, text, seenBy: [observer] })
-      } else if (!known.seenBy.includes(observer)) {
+      } else {
         // The first to see it says when; whoever it happened to says it best.
         const words = about === observer ? text : known.text
         const seenBy = [...known.seenBy, observer]

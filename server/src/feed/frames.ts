@@ -60,7 +60,7 @@ export class Frames {
     if (this.#view === undefined || seen === this.#number) return undefined
     const next = this.#deltas.find(({ number }) => number === seen + 1)
     // Somebody who is behind by more than a few is slow, or was away: one snapshot is less than all that it missed.
-    if (next !== undefined && this.#number - seen <= deltasKept) return next
+    if (next !== undefined) return next
     this.#snapshot ??= { number: this.#number, bytes: encode(this.#id(), 'snapshot', this.#view) }
     return this.#snapshot
   }
