@@ -1,6 +1,7 @@
 import { Option } from 'commander'
 import { UsageError } from './exit.js'
 import { decodeBase64, jsonField } from './jsonl.js'
+import { escapedBytes } from './shell/words.js'
 
 export interface KeyOptions {
   readonly keyBase64?: true
@@ -23,7 +24,10 @@ export function keyOf(text: string, options: KeyOptions, field = 'KEY'): string 
   return textArgument(text, field, 'give it in base64, with --key-base64')
 }
 
-export function textArgument(text: string, field: string, instead: string): string {
+/** A key or value as given: text, or in the shell bytes by their escapes. */
+export function textArgument(text: string, field: string, instead: string): string | Uint8Array {
+  const bytes = escapedBytes(text)
+  if (bytes !== undefined) return bytes
   if (text.includes('\ufffd')) {
     throw new UsageError(field, `${field} is not UTF-8, or holds the character U+FFFD: ${instead}`)
   }

@@ -1,7 +1,7 @@
 import type { ChangePlan, ClusterStatus, HandoverStatus, PlannedChange } from '@quorumkv/client'
 import type { Colors } from 'picocolors/types.js'
 import { formatDuration } from './duration.js'
-import { table } from './output.js'
+import { type Look, table } from './table.js'
 import { formatBytes, formatCount, plural } from './text.js'
 
 /** Of moves between pairs of members, so many are shown one by one. */
@@ -15,7 +15,8 @@ export function changeText({ kind, id, weight, by }: PlannedChange): string {
 }
 
 /** What a change comes to, for people who are asked whether they want it. */
-export function planText(what: string, plan: ChangePlan, colours: Colors): string {
+export function planText(what: string, plan: ChangePlan, look: Look): string {
+  const { colours } = look
   const lines = [`${colours.bold(what)}:`]
   if (plan.begins === 'not') lines.push('  it is under way or done already: nothing has to be changed')
   if (plan.begins === 'queued')
@@ -33,15 +34,15 @@ export function planText(what: string, plan: ChangePlan, colours: Colors): strin
     lines.push(`  ${plural(plan.slots, 'slot')} get fewer owners, and no copy has to be made`)
   } else if (plan.begins === 'at-once') lines.push('  no data has to be moved')
   lines.push(`  ${spareText(plan, colours)}`)
-  return `${lines.join('\n')}\n${movesText(plan, colours)}`
+  return `${lines.join('\n')}\n${movesText(plan, look)}`
 }
 
-function movesText({ moves }: ChangePlan, colours: Colors): string {
+function movesText({ moves }: ChangePlan, look: Look): string {
   if (moves.length === 0) return ''
   const most = [...moves].sort((a, b) => b.slots - a.slots).slice(0, movesShown)
   const rows = most.map(({ from, to, slots }) => [`  ${from ?? '-'}`, to ?? '-', formatCount(slots)])
   const rest = moves.length - most.length
-  return table(colours, ['  from', 'to', 'slots'], rows) + (rest === 0 ? '' : `  and ${plural(rest, 'smaller move')}\n`)
+  return table(look, ['  from', 'to', 'slots'], rows) + (rest === 0 ? '' : `  and ${plural(rest, 'smaller move')}\n`)
 }
 
 /** How many members may fail meanwhile. */

@@ -1,6 +1,7 @@
 import type { ClientStats, Consistency, KvClientOptions, KvOperations } from '@quorumkv/client'
 import type { Colors } from 'picocolors/types.js'
 import type { Io } from './io.js'
+import type { Look } from './table.js'
 
 /** The part of the SDK that the commands use. */
 export interface Client
@@ -27,10 +28,15 @@ export interface Client
 
 export type Connect = (options: KvClientOptions) => Client
 
+/** How results are printed: for people, for programs, or as they are stored. */
+export type OutputForm = 'table' | 'json' | 'raw'
+
 /** The options that every command takes. */
 export interface GlobalOptions {
   readonly endpoints: readonly string[]
   readonly json: boolean
+  /** What `--output` says; undefined: people on a terminal get a table, programs behind a pipe the very bytes. */
+  readonly output: OutputForm | undefined
   readonly consistency: Consistency | undefined
   /** Milliseconds that one call may take; undefined: not given. */
   readonly timeoutMs: number | undefined
@@ -42,6 +48,10 @@ export interface Context {
   readonly options: GlobalOptions
   /** Plain text where standard output is no terminal or NO_COLOR is set. */
   readonly colours: Colors
+  /** How tables look here. */
+  readonly look: Look
+  /** Whether bytes are shown to people: visibly, shortened, with a newline. Otherwise they are written as they are. */
+  readonly shown: boolean
   /** Connects when it is first called; the program closes what was connected. Throws where an endpoint is malformed. */
   client(): Client
   /** One more client, of the same endpoints and time for a call; the program closes it. Throws likewise. */

@@ -1,14 +1,17 @@
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** An output as the program sees it; `isTTY` and `columns` are there on a terminal. */
+/** An output as the program sees it; `isTTY`, `columns` and `rows` are there on a terminal. */
 export interface Output extends Writable {
   readonly isTTY?: boolean
   readonly columns?: number
+  readonly rows?: number
 }
 
 export interface Input extends Readable {
   readonly isTTY?: boolean
+  /** Of a terminal: whether keys come one by one and Ctrl-C as one of them, rather than lines and a signal. */
+  setRawMode?(on: boolean): unknown
 }
 
 export type Interrupt = 'SIGINT' | 'SIGTERM'
@@ -36,6 +39,8 @@ export interface Io {
   readonly timing: Timing
   /** Calls `handler` at Ctrl-C and SIGTERM, which then no longer end the process, until the returned function is called. */
   onInterrupt(handler: (signal: Interrupt) => void): () => void
+  /** How a person is asked where standard input belongs to something else, as in the shell; '' where there is no answer. */
+  readonly ask?: (question: string) => Promise<string>
   /** Ends the process at once, whatever it waits for. */
   exitNow(status: number): void
 }

@@ -77,4 +77,22 @@ export const limits = {
   /** Throughput and latency are told by intervals: of at least so long, and at most so many. */
   benchIntervalMs: 1_000,
   benchIntervalsMax: 600,
+  /** How often a watched status is asked for, unless told, and how often it may be. */
+  watchIntervalMs: 1_000,
+  watchIntervalMsMin: 100,
+  watchIntervalMsMax: 86_400_000,
+  /** How long members may take over one look at them, so that a silent one does not hold up the picture. */
+  watchAnswerMs: 1_000,
+  /** The longest command that the shell takes, multi-line values included: a value of the largest size, each byte escaped. */
+  shellCommandCharsMax: 8_388_608,
+  /** Lines that the shell remembers, and characters of one. */
+  shellHistoryLinesMax: 1_000,
+  shellHistoryLineCharsMax: 4_096,
+  /** Keys that Tab offers, how many it looks at for them, and how long that may take. */
+  shellKeysOffered: 50,
+  shellKeysMs: 500,
+  /** Nodes of `kv dev`, all of which share one process. */
+  devNodesMax: 9,
+  /** How long the shell tries to learn at its start whose shell it is. */
+  shellGreetingMs: 2_000,
 } as const

@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer'
-import CliTable from 'cli-table3'
 import pico from 'picocolors'
 import type { Colors } from 'picocolors/types.js'
 import { FailedError } from './exit.js'
@@ -38,24 +37,8 @@ export function coloursFor(output: Output, env: Io['env']): Colors {
   return pico.createColors(output.isTTY === true && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb')
 }
 
-/** Rows in columns, without lines. The heads are dim where there are colours. */
-export function table(colours: Colors, head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const none = ''
-  const sides = { left: none, right: none, mid: none, 'left-mid': none, 'mid-mid': none, 'right-mid': none }
-  const top = { top: none, 'top-mid': none, 'top-left': none, 'top-right': none }
-  const bottom = { bottom: none, 'bottom-mid': none, 'bottom-left': none, 'bottom-right': none }
-  const lines = new CliTable({
-    chars: { ...sides, ...top, ...bottom, middle: '  ' },
-    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
-  })
-  lines.push(head.map((title) => colours.dim(title)))
-  lines.push(...rows.map((row) => [...row]))
-  return `${lines
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n')}\n`
-}
+/** For what must hold no escape sequences. */
+export const plainColours: Colors = pico.createColors(false)
 
 export function asText(bytes: Uint8Array): string | undefined {
   if (!isUtf8(bytes)) return undefined

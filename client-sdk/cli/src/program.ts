@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { registerBench } from './commands/bench.js'
 import { registerCompletion } from './commands/completion.js'
 import { registerDelete } from './commands/delete.js'
+import { registerDev } from './commands/dev.js'
 import { registerExport } from './commands/export.js'
 import { registerGet } from './commands/get.js'
 import { registerImport } from './commands/import.js'
@@ -15,21 +16,26 @@ import { registerRaiseLevel } from './commands/raise-level.js'
 import { registerRepair } from './commands/repair.js'
 import { registerRing } from './commands/ring.js'
 import { registerScan } from './commands/scan.js'
+import { registerShell } from './commands/shell.js'
 import { registerSnapshot } from './commands/snapshot.js'
 import { registerStatus } from './commands/status.js'
-import type { Client, Connect, Context, Execute, GlobalOptions } from './context.js'
+import { registerTtl } from './commands/ttl.js'
+import type { Client, Connect, Context, Execute, GlobalOptions, OutputForm } from './context.js'
 import { parseDuration } from './duration.js'
 import { exitStatus, UsageError } from './exit.js'
 import type { Io } from './io.js'
 import { limits } from './limits.js'
-import { coloursFor, OutputClosedError, write, writeJson } from './output.js'
+import { coloursFor, OutputClosedError, plainColours, write, writeJson } from './output.js'
 import { explain, sentence } from './report.js'
+import { registerInside } from './shell/commands.js'
+import type { Register } from './shell/shell.js'
 
 const defaultEndpoint = '127.0.0.1:50051'
 
 interface ParsedGlobals {
   readonly endpoints?: string
   readonly json?: true
+  readonly output?: OutputForm
   readonly consistency?: GlobalOptions['consistency']
   readonly timeout?: number
 }
@@ -38,16 +44,24 @@ interface ParsedGlobals {
  * Runs one command line (without the names of node and of the script) and resolves to its exit status. Never rejects:
  * what goes wrong is told on standard error. Every client that was made is closed.
  */
-export async function run(argv: readonly string[], io: Io, connect: Connect): Promise<number> {
+export async function run(
+  argv: readonly string[],
+  io: Io,
+  connect: Connect,
+  register: Register = registerOutside,
+): Promise<number> {
   // The writes themselves report their failures; without a listener the stream's event would end the process.
-  const ignore = (): void => undefined
-  io.stdout.on('error', ignore)
-  io.stderr.on('error', ignore)
+  for (const output of [io.stdout, io.stderr])
+    if (!output.listeners('error').includes(ignore)) output.on('error', ignore)
   const clients: Client[] = []
   let status: number = exitStatus.done
-  const program = createProgram(io, async (command) => {
-    status = await command(contextOf(program, io, connect, clients))
-  })
+  const program = createProgram(
+    io,
+    async (command) => {
+      status = await command(contextOf(program, io, connect, clients))
+    },
+    register,
+  )
   try {
     await program.parseAsync(argv, { from: 'user' })
   } catch (error) {
@@ -58,8 +72,27 @@ export async function run(argv: readonly string[], io: Io, connect: Connect): Pr
   return status
 }
 
-/** The command line's grammar and help. `execute` is called once, with the command that was chosen. */
-export function createProgram(io: Io, execute: Execute): Command {
+function ignore(): void {}
+
+/** The commands that make no sense in the shell. */
+function registerOutside(program: Command, execute: Execute): void {
+  registerShell(program, execute, run, (shell) =>
+    // Only looked at: what it prints goes nowhere, and nothing is executed.
+    createProgram(
+      shell.context.io,
+      async () => undefined,
+      (inside, execute) => registerInside(inside, execute, shell),
+    ),
+  )
+  registerDev(program, execute)
+  registerCompletion(program, execute)
+}
+
+/**
+ * The command line's grammar and help. `execute` is called once, with the command that was chosen; `register` adds the
+ * commands that are not everywhere.
+ */
+export function createProgram(io: Io, execute: Execute, register: Register): Command {
   const program = new Command('kv')
     .description('Reads and writes the keys of a QuorumKV cluster, and looks at the cluster itself.')
     .version(version(), '--version', 'print the version')
@@ -77,7 +110,14 @@ export function createProgram(io: Io, execute: Execute): Command {
       getErrHasColors: () => coloursFor(io.stderr, io.env).isColorSupported,
     })
     .option('--endpoints <host:port,…>', `any members of the cluster (env KV_ENDPOINTS, default ${defaultEndpoint})`)
-    .option('--json', 'print JSON: for programs')
+    .addOption(
+      new Option('-o, --output <form>', 'print as a table for people, as JSON, or bytes as they are').choices([
+        'table',
+        'json',
+        'raw',
+      ]),
+    )
+    .option('--json', 'print JSON: the same as -o json')
     .addOption(
       new Option('--consistency <level>', 'how many replicas must take part (default: quorum)').choices([
         'one',
@@ -89,7 +129,7 @@ export function createProgram(io: Io, execute: Execute): Command {
       parseDuration(text, '--timeout', true),
     )
     .addHelpText('after', help)
-  const registrations = [registerGet, registerPut, registerDelete, registerMget, registerScan]
+  const registrations = [registerGet, registerPut, registerDelete, registerTtl, registerMget, registerScan]
   for (const register of [...registrations, registerImport, registerExport]) register(program, execute)
   const ofCluster = [
     registerStatus,
@@ -102,7 +142,7 @@ export function createProgram(io: Io, execute: Execute): Command {
     registerBench,
   ]
   for (const register of ofCluster) register(program, execute)
-  registerCompletion(program, execute)
+  register(program, execute)
   return program
 }
 
@@ -122,8 +162,13 @@ function version(): string {
 }
 
 function globalsOf(program: Command, io: Io): GlobalOptions {
-  const { endpoints, json, consistency, timeout } = program.opts<ParsedGlobals>()
-  return { endpoints: endpointsOf(endpoints, io), json: json === true, consistency, timeoutMs: timeout }
+  const { endpoints, json, output, consistency, timeout } = program.opts<ParsedGlobals>()
+  if (json === true && output !== undefined && output !== 'json') {
+    throw new UsageError('--output', `--json and --output ${output} contradict each other: give one of them`)
+  }
+  const form = json === true ? 'json' : output
+  const asJson = form === 'json'
+  return { endpoints: endpointsOf(endpoints, io), json: asJson, output: form, consistency, timeoutMs: timeout }
 }
 
 function endpointsOf(given: string | undefined, io: Io): string[] {
@@ -155,7 +200,12 @@ function contextOf(program: Command, io: Io, connect: Connect, clients: Client[]
     first ??= another({})
     return first
   }
-  return { io, options, colours: coloursFor(io.stdout, io.env), client, connect: another }
+  const terminal = io.stdout.isTTY === true
+  const raw = options.output === 'raw'
+  const colours = raw ? plainColours : coloursFor(io.stdout, io.env)
+  const look = { colours, columns: terminal && !raw ? io.stdout.columns : undefined, raw }
+  const shown = options.output === 'table' || (terminal && !raw)
+  return { io, options, colours, look, shown, client, connect: another }
 }
 
 async function failed(
@@ -170,7 +220,7 @@ async function failed(
     return error.exitCode === 0 ? exitStatus.done : exitStatus.usage
   }
   // What was parsed before the error decides; a command line that could not be parsed may still ask for JSON.
-  const json = program.opts<ParsedGlobals>().json === true || argv.includes('--json')
+  const json = asksForJson(argv, program)
   const surroundings = {
     endpoints: endpointsForReport(program, io),
     reached: clients.some((client) => client.stats().epoch > 0),
@@ -186,6 +236,15 @@ async function failed(
     if (!(cause instanceof OutputClosedError)) throw cause
   }
   return status
+}
+
+function asksForJson(argv: readonly string[], program: Command): boolean {
+  const { json, output } = program.opts<ParsedGlobals>()
+  if (json === true || output === 'json') return true
+  return argv.some(
+    (word, i) =>
+      /^(--json|-ojson|--output=json)$/.test(word) || (word === 'json' && /^(-o|--output)$/.test(argv[i - 1] ?? '')),
+  )
 }
 
 function helpHint(argv: readonly string[], program: Command): string {

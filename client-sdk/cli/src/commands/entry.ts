@@ -23,15 +23,14 @@ export function entryJson({ key, value, version, expiresAt }: FoundEntry): objec
  * Resolves when more may be written.
  */
 export async function writeEntryText(
-  { io, colours }: Context,
+  { shown, colours }: Context,
   out: GatheringWriter,
   { key, value }: Pick<FoundEntry, 'key' | 'value'>,
 ): Promise<void> {
-  const terminal = io.stdout.isTTY === true
-  out.add(terminal ? colours.cyan(shownOnOneLine(key, colours)) : key)
+  out.add(shown ? colours.cyan(shownOnOneLine(key, colours)) : key)
   if (value !== undefined) {
     out.add('\t')
-    out.add(terminal ? shownOnOneLine(value, colours) : value)
+    out.add(shown ? shownOnOneLine(value, colours) : value)
   }
   await out.write('\n')
 }

@@ -31,7 +31,7 @@ export function registerGet(program: Command, execute: Execute): void {
     .action((key: string, options: KeyOptions) => execute((context) => get(context, keyOf(key, options))))
 }
 
-async function get({ io, client, options, colours }: Context, key: string | Uint8Array): Promise<number> {
+async function get({ io, client, options, colours, shown }: Context, key: string | Uint8Array): Promise<number> {
   const entry = await client().getEntry(key, callOptions(options))
   if (entry === undefined) {
     if (options.json) await writeJson(io.stdout, { found: false, ...keyJson(key) })
@@ -42,7 +42,7 @@ async function get({ io, client, options, colours }: Context, key: string | Uint
   if (options.json) {
     const fields = { ...keyJson(key), ...jsonField('value', value) }
     await writeJson(io.stdout, { found: true, ...fields, version, expiresAt: expiresAt?.getTime() })
-  } else if (io.stdout.isTTY !== true) {
+  } else if (!shown) {
     await write(io.stdout, value)
   } else {
     const text = asText(value)

@@ -22,16 +22,16 @@ export type Wanted =
 
 /** Shows what a change comes to, asks, has it made, and waits for its end. */
 export async function change(context: Context, wanted: Wanted, flags: ChangeFlags): Promise<number> {
-  const { io, client, options, colours } = context
+  const { io, client, options, look } = context
   const { json } = options
   const timeoutMs = options.timeoutMs === undefined ? undefined : Math.min(options.timeoutMs, limits.callMsMax)
   const plan = await ask(client(), wanted, undefined, timeoutMs)
   if (flags.dryRun === true) {
     if (json) await writeJson(io.stdout, { ...wanted, plan })
-    else await write(io.stdout, planText(describe(wanted), plan, colours))
+    else await write(io.stdout, planText(describe(wanted), plan, look))
     return exitStatus.done
   }
-  if (!json) await write(io.stderr, planText(describe(wanted), plan, colours))
+  if (!json) await write(io.stderr, planText(describe(wanted), plan, look))
   if (flags.yes !== true) {
     if (json) throw new UsageError('--yes', 'with --json nobody is asked: say --yes to go ahead')
     if (!(await confirm(io, `${describe(wanted)}?`))) throw new FailedError('nothing was changed')

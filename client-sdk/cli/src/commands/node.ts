@@ -4,7 +4,8 @@ import type { Context, Execute } from '../context.js'
 import { exitStatus, FailedError, UsageError } from '../exit.js'
 import { limits } from '../limits.js'
 import { memberNamed } from '../members.js'
-import { table, write, writeJson } from '../output.js'
+import { write, writeJson } from '../output.js'
+import { table } from '../table.js'
 import { formatBytes, parseBytes, plural } from '../text.js'
 import { type RemoveFlags, remove } from './force-remove.js'
 import { type ChangeFlags, change } from './node-change.js'
@@ -151,7 +152,7 @@ async function drain({ io, client, options }: Context, id: string, { wait }: Dra
 }
 
 async function streamRate(context: Context, rate: string | undefined, { node }: RateFlags): Promise<number> {
-  const { io, client, options, colours } = context
+  const { io, client, options, look } = context
   const { timeoutMs, json } = options
   const bytes = rate === undefined ? undefined : parseBytes(rate)
   if (rate !== undefined && bytes === undefined) {
@@ -170,7 +171,7 @@ async function streamRate(context: Context, rate: string | undefined, { node }: 
   if (json) await writeJson(io.stdout, { members: rates })
   else {
     const rows = rates.map(({ id, bytesPerSecond }) => [id, `${formatBytes(bytesPerSecond)}/s`])
-    await write(io.stdout, table(colours, ['id', 'rate'], rows))
+    await write(io.stdout, table(look, ['id', 'rate'], rows))
   }
   return exitStatus.done
 }

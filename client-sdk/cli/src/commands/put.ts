@@ -46,7 +46,7 @@ export function registerPut(program: Command, execute: Execute): void {
 }
 
 async function put(
-  { io, client, options }: Context,
+  { io, client, options, shown }: Context,
   key: string | Uint8Array,
   given: string | undefined,
   { file, ttl }: PutCommandOptions,
@@ -54,7 +54,7 @@ async function put(
   const value = await valueFrom(given, file, io.stdin)
   const { version, acks } = await client().put(key, value, { ...callOptions(options), ttlMs: ttl })
   if (options.json) await writeJson(io.stdout, { status: 'success', acks, version })
-  else if (io.stdout.isTTY === true) await write(io.stdout, `stored on ${acks} replicas, version ${version}\n`)
+  else if (shown) await write(io.stdout, `stored on ${acks} replicas, version ${version}\n`)
   else await write(io.stdout, 'OK\n')
   return exitStatus.done
 }

@@ -1,12 +1,12 @@
 import type { ClusterTopology, HandoverStatus, Member } from '@quorumkv/client'
 import type { Command } from 'commander'
-import type { Colors } from 'picocolors/types.js'
 import { examples } from '../arguments.js'
 import type { Context, Execute } from '../context.js'
 import { exitStatus } from '../exit.js'
-import { table, write, writeJson } from '../output.js'
+import { write, writeJson } from '../output.js'
+import { coloured } from '../status-text.js'
+import { type Look, table } from '../table.js'
 import { formatCount, plural } from '../text.js'
-import { coloured } from './status.js'
 
 export function registerRing(program: Command, execute: Execute): void {
   program
@@ -110,7 +110,7 @@ export function zones(topology: ClusterTopology): ZoneShare[] {
   })
 }
 
-async function ring({ io, client, options, colours }: Context): Promise<number> {
+export async function ring({ io, client, options, look }: Context): Promise<number> {
   const topology = await client().topology({ timeoutMs: options.timeoutMs })
   const members = shares(topology)
   const inZones = zones(topology)
@@ -124,13 +124,13 @@ async function ring({ io, client, options, colours }: Context): Promise<number> 
     const other = handover.step === 'switch' ? 'from before' : 'to come'
     text += `a handover runs since epoch ${handover.since}: the column "${otherHead(handover)}" shows the owners ${other}\n`
   }
-  text += `\n${membersTable(members, handover, colours)}`
-  if (inZones.length > 0) text += `\n${zonesTable(inZones, colours)}`
+  text += `\n${membersTable(members, handover, look)}`
+  if (inZones.length > 0) text += `\n${zonesTable(inZones, look)}`
   await write(io.stdout, text)
   return exitStatus.done
 }
 
-function membersTable(members: readonly Share[], handover: HandoverStatus | undefined, colours: Colors): string {
+function membersTable(members: readonly Share[], handover: HandoverStatus | undefined, look: Look): string {
   const percent = (share: number): string => `${(share * 100).toFixed(1)}%`
   const withZones = members.some(({ zone }) => zone !== '')
   const head = [
@@ -139,26 +139,26 @@ function membersTable(members: readonly Share[], handover: HandoverStatus | unde
     ...['of all keys', 'fair share', 'off by', 'preferred'],
   ]
   const rows = members.map((one) => [
-    ...[one.id, one.address, ...(withZones ? [one.zone || '-'] : []), coloured(one.liveness, colours)],
+    ...[one.id, one.address, ...(withZones ? [one.zone || '-'] : []), coloured(one.liveness, look.colours)],
     ...[String(one.weight), formatCount(one.slots)],
     ...(handover === undefined ? [] : [formatCount(one.otherSlots)]),
     ...[percent(one.share), percent(one.fairShare)],
     one.fairShare === 0 ? '-' : `${one.share >= one.fairShare ? '+' : ''}${percent(one.share / one.fairShare - 1)}`,
     formatCount(one.preferred),
   ])
-  return table(colours, head, rows)
+  return table(look, head, rows, ['weight', 'preferred', 'fair share', 'address', 'of all keys', 'zone'])
 }
 
 function otherHead({ step }: HandoverStatus): string {
   return step === 'switch' ? 'before' : 'then'
 }
 
-function zonesTable(inZones: readonly ZoneShare[], colours: Colors): string {
+function zonesTable(inZones: readonly ZoneShare[], look: Look): string {
   const rows = inZones.map(({ zone, members, slots, doubled, needed }) => [
     ...[zone || '-', String(members), formatCount(slots), formatCount(doubled)],
     needed === 0
-      ? colours.green('all slots keep their quorum')
-      : colours.red(`${plural(needed, 'slot')} lose their quorum`),
+      ? look.colours.green('all slots keep their quorum')
+      : look.colours.red(`${plural(needed, 'slot')} lose their quorum`),
   ])
-  return table(colours, ['zone', 'members', 'copies', 'slots with two', 'if it is lost'], rows)
+  return table(look, ['zone', 'members', 'copies', 'slots with two', 'if it is lost'], rows)
 }
