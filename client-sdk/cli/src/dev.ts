@@ -49,12 +49,17 @@ async function started({ io }: Context, options: DevOptions): Promise<LocalClust
       onFatal: (error, { id }) => void io.stderr.write(`kv: ${id} could not go on and is down: ${error.message}\n`),
     })
   } catch (error) {
-    const hint = 'Name other ports with --port and --http-port (0: any free ones), or another directory with --data-dir.'
+    const hint =
+      'Name other ports with --port and --http-port (0: any free ones), or another directory with --data-dir.'
     throw new FailedError(`the cluster cannot start: ${(error as Error).message}`, hint, error)
   }
 }
 
-async function introduce({ io, options, look }: Context, cluster: LocalCluster, { dataDir }: DevOptions): Promise<void> {
+async function introduce(
+  { io, options, look }: Context,
+  cluster: LocalCluster,
+  { dataDir }: DevOptions,
+): Promise<void> {
   const nodes = cluster.nodes.map(({ id, address, httpAddresses }) => ({ id, address, http: httpAddresses[0] }))
   if (options.json) {
     await writeJson(io.stdout, { endpoints: cluster.endpoints, nodes, dataDir: dataDir ?? null })

@@ -22,6 +22,7 @@ import type {
   PlannedChange,
   PutOptions,
   PutResultWithPrevious,
+  ReadOptions,
   RepairOptions,
   RepairProgress,
   ScanEntry,
@@ -180,6 +181,8 @@ export class FakeClient implements Client {
   readonly faults = new Map<string, KvError[]>()
   /** What every call runs into. */
   fault: KvError | undefined
+  /** Called with each key that is read. */
+  beforeGet: ((key: Key) => void) | undefined
   /** Whether deletes know what they have removed. */
   existedKnown = true
   /** What every member's repair comes to. */
@@ -262,7 +265,9 @@ export class FakeClient implements Client {
     return { version: this.#store(name, bytes, expiresAt).version, acks: 2, previousKnown: true, previous: undefined }
   }
 
-  async getEntry<K extends Key>(key: K): Promise<Entry<K> | undefined> {
+  async getEntry<K extends Key>(key: K, options: ReadOptions = {}): Promise<Entry<K> | undefined> {
+    this.beforeGet?.(key)
+    if (options.signal?.aborted === true) throw new KvError('cancelled', 'the call was cancelled')
     if (this.fault !== undefined) throw this.fault
     const stored = this.data.get(latin1(key))
     return stored === undefined ? undefined : { key, ...stored, text: () => Buffer.from(stored.value).toString() }
@@ -425,15 +430,17 @@ export function fault(code: KvErrorCode, outcome?: WriteOutcome): KvError {
 /** An output that can be read back, and that can be made slow or broken. */
 export class FakeOutput extends Writable {
   readonly isTTY: boolean
-  readonly columns = 100
+  readonly columns: number
+  readonly rows = 40
   /** Takes one write per turn of the event loop. */
   slow = false
   readonly chunks: Buffer[] = []
   /** Set: writes fail with this, as EPIPE does when a reader goes away. */
   failure: Error | undefined
 
-  constructor(isTTY = false) {
+  constructor(isTTY = false, columns = 100) {
     super({ decodeStrings: true })
+    this.columns = columns
     this.isTTY = isTTY
   }
 
@@ -459,6 +466,8 @@ export class FakeOutput extends Writable {
 export interface FakeIoOptions {
   readonly stdin?: Readable | string
   readonly terminal?: boolean
+  /** Of the terminal; 100 unless given. */
+  readonly columns?: number
   readonly env?: Record<string, string>
   readonly timing?: FakeTiming
 }
@@ -474,7 +483,7 @@ export class FakeIo implements Io {
   constructor(options: FakeIoOptions = {}) {
     const { stdin = new PassThrough(), terminal = false } = options
     this.stdin = typeof stdin === 'string' ? Readable.from([Buffer.from(stdin)]) : stdin
-    this.stdout = new FakeOutput(terminal)
+    this.stdout = new FakeOutput(terminal, options.columns)
     this.stderr = new FakeOutput(terminal)
     this.env = options.env ?? {}
     this.timing = options.timing ?? new FakeTiming()

@@ -39,6 +39,8 @@ export interface Io {
   readonly timing: Timing
   /** Calls `handler` at Ctrl-C and SIGTERM, which then no longer end the process, until the returned function is called. */
   onInterrupt(handler: (signal: Interrupt) => void): () => void
+  /** Standard output holds what other commands print, too: what a command prints ends with a newline. */
+  readonly shared?: true
   /** How a person is asked where standard input belongs to something else, as in the shell; '' where there is no answer. */
   readonly ask?: (question: string) => Promise<string>
   /** Ends the process at once, whatever it waits for. */

@@ -95,7 +95,7 @@ describe('the command line', () => {
     expect(out).toContain('Exit status')
     expect((await kv(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/)
     const commands =
-      'get put delete mget scan import export status ring partition snapshot repair node raise-level bench completion'.split(
+      'get put delete ttl mget scan import export status ring partition snapshot repair node raise-level bench shell dev completion'.split(
         ' ',
       )
     for (const command of commands) {
@@ -155,6 +155,89 @@ describe('the command line', () => {
       expect(await run([...command, ...(command[0] === 'export' ? ['--no-progress'] : [])], io, () => client)).toBe(141)
       expect(io.stderr.text).toBe('')
     }
+  })
+})
+
+describe('-o', () => {
+  it('json is --json, and the two may not contradict each other', async () => {
+    const client = new FakeClient()
+    client.set('k', 'v')
+    const wanted = (await kv(['--json', 'get', 'k'], client)).out
+    for (const flags of [['-o', 'json'], ['-ojson'], ['--output=json']]) {
+      expect((await kv(['get', 'k', ...flags], client)).out).toBe(wanted)
+      expect(JSON.parse((await kv(['get', ...flags], client)).err)).toMatchObject({ error: { code: 'usage' } })
+    }
+    expect((await kv(['get', 'k', '--json', '-o', 'raw'], client)).status).toBe(2)
+    expect((await kv(['get', 'k', '-o', 'yaml'], client)).err).toContain('table, json, raw')
+  })
+
+  it('raw writes the bytes as they are on a terminal, too, and tables with tabs; table shows them to people in a pipe', async () => {
+    const client = new FakeClient()
+    client.set('k', '\x1bv')
+    expect((await kv(['get', 'k', '-o', 'raw'], client, terminal)).out).toBe('\x1bv')
+    expect((await kv(['get', 'k', '-o', 'table'], client)).out).toBe('\\x1bv\n')
+    expect((await kv(['ring', '-o', 'raw'], client, terminal)).out).toMatch(/^node-1\t127.0.0.1:50051\talive\t1\t16\t/m)
+  })
+})
+
+describe('tables on a narrow terminal', () => {
+  it('lose columns and are cut, and never wrap', async () => {
+    const client = new FakeClient()
+    for (const columns of [100, 80, 60, 40]) {
+      const io = new FakeIo({ ...terminal, env: { NO_COLOR: '1' }, columns })
+      await run(['status'], io, () => client)
+      const text = io.stdout.text
+      const rows = text.split('\n').filter((line) => /^(id|node-\d) {2,}/.test(line))
+      for (const line of rows) expect(line.length).toBeLessThanOrEqual(columns)
+      expect(rows).toHaveLength(4)
+      if (columns < 100) expect(text).toContain('(no room here for: ')
+    }
+  })
+})
+
+describe('status --watch', () => {
+  it('prints a line each time where nobody looks, also while nobody answers, and ends with Ctrl-C and status 0', async () => {
+    const client = new FakeClient()
+    const io = new FakeIo({ timing: client.timing })
+    let times = 0
+    const status = client.status.bind(client)
+    client.status = async () => {
+      times += 1
+      if (times === 3) io.interrupt()
+      if (times === 2) throw fault('unavailable')
+      return await status()
+    }
+    expect(await run(['status', '--watch', '--interval', '5s'], io, () => client)).toBe(0)
+    const lines = io.stdout.text.split('\n')
+    expect(lines[0]).toMatch(/^2023-.*Z epoch 7, 2 of 3 alive, node-3 dead, keys node-1 0 node-2 0$/)
+    expect(lines[1]).toContain('nobody answers: made to fail')
+    expect(lines).toHaveLength(3)
+    expect(client.timing.sleeps).toEqual([5_000, 5_000])
+    expect(io.interruptHandlers).toBe(0)
+  })
+
+  it('redraws in place on a terminal, and shows the cursor again when it ends', async () => {
+    const client = new FakeClient()
+    const io = new FakeIo({ timing: client.timing, ...terminal })
+    let times = 0
+    const status = client.status.bind(client)
+    client.status = async () => {
+      times += 1
+      if (times === 3) io.interrupt()
+      return await status()
+    }
+    expect(await run(['status', '--watch'], io, () => client)).toBe(0)
+    const [hidden, first, second, shown] = io.stdout.chunks.map(String)
+    expect([hidden, shown]).toEqual(['\x1b[?25l', '\x1b[?25h'])
+    expect(second).toContain(`\x1b[${first!.split('\n').length - 1}A`)
+  })
+
+  it('does not go on where the cluster would never answer', async () => {
+    const client = new FakeClient()
+    client.fault = fault('unauthenticated')
+    expect((await kv(['status', '--watch'], client)).status).toBe(1)
+    expect((await kv(['status', '--interval', '1s'])).status).toBe(2)
+    expect((await kv(['status', '--watch', '--interval', '1ms'])).status).toBe(2)
   })
 })
 

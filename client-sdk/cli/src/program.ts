@@ -65,7 +65,7 @@ export async function run(
   try {
     await program.parseAsync(argv, { from: 'user' })
   } catch (error) {
-    status = await failed(error, argv, program, io, clients)
+    status = await failed(error, argv, program, io, clients, register !== registerOutside)
   } finally {
     await Promise.all(clients.map((client) => client.close()))
   }
@@ -214,6 +214,7 @@ async function failed(
   program: Command,
   io: Io,
   clients: readonly Client[],
+  inShell: boolean,
 ): Promise<number> {
   // Help and the version are not failures; help that is shown because the command is missing is one.
   if (error instanceof CommanderError && (error.exitCode === 0 || error.code === 'commander.help')) {
@@ -231,7 +232,11 @@ async function failed(
   const usageHint = status === exitStatus.usage && told.hint === undefined ? helpHint(argv, program) : told.hint
   try {
     if (json) await writeJson(io.stderr, { error: told })
-    else await write(io.stderr, `${sentence({ ...report, hint: usageHint })}\n`)
+    else {
+      const text = sentence({ ...report, hint: usageHint })
+      // What is to be typed there has no `kv` in front.
+      await write(io.stderr, `${inShell ? text.replace(/`kv (?=[a-z])/g, '`') : text}\n`)
+    }
   } catch (cause) {
     if (!(cause instanceof OutputClosedError)) throw cause
   }

@@ -44,6 +44,7 @@ async function get({ io, client, options, colours, shown }: Context, key: string
     await writeJson(io.stdout, { found: true, ...fields, version, expiresAt: expiresAt?.getTime() })
   } else if (!shown) {
     await write(io.stdout, value)
+    if (io.shared === true && options.output !== 'raw') await write(io.stdout, '\n')
   } else {
     const text = asText(value)
     if (text !== undefined) await write(io.stdout, `${visible(text, '\n\t')}\n`)

@@ -58,9 +58,14 @@ export function nextBehind(program: Command, words: readonly string[], typed: st
   if (typed.startsWith('-') && !words.includes('--')) {
     return { kind: 'words', words: [...optionsOf(program, command).map(longOf), '--help'] }
   }
-  if (words[0] === 'help') return { kind: 'words', words: given > 0 ? [] : namesOf(program.commands) }
+  // Commander's own command is not among the others.
+  if (words[0] === 'help') return { kind: 'words', words: words.length > 1 ? [] : namesOf(program.commands) }
   if (command === undefined || (command.commands.length > 0 && given === 0)) {
-    return given > 0 ? { kind: 'nothing' } : { kind: 'words', words: namesOf((command ?? program).commands) }
+    if (given > 0) return { kind: 'nothing' }
+    return {
+      kind: 'words',
+      words: command === undefined ? [...namesOf(program.commands), 'help'] : namesOf(command.commands),
+    }
   }
   const argument = argumentAt(command, given)
   if (argument === undefined) return { kind: 'nothing' }
@@ -83,6 +88,7 @@ const shownArgument = (argument: Argument): string => {
  * options. Empty: nothing, or it is not known.
  */
 export function hintBehind(program: Command, words: readonly string[], typed: string): string {
+  if (typed.startsWith('-') && !words.includes('--')) return restOfOption(program, words, typed)
   const { command, given, option } = placeBehind(program, typed === '' ? words : [...words, typed])
   if (option !== undefined) return `${typed === '' ? '' : ' '}${/<.*>/.exec(option.flags)?.[0] ?? ''}`
   if (command === undefined || command.commands.length > 0) return restOfName(program, words, typed)
@@ -96,6 +102,16 @@ export function hintBehind(program: Command, words: readonly string[], typed: st
 function flagHint(option: Option): string {
   const value = /<.*>/.exec(option.flags)?.[0]
   return `[${longOf(option)}${value === undefined ? '' : ` ${value}`}]`
+}
+
+function restOfOption(program: Command, words: readonly string[], typed: string): string {
+  const { command } = placeBehind(program, words)
+  const fitting = optionsOf(program, command).filter((one) => longOf(one).startsWith(typed))
+  const exact = fitting.find((one) => longOf(one) === typed)
+  const [option, another] = exact === undefined ? fitting : [exact]
+  if (option === undefined || another !== undefined) return ''
+  const value = /<.*>/.exec(option.flags)?.[0]
+  return longOf(option).slice(typed.length) + (value === undefined ? '' : ` ${value}`)
 }
 
 function restOfName(program: Command, words: readonly string[], typed: string): string {

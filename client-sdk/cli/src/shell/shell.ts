@@ -132,6 +132,7 @@ export class Shell {
     return {
       ...{ stdout: io.stdout, stderr: io.stderr, env: io.env, timing: io.timing },
       stdin: notTheShells(),
+      shared: true,
       ...(ask === undefined ? {} : { ask }),
       onInterrupt: (handler) => {
         own.add(handler)

@@ -73,7 +73,13 @@ export class Terminal {
       this.#editor.pause()
       this.#happened({ kind: 'line', text })
     })
-    this.#editor.on('SIGINT', () => this.#happened({ kind: 'interrupt' }))
+    this.#editor.on('SIGINT', () => {
+      if (this.#editor.cursor === this.#editor.line.length)
+        stdout.write('^C')
+        // What the REPL of Node does at Ctrl-C; its types do not know it.
+      ;(this.#editor as Interface & { clearLine(): void }).clearLine()
+      this.#happened({ kind: 'interrupt' })
+    })
     this.#editor.on('close', () => {
       this.#closed = true
       this.#happened({ kind: 'end' })
@@ -161,7 +167,6 @@ export class Terminal {
   }
 
   #happened(event: Event): void {
-    if (event.kind === 'interrupt') this.#shell.context.io.stdout.write('^C\n')
     this.#events.push(event)
     this.#wake?.()
     this.#wake = undefined
