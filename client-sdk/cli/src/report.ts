@@ -42,7 +42,8 @@ export function explain(error: unknown, surroundings: Surroundings): Report | un
     }
   }
   if (error instanceof FailedError) {
-    return { status: exitStatus.failed, code: 'failed', message: error.message, hint: error.hint }
+    const hint = error.hint ?? fileHint(error.cause)
+    return { status: exitStatus.failed, code: 'failed', message: error.message, hint }
   }
   if (error instanceof InterruptedError) {
     return { status: error.status, code: 'interrupted', message: error.message }
@@ -65,16 +66,40 @@ function explainKvError(error: KvError, surroundings: Surroundings): Report {
   const status = code === 'invalid-argument' ? exitStatus.usage : exitStatus.failed
   const silent = (code === 'unavailable' || code === 'timeout') && !surroundings.reached
   const message = silent ? `no node answers at ${surroundings.endpoints.join(', ')}: ${error.message}` : error.message
-  const hint = silent ? silentHint(surroundings.endpoints) : hintFor(error)
+  const hint = silent ? silentHint(error, surroundings.endpoints) : hintFor(error)
   return { status, code, message, hint, field, outcome, retryable }
 }
 
-function silentHint(endpoints: readonly string[]): string {
+/** What the first error of all says, which is the one that a socket or a file system gave. */
+function rootOf(error: unknown): string {
+  return error instanceof Error ? `${error.message} ${rootOf(error.cause)}` : ''
+}
+
+/** Nobody has answered yet: the address is the first suspect, and how it failed says in what way. */
+function silentHint(error: KvError, endpoints: readonly string[]): string {
+  const root = rootOf(error)
+  if (/ENOTFOUND|EAI_AGAIN|Name resolution failed/i.test(root)) {
+    return 'There is no host of that name: look at --endpoints (or KV_ENDPOINTS), or at the DNS of this machine.'
+  }
+  if (/Protocol error|Parse Error|not a QuorumKV node|wrong version number|ERR_HTTP2/i.test(root)) {
+    return (
+      'Something else than gRPC without TLS is spoken there: name the port of `--addr` (50051, say), and not that of ' +
+      '`--http-addr`; or does the node want TLS?'
+    )
+  }
+  if (/EHOSTUNREACH|ENETUNREACH/.test(root))
+    return 'There is no way to that host: is the network up, the address right?'
+  if (/did not answer within/.test(root)) {
+    return 'The port is open, or a firewall drops what is sent: is it a node that listens there, and not stopped or overloaded?'
+  }
+  if (error.code === 'timeout' && !/ECONNREFUSED/.test(root)) {
+    return 'Allow more time with --timeout, or look whether a server is running there.'
+  }
   const port = /:(\d+)$/.exec(endpoints[0] ?? '')?.[1] ?? '50051'
   return `Is a server running there? Start one with \`kv-server --addr :${port}\`, or name another with --endpoints.`
 }
 
-function hintFor({ code }: KvError): string | undefined {
+function hintFor({ code, field }: KvError): string | undefined {
   switch (code) {
     case 'unavailable':
       return 'See with `kv status` which members are down.'
@@ -87,22 +112,43 @@ function hintFor({ code }: KvError): string | undefined {
     case 'not-text':
       return 'Use --json, which shows such bytes as base64.'
     case 'unauthenticated':
+      return 'The node wants to know who is calling: ask who runs the cluster how to identify yourself.'
     case 'permission-denied':
+      return 'Ask who runs the cluster for the right to do this.'
     case 'invalid-argument':
+      return field === 'endpoints' ? 'Write it as in --endpoints 127.0.0.1:50051, without http://.' : undefined
+    case 'internal':
+      return 'The log of the node may say more; see with `kv status` whether all run the same version.'
     case 'cancelled':
     case 'closed':
     case 'not-valid':
-    case 'internal':
       return undefined
     default:
       return code satisfies never
   }
 }
 
+const fileHints: Readonly<Record<string, string>> = {
+  ENOENT: 'Check the path: there is no such file or directory.',
+  EACCES: 'You may not: look at its owner and mode with `ls -l`, or choose another path.',
+  EPERM: 'You may not: look at its owner and mode with `ls -l`, or choose another path.',
+  EISDIR: 'That is a directory: name a file in it.',
+  ENOTDIR: 'Part of the path is a file and no directory.',
+  ENOSPC: 'The disk is full: make room, or choose another path.',
+  EROFS: 'The file system is read-only: choose another path.',
+  EMFILE: 'Too many files are open: see `ulimit -n`.',
+}
+
+/** What to do about a file that could not be had. */
+function fileHint(cause: unknown): string | undefined {
+  return cause instanceof Error ? fileHints[(cause as NodeJS.ErrnoException).code ?? ''] : undefined
+}
+
 /** The sentence for people. */
 export function sentence(report: Report): string {
   const parts = [/[.?!]$/.test(report.message) ? report.message : `${report.message}.`]
-  if (report.outcome === 'not-applied') parts.push('Nothing was written.')
+  // Of what is wrong on the command line nobody expects that it was done.
+  if (report.outcome === 'not-applied' && report.status !== exitStatus.usage) parts.push('Nothing was written.')
   if (report.outcome === 'unknown') parts.push('The write may have been applied, or may yet be: read the key to see.')
   if (report.hint !== undefined) parts.push(report.hint)
   return `kv: ${parts.join(' ')}`

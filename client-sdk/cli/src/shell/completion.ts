@@ -1,3 +1,4 @@
+import { KvError } from '@quorumkv/client'
 import type { Command } from 'commander'
 import type { Client } from '../context.js'
 import { limits } from '../limits.js'
@@ -9,8 +10,8 @@ export type Completed = [candidates: string[], replaced: string]
 
 /**
  * What Tab offers at the end of `line`: commands, options, their values, and keys. Keys come from the cluster, at
- * consistency `one` and within a moment: those that could be had by then are offered. Never rejects: a cluster that does
- * not answer has no keys to offer, and the command itself will say why.
+ * consistency `one` and within a moment: those that could be had by then are offered. A cluster that does not answer has no
+ * keys to offer; the command itself will say why.
  */
 export async function complete(program: Command, client: Client, line: string): Promise<Completed> {
   const place = WordReader.partial(line)
@@ -39,8 +40,9 @@ async function keysBeginningWith(client: Client, prefix: Uint8Array): Promise<Ui
       keys.push(keyBytes)
       if (keys.length >= limits.shellKeysOffered) break
     }
-  } catch {
+  } catch (error) {
     // Out of time, or nobody answers: there is what there is. See above.
+    if (!(error instanceof KvError)) throw error
   } finally {
     clearTimeout(timer)
   }
