@@ -56,6 +56,7 @@ test('a key is put, read back, found at its owners and deleted, in text, JSON an
   await page.getByRole('button', { name: 'Put' }).click()
   await result.filter({ hasText: 'Written' }).waitFor()
   expect(await client.get('user:ä/1')).toBe('Ada\nLovelace')
+  await page.locator('[data-test="keys"]', { hasText: 'user:ä/1' }).waitFor()
 
   await client.put('user:ä/1', '{"n":12345678901234567890}')
   await page.getByRole('button', { name: 'Get' }).click()
