@@ -39,7 +39,7 @@ export class Life {
         if (!this.#alive) return { cancel: () => undefined }
         const timer = clock.setTimer(delayMs, () => {
           this.#timers.delete(own)
-          if (this.#alive) fire()
+          fire()
         })
         const own: Timer = {
           cancel: () => {

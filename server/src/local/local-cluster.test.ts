@@ -85,11 +85,17 @@ test.each([false, true])('a node that is cut off has no quorum until it is heale
   const alone = clientOf(cluster, 0)
   const others = clientOf(cluster, 1)
   cluster.partition([[0]], { silent })
+  // Where nobody is told, only the next heartbeat will show it.
+  const { core } = cluster.nodes[0]!.running
+  if (!silent) await expect.poll(() => core.linked(cluster.nodes[1]!.id), { timeout: 800 }).toBe(false)
+  else expect(core.linked(cluster.nodes[1]!.id)).toBe(true)
   await expect(alone.put('key', 'lost', { timeoutMs: 400 })).rejects.toMatchObject({
     code: silent ? 'timeout' : expect.stringMatching(/unavailable|timeout/),
   })
   await others.put('key', 'kept')
   cluster.heal()
+  await cluster.ready()
+  if (silent) await alone.put('other', 'value', { timeoutMs: 400 })
   await cluster.settled(20_000)
   await client.put('key', 'newer')
   expect(await alone.get('key')).toBe('newer')
@@ -123,6 +129,8 @@ test('what expires is gone when time has been moved on, for every reader, and wr
   await client.put('key', 'value', { ttlMs: 3_600_000 })
   await client.put('other', 'value')
   cluster.clock.advance(3_599_000)
+  // Had only the wall clocks moved, no node would believe its own before it has heard of the others'.
+  await client.put('third', 'value', { timeoutMs: 400 })
   expect(await client.get('key')).toBe('value')
   cluster.clock.advance(1_000)
   expect(await client.get('key')).toBeUndefined()
@@ -148,6 +156,21 @@ test('a node whose clock is far ahead stamps nothing, and moves no other clock',
   expect(Number.parseInt(version.toString().slice(0, 12), 16)).toBeLessThan(cluster.clock.now() + 60_000)
   cluster.clock.skew(1, 0)
   await cluster.ready()
+})
+
+test('copies that differ are not settled, whatever nobody waits for', async () => {
+  const [cluster] = await start()
+  await cluster.settled(20_000)
+  const [store, ...others] = cluster.nodes.map(({ running }) => running.core.localStore!)
+  const key = new TextEncoder().encode('key')
+  const hi = Math.floor(cluster.clock.now() / 65_536)
+  const record = { key, hi, lo: 0, node: 1, tombstone: false, expiresAtMs: 0, value: key }
+  await store!.commit([record])
+  await expect(cluster.settled(1)).rejects.toMatchObject({
+    message: expect.stringContaining('differs between'),
+  })
+  await Promise.all(others.map((other) => other.commit([record])))
+  await cluster.settled(20_000)
 })
 
 test('bad input names what is wrong and changes nothing', async () => {
