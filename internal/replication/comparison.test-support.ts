@@ -166,7 +166,9 @@ export class ComparingNode {
     this.name = names[self]!
     for (const name of names) this.remotes.push(name === this.name ? undefined : new RemoteReplica())
     const members = names.map((id) => ({ id }))
-    const table = { members, ownersPerSlot: members.length, ownsSlot: owns } as unknown as SlotTable
+    const everybody = Uint16Array.from(names.keys())
+    const owners = (): Uint16Array => everybody
+    const table = { members, ownersPerSlot: members.length, ownsSlot: owns, owners } as unknown as SlotTable
     const replicas = this.remotes.map((remote) => remote ?? ({ up: true } as unknown as RemoteReplica))
     const quorums = { readQuorum: 1, writeQuorum: 1, ...noOtherSide }
     this.routing = routingOf({ epoch: 1 as Epoch, table, self, replicas, ...quorums })

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { type Epoch, KvError, type NodeId, type Slot } from '../base/index.js'
 import { silentLog } from '../env/index.js'
 import type { Floor } from '../record/index.js'
-import { slotOf } from '../slots/index.js'
+import { allSlots, slotOf } from '../slots/index.js'
 import type { Store } from '../store/index.js'
 import { ComparableStore } from './comparison.test-support.js'
 import { type FloorAnswer, type FloorAsk, type FloorPeer, failedFloors, floorStanding } from './floor-peer.js'
@@ -91,7 +91,7 @@ class Play {
       readQuorum: 2,
       writeQuorum: 2,
       ...noOtherSide,
-      moving: this.moving ? { [slot]: {} } : undefined,
+      slots: allSlots().map((each) => ({ moves: this.moving && each === slot })),
     } as unknown as Routing
   }
 

@@ -110,13 +110,13 @@ export class FloorRounds {
   async #round(): Promise<void> {
     const { store, routing } = this.#options
     this.#found = ''
-    const { epoch, table, self, moving } = routing()
+    const { epoch, table, self, slots: routed } = routing()
     if (epoch !== this.#toldEpoch) this.#told.clear()
     this.#toldEpoch = epoch
     const slots: Slot[] = []
     for (let slot = 0 as Slot; slot < slotCount; slot++) {
       if (store.tombstonesIn(slot) === 0 || table.owners(slot)[0] !== self) continue
-      if (moving?.[slot] === undefined) slots.push(slot)
+      if (!routed[slot]!.moves) slots.push(slot)
       else this.#found = `slot ${slot} is being handed over`
     }
     const workers = Array.from({ length: limits.floorSlotsMax }, async () => {

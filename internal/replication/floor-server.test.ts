@@ -48,7 +48,7 @@ function serving() {
     },
   }
   const horizon = new Horizon(() => play.readingMs, 50)
-  const routing = (): Routing => ({ moving: play.moving ? { [slot]: {} } : undefined }) as unknown as Routing
+  const routing = (): Routing => ({ slots: { [slot]: { moves: play.moving } } }) as unknown as Routing
   const server = new FloorServer(store as unknown as Store, horizon, slices, silentLog, routing)
   return play
 }

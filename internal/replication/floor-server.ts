@@ -70,7 +70,7 @@ export class FloorServer {
   #raise(slot: Slot, floorMs: number): void {
     if (this.#store.isLost(slot) || floorMs > this.#horizon.ms()) return
     // Agreed before the handover began, and sent after its sender had heard of it.
-    if (this.#routing().moving?.[slot] !== undefined) return
+    if (this.#routing().slots[slot]!.moves) return
     this.#store.raiseFloors([{ slot, floorMs }]).catch((error: unknown) => {
       if (!(error instanceof KvError)) throw error
       // Anti-entropy finds that the others' floor is higher.

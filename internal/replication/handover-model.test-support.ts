@@ -17,7 +17,7 @@ import {
 } from './replica.js'
 import { applied, ManualClock, stale } from './replication.test-support.js'
 import type { OperationContext, Routing } from './routing.js'
-import { type MovingSlot, movingSlot, quorumsOf, restingQuorums } from './slot-quorums.js'
+import { movingSlot, quorumsOf, restingQuorums, type SlotOwners } from './slot-quorums.js'
 
 /** Rules that may be broken on purpose. */
 export const brokenRules = [
@@ -327,11 +327,13 @@ export class HandoverModel {
       const otherTable = other === undefined ? undefined : this.#table(other)
       const quorums = { ...this.#quorums(reading), other: otherTable, otherReadQuorum, otherWriteQuorum, step }
       const sides = { epoch, table, self: 0, replicas: [], ...quorums }
-      const moving: (MovingSlot | undefined)[] = []
+      const slots: SlotOwners[] = []
       // As `routingOf` does for all 4,096 slots.
       const moves = otherTable !== undefined && !isSameSet(owners, next!)
-      if (moves) moving[slot] = movingSlot(sides, otherTable, slot, new Map())
-      known = this.#breakRules({ ...sides, quorums: restingQuorums(sides), moving: moves ? moving : undefined })
+      slots[slot] = moves
+        ? movingSlot(sides, otherTable, slot, new Map())
+        : { owners: table.owners(slot), quorums: restingQuorums(sides), moves }
+      known = this.#breakRules({ ...sides, slots })
       this.#routings[epoch] = known
     }
     return { ...known, self: node.id, replicas: this.#nodes.map((far) => this.#replica(node, far)) }
@@ -344,8 +346,8 @@ export class HandoverModel {
   }
 
   #breakRules(routing: Routing): Routing {
-    if (routing.moving?.[slot] === undefined) return routing
-    const { owners } = routing.moving[slot]
+    const { owners, moves } = routing.slots[slot]!
+    if (!moves) return routing
     const quorums = { ...quorumsOf(routing, slot) }
     const first = (all: typeof quorums.settled): typeof quorums.settled => ({ ...all, quorum: all.quorum.slice(0, 1) })
     if (this.#broken === 'writes need the owners before only') quorums.written = first(quorums.written)
@@ -355,9 +357,9 @@ export class HandoverModel {
       quorums.reading = everybody.group
       quorums.answered = { ...quorums.answered, quorum: [everybody] }
     }
-    const moving = [...routing.moving]
-    moving[slot] = { owners, quorums }
-    return { ...routing, moving }
+    const slots = [...routing.slots]
+    slots[slot] = { owners, quorums, moves }
+    return { ...routing, slots }
   }
 
   /** The way from one node to the copy of another. */

@@ -60,20 +60,27 @@ class Play {
     return this.peers[1]!
   }
 
+  #routing(): Routing {
+    const owning = (owns: (member: number) => boolean) => {
+      const owners = Uint16Array.of(0, 1, 2).filter(owns)
+      return { members: this.members, ownersPerSlot: 3, owners: () => owners }
+    }
+    const table = owning((member) => this.owns(member))
+    const [replicas, quorums] = [this.peers, { readQuorum: 2, writeQuorum: 2, ...noOtherSide }]
+    const of = { epoch: 1 as Epoch, table: table as unknown as SlotTable, self: 0, replicas, ...quorums }
+    if (this.willOwn === undefined) return routingOf(of)
+    const other = { ...owning(this.willOwn), ownersPerSlot: 2 } as unknown as SlotTable
+    return routingOf({ ...of, other, otherReadQuorum: 1, otherWriteQuorum: 2, step: 'both' })
+  }
+
   run(): void {
     const { clock } = this.holder.process.life
+    let known: { readonly of: readonly unknown[]; readonly routing: Routing } | undefined
+    // A routing is looked up far more often than the owners change, and making one goes through all slots.
     const routing = (): Routing => {
-      const owning = (owns: (member: number) => boolean) => ({
-        members: this.members,
-        ownersPerSlot: 3,
-        owners: () => Uint16Array.of(0, 1, 2).filter(owns),
-      })
-      const table = owning((member) => this.owns(member))
-      const [replicas, quorums] = [this.peers, { readQuorum: 2, writeQuorum: 2, ...noOtherSide }]
-      const of = { epoch: 1 as Epoch, table: table as unknown as SlotTable, self: 0, replicas, ...quorums }
-      if (this.willOwn === undefined) return routingOf(of)
-      const other = { ...owning(this.willOwn), ownersPerSlot: 2 } as unknown as SlotTable
-      return routingOf({ ...of, other, otherReadQuorum: 1, otherWriteQuorum: 2, step: 'both' })
+      const of = [this.owns, this.willOwn, this.members]
+      if (known === undefined || of.some((part, i) => part !== known!.of[i])) known = { of, routing: this.#routing() }
+      return known.routing
     }
     const log = { debug() {}, info() {}, warn() {}, error() {} }
     const peer = (member: number): ComparedReplica => this.peers[member]!

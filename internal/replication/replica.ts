@@ -93,14 +93,17 @@ export interface Replica {
   page(request: PageRequest, waiter: PageWaiter, position: number): void
 }
 
-const nothing = { seen: undefined, existed: false, previous: undefined, code: undefined } as const
+/** All replies have one shape, also those that are rare: of another one, the first has V8 throw away code of every operation. */
+function writeReply(kind: WriteReply['kind'], code: ErrorCode | undefined): WriteReply {
+  return { kind, seen: undefined, existed: false, previous: undefined, code }
+}
 
-export const lostWrite: WriteReply = { kind: 'lost', ...nothing }
-export const refillingWrite: WriteReply = { kind: 'refilling', ...nothing }
-export const wrongEpochWrite: WriteReply = { kind: 'wrong-epoch', ...nothing }
+export const lostWrite: WriteReply = writeReply('lost', undefined)
+export const refillingWrite: WriteReply = writeReply('refilling', undefined)
+export const wrongEpochWrite: WriteReply = writeReply('wrong-epoch', undefined)
 
 export function refusedWrite(code: ErrorCode): WriteReply {
-  return { kind: 'refused', ...nothing, code }
+  return writeReply('refused', code)
 }
 
 export const failedRead: ReadReply = { kind: 'failed', version: zeroVersion, record: undefined }

@@ -5,7 +5,7 @@ import type { StoredRecord } from '../record/index.js'
 import type { HandoverStep, Member, SlotTable } from '../slots/index.js'
 import type { ActiveOperations } from './active-operations.js'
 import type { Replica } from './replica.js'
-import type { MovingSlot, SlotQuorums } from './slot-quorums.js'
+import type { SlotOwners } from './slot-quorums.js'
 
 /** Where the data is, under one epoch of the topology. */
 export interface RoutingSides {
@@ -30,10 +30,8 @@ export interface RoutingSides {
 
 /** The same with what follows from it for each slot. Made by `routingOf`; replaced as a whole, never changed. */
 export interface Routing extends RoutingSides {
-  /** Of slots that do not move. */
-  readonly quorums: SlotQuorums
-  /** By slot, those that move; undefined while no handover runs. */
-  readonly moving: readonly (MovingSlot | undefined)[] | undefined
+  /** By slot. */
+  readonly slots: readonly SlotOwners[]
 }
 
 /** Of a routing while no handover runs. */

@@ -1,6 +1,6 @@
 import type { Slot } from '../base/index.js'
 import { firstVoters, type Quorums, quorumOf } from '../quorum/index.js'
-import { movedSlots, type SlotTable } from '../slots/index.js'
+import { allSlots, movedSlots, type SlotTable } from '../slots/index.js'
 import type { Consistency } from './operations.js'
 import type { Routing, RoutingSides } from './routing.js'
 
@@ -37,10 +37,12 @@ export interface SlotQuorums {
   readonly asked: ByConsistency
 }
 
-/** A slot that moves: the owners of both sides, first those of the side that is read. By their indexes in the routing. */
-export interface MovingSlot {
+/** What operations look up of a slot, one way whether it moves or not. Slots of which all of it is the same share one. */
+export interface SlotOwners {
+  /** By their indexes in the routing. While it moves those of both sides, first those of the side that is read. */
   readonly owners: Uint16Array
   readonly quorums: SlotQuorums
+  readonly moves: boolean
 }
 
 /** What two sides require together; `newcomers` as in `SlotQuorums`. */
@@ -76,19 +78,55 @@ export function restingQuorums({ table, readQuorum, writeQuorum }: RoutingSides)
   return slotQuorums({ group: firstVoters(owners), owners, readQuorum, writeQuorum }, undefined, 0)
 }
 
-/** A routing with what operations look up in it for each slot. */
+/**
+ * A routing with what operations look up in it for each slot. All routings are made by this one literal: of another shape
+ * than the ones before, the first that moves slots would have V8 throw away the code of every operation.
+ */
 export function routingOf(sides: RoutingSides): Routing {
-  return { ...sides, quorums: restingQuorums(sides), moving: movingSlots(sides) }
+  const { epoch, table, self, replicas, readQuorum, writeQuorum, other, otherReadQuorum, otherWriteQuorum, step } =
+    sides
+  const slots = slotOwners(sides)
+  return {
+    epoch,
+    table,
+    self,
+    replicas,
+    readQuorum,
+    writeQuorum,
+    other,
+    otherReadQuorum,
+    otherWriteQuorum,
+    step,
+    slots,
+  }
 }
 
-/** By slot, those that move; undefined while no handover runs. Some milliseconds for all slots: there are few kinds of them. */
-function movingSlots(sides: RoutingSides): readonly (MovingSlot | undefined)[] | undefined {
+/** By slot. Under a millisecond for all of them: few lists of owners differ, and so few pairs of those before and after. */
+function slotOwners(sides: RoutingSides): readonly SlotOwners[] {
   const { table, other } = sides
-  if (other === undefined) return undefined
+  const quorums = restingQuorums(sides)
+  const resting = new Map<Uint16Array, SlotOwners>()
+  const slots = allSlots().map((slot) => {
+    const owners = table.owners(slot)
+    return found(resting, owners, () => ({ owners, quorums, moves: false }))
+  })
+  if (other === undefined) return slots
   const kinds = new Map<number, SlotQuorums>()
-  const moving: (MovingSlot | undefined)[] = []
-  for (const slot of movedSlots(table, other)) moving[slot] = movingSlot(sides, other, slot, kinds)
-  return moving
+  const moving = new Map<Uint16Array, Map<Uint16Array, SlotOwners>>()
+  for (const slot of movedSlots(table, other)) {
+    const ofThese = found(moving, table.owners(slot), () => new Map<Uint16Array, SlotOwners>())
+    slots[slot] = found(ofThese, other.owners(slot), () => movingSlot(sides, other, slot, kinds))
+  }
+  return slots
+}
+
+function found<Key, Value>(known: Map<Key, Value>, key: Key, make: () => Value): Value {
+  let value = known.get(key)
+  if (value === undefined) {
+    value = make()
+    known.set(key, value)
+  }
+  return value
 }
 
 /** One that moves. `kinds` keeps what slots of the same kind share, by the group of the other side. */
@@ -97,7 +135,7 @@ export function movingSlot(
   other: SlotTable,
   slot: Slot,
   kinds: Map<number, SlotQuorums>,
-): MovingSlot {
+): SlotOwners {
   const { table, readQuorum, writeQuorum, otherReadQuorum, otherWriteQuorum, step } = sides
   const owners = union(table.owners(slot), other.owners(slot))
   const group = groupOf(owners, other.owners(slot))
@@ -108,7 +146,7 @@ export function movingSlot(
     quorums = slotQuorums(reading, { group, ...sizes }, step === 'both' ? group & ~reading.group : 0)
     kinds.set(group, quorums)
   }
-  return { owners, quorums }
+  return { owners, quorums, moves: true }
 }
 
 function union(first: Uint16Array, second: Uint16Array): Uint16Array {
@@ -121,13 +159,13 @@ function groupOf(owners: Uint16Array, members: Uint16Array): number {
 }
 
 /** The owners of a slot, of both sides while it moves. Shared: the caller must not change it. */
-export function ownersOf({ table, moving }: Routing, slot: Slot): Uint16Array {
-  return moving?.[slot]?.owners ?? table.owners(slot)
+export function ownersOf({ slots }: Routing, slot: Slot): Uint16Array {
+  return slots[slot]!.owners
 }
 
 /** What is enough for what in a slot. Positions are those of `ownersOf`. */
-export function quorumsOf({ quorums, moving }: Routing, slot: Slot): SlotQuorums {
-  return moving?.[slot]?.quorums ?? quorums
+export function quorumsOf({ slots }: Routing, slot: Slot): SlotQuorums {
+  return slots[slot]!.quorums
 }
 
 /** How many are needed, for people. */

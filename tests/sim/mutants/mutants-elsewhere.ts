@@ -131,7 +131,7 @@ export const mutantsElsewhere: readonly MutantElsewhere[] = [
     name: 'floor-raised-during-handover',
     hazard: 'tombstones are collected though a next owner has not got them',
     file: 'replication/floor-rounds.js',
-    find: 'if (moving?.[slot] === undefined)',
+    find: 'if (!routed[slot].moves)',
     replace: 'if (true)',
     why: 'a next owner gets what it lacks with the slot; only a failed write that has come to next owners alone is left there, under a floor that they do not have',
     test: {
