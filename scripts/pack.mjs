@@ -17,9 +17,6 @@ const privatePackages = new Map(
 /** What is no module, and belongs to a package all the same: the built page of the server. */
 const assets = { '@quorumkv/server': ['dashboard/dist'] }
 
-/** What a package brings along without importing it. */
-const broughtAlong = { '@quorumkv/cli': ['@quorumkv/server'] }
-
 /** Every file that the manifest of a package names: `exports` with their types, and programs. */
 function entriesOf({ manifest }) {
   const targets = Object.values(manifest.exports).flatMap((target) =>
@@ -42,9 +39,8 @@ function dependenciesOf({ manifest }, imports) {
     }
   }
   for (const name of Object.keys(manifest.dependencies ?? {})) {
-    if (dependencies[name] !== undefined || privatePackages.has(name)) continue
-    if (!broughtAlong[manifest.name]?.includes(name)) throw new Error(`${manifest.name} depends on ${name} in vain`)
-    dependencies[name] = manifest.dependencies[name]
+    if (dependencies[name] === undefined && !privatePackages.has(name))
+      throw new Error(`${manifest.name} depends on ${name} in vain`)
   }
   return dependencies
 }

@@ -11,12 +11,18 @@ const pages = readdirSync(folder).filter((name) => name.endsWith('.md'))
 const notRunMax = 8
 const missing = ['bash', 'curl'].filter((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status !== 0)
 
-test.for(pages)('what docs/guides/%s tells to do works, and prints what it shows', { timeout: 300_000 }, async (page, context) => {
-  if (missing.length > 0) context.skip(`there is no ${missing.join(' and no ')} here`)
-  const { ran, notRun, files, compared } = await runGuide(join(folder, page))
-  console.log(`${page}: ${ran} blocks of commands ran, ${notRun} cannot; ${files} files, ${compared} outputs compared`)
-  expect(ran).toBeGreaterThan(0)
-})
+test.for(pages)(
+  'what docs/guides/%s tells to do works, and prints what it shows',
+  { timeout: 300_000 },
+  async (page, context) => {
+    if (missing.length > 0) context.skip(`there is no ${missing.join(' and no ')} here`)
+    const { ran, notRun, files, compared } = await runGuide(join(folder, page))
+    console.log(
+      `${page}: ${ran} blocks of commands ran, ${notRun} cannot; ${files} files, ${compared} outputs compared`,
+    )
+    expect(ran).toBeGreaterThan(0)
+  },
+)
 
 test('few commands of the guides are left to belief', () => {
   const texts = pages.map((page) => readFileSync(join(folder, page), 'utf8'))
