@@ -11,7 +11,7 @@ import type { LostSlots } from './lost-slots.js'
 import { writeManifest } from './manifest.js'
 import type { Recovered } from './recovery.js'
 import { Scrub } from './scrub.js'
-import { digestUpTo } from './slot-digests.js'
+import { digestOfNothing, digestUpTo } from './slot-digests.js'
 import { Snapshots } from './snapshots.js'
 import type {
   CommitOptions,
@@ -231,7 +231,7 @@ export class DurableStore implements Store {
   }
 
   digestUpTo(slot: Slot, upToMs: number): PastDigest {
-    return digestUpTo(this.#table, slot, upToMs)
+    return this.#emptying.has(slot) ? { hi: 0, lo: 0, dead: 0 } : digestUpTo(this.#table, slot, upToMs)
   }
 
   get(key: Uint8Array): StoredRecord | undefined {
@@ -251,7 +251,8 @@ export class DurableStore implements Store {
   }
 
   digest(slot: Slot, into?: Hash64): Digest {
-    return this.#table.digest(slot, into)
+    // Who is told that another node holds the same takes nothing from it, and what is here now will be gone.
+    return this.#emptying.has(slot) ? digestOfNothing(into) : this.#table.digest(slot, into)
   }
 
   get changes(): number {

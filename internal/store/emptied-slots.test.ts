@@ -174,6 +174,20 @@ test('a floor that is raised behind it stays, even where the table still has tha
   expect((await sim.reopen()).floorMs(slot)).toBe(20)
 })
 
+test('its digests are those of nothing from the call on: who compares them must not count on what will be gone', async () => {
+  const sim = await opened('digest')
+  await sim.settle(sim.store.commit(old))
+  const nothing = new Table().digest(slot)
+  expect(sim.store.digest(slot)).not.toEqual(nothing)
+  const emptied = sim.store.emptySlots([slot])
+  expect(sim.store.digest(slot)).toEqual(nothing)
+  expect(sim.store.digest(slot, { hi: 1, lo: 2 })).toEqual(nothing)
+  expect(sim.store.digestUpTo(slot, 1e12)).toEqual({ ...nothing, dead: 0 })
+  await sim.settle(emptied)
+  await sim.settle(sim.store.commit([old[0]!]))
+  expect(sim.store.digest(slot)).not.toEqual(nothing)
+})
+
 test('a snapshot that was begun before it brings nothing back', async () => {
   const sim = await opened('snapshot')
   await sim.settle(sim.store.commit(old))

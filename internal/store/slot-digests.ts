@@ -6,6 +6,13 @@ import { slotCount } from '../slots/index.js'
 import type { Digest, PastDigest, Store } from './store.js'
 import { keyLengthAt, keyWordAt } from './table-layout.js'
 
+/** Of a slot without records. Written to `into` where that is given. */
+export function digestOfNothing(into: Hash64 = { hi: 0, lo: 0 }): Digest {
+  into.hi = 0
+  into.lo = 0
+  return into
+}
+
 /** For each slot the XOR of `hash64` of key and version over its records, kept with every change. */
 export class SlotDigests {
   readonly #hi: Uint32Array = new Uint32Array(slotCount)

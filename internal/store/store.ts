@@ -149,8 +149,9 @@ export interface Store {
   /** Visits every record of a slot, tombstones and expired ones included, in no particular order, in this call. */
   scanSlot(slot: Slot, visit: (record: StoredRecord) => void): void
   /**
-   * XOR of 64-bit record hashes over key and version: equal for equal contents, whatever the order of writes. Returns
-   * `into` where that is given.
+   * XOR of 64-bit record hashes over key and version: equal for equal contents, whatever the order of writes. Of a slot
+   * that `emptySlots` has been called for, and that is not empty yet, it is that of nothing. Returns `into` where that
+   * is given.
    */
   digest(slot: Slot, into?: Hash64): Digest
   /** Rises with every change of a `digest` or of a `floorMs`: while it stays, so does what was made of them. */
