@@ -29,10 +29,13 @@ export class CallError extends Error {
   override readonly name = 'CallError'
   /** A code of gRPC. */
   readonly code: number
+  /** What of the request is wrong, where the node said so. */
+  readonly field: string | undefined
 
-  constructor(code: number, message: string, cause?: unknown) {
+  constructor(code: number, message: string, cause?: unknown, field?: string) {
     super(message, { cause })
     this.code = code
+    this.field = field
   }
 }
 
@@ -154,7 +157,9 @@ function statusIn(headers: IncomingHttpHeaders & IncomingHttpStatusHeader): Call
   const code = Number(told)
   if (code === grpcStatus.ok) return 'ok'
   const message = headers['grpc-message']
-  return new CallError(code, typeof message === 'string' ? decodeMessage(message) : `gRPC status ${String(told)}`)
+  const text = typeof message === 'string' ? decodeMessage(message) : `gRPC status ${String(told)}`
+  const field = headers['kv-field']
+  return new CallError(code, text, undefined, typeof field === 'string' ? field : undefined)
 }
 
 /** gRPC percent-encodes messages; what somebody else sends need not be so. */

@@ -30,8 +30,14 @@ const codesByWireCode: ReadonlyMap<number, KvErrorCode> = new Map([
 export function fromStatus(error: CallError, node: string): KvError {
   return new KvError(codesByStatus.get(error.code) ?? 'internal', `${node}: ${error.message}`, {
     node,
+    field: error.field === undefined ? undefined : camelCase(error.field),
     cause: error,
   })
+}
+
+/** Fields of the schema are options here, under the names that this language gives them. */
+function camelCase(field: string): string {
+  return field.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }
 
 /** What became of the operations on a session that ended. */
@@ -80,7 +86,7 @@ export function breakOf(error: CallError, node: string, heard: boolean): Break {
 export function fromReply(reply: Reply, node: string): KvError {
   return new KvError(codesByWireCode.get(reply.code) ?? 'internal', reply.message || `failed at ${node}`, {
     node,
-    field: reply.field === '' ? undefined : reply.field,
+    field: reply.field === '' ? undefined : camelCase(reply.field),
     outcome: outcomeOf(reply.writeOutcome),
   })
 }

@@ -119,9 +119,10 @@ test('a scan returns only keys with the prefix', async () => {
 })
 
 test.each([
-  ['of another kind', [9, 0, 0]],
-  ['cut short', [1, 0]],
-  ['of a slot that does not exist', [1, 0, 0x10]],
+  ['of another kind', [9, 0, 0, 0, 0, 0, 0]],
+  ['cut short', [2, 0, 0, 0, 0, 0]],
+  ['of a slot that does not exist', [2, 0, 0x10, 0, 0, 0, 0]],
+  ['of a scan with another prefix', [2, 0, 0, 1, 0, 0, 0]],
 ])('a cursor %s is refused', async (_, bytes) => {
   const s = scene()
   const options = { consistency: 'quorum' as const, deadlineMs: 60_000, prefix: emptyBytes, pageSize: 10 }

@@ -1,4 +1,5 @@
 import { emptyBytes, invalidArgument, limits } from '../base/index.js'
+import { murmur3_32 } from '../hash/index.js'
 import { encodedRecordBytes, isLive, type StoredRecord } from '../record/index.js'
 import { slotCount } from '../slots/index.js'
 import type { ScanOptions, ScanPage } from './operations.js'
@@ -11,24 +12,33 @@ interface Position {
   readonly after: Uint8Array
 }
 
-const cursorVersion = 1
+const cursorVersion = 2
+const cursorHeaderBytes = 7
 
-/** version u8, slot u16 LE, key. Opaque to users; checked all the same. */
-function encodeCursor({ slot, after }: Position): Uint8Array {
-  const bytes = new Uint8Array(3 + after.length)
-  bytes.set([cursorVersion, slot & 0xff, slot >>> 8])
-  bytes.set(after, 3)
+/** version u8, slot u16 LE, murmur3_32 of the scan's prefix u32 LE, key. Opaque to users; checked all the same. */
+function encodeCursor({ slot, after }: Position, prefix: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(cursorHeaderBytes + after.length)
+  const view = new DataView(bytes.buffer)
+  view.setUint8(0, cursorVersion)
+  view.setUint16(1, slot, true)
+  view.setUint32(3, murmur3_32(prefix), true)
+  bytes.set(after, cursorHeaderBytes)
   return bytes
 }
 
-/** Throws `invalid-argument` for `cursor`. */
-function decodeCursor(bytes: Uint8Array): Position {
+/** Throws `invalid-argument` for `cursor`. A scan with another prefix has passed over what this one wants. */
+function decodeCursor(bytes: Uint8Array, prefix: Uint8Array): Position {
   if (bytes.length === 0) return { slot: 0, after: emptyBytes }
-  const slot = (bytes[1] ?? 0) | ((bytes[2] ?? 0) << 8)
-  if (bytes[0] !== cursorVersion || bytes.length < 3 || bytes.length > 3 + limits.keyBytesMax || slot >= slotCount) {
+  const fits = bytes.length >= cursorHeaderBytes && bytes.length <= cursorHeaderBytes + limits.keyBytesMax
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const slot = fits ? view.getUint16(1, true) : slotCount
+  if (slot >= slotCount || bytes[0] !== cursorVersion) {
     throw invalidArgument('cursor', 'was not made by a scan of this cluster')
   }
-  return { slot, after: bytes.subarray(3) }
+  if (view.getUint32(3, true) !== murmur3_32(prefix)) {
+    throw invalidArgument('cursor', 'was made by a scan with another prefix')
+  }
+  return { slot, after: bytes.subarray(cursorHeaderBytes) }
 }
 
 /**
@@ -44,7 +54,7 @@ export async function scanPage(
 ): Promise<ScanPage> {
   const records: StoredRecord[] = []
   let bytes = 0
-  let { slot, after } = decodeCursor(options.cursor)
+  let { slot, after } = decodeCursor(options.cursor, options.prefix)
   const startMs = context.clock.monotonicMs()
   // A scan that finds little, or is slow, gives back how far it has come, so that the next request does not start over.
   const enoughMs = startMs + Math.min(limits.scanPageMs, (options.deadlineMs - startMs) / 2)
@@ -53,7 +63,7 @@ export async function scanPage(
   while (slot < slotCount) {
     const nowMs = context.clock.monotonicMs()
     if (records.length >= options.pageSize || nowMs >= enoughMs)
-      return { records, cursor: encodeCursor({ slot, after }) }
+      return { records, cursor: encodeCursor({ slot, after }, options.prefix) }
     const before = records.length
     const missing = options.pageSize - before
     const count = Math.max(1, Math.min(ahead, atOnce, slotCount - slot))
@@ -71,7 +81,7 @@ export async function scanPage(
     for (const stretch of stretches) {
       for (const record of stretch.records) {
         if (records.length >= options.pageSize || bytes >= limits.scanPageBytesMax) {
-          return { records, cursor: encodeCursor({ slot, after }) }
+          return { records, cursor: encodeCursor({ slot, after }, options.prefix) }
         }
         after = record.key
         if (!isLive(record, wallMs)) continue

@@ -8,6 +8,9 @@ export type OperationKind = 'read' | 'write'
 /** The trailer of failed writes: `not-applied` or `unknown`. */
 export const outcomeTrailer = 'kv-outcome'
 
+/** The trailer of what was refused as `invalid-argument`: the field that is wrong. */
+export const fieldTrailer = 'kv-field'
+
 const statusOf: Readonly<Record<ErrorCode, status>> = {
   'invalid-argument': status.INVALID_ARGUMENT,
   unavailable: status.UNAVAILABLE,
@@ -53,6 +56,7 @@ export function toStatus(error: unknown, kind: OperationKind): ServerErrorRespon
   const details = known ? wellFormed(error.message) : 'the node met an internal error'
   const metadata = new Metadata()
   if (kind === 'write') metadata.set(outcomeTrailer, outcomeOf(error))
+  if (known && error.field !== undefined) metadata.set(fieldTrailer, error.field)
   return Object.assign(new Error(details), {
     code: known ? statusOf[error.code] : status.INTERNAL,
     details,

@@ -197,11 +197,16 @@ describe('scan', () => {
     expect(rest[0]!.entries[0]!.value).toHaveLength(0)
   })
 
-  it('a page size above the limit is cut to it', async () => {
+  it('a page is as large as its limit allows, and not larger', async () => {
     await using services = await startServices(await filled(limits.scanPageEntriesMax + 1, 0))
     const sizes: number[] = []
-    for await (const page of services.kv.scan(scan({ pageSize: 1_000_000 }))) sizes.push(page.entries.length)
-    expect(sizes).toEqual([limits.scanPageEntriesMax, 1])
+    const pageSize = limits.scanPageEntriesMax
+    for await (const page of services.kv.scan(scan({ pageSize }))) sizes.push(page.entries.length)
+    expect(sizes).toEqual([pageSize, 1])
+    const stream = services.kv.scan(scan({ pageSize: pageSize + 1 }))
+    const error = await new Promise<ServiceError>((resolve) => stream.once('error', resolve))
+    expect(error.code).toBe(status.INVALID_ARGUMENT)
+    expect(error.metadata.get('kv-field')).toEqual(['page_size'])
   })
 
   it('a long prefix is refused, naming the field', async () => {

@@ -226,10 +226,13 @@ describe('session', () => {
     await using services = await startServices(node)
     const talk = new Talk(services.kv)
     const startMs = performance.now()
-    talk.send([get(1, 'a', 500), get(2, 'b', 0), get(3, 'c', 4_000_000_000)])
+    const longestMs = limits.requestTimeoutMsMax
+    talk.send([get(1, 'a', 500), get(2, 'b', 0), get(3, 'c', longestMs), get(4, 'd', longestMs + 1)])
+    await eventually('the last is refused', () => talk.results.has(4))
+    expect(talk.results.get(4)).toMatchObject({ $case: 'error', value: { field: 'timeout_ms' } })
     await eventually('all are held', () => node.held?.length === 3)
     const nowMs = performance.now()
-    const wantedMs = [500, limits.requestTimeoutMs, limits.requestTimeoutMsMax]
+    const wantedMs = [500, limits.requestTimeoutMs, longestMs]
     for (const [i, wanted] of wantedMs.entries()) {
       expect(node.held[i]!.deadlineMs).toBeGreaterThanOrEqual(startMs + wanted - 10)
       expect(node.held[i]!.deadlineMs).toBeLessThan(nowMs + wanted)

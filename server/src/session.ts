@@ -12,7 +12,7 @@ import { reportBug, type ServiceContext } from './service-context.js'
 import { type OperationOwner, OperationTable, type SessionOperation } from './session-operation.js'
 import { readSessionRequest, type SessionBatch } from './session-request.js'
 import { giveUpAfterMs } from './unary.js'
-import { checkKey, checkStampBound, checkTtl, checkValue, parseConsistency } from './validation.js'
+import { checkKey, checkStampBound, checkTimeout, checkTtl, checkValue, parseConsistency } from './validation.js'
 import { WireError } from './wire-reader.js'
 
 /** A session with its messages left as bytes: see session-request.ts and result-writer.ts. */
@@ -27,6 +27,7 @@ function kindOf(operation: SessionOperation): OperationKind {
 function check(operation: SessionOperation): void {
   if (operation.kind === 'nothing') throw invalidArgument('request', 'must be one of get, put, delete')
   checkKey(operation.key)
+  checkTimeout(operation.timeoutMs === 0 ? undefined : operation.timeoutMs, 'timeout_ms')
   checkStampBound('stamp_above_ms', operation.stampAboveMs)
   checkStampBound('stamp_limit_ms', operation.stampLimitMs)
   if (operation.kind === 'put') {

@@ -54,9 +54,12 @@ export function checkPrefix(prefix: Uint8Array): void {
   }
 }
 
-/** A page size above the limit is cut to it: a scan returns the same entries either way. 0 is the default. */
-export function clampPageSize(pageSize: number): number {
-  return pageSize === 0 ? limits.scanPageEntriesDefault : Math.min(pageSize, limits.scanPageEntriesMax)
+/** The page size that was asked for, 0 being the default. Throws `invalid-argument` naming `field`. */
+export function checkPageSize(pageSize: number, field = 'page_size'): number {
+  if (pageSize > limits.scanPageEntriesMax) {
+    throw invalidArgument(field, `must be at most ${limits.scanPageEntriesMax}, got ${pageSize}`)
+  }
+  return pageSize === 0 ? limits.scanPageEntriesDefault : pageSize
 }
 
 export interface CheckedScan {
@@ -67,7 +70,7 @@ export interface CheckedScan {
 /** Throws `invalid-argument`. */
 export function checkScan(request: ScanRequest): CheckedScan {
   checkPrefix(request.prefix)
-  return { consistency: parseConsistency(request.consistency), pageSize: clampPageSize(request.pageSize) }
+  return { consistency: parseConsistency(request.consistency), pageSize: checkPageSize(request.pageSize) }
 }
 
 /** A caller's time, bounded: nobody waits longer than the limit, and 0 is the default. */

@@ -15,7 +15,7 @@ export function keyBase64Option(): Option {
  * A key as given on the command line. What is not UTF-8 there has become U+FFFD before a program sees it, and would
  * name another key: so that character is refused.
  */
-export function keyOf(text: string, options: KeyOptions, field = 'KEY'): string | Uint8Array {
+export function keyOf(text: string, options: KeyOptions, field = 'key'): string | Uint8Array {
   if (options.keyBase64 === true) {
     const bytes = decodeBase64(text)
     if (bytes === undefined) throw new UsageError(field, `${field} is not base64: ${JSON.stringify(text)}`)

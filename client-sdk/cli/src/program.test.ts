@@ -108,9 +108,9 @@ describe('the command line', () => {
 
   it('tells errors as JSON where JSON was asked for, usage errors too', async () => {
     const usage = await kv(['get', '--json'])
-    expect(JSON.parse(usage.err)).toMatchObject({ error: { code: 'usage' } })
+    expect(JSON.parse(usage.err)).toMatchObject({ error: { code: 'invalid-argument', field: 'key' } })
     const early = await kv(['--timeout', 'soon', 'get', 'k', '--json'])
-    expect(JSON.parse(early.err)).toMatchObject({ error: { code: 'usage', field: '--timeout' } })
+    expect(JSON.parse(early.err)).toMatchObject({ error: { code: 'invalid-argument', field: '--timeout' } })
     const client = new FakeClient()
     client.fault = fault('unavailable', 'unknown')
     const failed = await kv(['--json', 'put', 'k', 'v'], client)

@@ -25,7 +25,7 @@ describe('what is said about a failure', () => {
   })
 
   it.each([
-    [new UsageError('--ttl', 'wrong'), exitStatus.usage, 'usage'],
+    [new UsageError('--ttl', 'wrong'), exitStatus.usage, 'invalid-argument'],
     [new KvError('invalid-argument', 'key: too long', { field: 'key' }), exitStatus.usage, 'invalid-argument'],
     [new KvError('unavailable', 'x'), exitStatus.failed, 'unavailable'],
     [new KvError('permission-denied', 'x'), exitStatus.failed, 'permission-denied'],

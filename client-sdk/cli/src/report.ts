@@ -7,7 +7,7 @@ import { OutputClosedError } from './output.js'
 /** What is told about a failure, as a sentence or as JSON, and what the program exits with. */
 export interface Report {
   readonly status: number
-  /** A KvError's code, or `usage`, `bad-input`, `failed`, `interrupted`, `bug`. */
+  /** A KvError's code, `invalid-argument` for a wrong command line too; or `bad-input`, `failed`, `interrupted`, `bug`. */
   readonly code: string
   readonly message: string
   /** What to try next. */
@@ -32,14 +32,11 @@ export interface Surroundings {
 export function explain(error: unknown, surroundings: Surroundings): Report | undefined {
   if (error instanceof OutputClosedError) return undefined
   if (error instanceof UsageError) {
-    return { status: exitStatus.usage, code: 'usage', message: error.message, field: error.field }
+    return { status: exitStatus.usage, code: 'invalid-argument', message: error.message, field: error.field }
   }
   if (error instanceof CommanderError) {
-    return {
-      status: exitStatus.usage,
-      code: 'usage',
-      message: error.message.replace(/^error: /, '').replaceAll('\n', ' '),
-    }
+    const message = error.message.replace(/^error: /, '').replaceAll('\n', ' ')
+    return { status: exitStatus.usage, code: 'invalid-argument', message, field: fieldIn(error) }
   }
   if (error instanceof FailedError) {
     const hint = error.hint ?? fileHint(error.cause)
@@ -61,8 +58,24 @@ export function explain(error: unknown, surroundings: Surroundings): Report | un
   return { status: exitStatus.failed, code: 'bug', message: `this is a bug in kv, please report it: ${message}` }
 }
 
+/** What the parser says is wrong: an option (`--ttl` of `--ttl <duration>`), an argument, or the command. */
+function fieldIn({ code, message }: CommanderError): string | undefined {
+  if (code === 'commander.unknownCommand') return 'command'
+  return /'(?:-\w, )?([^' ]+)/.exec(message)?.[1]
+}
+
+/** Options of the client that are said by an option of another name here. */
+const optionOf: ReadonlyMap<string, string> = new Map([
+  ['by', '--by'],
+  ['consistency', '--consistency'],
+  ['endpoints', '--endpoints'],
+  ['timeoutMs', '--timeout'],
+  ['ttlMs', '--ttl'],
+])
+
 function explainKvError(error: KvError, surroundings: Surroundings): Report {
-  const { code, field, outcome, retryable } = error
+  const { code, outcome, retryable } = error
+  const field = error.field === undefined ? undefined : (optionOf.get(error.field) ?? error.field)
   const status = code === 'invalid-argument' ? exitStatus.usage : exitStatus.failed
   const silent = (code === 'unavailable' || code === 'timeout') && !surroundings.reached
   const message = silent ? `no node answers at ${surroundings.endpoints.join(', ')}: ${error.message}` : error.message

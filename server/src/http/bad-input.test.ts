@@ -55,7 +55,9 @@ function* badRequests(): Generator<BadInput> {
   yield { method: 'GET', path: '/partition/k?consistency=one', field: 'consistency' }
 
   yield* badQueries('GET', '/kv')
-  for (const value of [...badNumbers, '0']) yield { method: 'GET', path: `/kv?limit=${value}`, field: 'limit' }
+  for (const value of [...badNumbers, '0', String(limits.scanPageEntriesMax + 1)]) {
+    yield { method: 'GET', path: `/kv?limit=${value}`, field: 'limit' }
+  }
   for (const value of ['1', 'yes', '']) yield { method: 'GET', path: `/kv?keysOnly=${value}`, field: 'keysOnly' }
   for (const value of ['%', '%g0', `${longest}k`]) yield { method: 'GET', path: `/kv?prefix=${value}`, field: 'prefix' }
   for (const value of ['a', 'a/b=', '*']) yield { method: 'GET', path: `/kv?cursor=${value}`, field: 'cursor' }
@@ -157,7 +159,7 @@ describe('what is at the edge of bad', () => {
     `/kv/${longest}?timeoutMs=${limits.requestTimeoutMsMax}`,
     '/kv/k?timeoutMs=1',
     '/kv/k?consistency=one',
-    `/kv?prefix=${longest}&limit=${limits.scanPageEntriesMax + 1}`,
+    `/kv?prefix=${longest}&limit=${limits.scanPageEntriesMax}`,
     '/kv?prefix=&cursor=',
     '/kv?limit=1',
   ])('%s is accepted', async (path) => {

@@ -7,7 +7,7 @@ import type { Context } from 'hono'
 import { accepts } from 'hono/accepts'
 import { requestName } from '../request-name.js'
 import { requireNode, type ServiceContext } from '../service-context.js'
-import { checkKey, checkPrefix, checkTimeout, checkTtl, clampPageSize } from '../validation.js'
+import { checkKey, checkPageSize, checkPrefix, checkTimeout, checkTtl } from '../validation.js'
 import type { HttpApp, HttpEnv, HttpParts } from './http-parts.js'
 import { readValue } from './request-body.js'
 import {
@@ -190,7 +190,7 @@ function mountScan(app: HttpApp, services: ServiceContext): void {
     const node = requireNode(services)
     const found = await node.scan({
       prefix,
-      pageSize: clampPageSize(limit ?? 0),
+      pageSize: checkPageSize(limit ?? 0, 'limit'),
       cursor: cursorOf(cursor),
       ...operationOptions(c, services, query),
     })

@@ -56,7 +56,7 @@ describe('kv bench', () => {
     const { status, out, err } = await bench([...args, '--json'], client)
     expect(status).toBe(2)
     const { error } = JSON.parse(err) as { error: { code: string; message: string } }
-    expect(error.code).toBe('usage')
+    expect(error.code).toBe('invalid-argument')
     expect(error.message).toContain(field)
     expect(out).toBe('')
     expect(client.puts).toEqual([])

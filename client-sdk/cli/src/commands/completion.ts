@@ -46,7 +46,7 @@ function scriptFor(shell: string, grammar: Grammar): string {
   if (shell === 'bash') return bash(grammar)
   if (shell === 'zsh') return zsh(grammar)
   if (shell === 'fish') return fish(grammar)
-  throw new UsageError('SHELL', `there is no completion for ${JSON.stringify(shell)}: name bash, zsh or fish`)
+  throw new UsageError('shell', `there is no completion for ${JSON.stringify(shell)}: name bash, zsh or fish`)
 }
 
 const flags = (options: readonly Option[]): string[] => options.map((option) => option.long ?? option.short ?? '')

@@ -15,7 +15,7 @@ export async function remove(context: Context, ids: readonly string[], flags: Re
   if (flags.forceUnsafe === true) return await forceRemove(context, ids, flags)
   if (flags.epoch !== undefined) throw new UsageError('--epoch', '--epoch goes with --force-unsafe')
   if (ids.length > 1)
-    throw new UsageError('IDS', 'only --force-unsafe takes several members at once: remove one, then the next')
+    throw new UsageError('ids', 'only --force-unsafe takes several members at once: remove one, then the next')
   return await change(context, { kind: 'remove', id: ids[0]! }, flags)
 }
 

@@ -109,7 +109,7 @@ function registerChanges(node: Command, execute: Execute): void {
     'A member gets more or less of the data: so many shares as its weight says.',
   ).action((id: string, text: string, flags: ChangeFlags) =>
     execute((context) => {
-      const weight = wholeNumber('WEIGHT', 1, 1000)(text)
+      const weight = wholeNumber('weight', 1, 1000)(text)
       return change(context, { kind: 'reweight', id, weight }, flags)
     }),
   )
@@ -132,7 +132,7 @@ async function safeToStop({ io, client, options, colours }: Context, id: string)
 
 async function drain({ io, client, options }: Context, id: string, { wait }: DrainFlags): Promise<number> {
   const { timeoutMs, json } = options
-  const { address } = memberNamed((await client().topology({ timeoutMs })).members, id, 'ID')
+  const { address } = memberNamed((await client().topology({ timeoutMs })).members, id, 'id')
   let operations = await client().operator.drain(address, { timeoutMs })
   const endMs = io.timing.monotonic() + (timeoutMs ?? limits.drainMs)
   while (wait && operations > 0) {

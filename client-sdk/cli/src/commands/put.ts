@@ -64,12 +64,12 @@ async function valueFrom(
   file: string | undefined,
   stdin: Readable,
 ): Promise<string | Uint8Array> {
-  if (given !== undefined && file !== undefined) throw new UsageError('VALUE', 'give a VALUE or --file, not both')
+  if (given !== undefined && file !== undefined) throw new UsageError('value', 'give a VALUE or --file, not both')
   if (file !== undefined) return readFileValue(file)
   if (given === '-') return readValue(stdin, 'standard input')
   // Not from standard input: where a script's variable is empty, that would store an empty value without a word.
-  if (given === undefined) throw new UsageError('VALUE', 'give a VALUE, - for standard input, or --file PATH')
-  return textArgument(given, 'VALUE', 'give it with --file, or - and standard input')
+  if (given === undefined) throw new UsageError('value', 'give a VALUE, - for standard input, or --file PATH')
+  return textArgument(given, 'value', 'give it with --file, or - and standard input')
 }
 
 async function readFileValue(path: string): Promise<Buffer> {
@@ -89,7 +89,7 @@ async function readValue(source: Readable, name: string): Promise<Buffer> {
     bytes += chunk.length
     if (bytes > limits.valueBytesMax) {
       throw new UsageError(
-        'VALUE',
+        'value',
         `${name} holds more than the ${formatBytes(limits.valueBytesMax)} that a value can ever have`,
       )
     }

@@ -29,7 +29,7 @@ export function registerScan(program: Command, execute: Execute): void {
       examples('kv scan user: --limit 10', 'kv scan --keys-only | wc -l', 'kv scan --json user: | jq -r .value'),
     )
     .action((prefix: string | undefined, options: ScanCommandOptions) =>
-      execute((context) => scan(context, prefix === undefined ? '' : keyOf(prefix, options, 'PREFIX'), options)),
+      execute((context) => scan(context, prefix === undefined ? '' : keyOf(prefix, options, 'prefix'), options)),
     )
 }
 
