@@ -5,4 +5,10 @@
  */
 
 export { KvError } from '@quorumkv/client'
-export { KeyvQuorumKv, KeyvQuorumKv as default, type KeyvQuorumKvOptions, type KeyvQuorumKvSource } from './store.js'
+export {
+  KeyvQuorumKv,
+  KeyvQuorumKv as default,
+  type KeyvQuorumKvOptions,
+  type KeyvQuorumKvSource,
+  type SerializedEntry,
+} from './store.js'

@@ -158,6 +158,17 @@ test('a node whose clock is far ahead stamps nothing, and moves no other clock',
   await cluster.ready()
 })
 
+test('a node is started once at a time, and one that is being started stops with its cluster', async () => {
+  const [cluster] = await start({ nodes: 1 })
+  await cluster.kill(0)
+  const restarting = cluster.restart(0)
+  await expect(cluster.restart(0)).rejects.toMatchObject({ code: 'invalid-argument', field: 'node' })
+  await cluster.stop()
+  await restarting
+  expect(cluster.nodes[0]!.state).toBe('down')
+  await expect(cluster.restart(0)).rejects.toMatchObject({ code: 'closed' })
+})
+
 test('copies that differ are not settled, whatever nobody waits for', async () => {
   const [cluster] = await start()
   await cluster.settled(20_000)
@@ -188,6 +199,17 @@ test('bad input names what is wrong and changes nothing', async () => {
   await expect(cluster.kill(0)).rejects.toMatchObject({ code: 'invalid-argument', field: 'node' })
   await expect(cluster.ready(50)).resolves.toBeUndefined()
   await expect(cluster.settled(50)).rejects.toMatchObject({ code: 'timeout' })
+})
+
+test('where one node finds its port taken, none is left waiting or running', async () => {
+  const [taken] = await start({ nodes: 1 })
+  const port = Number(taken.endpoints[0]!.split(':')[1])
+  await expect(startLocalCluster({ nodes: 2, port: port - 1 })).rejects.toMatchObject({
+    name: 'FatalError',
+    reason: 'usage',
+  })
+  const again = await startLocalCluster({ nodes: 1, port: port - 1 })
+  await again.stop()
 })
 
 test('settings reach the nodes, and HTTP listens where it is told to', async () => {

@@ -87,7 +87,8 @@ function throwUncaught(error: Error): void {
 /** Lets nodes that start together learn each other's addresses, each of which is known when its node listens. */
 class Roster {
   readonly #addresses: (Address | undefined)[]
-  readonly #waiting: ((peers: readonly PeerName[]) => void)[] = []
+  readonly #waiting: { tell(peers: readonly PeerName[]): void; fail(error: unknown): void }[] = []
+  #abandoned: { readonly because: unknown } | undefined
 
   constructor(nodes: number) {
     this.#addresses = new Array<Address | undefined>(nodes).fill(undefined)
@@ -95,13 +96,20 @@ class Roster {
 
   peers(index: number, own: Address): Promise<readonly PeerName[]> {
     this.#addresses[index] = own
-    return new Promise((resolve) => {
-      this.#waiting.push(resolve)
+    if (this.#abandoned !== undefined) return Promise.reject(this.#abandoned.because)
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ tell: resolve, fail: reject })
       const known = this.#addresses.filter((address) => address !== undefined)
       if (known.length < this.#addresses.length) return
       const peers = known.map((address) => ({ address, id: undefined }))
-      for (const tell of this.#waiting.splice(0)) tell(peers)
+      for (const { tell } of this.#waiting.splice(0)) tell(peers)
     })
+  }
+
+  /** One of them cannot start, so the others would wait for its address for ever. */
+  abandon(because: unknown): void {
+    this.#abandoned ??= { because }
+    for (const { fail } of this.#waiting.splice(0)) fail(because)
   }
 }
 
@@ -113,6 +121,7 @@ export class LocalCluster implements AsyncDisposable {
   readonly nodes: readonly LocalNode[]
   readonly clock: ClusterClock
   readonly #fabric = new Fabric()
+  readonly #roster: Roster
   #stopping: Promise<void> | undefined
 
   /** See `startLocalCluster`. @internal */
@@ -126,6 +135,7 @@ export class LocalCluster implements AsyncDisposable {
     const time = new LocalTime()
     const clocks = Array.from({ length: count }, () => time.clock())
     const roster = new Roster(count)
+    this.#roster = roster
     this.nodes = clocks.map((clock, index) => {
       const id = `n${index + 1}`
       const http = httpPort === undefined ? {} : { httpAddr: addressOf('httpPort', httpPort, index) }
@@ -164,7 +174,15 @@ export class LocalCluster implements AsyncDisposable {
 
   /** Starts all of them. Rejects as `startNode` does; then none is left running. @internal */
   async start(): Promise<void> {
-    const starting = await Promise.allSettled(this.nodes.map((node) => node.start()))
+    const start = async (node: LocalNode): Promise<void> => {
+      try {
+        await node.start()
+      } catch (error) {
+        this.#roster.abandon(error)
+        throw error
+      }
+    }
+    const starting = await Promise.allSettled(this.nodes.map(start))
     const failed = starting.find((each) => each.status === 'rejected')
     if (failed === undefined) return
     await this.stop()
@@ -249,7 +267,7 @@ export class LocalCluster implements AsyncDisposable {
 
   async #stopAll(): Promise<void> {
     this.heal()
-    await Promise.all(this.nodes.map((node) => (node.state === 'down' ? undefined : node.stop())))
+    await Promise.all(this.nodes.map((node) => node.settleDown()))
   }
 
   #cores(): Map<number, Node> {

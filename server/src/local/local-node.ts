@@ -46,6 +46,7 @@ export class LocalNode {
   #address: Address | undefined
   #httpAddresses: readonly string[] = []
   #running: Running | undefined
+  #starting: Promise<void> | undefined
   #serving = false
   #reachable = true
   #failure: Error | undefined
@@ -104,6 +105,22 @@ export class LocalNode {
   /** Begins a life on the disk as it is. Resolves when it listens. @internal */
   async start(): Promise<void> {
     if (this.#running !== undefined) throw invalidArgument('node', `${this.id} runs already`)
+    if (this.#starting !== undefined) throw invalidArgument('node', `${this.id} is being started`)
+    this.#starting = this.#start()
+    try {
+      await this.#starting
+    } finally {
+      this.#starting = undefined
+    }
+  }
+
+  /** Stops it in order, unless it is down; one that is being started is waited for. @internal */
+  async settleDown(): Promise<void> {
+    await this.#starting?.catch(() => undefined)
+    if (this.#running !== undefined) await this.stop()
+  }
+
+  async #start(): Promise<void> {
     const { index, log, fabric } = this.#options
     const life = new Life()
     const config = resolveConfig([programSource({ ...this.#settings, id: this.id })])
