@@ -164,7 +164,7 @@ export class Serving {
     this.#slotServers = [
       new DigestServer(store, shared, slices, routing),
       new FloorServer(store, horizon, slices, options.log, routing),
-      new CopyServer(store, slices),
+      new CopyServer(store, slices, routing),
     ]
     this.floors = new FloorRounds({
       clock: options.clock,

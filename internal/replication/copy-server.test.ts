@@ -1,5 +1,5 @@
 import { CopyState, ReadStatus } from '@quorumkv/proto/kv/peer/v1/messages'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { limits, type Slot } from '../base/index.js'
 import { zeroVersion } from '../hlc/index.js'
 import { RecordFormatError, type StoredRecord } from '../record/index.js'
@@ -12,6 +12,7 @@ import { emptyPeerMessage } from './message-codec.js'
 import { PeerLink } from './peer-link.js'
 import { RemoteReplica } from './remote-replica.js'
 import { ManualClock, record, version, Wire } from './replication.test-support.js'
+import type { Routing } from './routing.js'
 import { ScanSlices } from './scan-slices.js'
 
 /** One node with `store`, and the way to it from another that holds `own`. */
@@ -19,7 +20,13 @@ class Pair {
   readonly clock = new ManualClock()
   readonly store = new ComparableStore()
   readonly own = new ComparableStore()
-  readonly server: CopyServer = new CopyServer(this.store as unknown as Store, new ScanSlices(this.clock))
+  /** Of the node that is asked. */
+  epoch = 1
+  readonly server: CopyServer = new CopyServer(
+    this.store as unknown as Store,
+    new ScanSlices(this.clock),
+    () => ({ epoch: this.epoch }) as Routing,
+  )
   readonly replica = new RemoteReplica()
   readonly answers: CopyAnswer[] = []
   readonly link: PeerLink
@@ -159,6 +166,30 @@ test('a copy that is to be settled holds what was on its way to the disk when it
   expect(keysOf(pair.answers[0]!.parts[0]!.records)).toEqual(keys.slice(0, 1))
 })
 
+test.each([true, false])(
+  'who has followed another topology before it answers gives nothing: it may have emptied what it left (settled: %s)',
+  async (settled) => {
+    const pair = new Pair()
+    pair.store.hold(...records)
+    let settle: () => void = () => undefined
+    const settling = new Promise<void>((resolve) => {
+      settle = resolve
+    })
+    Object.assign(pair.store, { settled: () => settling })
+    const slices = vi.spyOn(ScanSlices.prototype, 'add').mockImplementationOnce(function (this: ScanSlices, work) {
+      this.add(() => {
+        pair.epoch = 2
+        pair.store.held.clear()
+        work()
+      })
+    })
+    const answer = pair.ask(slots.slice(0, 1), { settled })
+    settle()
+    expect(await answer).toEqual({ kind: 'failed', parts: [] })
+    slices.mockRestore()
+  },
+)
+
 test('who goes by another epoch gives nothing, nor does one whose link has ended; each question is answered', async () => {
   const pair = new Pair()
   pair.store.hold(...records)
@@ -181,6 +212,19 @@ test('of more questions than may wait the rest is refused at once', async () => 
   const one = { slots: [slots[0]!], digestHi: [0], digestLo: [0], floorMs: [0], after: Buffer.alloc(0) }
   const copyRequests = Array.from({ length: limits.antiEntropyScansMax + 2 }, (_, i) => {
     return { id: i + 1, ...one, recordsMax: 1, bytesMax: 1, settled: false }
+  })
+  const refused: number[] = []
+  const outbox = { addCopyReply: ({ status }: { status: ReadStatus }) => refused.push(status) }
+  pair.server.serve({ ...emptyPeerMessage(), copyRequests }, { overloaded: false, outbox: () => outbox } as never)
+  expect(refused).toEqual([ReadStatus.OVERLOADED, ReadStatus.OVERLOADED])
+})
+
+test('questions that wait for a slow disk count among those that may wait', () => {
+  const pair = new Pair()
+  Object.assign(pair.store, { settled: () => new Promise(() => undefined) })
+  const one = { slots: [slots[0]!], digestHi: [0], digestLo: [0], floorMs: [0], after: Buffer.alloc(0) }
+  const copyRequests = Array.from({ length: limits.antiEntropyScansMax + 2 }, (_, i) => {
+    return { id: i + 1, ...one, recordsMax: 1, bytesMax: 1, settled: true }
   })
   const refused: number[] = []
   const outbox = { addCopyReply: ({ status }: { status: ReadStatus }) => refused.push(status) }

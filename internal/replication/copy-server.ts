@@ -5,6 +5,7 @@ import { slotCount } from '../slots/index.js'
 import type { Store } from '../store/index.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
+import type { Routing } from './routing.js'
 import type { ScanSlices } from './scan-slices.js'
 import { readSlotPage } from './slot-page.js'
 
@@ -15,10 +16,14 @@ import { readSlotPage } from './slot-page.js'
 export class CopyServer {
   readonly #store: Store
   readonly #slices: ScanSlices
+  readonly #routing: () => Routing
+  /** Questions that wait until what was committed before them has settled, and then for their slice. */
+  #waiting = 0
 
-  constructor(store: Store, slices: ScanSlices) {
+  constructor(store: Store, slices: ScanSlices, routing: () => Routing) {
     this.#store = store
     this.#slices = slices
+    this.#routing = routing
   }
 
   /**
@@ -28,11 +33,28 @@ export class CopyServer {
   serve(message: PeerMessage, link: PeerLink): void {
     for (const request of message.copyRequests) {
       check(request)
-      const answer = (): void => this.#slices.add(() => this.#answer(request, link))
-      if (this.#slices.waiting >= limits.antiEntropyScansMax) refuse(request.id, ReadStatus.OVERLOADED, link)
-      else if (request.settled) void this.#store.settled().then(answer)
-      else answer()
+      if (this.#waiting + this.#slices.waiting >= limits.antiEntropyScansMax) {
+        refuse(request.id, ReadStatus.OVERLOADED, link)
+      } else this.#admit(request, link)
     }
+  }
+
+  #admit(request: CopyRequest, link: PeerLink): void {
+    const { epoch } = this.#routing()
+    const answer = (): void => {
+      // While it waited this node may have left the slots, and emptied them: nothing in them is no answer.
+      if (this.#routing().epoch === epoch) this.#answer(request, link)
+      else refuse(request.id, ReadStatus.WRONG_EPOCH, link)
+    }
+    if (!request.settled) {
+      this.#slices.add(answer)
+      return
+    }
+    this.#waiting++
+    void this.#store.settled().then(() => {
+      this.#waiting--
+      this.#slices.add(answer)
+    })
   }
 
   /** Refuses all of it: the sender goes by another topology. */
