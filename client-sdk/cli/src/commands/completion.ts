@@ -25,18 +25,27 @@ export function registerCompletion(program: Command, execute: Execute): void {
 interface Grammar {
   /** Options that may stand anywhere. */
   readonly options: readonly Option[]
-  readonly commands: readonly { readonly name: string; readonly summary: string; readonly options: readonly Option[] }[]
+  readonly commands: readonly Named[]
+}
+
+interface Named {
+  readonly name: string
+  readonly summary: string
+  readonly options: readonly Option[]
+  /** As `kv node` has them. */
+  readonly commands: readonly Named[]
+}
+
+function named(command: Command): Named {
+  const options = command.options.filter((option) => !option.hidden)
+  return { name: command.name(), summary: command.summary(), options, commands: command.commands.map(named) }
 }
 
 async function completion({ io }: Context, program: Command, shell: string): Promise<number> {
   const help = new Option('--help', 'explain a command')
   const grammar: Grammar = {
     options: [...program.options, help],
-    commands: program.commands.map((command) => ({
-      name: command.name(),
-      summary: command.summary(),
-      options: command.options,
-    })),
+    commands: program.commands.map(named),
   }
   await write(io.stdout, scriptFor(shell, grammar))
   return exitStatus.done
@@ -51,11 +60,15 @@ function scriptFor(shell: string, grammar: Grammar): string {
 
 const flags = (options: readonly Option[]): string[] => options.map((option) => option.long ?? option.short ?? '')
 
+/** Both forms of an option: `-o|--output`. */
+const forms = ({ short, long }: Option): string => [short, long].filter((form) => form !== undefined).join('|')
+
 /** Options whose value is the next word. */
 const valued = (options: readonly Option[]): Option[] => options.filter((option) => option.required)
 
 function allOptions({ options, commands }: Grammar): Option[] {
-  return [...options, ...commands.flatMap((command) => command.options)]
+  const inside = commands.flatMap((command) => [command, ...command.commands])
+  return [...options, ...inside.flatMap((command) => command.options)]
 }
 
 function bash(grammar: Grammar): string {
@@ -64,15 +77,24 @@ function bash(grammar: Grammar): string {
     .filter((option) => option.argChoices !== undefined)
     .map(
       (option) =>
-        `    ${option.long}) COMPREPLY=($(compgen -W '${option.argChoices!.join(' ')}' -- "$word")); return ;;`,
+        `    ${forms(option)}) COMPREPLY=($(compgen -W '${option.argChoices!.join(' ')}' -- "$word")); return ;;`,
     )
   const files = [...new Set(flags(valued(allOptions(grammar)).filter(takesPath)))]
   const plain = [
     ...new Set(flags(valued(allOptions(grammar)).filter((o) => !takesPath(o) && o.argChoices === undefined))),
   ]
-  const cases = grammar.commands
-    .filter((command) => command.options.length > 0)
-    .map((command) => `    ${command.name}) options="$options ${flags(command.options).join(' ')}" ;;`)
+  const within = grammar.commands.filter(({ commands }) => commands.length > 0)
+  const steps = [
+    `    ${names.map((name) => `/${name}`).join('|')}) command="\${COMP_WORDS[i]}" ;;`,
+    ...within.map(
+      ({ name, commands }) =>
+        `    ${commands.map((one) => `${name}/${one.name}`).join('|')}) command="${name} \${COMP_WORDS[i]}" ;;`,
+    ),
+  ]
+  const cases = grammar.commands.flatMap(({ name, options, commands }) => [
+    `    ${name}) options="$options ${[...flags(options), ...commands.map((one) => one.name)].join(' ')}" ;;`,
+    ...commands.map((one) => `    '${name} ${one.name}') options="$options ${flags(one.options).join(' ')}" ;;`),
+  ])
   return `# bash completion of kv
 _kv() {
   local word="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD-1]}" command='' i
@@ -83,7 +105,9 @@ ${choices.join('\n')}
     ${plain.join('|')}) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
-    case " ${names.join(' ')} " in *" \${COMP_WORDS[i]} "*) command="\${COMP_WORDS[i]}"; break ;; esac
+    case "$command/\${COMP_WORDS[i]}" in
+${steps.join('\n')}
+    esac
   done
   local options='${flags(grammar.options).join(' ')}'
   case "$command" in
@@ -112,7 +136,10 @@ function zsh(grammar: Grammar): string {
     return `'${option.long}[${quote(option.description)}]${action}'`
   }
   const list = (options: readonly Option[]): string => options.map(spec).join(' ')
-  const cases = grammar.commands.map(({ name, options }) => {
+  const cases = grammar.commands.map(({ name, options, commands }) => {
+    const inside = commands.map((one) => one.name).join(' ')
+    const insideOptions = list(commands.flatMap((one) => one.options))
+    if (commands.length > 0) return `    ${name}) _arguments $global ${insideOptions} '1:command:(${inside})' '*::' ;;`
     const operand = name === 'import' || name === 'export' ? `'*:file:_files'` : `'*::'`
     const rest = name === 'completion' ? `'*:shell:(bash zsh fish)'` : operand
     return `    ${name}) _arguments $global ${list(options)} ${rest} ;;`
@@ -141,13 +168,22 @@ function fish(grammar: Grammar): string {
   const line = (option: Option, condition: string): string => {
     const value = option.argChoices === undefined ? '-r' : `-x -a ${quote(option.argChoices.join(' '))}`
     const argument = !option.required ? '' : takesPath(option) ? ' -r -F' : ` ${value}`
-    return `complete -c kv ${condition}-l ${option.long?.slice(2)}${argument} -d ${quote(option.description)}`
+    const short = option.short === undefined ? '' : `-s ${option.short.slice(1)} `
+    return `complete -c kv ${condition}${short}-l ${option.long?.slice(2)}${argument} -d ${quote(option.description)}`
   }
   const lines = ['# fish completion of kv', 'complete -c kv -f']
   lines.push(...grammar.options.map((option) => line(option, '')))
-  for (const { name, summary, options } of grammar.commands) {
+  for (const { name, summary, options, commands } of grammar.commands) {
     lines.push(`complete -c kv -n __fish_use_subcommand -a ${name} -d ${quote(summary)}`)
     lines.push(...options.map((option) => line(option, `-n '__fish_seen_subcommand_from ${name}' `)))
+    for (const one of commands) {
+      const here = `__fish_seen_subcommand_from ${name}; and `
+      const names = commands.map((each) => each.name).join(' ')
+      const none = `${here}not __fish_seen_subcommand_from ${names}`
+      lines.push(`complete -c kv -n '${none}' -a ${one.name} -d ${quote(one.summary)}`)
+      const both = `${here}__fish_seen_subcommand_from ${one.name}`
+      lines.push(...one.options.map((option) => line(option, `-n '${both}' `)))
+    }
   }
   lines.push(`complete -c kv -n '__fish_seen_subcommand_from import export' -F`)
   lines.push(`complete -c kv -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'`)
