@@ -15,7 +15,8 @@ import { KvClient, type KvClientOptions } from '@quorumkv/client'
  */
 
 const program = fileURLToPath(new URL('../server/bin/kv-server.js', import.meta.url))
-const commandLine = fileURLToPath(new URL('../client-sdk/cli/bin/kv.js', import.meta.url))
+/** The program `kv`. */
+export const commandLine: string = fileURLToPath(new URL('../client-sdk/cli/bin/kv.js', import.meta.url))
 const localCluster = fileURLToPath(new URL('../server/bin/local-cluster.js', import.meta.url))
 /** 700 real records as `kv import` reads them. */
 export const sampleRecords: string = fileURLToPath(new URL('./data/packages.jsonl', import.meta.url))

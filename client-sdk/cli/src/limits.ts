@@ -90,7 +90,7 @@ export const limits = {
   shellHistoryLineCharsMax: 4_096,
   /** Keys that Tab offers, how many it looks at for them, and how long that may take. */
   shellKeysOffered: 50,
-  shellKeysMs: 500,
+  shellKeysMs: 1_500,
   /** Nodes of `kv dev`, all of which share one process. */
   devNodesMax: 9,
   /** How long the shell tries to learn at its start whose shell it is. */

@@ -29,7 +29,9 @@ export class History {
     this.#last = this.lines[0]
   }
 
-  add(line: string): void {
+  add(typed: string): void {
+    // Completion leaves a blank at the end.
+    const line = typed.trimEnd()
     if (this.#path === undefined || this.obstacle !== undefined || line === this.#last || !mayBeKept(line)) return
     this.#last = line
     this.#try(() => appendFileSync(this.#path!, `${line}\n`, { mode: 0o600 }))
