@@ -13,7 +13,7 @@ import {
 } from '@quorumkv/proto/kv/v1/kv'
 import { describe, expect, it, vi } from 'vitest'
 import { FakeNode, fakeTopology } from './fake-node.test-support.js'
-import { eventually, reply, startServices, testClock } from './services.test-support.js'
+import { eventually, reply, startServices, type TestServices, testClock } from './services.test-support.js'
 
 const consistency = Consistency.QUORUM
 
@@ -350,6 +350,39 @@ describe('a session whose client does not read', () => {
     expect([...talk.results.values()].every((outcome) => outcome?.$case !== 'error')).toBe(true)
     talk.stream.cancel()
   })
+
+  it.each([
+    ['the node drains', (services: TestServices) => services.sessions.drain(), status.OK],
+    ['the node stops', (services: TestServices) => services.sessions.close('the node stops'), status.UNAVAILABLE],
+  ])(
+    'gets all results that it has waited for after its last request, also when %s meanwhile',
+    async (_name, act, code) => {
+      const node = new FakeNode()
+      await using services = await startServices(node)
+      const talk = await deafTalk(services.kv)
+      let ended = 0
+      const original = node.get.bind(node)
+      node.get = async (key, options) => {
+        const record = await original(key, options)
+        ended++
+        return record
+      }
+      const count = 6
+      talk.send(Array.from({ length: count }, (_, i) => get(i + 1, 'big')))
+      talk.stream.end()
+      await eventually('all are answered', () => ended === count)
+      // What was written has begun to wait for the client, and the end of its requests has been seen.
+      for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve))
+      act(services)
+      talk.stream.resume()
+      let ending: number | undefined
+      talk.stream.on('status', (told) => {
+        ending = told.code
+      })
+      await eventually('it has ended', () => ending !== undefined)
+      expect([talk.results.size, ending]).toEqual([count + 1, code])
+    },
+  )
 
   it('gets no more values than the limit; the rest is overloaded, and writes are not said to have failed', async () => {
     const node = new FakeNode()

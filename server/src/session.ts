@@ -74,6 +74,8 @@ export class Session implements OperationOwner {
   #paused = false
   /** The client will send no more, but may wait for results. */
   #halfClosed = false
+  /** Everything has been answered and the stream ended; what was written may still wait for the client. */
+  #ended = false
   #closed = false
 
   constructor(options: SessionOptions) {
@@ -98,7 +100,8 @@ export class Session implements OperationOwner {
 
   /** Tells the client, at once, that the node takes no more operations. */
   drain(): void {
-    if (!this.#closed) this.#send()
+    // Behind the end nothing may be written: the stream would break, with all that still waits in it.
+    if (!this.#closed && !this.#ended) this.#send()
   }
 
   /** Ends the session in order: what has ended is still sent, then the client is told to go elsewhere. Idempotent. */
@@ -301,7 +304,9 @@ export class Session implements OperationOwner {
   }
 
   #endIfDone(): void {
-    if (!this.#halfClosed || this.#closed || this.#inFlight.size > 0 || this.#results.length > 0) return
+    if (!this.#halfClosed || this.#ended || this.#closed) return
+    if (this.#inFlight.size > 0 || this.#results.length > 0) return
+    this.#ended = true
     this.#call.end()
   }
 
