@@ -1,17 +1,18 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { KvClient, type KvClientOptions } from '@quorumkv/client'
+import { reap, removeAtEnd } from './reaper.js'
 
 /*
  * The one place where tests construct what they test. Servers are the real program, as `npm run build` made it, each a
  * process of its own on 127.0.0.1 with a data directory of its own. Whatever is started here is killed, by its pid, at
- * the latest when the test's process ends.
+ * the latest when the test's process ends, however that ends: see reaper.ts.
  */
 
 const program = fileURLToPath(new URL('../server/bin/kv-server.js', import.meta.url))
@@ -27,11 +28,6 @@ const patienceMs = 30_000
 const linesMax = 5_000
 
 const running = new Set<ChildProcess>()
-const directories = new Set<string>()
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
-  for (const path of directories) rmSync(path, { recursive: true, force: true })
-})
 
 /** Waits until `holds`, or throws after `withinMs` saying `what` did not come about. */
 export async function eventually(
@@ -68,7 +64,7 @@ function cleanEnvironment(more: Readonly<Record<string, string>>): NodeJS.Proces
 /** A directory that is removed when the test's process ends. */
 export function makeTemporaryDirectory(): string {
   const path = mkdtempSync(join(tmpdir(), 'quorumkv-'))
-  directories.add(path)
+  removeAtEnd(path)
   return path
 }
 
@@ -151,6 +147,7 @@ class Life {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     running.add(this.child)
+    reap(this.child)
     this.exited = once(this.child, 'close').then(([status, signal]) => {
       running.delete(this.child)
       return { status, signal } as Exit
@@ -409,6 +406,7 @@ export class RunningProgram implements AsyncDisposable {
   constructor(command: string, argv: readonly string[], environment: Readonly<Record<string, string>> = {}) {
     this.#child = spawn(command, argv, { env: cleanEnvironment(environment), stdio: 'pipe' })
     running.add(this.#child)
+    reap(this.#child)
     this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       this.output += text
     })
