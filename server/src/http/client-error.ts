@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type Problem, problemType } from './problem.js'
@@ -47,11 +48,30 @@ export function answerClientError(error: ClientError, socket: Duplex): void {
     socket.destroy()
     return
   }
-  const fault = faultOf(error)
+  endWith(socket, faultOf(error))
+}
+
+/** The answer to CONNECT: this is no proxy. */
+export function refuseConnect(_request: IncomingMessage, socket: Duplex): void {
+  // Node takes its own listeners off a connection that asks for a tunnel; a reset would end the process.
+  socket.on('error', () => socket.destroy())
+  endWith(socket, { status: 405, field: 'method', detail: 'CONNECT is not known here' }, ['Allow: GET, HEAD, OPTIONS'])
+}
+
+/** The answer to another expectation than `100-continue`. */
+export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
+  const body = problemOf({ status: 417, field: 'expect', detail: 'must be 100-continue' })
+  response
+    .writeHead(417, { connection: 'close', 'content-type': problemType, 'content-length': Buffer.byteLength(body) })
+    .end(body)
+}
+
+function endWith(socket: Duplex, fault: Fault, headers: readonly string[] = []): void {
   const body = problemOf(fault)
   const head = [
     `HTTP/1.1 ${fault.status} ${STATUS_CODES[fault.status]}`,
     'Connection: close',
+    ...headers,
     `Content-Type: ${problemType}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
   ]

@@ -116,6 +116,31 @@ describe('a caller', () => {
     client.destroy()
   })
 
+  it('that asks before it sends is told to go on, or why not', async () => {
+    await using test = await startHost()
+    const head = (bytes: number): string =>
+      `PUT /kv/a HTTP/1.1\r\n${hostLine}\r\nExpect: 100-continue\r\nContent-Length: ${bytes}\r\n\r\n`
+    const refused = new RawClient(test.port)
+    refused.write(head(limits.valueBytesMax + 1))
+    expect(await refused.end()).toMatch(/^HTTP\/1.1 413 /)
+    const taken = new RawClient(test.port)
+    taken.write(head(2))
+    await eventually('it may go on', () => taken.received.startsWith('HTTP/1.1 100 '))
+    taken.write('ok')
+    await eventually('it is stored', () => taken.received.includes('HTTP/1.1 200 '))
+    taken.destroy()
+  })
+
+  it('that hides its origin behind thousands of headers is refused as another page', async () => {
+    await using test = await startHost()
+    const client = new RawClient(test.port)
+    const many = 'a:\r\n'.repeat(2_500)
+    const origin = 'Origin: http://evil.example\r\nContent-Length: 0\r\nConnection: close\r\n'
+    client.write(`PUT /kv/a HTTP/1.1\r\n${hostLine}\r\n${many}${origin}\r\n`)
+    expect(await client.end()).toMatch(/^HTTP\/1.1 403 /)
+    expect(test.node.records.size).toBe(0)
+  })
+
   it('that sends without end is cut off', async () => {
     await using test = await startHost()
     const client = new RawClient(test.port)
@@ -157,6 +182,14 @@ describe('what is no request', () => {
   it.each([
     ['a line that is not HTTP', 'HELLO\r\n\r\n', 400],
     ['headers that are too large', `GET /kv/${longKey} HTTP/1.1\r\n${hostLine}\r\n\r\n`, 431],
+    ['no host', 'GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
+    ['a tunnel', `CONNECT localhost:80 HTTP/1.1\r\n${hostLine}\r\n\r\n`, 405],
+    ['an expectation', `PUT /kv/a HTTP/1.1\r\n${hostLine}\r\nExpect: tea\r\nContent-Length: 1\r\n\r\n`, 417],
+    [
+      'a coding',
+      `PUT /kv/a HTTP/1.1\r\n${hostLine}\r\nTransfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n0\r\n\r\n`,
+      501,
+    ],
     ['two lengths', `PUT /kv/a HTTP/1.1\r\n${hostLine}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab`, 400],
     [
       'a length and chunks',

@@ -5,7 +5,7 @@ import { limits } from '@quorumkv/internal/base'
 import type { Log } from '@quorumkv/internal/env'
 import type { ListenAddress } from '../addresses.js'
 import { bindAll } from '../listening.js'
-import { answerClientError, unreadableRequest } from './client-error.js'
+import { answerClientError, refuseConnect, refuseExpectation, unreadableRequest } from './client-error.js'
 import type { HttpApp } from './http-parts.js'
 
 /** How often connections are looked at whose time is over. */
@@ -100,12 +100,21 @@ export class HttpHost {
     const tuning = this.#tuning
     const options = {
       maxHeaderSize: limits.httpHeaderBytesMax,
+      // Node's own refusal has no body; the library's comes as a problem.
+      requireHostHeader: false,
       headersTimeout: tuning.headersTimeoutMs ?? limits.httpHeadersTimeoutMs,
       requestTimeout: tuning.requestTimeoutMs ?? limits.httpRequestTimeoutMs,
       keepAliveTimeout: limits.httpKeepAliveMs,
       connectionsCheckingInterval: tuning.checkIntervalMs ?? checkIntervalMs,
     }
-    const server = createServer(options, (incoming, outgoing) => void this.#listener(incoming, outgoing))
+    const serve = (incoming: IncomingMessage, outgoing: ServerResponse): void => void this.#listener(incoming, outgoing)
+    const server = createServer(options, serve)
+    // Their bytes are bounded. Node would pass over what comes after the first 2,000, an Origin for instance.
+    server.maxHeadersCount = 0
+    // Whoever reads the body says that it may come: one that is refused for what its head says is not sent at all.
+    server.on('checkContinue', serve)
+    server.on('checkExpectation', refuseExpectation)
+    server.on('connect', refuseConnect)
     server.maxConnections = tuning.connectionsMax ?? limits.httpConnectionsMax
     // Longer than any request is worked on: what ends by this is a reader that takes nothing of its answer.
     server.setTimeout(limits.httpSilenceMsMax)

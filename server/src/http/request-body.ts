@@ -95,7 +95,11 @@ async function readBody(c: Context<HttpEnv>, field: string, bytesMax: number): P
   if (declared !== undefined && Number(declared) > bytesMax) throw tooLarge(field, bytesMax)
   const body = new Body(field, bytesMax, c.get('holding'))
   const incoming = c.env?.incoming
-  if (incoming !== undefined) return await readIncoming(incoming, body)
+  if (incoming !== undefined) {
+    // Any other expectation was refused before; HTTP/1.0 knows none.
+    if (incoming.headers.expect !== undefined && incoming.httpVersion === '1.1') c.env.outgoing?.writeContinue()
+    return await readIncoming(incoming, body)
+  }
   // Tests ask without a server.
   const stream: ReadableStream<Uint8Array> | null = c.req.raw.body
   return stream === null ? body.bytes() : await readStream(stream, body)
@@ -108,6 +112,10 @@ function bodyKind(c: Context<HttpEnv>): BodyKind {
   const encoding = c.req.header('content-encoding')
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw refusal(415, 'content-encoding', 'must not be given: bodies are taken as they are')
+  }
+  const coding = c.req.header('transfer-encoding')
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
+    throw refusal(501, 'transfer-encoding', 'must be chunked: bodies are taken as they are')
   }
   const type = c.req.header('content-type')
   if (type === undefined) return 'bytes'
