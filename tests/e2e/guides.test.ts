@@ -29,3 +29,25 @@ test('few commands of the guides are left to belief', () => {
   const notRun = texts.flatMap((text) => text.match(/^```sh not-run$/gm) ?? [])
   expect(notRun.length).toBeLessThanOrEqual(notRunMax)
 })
+
+/** The sources in one text, with strings that are broken over lines put together. */
+function sourcesOf(folders: readonly string[]): string {
+  const texts: string[] = []
+  for (const name of folders) {
+    for (const entry of readdirSync(join(folder, '../..', name), { recursive: true, withFileTypes: true })) {
+      const own = entry.isFile() && entry.name.endsWith('.ts') && !/\.test|\.d\.ts$/.test(entry.name)
+      if (own && !/[/\\]dist([/\\]|$)/.test(entry.parentPath))
+        texts.push(readFileSync(join(entry.parentPath, entry.name), 'utf8'))
+    }
+  }
+  return texts.join('\n').replace(/['`] \+\s+['`]/g, '')
+}
+
+test('what troubleshooting.md explains is what is said: each of its messages is in the sources', () => {
+  const sources = sourcesOf(['internal', 'server/src', 'client-sdk/src', 'client-sdk/cli/src'])
+  const rows = readFileSync(join(folder, 'troubleshooting.md'), 'utf8').matchAll(/^\| (`.+?`) +\| (?!code|status)/gm)
+  const messages = [...rows].flatMap(([, cell]) => [...cell!.matchAll(/`([^`]+)`/g)].map(([, message]) => message!))
+  expect(messages.length).toBeGreaterThan(30)
+  const pieces = messages.flatMap((message) => message.split('…').map((piece) => piece.trim()))
+  expect(pieces.filter((piece) => !sources.includes(piece))).toEqual([])
+})
