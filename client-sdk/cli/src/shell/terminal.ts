@@ -140,15 +140,17 @@ export class Terminal {
   async #ask(question: string): Promise<string> {
     const { stdin } = this.#shell.context.io
     const over = new AbortController()
+    const cancel = (): void => over.abort()
     stdin.setRawMode?.(true)
     try {
       return await new Promise((resolve) => {
         const none = (): void => resolve('')
         over.signal.addEventListener('abort', none)
-        this.#editor.once('SIGINT', () => over.abort())
+        this.#editor.on('SIGINT', cancel)
         this.#editor.question(question, { signal: over.signal }, resolve)
       })
     } finally {
+      this.#editor.off('SIGINT', cancel)
       this.#editor.pause()
       stdin.setRawMode?.(false)
     }
