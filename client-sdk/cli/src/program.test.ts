@@ -122,7 +122,7 @@ describe('the command line', () => {
 
   it('where no node answers it says what to start, and closes the client', async () => {
     const client = new FakeClient()
-    client.fault = fault('timeout')
+    client.fault = fault('unavailable')
     client.reached = false
     const { status, err } = await kv(['get', 'k'], client)
     expect(status).toBe(1)
@@ -165,7 +165,9 @@ describe('-o', () => {
     const wanted = (await kv(['--json', 'get', 'k'], client)).out
     for (const flags of [['-o', 'json'], ['-ojson'], ['--output=json']]) {
       expect((await kv(['get', 'k', ...flags], client)).out).toBe(wanted)
-      expect(JSON.parse((await kv(['get', ...flags], client)).err)).toMatchObject({ error: { code: 'usage' } })
+      expect(JSON.parse((await kv(['get', ...flags], client)).err)).toMatchObject({
+        error: { code: 'invalid-argument' },
+      })
     }
     expect((await kv(['get', 'k', '--json', '-o', 'raw'], client)).status).toBe(2)
     expect((await kv(['get', 'k', '-o', 'yaml'], client)).err).toContain('table, json, raw')
