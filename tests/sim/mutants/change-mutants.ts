@@ -56,8 +56,8 @@ const bugs: readonly Omit<Mutant, 'changes'>[] = [
     name: 'pages-before-settled',
     hazard: 'a page is read while what was admitted under an older epoch is on its way to the disk',
     file: 'replication/copy-server.js',
-    find: 'else if (request.settled)',
-    replace: 'else if (false)',
+    find: 'if (!request.settled) {',
+    replace: 'if (true) {',
   },
 ]
 
