@@ -1,8 +1,8 @@
 // Makes the packages that are published: dist-packages/<name>.tgz, each complete with what it needs of the private ones
 // (docs/adr/0046-what-is-published.md). What `npm run build` made must be there. An argument names another folder for them.
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join, posix, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readPackage, traceModules } from './module-graph.mjs'
 
@@ -13,6 +13,9 @@ const workspaces = repository.workspaces.map((folder) => readPackage(join(root, 
 const privatePackages = new Map(
   workspaces.filter(({ manifest }) => manifest.private === true).map((each) => [each.manifest.name, each]),
 )
+
+/** Where a package lies in the repository. */
+const directoryOf = (folder) => relative(root, folder).split(sep).join('/')
 
 /** What is no module, and belongs to a package all the same: the built page of the server. */
 const assets = { '@quorumkv/server': ['dashboard/dist'] }
@@ -53,10 +56,17 @@ function publishedManifest({ folder, manifest }, imports, files) {
     ...kept,
     homepage,
     bugs,
-    repository: { ...home, directory: folder.slice(root.length).replace(/\/$/, '') },
+    repository: { ...home, directory: directoryOf(folder) },
     files,
     dependencies: dependenciesOf({ manifest }, imports),
   }
+}
+
+/** Its links lead to files that stay in the repository. */
+function publishedReadme({ folder }) {
+  const text = readFileSync(join(folder, 'README.md'), 'utf8')
+  const tree = repository.homepage.replace(/#.*$/, '/blob/main/')
+  return text.replace(/\]\((?!https?:|#)([^)]+)\)/g, (_, link) => `](${tree}${posix.join(directoryOf(folder), link)})`)
 }
 
 /** Writes a package as it will be installed, and packs it. Returns the tarball. */
@@ -73,7 +83,7 @@ function pack(published) {
     writeFileSync(join(stage, place), text, { mode: place.startsWith('bin/') ? 0o755 : 0o644 })
   }
   for (const asset of assets[manifest.name] ?? []) cpSync(join(folder, asset), join(stage, asset), { recursive: true })
-  cpSync(join(folder, 'README.md'), join(stage, 'README.md'))
+  writeFileSync(join(stage, 'README.md'), publishedReadme(published))
   cpSync(join(root, 'LICENSE'), join(stage, 'LICENSE'))
   const folders = readdirSync(stage, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   const whole = publishedManifest(published, imports, folders.map(({ name }) => name).sort())
