@@ -6,6 +6,9 @@ import { serverOptions } from './grpc-options.js'
 import type { Traffic } from './link-traffic.js'
 import { bindAll } from './listening.js'
 
+/** What is cut off is waited for so long. */
+const cutOffMs = 500
+
 /**
  * The one gRPC server of a node: clients and other nodes call the same port. It is bound before the node behind it
  * exists, so that a port in use is found before a store is opened, which may take minutes; until then its services
@@ -62,7 +65,13 @@ export class GrpcHost {
       this.#network.closeLinks('the node stops')
       // Not `forceShutdown` after a while: without channelz it knows no connections, and cuts off none.
       for (const address of this.#bound) this.#server.drain(address, graceMs)
-      this.#server.tryShutdown(() => resolve())
+      // Node ends a connection in order by waiting for the other end to do so, and one that stands still never does: its
+      // connection is left to the end of the process.
+      const late = setTimeout(resolve, graceMs + cutOffMs)
+      this.#server.tryShutdown(() => {
+        clearTimeout(late)
+        resolve()
+      })
     })
     return this.#stopped
   }
