@@ -7,6 +7,8 @@ export interface LoadClock {
    * last two milliseconds are watched rather than slept, because a timer's own lateness would be measured as the store's.
    */
   pause(ms: number, signal: AbortSignal): Promise<void>
+  /** Resolves in the next turn of the event loop, when what had come in for this process has been looked at. */
+  turn(): Promise<void>
   /** Calls `task` every `ms`, without keeping the process alive, until the returned function is called. */
   every(ms: number, task: () => void): () => void
 }
@@ -31,6 +33,7 @@ export const systemClock: LoadClock = {
       signal.addEventListener('abort', done)
       if (signal.aborted) done()
     }),
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
   every: (ms, task) => {
     const timer = setInterval(task, ms)
     timer.unref()

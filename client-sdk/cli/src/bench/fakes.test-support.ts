@@ -26,6 +26,10 @@ export class FakeClock implements LoadClock {
     return this.ms
   }
 
+  turn(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve))
+  }
+
   async pause(ms: number): Promise<void> {
     await settle()
     await this.advance(ms)

@@ -78,6 +78,8 @@ export async function runLane(client: TargetClient, context: LaneContext, firstD
       ended = clock.now()
       if (write !== 0) verifier.failed(key, write, error)
       errors.add(error)
+      // What is refused at once ends without the event loop: a backlog of such would keep answers from coming in.
+      await clock.turn()
     }
     if (kind === 'insert') keys.ended(key)
     due = context.nextDue(ended)

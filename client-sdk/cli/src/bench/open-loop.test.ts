@@ -159,3 +159,38 @@ describe('an open loop', () => {
     expect(gaps.filter((gap) => gap > 30).length / gaps.length).toBeCloseTo(Math.exp(-3), 1)
   })
 })
+
+describe('A client that refuses at once', () => {
+  it('does not keep the process from hearing answers, however much waits', async () => {
+    const clock = new FakeClock()
+    const startMs = clock.now()
+    let refused = 0
+    let before = 0
+    let mostInATurn = 0
+    let over = false
+    // As the answers of a socket: they can only be heard between two turns of the event loop.
+    const listen = (): void => {
+      mostInATurn = Math.max(mostInATurn, refused - before)
+      before = refused
+      if (!over) setImmediate(listen)
+    }
+    const client: TargetClient = {
+      read: () => Promise.resolve(undefined),
+      write: () => {
+        refused++
+        // Meanwhile 500 more become due.
+        if (refused === 1) clock.ms += 500
+        return Promise.reject(new Error('overloaded'))
+      },
+      close: () => Promise.resolve(),
+    }
+    const context = laneContext(clock, undefined, new ErrorTally())
+    const settings = { ratePerSecond: 1000, arrivals: 'fixed', inFlight: 2 } as const
+    const end = { deadlineMs: startMs + 600, signal: new AbortController().signal }
+    setImmediate(listen)
+    await runOpenLoop([client], settings, new LoadRandom('1'), context, end)
+    over = true
+    expect(refused).toBeGreaterThan(100)
+    expect(mostInATurn).toBeLessThanOrEqual(2 * settings.inFlight)
+  })
+})
