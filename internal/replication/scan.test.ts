@@ -94,6 +94,32 @@ test('a scan returns the newest live record of every key once, whatever each rep
   )
 })
 
+test('a scan returns nothing before a read quorum holds it', async () => {
+  const s = scene()
+  onlyOwnSlot(s)
+  const old = record('user:1', 'old', version(1))
+  for (const replica of s.replicas) replica.hold(old)
+  s.replicas[0]!.hold(record('user:1', 'new', version(2)))
+  const waiting: (() => void)[] = []
+  for (const replica of s.replicas) {
+    const write = replica.write.bind(replica)
+    replica.write = (...sent) => void waiting.push(() => write(...sent))
+  }
+  let found: StoredRecord[] | undefined
+  const scanning = scanAll(s, 10).then((records) => {
+    found = records
+  })
+  const turns = async (): Promise<void> => {
+    for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate)
+  }
+  await turns()
+  expect(waiting.length).toBeGreaterThan(0)
+  expect(found).toBeUndefined()
+  for (const write of waiting.splice(0)) write()
+  await scanning
+  expect(found!.map(({ value }) => Buffer.from(value).toString())).toEqual(['new'])
+})
+
 test('a scan takes a purged record and its expired value for the same write, and brings neither anywhere', async () => {
   for (const purgedOn of [[0], [1], [0, 1]]) {
     const s = scene()

@@ -85,8 +85,9 @@ async function measureAll(
     return report
   }
   const open = (ratePerSecond: number): Loop => ({ kind: 'open', ratePerSecond, arrivals: 'poisson' })
-  // Room for all that comes while those before are refused: what has no lane waits in the generator, and is not asked.
-  const lanes = Math.floor(limits.inFlightMax / clients)
+  // As many are refused in a turn of the event loop as a client accepts: many more, and the one process of all clients does
+  // little else than refuse. What has no lane waits in the generator, and is not asked.
+  const lanes = Math.min(2 * maxInFlight, Math.floor(limits.inFlightMax / clients))
   await measure('warming up', { kind: 'closed' }, maxInFlight, settings.baseSeconds)
   const peak = await measure('peak, in a closed loop', { kind: 'closed' }, maxInFlight, settings.baseSeconds)
   const rate = peak.opsPerSecond

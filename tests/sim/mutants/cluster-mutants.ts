@@ -125,13 +125,6 @@ export const clusterMutants: readonly Mutant[] = [
     replace: 'if (true)',
   },
   {
-    name: 'scan-without-write-back',
-    hazard: 'a scan returns what only one replica holds',
-    file: 'replication/slot-read.js',
-    find: 'if (this.#repairsNeeded.size > 0)\n            return;',
-    replace: '',
-  },
-  {
     name: 'first-answer-wins',
     hazard: 'a read goes by who answers first, not by versions',
     file: 'replication/read-operation.js',

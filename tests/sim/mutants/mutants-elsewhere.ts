@@ -55,6 +55,18 @@ export const mutantsElsewhere: readonly MutantElsewhere[] = [
     },
   },
   {
+    name: 'scan-without-write-back',
+    hazard: 'a scan returns what only one replica holds',
+    file: 'replication/slot-read.js',
+    find: 'if (this.#repairsNeeded.size > 0)\n            return;',
+    replace: '',
+    why: 'it takes a scan that passes while a write is at one owner only, and another read soon after: one seed in hundreds',
+    test: {
+      path: 'internal/replication/scan.test.ts',
+      title: 'a scan returns nothing before a read quorum holds it',
+    },
+  },
+  {
     name: 'epoch-not-checked',
     hazard: 'a replica serves requests that go by other owners than it does',
     file: 'cluster/serving.js',
