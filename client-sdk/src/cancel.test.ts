@@ -1,20 +1,7 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { FakeCluster, type FakeNode } from './fake-server.test-support.js'
-import { KvClient } from './index.js'
+import { expect, test } from 'vitest'
+import type { FakeNode } from './fake-server.test-support.js'
 import { rejection, until } from './sockets.test-support.js'
-
-let cluster: FakeCluster
-let client: KvClient
-
-beforeEach(async () => {
-  cluster = await FakeCluster.start(3)
-  client = new KvClient({ endpoints: cluster.endpoints })
-})
-
-afterEach(async () => {
-  await client.close()
-  cluster.stop()
-})
+import { client, cluster } from './three-nodes.test-support.js'
 
 const everywhere = (change: (node: FakeNode) => void): void => {
   for (const node of cluster.nodes) change(node)

@@ -1,20 +1,7 @@
-import { afterEach, beforeEach, expect, expectTypeOf, test } from 'vitest'
-import { FakeCluster } from './fake-server.test-support.js'
-import { type ClientEventMap, KvClient } from './index.js'
+import { expect, expectTypeOf, test } from 'vitest'
+import type { ClientEventMap } from './index.js'
 import { until } from './sockets.test-support.js'
-
-let cluster: FakeCluster
-let client: KvClient
-
-beforeEach(async () => {
-  cluster = await FakeCluster.start(3)
-  client = new KvClient({ endpoints: cluster.endpoints })
-})
-
-afterEach(async () => {
-  await client.close()
-  cluster.stop()
-})
+import { client, cluster } from './three-nodes.test-support.js'
 
 test('a node that goes is told once, and again when it is back', async () => {
   const seen: string[] = []

@@ -1,20 +1,8 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { errorResult, FakeCluster } from './fake-server.test-support.js'
-import { KvClient, type NodeStats } from './index.js'
+import { expect, test } from 'vitest'
+import { errorResult } from './fake-server.test-support.js'
+import type { NodeStats } from './index.js'
 import { rejection, until } from './sockets.test-support.js'
-
-let cluster: FakeCluster
-let client: KvClient
-
-beforeEach(async () => {
-  cluster = await FakeCluster.start(3)
-  client = new KvClient({ endpoints: cluster.endpoints })
-})
-
-afterEach(async () => {
-  await client.close()
-  cluster.stop()
-})
+import { client, cluster } from './three-nodes.test-support.js'
 
 const nodeAt = (address: string): NodeStats => client.stats().nodes.find((node) => node.address === address)!
 

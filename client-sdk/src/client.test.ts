@@ -1,21 +1,8 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { FakeCluster } from './fake-server.test-support.js'
+import { expect, test } from 'vitest'
 import { KvClient, KvError, Version } from './index.js'
 import { limits } from './limits.js'
 import { rejection } from './sockets.test-support.js'
-
-let cluster: FakeCluster
-let client: KvClient
-
-beforeEach(async () => {
-  cluster = await FakeCluster.start(3)
-  client = new KvClient({ endpoints: cluster.endpoints })
-})
-
-afterEach(async () => {
-  await client.close()
-  cluster.stop()
-})
+import { client, cluster } from './three-nodes.test-support.js'
 
 const sentOperations = (): number => cluster.nodes.reduce((sum, { operations }) => sum + operations.length, 0)
 

@@ -1,7 +1,6 @@
 import * as v from 'valibot'
-import { afterEach, beforeEach, describe, expect, expectTypeOf, test } from 'vitest'
+import { beforeEach, describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
-import { FakeCluster } from './fake-server.test-support.js'
 import {
   bytes,
   type Codec,
@@ -9,26 +8,13 @@ import {
   type CollectionScanOptions,
   collectionOn,
   json,
-  KvClient,
   type KvError,
   SchemaError,
   type StandardSchemaV1,
   text,
 } from './index.js'
 import { rejection, until } from './sockets.test-support.js'
-
-let cluster: FakeCluster
-let client: KvClient
-
-beforeEach(async () => {
-  cluster = await FakeCluster.start(3)
-  client = new KvClient({ endpoints: cluster.endpoints })
-})
-
-afterEach(async () => {
-  await client.close()
-  cluster.stop()
-})
+import { client, cluster } from './three-nodes.test-support.js'
 
 const sentOperations = (): number => cluster.nodes.reduce((sum, { operations }) => sum + operations.length, 0)
 

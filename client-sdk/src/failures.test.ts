@@ -1,22 +1,13 @@
 import { status } from '@grpc/grpc-js'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { errorResult, FakeCluster, type FakeNode } from './fake-server.test-support.js'
+import { afterEach, expect, test, vi } from 'vitest'
+import { errorResult, type FakeNode } from './fake-server.test-support.js'
 import { KvClient, type KvError } from './index.js'
 import { limits } from './limits.js'
 import { rejection, startMuteServer, until } from './sockets.test-support.js'
+import { client, cluster } from './three-nodes.test-support.js'
 
-let cluster: FakeCluster
-let client: KvClient
-
-beforeEach(async () => {
-  cluster = await FakeCluster.start(3)
-  client = new KvClient({ endpoints: cluster.endpoints })
-})
-
-afterEach(async () => {
+afterEach(() => {
   vi.restoreAllMocks()
-  await client.close()
-  cluster.stop()
 })
 
 const everywhere = (change: (node: FakeNode) => void): void => {

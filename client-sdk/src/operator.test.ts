@@ -1,22 +1,9 @@
 import { status } from '@grpc/grpc-js'
 import { HandoverStep, MemberState } from '@quorumkv/proto/kv/v1/cluster'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { FakeCluster } from './fake-server.test-support.js'
-import { KvClient, KvError } from './index.js'
+import { expect, test } from 'vitest'
+import { KvError } from './index.js'
 import { until } from './sockets.test-support.js'
-
-let cluster: FakeCluster
-let client: KvClient
-
-beforeEach(async () => {
-  cluster = await FakeCluster.start(3)
-  client = new KvClient({ endpoints: cluster.endpoints })
-})
-
-afterEach(async () => {
-  await client.close()
-  cluster.stop()
-})
+import { client, cluster } from './three-nodes.test-support.js'
 
 function requests(): [string, unknown][] {
   return cluster.nodes.flatMap(({ operator }) => operator.requests)

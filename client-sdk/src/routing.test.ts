@@ -1,21 +1,9 @@
 import { status } from '@grpc/grpc-js'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { errorResult, FakeCluster } from './fake-server.test-support.js'
 import { KvClient } from './index.js'
 import { rejection, until } from './sockets.test-support.js'
-
-let cluster: FakeCluster
-let client: KvClient
-
-beforeEach(async () => {
-  cluster = await FakeCluster.start(3)
-  client = new KvClient({ endpoints: cluster.endpoints })
-})
-
-afterEach(async () => {
-  await client.close()
-  cluster.stop()
-})
+import { client, cluster } from './three-nodes.test-support.js'
 
 test('an operation goes to the first owner of its slot', async () => {
   await client.ready()
