@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
 import type { FakeNode } from './fake-server.test-support.js'
 import { rejection, until } from './sockets.test-support.js'
-import { client, cluster } from './three-nodes.test-support.js'
+import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
+
+startThreeNodes()
 
 const everywhere = (change: (node: FakeNode) => void): void => {
   for (const node of cluster.nodes) change(node)

@@ -1,7 +1,9 @@
 import { expect, expectTypeOf, test } from 'vitest'
 import type { ClientEventMap } from './index.js'
 import { until } from './sockets.test-support.js'
-import { client, cluster } from './three-nodes.test-support.js'
+import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
+
+startThreeNodes()
 
 test('a node that goes is told once, and again when it is back', async () => {
   const seen: string[] = []

@@ -2,7 +2,9 @@ import { expect, test } from 'vitest'
 import { errorResult } from './fake-server.test-support.js'
 import type { NodeStats } from './index.js'
 import { rejection, until } from './sockets.test-support.js'
-import { client, cluster } from './three-nodes.test-support.js'
+import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
+
+startThreeNodes()
 
 const nodeAt = (address: string): NodeStats => client.stats().nodes.find((node) => node.address === address)!
 

@@ -2,7 +2,9 @@ import { expect, test } from 'vitest'
 import { KvClient, KvError, Version } from './index.js'
 import { limits } from './limits.js'
 import { rejection } from './sockets.test-support.js'
-import { client, cluster } from './three-nodes.test-support.js'
+import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
+
+startThreeNodes()
 
 const sentOperations = (): number => cluster.nodes.reduce((sum, { operations }) => sum + operations.length, 0)
 

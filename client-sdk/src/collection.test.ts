@@ -14,7 +14,9 @@ import {
   text,
 } from './index.js'
 import { rejection, until } from './sockets.test-support.js'
-import { client, cluster } from './three-nodes.test-support.js'
+import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
+
+startThreeNodes()
 
 const sentOperations = (): number => cluster.nodes.reduce((sum, { operations }) => sum + operations.length, 0)
 

@@ -4,7 +4,9 @@ import { errorResult, type FakeNode } from './fake-server.test-support.js'
 import { KvClient, type KvError } from './index.js'
 import { limits } from './limits.js'
 import { rejection, startMuteServer, until } from './sockets.test-support.js'
-import { client, cluster } from './three-nodes.test-support.js'
+import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
+
+startThreeNodes()
 
 afterEach(() => {
   vi.restoreAllMocks()

@@ -3,7 +3,9 @@ import { HandoverStep, MemberState } from '@quorumkv/proto/kv/v1/cluster'
 import { expect, test } from 'vitest'
 import { KvError } from './index.js'
 import { until } from './sockets.test-support.js'
-import { client, cluster } from './three-nodes.test-support.js'
+import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
+
+startThreeNodes()
 
 function requests(): [string, unknown][] {
   return cluster.nodes.flatMap(({ operator }) => operator.requests)

@@ -3,7 +3,9 @@ import { expect, test } from 'vitest'
 import { errorResult, FakeCluster } from './fake-server.test-support.js'
 import { KvClient } from './index.js'
 import { rejection, until } from './sockets.test-support.js'
-import { client, cluster } from './three-nodes.test-support.js'
+import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
+
+startThreeNodes()
 
 test('an operation goes to the first owner of its slot', async () => {
   await client.ready()

@@ -2,17 +2,20 @@ import { afterEach, beforeEach } from 'vitest'
 import { FakeCluster } from './fake-server.test-support.js'
 import { KvClient } from './index.js'
 
-/** Three nodes that only seem to be ones, anew for each test of the file that imports them. */
+/** Three nodes that only seem to be ones, anew for each test of a file that calls `startThreeNodes`. */
 export let cluster: FakeCluster
 /** A client of all of them; closed after the test. */
 export let client: KvClient
 
-beforeEach(async () => {
-  cluster = await FakeCluster.start(3)
-  client = new KvClient({ endpoints: cluster.endpoints })
-})
+/** To be called once, at the top of a file of tests. */
+export function startThreeNodes(): void {
+  beforeEach(async () => {
+    cluster = await FakeCluster.start(3)
+    client = new KvClient({ endpoints: cluster.endpoints })
+  })
 
-afterEach(async () => {
-  await client.close()
-  cluster.stop()
-})
+  afterEach(async () => {
+    await client.close()
+    cluster.stop()
+  })
+}
