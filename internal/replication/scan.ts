@@ -7,16 +7,17 @@ import type { OperationContext, Routing } from './routing.js'
 import { SlotRead, type SlotStretch } from './slot-read.js'
 
 /** Where a scan goes on: in a slot, behind a key (empty: from its start). */
-interface Position {
+export interface Position {
   readonly slot: number
   readonly after: Uint8Array
 }
 
-const cursorVersion = 2
+/** The first byte of a cursor. A client may hold one from before an upgrade: a change needs a new number. */
+export const cursorVersion = 2
 const cursorHeaderBytes = 7
 
 /** version u8, slot u16 LE, murmur3_32 of the scan's prefix u32 LE, key. Opaque to users; checked all the same. */
-function encodeCursor({ slot, after }: Position, prefix: Uint8Array): Uint8Array {
+export function encodeCursor({ slot, after }: Position, prefix: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(cursorHeaderBytes + after.length)
   const view = new DataView(bytes.buffer)
   view.setUint8(0, cursorVersion)
@@ -27,7 +28,7 @@ function encodeCursor({ slot, after }: Position, prefix: Uint8Array): Uint8Array
 }
 
 /** Throws `invalid-argument` for `cursor`. A scan with another prefix has passed over what this one wants. */
-function decodeCursor(bytes: Uint8Array, prefix: Uint8Array): Position {
+export function decodeCursor(bytes: Uint8Array, prefix: Uint8Array): Position {
   if (bytes.length === 0) return { slot: 0, after: emptyBytes }
   const fits = bytes.length >= cursorHeaderBytes && bytes.length <= cursorHeaderBytes + limits.keyBytesMax
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)

@@ -1,0 +1,17 @@
+import { documents } from './documents.js'
+import { hints, logSegments, snapshots } from './files.js'
+import type { GoldenFormat } from './golden.js'
+import { peerMessages, publicMessages } from './messages.js'
+import { cursors, sessionMessages } from './sessions.js'
+
+/** Everything that one release writes and another may have to read. */
+export const formats: readonly GoldenFormat[] = [
+  logSegments,
+  snapshots,
+  hints,
+  documents,
+  peerMessages,
+  publicMessages,
+  sessionMessages,
+  cursors,
+]
