@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { parseNodeId } from '../base/index.js'
 import { SimWorld } from '../env-sim/index.js'
+import type { Identity } from '../store/index.js'
 import { localIdentity } from './identity.js'
 import type { NodeOptions } from './node-face.js'
 
@@ -47,3 +48,24 @@ test.each(['identity.tmp', 'LOCK/holder', 'lost+found/1'])(
     expect(await world.settle(localIdentity(options))).toEqual(made)
   },
 )
+
+test('whenever the process that made an identity was killed, what the next one goes by outlives a power cut', async () => {
+  let again = 0
+  for (let killedMs = 0; killedMs < 5; killedMs += 0.05) {
+    const world = new SimWorld({ seed: `killed ${killedMs}` })
+    const process = world.process('n1')
+    const identity = (): Promise<Identity> =>
+      world.settle(localIdentity({ disk: process.disk, random: process.random } as unknown as NodeOptions))
+    const first = localIdentity({ disk: process.disk, random: process.random } as unknown as NodeOptions)
+    await world.advance(killedMs)
+    process.crash({ disk: 'keep' })
+    process.restart()
+    if (process.drive.paths().includes('identity')) again++
+    const told = await identity()
+    process.crash({ disk: 'lose' })
+    process.restart()
+    expect(await identity(), `killed after ${killedMs.toFixed(2)} ms`).toEqual(told)
+    void first // it never ends where its process was killed
+  }
+  expect(again).toBeGreaterThan(10)
+})

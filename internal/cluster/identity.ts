@@ -1,7 +1,7 @@
 import { FatalError, type Incarnation, type NodeId, parseNodeId } from '../base/index.js'
 import type { Disk } from '../env/index.js'
 import { type Identity, readIdentity, writeIdentity } from '../store/index.js'
-import { listIfThere } from '../wal/index.js'
+import { listIfThere, syncDirectory } from '../wal/index.js'
 import type { NodeOptions } from './node-face.js'
 
 export function hex(bytes: Uint8Array): string {
@@ -9,8 +9,8 @@ export function hex(bytes: Uint8Array): string {
 }
 
 /**
- * Who the data directory belongs to; a new directory becomes a new incarnation. Throws FatalError (`corrupt`: it has been
- * used, and nothing says by whom), DiskError.
+ * Who the data directory belongs to, durably; a new directory becomes a new incarnation. Throws FatalError (`corrupt`: it
+ * has been used, and nothing says by whom; `disk-failed`), DiskError.
  */
 export async function localIdentity(options: NodeOptions): Promise<Identity> {
   const known = await readIdentity(options.disk)
@@ -18,6 +18,9 @@ export async function localIdentity(options: NodeOptions): Promise<Identity> {
     if (options.id !== undefined && options.id !== known.nodeId) {
       throw new FatalError('usage', `--id is ${options.id}, but the data directory belongs to node ${known.nodeId}`)
     }
+    // The process that gave it its name may have been killed before the name was durable: others must not be told of an
+    // incarnation that a power cut can still take back.
+    await syncDirectory(options.disk, '.')
     return known
   }
   await refuseUsed(options.disk)

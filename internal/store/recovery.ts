@@ -77,7 +77,8 @@ export async function recover(options: StoreOptions, walOptions: WalOptions): Pr
   const { disk } = options
   await disk.makeDirectory(logDirectory)
   await disk.makeDirectory(snapshotDirectory)
-  await syncDirectory(disk, '.')
+  // Names may have survived the former process without having been made durable, and what is dropped later goes by them.
+  for (const path of [snapshotDirectory, '.']) await syncDirectory(disk, path)
   const manifest = await readManifest(disk, options)
   const hasManifest = manifest !== undefined
   const { lost: lostBefore, accepted } = await readLostDocument(disk)

@@ -285,3 +285,20 @@ test('a snapshot is never ahead of its log, whatever the log was synced by', asy
   await sim.settle(sim.store.commit([put('b', 2)]))
   expect(contents(await sim.reopen('lose'))).toEqual(['a@1'])
 })
+
+test('whenever the process that took a snapshot was killed, the one that the next goes by outlives a power cut', async () => {
+  let again = 0
+  for (let killedMs = 0; killedMs < 8; killedMs += 0.1) {
+    const sim = new SimStore(`killed ${killedMs}`)
+    await sim.open()
+    await fill(sim, 1, 3)
+    const taking = sim.store.snapshot()
+    await sim.world.advance(killedMs)
+    const { snapshotSequence } = (await sim.reopen('keep')).statistics()
+    if (snapshotSequence > 0) again++
+    const found = (await sim.reopen('lose')).statistics()
+    expect(found.snapshotSequence, `killed after ${killedMs.toFixed(1)} ms`).toBe(snapshotSequence)
+    void taking // it never ends where its process was killed
+  }
+  expect(again).toBeGreaterThan(5)
+})

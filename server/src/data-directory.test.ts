@@ -1,9 +1,24 @@
+import type * as fs from 'node:fs'
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { FatalError, type FatalReason } from '@quorumkv/internal/base'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { openDataDirectory } from './data-directory.js'
+
+/** Directories whose names were made durable, in order, and what the system says to that. */
+const synced: string[] = []
+let syncFailure: string | undefined
+
+vi.mock('node:fs', async (original) => {
+  const real = await original<typeof fs>()
+  const fsyncSync = (descriptor: number): void => {
+    synced.push(real.readlinkSync(`/proc/self/fd/${descriptor}`))
+    if (syncFailure !== undefined) throw Object.assign(new Error('fsync'), { code: syncFailure })
+    real.fsyncSync(descriptor)
+  }
+  return { ...real, fsyncSync }
+})
 
 const root = mkdtempSync(join(tmpdir(), 'kv-directory-'))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -86,6 +101,30 @@ describe('data directory', () => {
     const path = join(fresh(), 'a', 'b')
     await (await openDataDirectory(path)).close()
     expect(statSync(path).mode & 0o777).toBe(0o700)
+  })
+
+  it('has a durable name, as all that was made above it has: else nothing in it outlives a power cut', async () => {
+    const path = fresh()
+    synced.length = 0
+    ;(await openDataDirectory(join(path, 'a', 'b'))).close()
+    expect(synced.slice(-3)).toEqual([root, path, join(path, 'a')])
+    // Whoever made it may have been killed in between.
+    synced.length = 0
+    ;(await openDataDirectory(join(path, 'a', 'b'))).close()
+    expect(synced).toEqual([join(path, 'a')])
+  })
+
+  it('whose name cannot be made durable is refused where it is new, and by a disk that fails', async () => {
+    const path = fresh()
+    try {
+      syncFailure = 'EINVAL'
+      expect(await refusal(path)).toEqual(['usage', expect.stringContaining(path)])
+      ;(await openDataDirectory(path)).close()
+      syncFailure = 'EIO'
+      expect(await refusal(path)).toEqual(['disk-failed', expect.stringContaining(root)])
+    } finally {
+      syncFailure = undefined
+    }
   })
 
   it('that cannot be written is refused naming it', async () => {

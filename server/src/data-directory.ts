@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, statSync } from 'node:fs'
+import { closeSync, constants, fsyncSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { FatalError } from '@quorumkv/internal/base'
 import { type DirectoryLock, lockDirectory, lockName } from './directory-lock.js'
@@ -19,17 +19,54 @@ function unusable(path: string, error: unknown): FatalError {
   return new FatalError('usage', `cannot use the data directory ${path}: ${why}`, error)
 }
 
-/** Not mkdir's `recursive`: below a file system that makes no directories, such as /proc, Node tries for ever. */
+/** Where a directory was there before, its parent may be one that this process may not open or that knows no sync. */
+const unsyncable: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EINVAL', 'EROFS', 'ENOTSUP', 'ENOSYS'])
+
+/** Throws FatalError `disk-failed`, and what the system says where the directory cannot be synced at all. */
+function syncDirectory(path: string): void {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    fsyncSync(descriptor)
+  } catch (error) {
+    if (isUnsyncable(error)) throw error
+    throw new FatalError('disk-failed', `the directory ${path} could not be made durable: ${String(error)}`, error)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function isUnsyncable(error: unknown): boolean {
+  return unsyncable.has(String((error as NodeJS.ErrnoException).code))
+}
+
+/**
+ * Makes a directory and what is missing above it, each with a durable name: without one a power cut takes away all that
+ * was ever synced below it. Not mkdir's `recursive`: below a file system that makes no directories, such as /proc, Node
+ * tries for ever.
+ */
 function makePath(path: string): void {
+  const parent = dirname(path)
   try {
     mkdirSync(path, 0o700)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EEXIST') return
-    const parent = dirname(path)
+    if (code === 'EEXIST') {
+      syncNameOf(path)
+      return
+    }
     if (code !== 'ENOENT' || parent === path) throw error
     makePath(parent)
     mkdirSync(path, 0o700)
+  }
+  syncDirectory(parent)
+}
+
+/** Whoever made the directory may have been killed before its name was durable. */
+function syncNameOf(path: string): void {
+  try {
+    syncDirectory(dirname(path))
+  } catch (error) {
+    if (!isUnsyncable(error)) throw error
   }
 }
 
@@ -39,7 +76,7 @@ function makeDirectory(path: string): void {
     makePath(path)
     isDirectory = statSync(path).isDirectory()
   } catch (error) {
-    throw unusable(path, error)
+    throw error instanceof FatalError ? error : unusable(path, error)
   }
   if (!isDirectory) throw new FatalError('usage', `cannot use the data directory ${path}: it is not a directory`)
 }
@@ -84,7 +121,8 @@ export interface DataDirectory {
 
 /**
  * Creates (mode 0700) or takes a data directory and keeps other processes out. Rejects with FatalError: `usage` where
- * the directory cannot be used or is not ours, `corrupt` where its identity is gone or a repair of it is unfinished, `in-use` where another process has it.
+ * the directory cannot be used or is not ours, `corrupt` where its identity is gone or a repair of it is unfinished, `in-use` where another process has it,
+ * `disk-failed`.
  */
 export async function openDataDirectory(name: string): Promise<DataDirectory> {
   const path = resolve(name)

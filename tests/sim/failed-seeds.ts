@@ -33,6 +33,10 @@ export const failedSeeds: readonly (readonly [seed: number, found: string])[] = 
   [102434, 'the same'],
   [200009, 'a segment that had not begun was kept as a spare under a name that a later spare got too'],
   [800508, 'a link for gossip whose caller had died before it greeted stayed for two minutes'],
+  [
+    315912510,
+    'a newcomer whose identity the process before had named and not made durable told others of it, and lost it to a power cut',
+  ],
   [293050871, 'a horizon that was told right after a restart held up tombstones for as long as the node had been down'],
 ]
 
