@@ -231,6 +231,35 @@ test('more operations than may wait are overloaded at once and certainly not app
   await small.close()
 })
 
+test('who asks again as soon as he has been refused does not keep the answers out', async () => {
+  const small = new KvClient({ endpoints: cluster.endpoints, maxInFlight: 1 })
+  await small.put('a', '1')
+  const first = small.put('a', '2')
+  let refused = 0
+  const insistent = async (): Promise<void> => {
+    for (; refused < 100_000; refused++) {
+      const done = await small.put('b', '3').then(
+        () => true,
+        () => false,
+      )
+      if (done) return
+    }
+    throw new Error('still refused')
+  }
+  await Promise.all([first, insistent()])
+  expect(refused).toBeGreaterThan(0)
+  await small.close()
+})
+
+test('a refusal has no stack, and takes none from other errors', async () => {
+  const small = new KvClient({ endpoints: cluster.endpoints, maxInFlight: 1 })
+  const first = small.put('a', '1')
+  expect((await rejection(small.put('b', '2'))).stack).not.toMatch(/^ +at /m)
+  expect(new Error('other').stack).toMatch(/^ +at /m)
+  await first
+  await small.close()
+})
+
 test('more bytes than may wait are overloaded likewise', async () => {
   const small = new KvClient({ endpoints: cluster.endpoints, maxInFlightBytes: 2_097_152 })
   const value = Buffer.alloc(limits.valueBytesMax)

@@ -1,7 +1,7 @@
 import { ClientEvents } from './client-events.js'
 import type { ClientStats, NodeStats } from './client-stats.js'
 import { DeadlineWheel } from './deadlines.js'
-import { asKvError, KvError, type KvErrorCode, type WriteOutcome } from './errors.js'
+import { asKvError, KvError, type KvErrorCode, stacklessError, type WriteOutcome } from './errors.js'
 import { Lifetime } from './lifetime.js'
 import { limits } from './limits.js'
 import { NodePool } from './nodes.js'
@@ -46,6 +46,8 @@ export class Dispatcher implements SessionContext {
   private pendingBytes = 0
   /** Waiting because no node is well: to be woken by the first that is. */
   private readonly stranded = new Set<Operation>()
+  /** Not accepted; each with the reason in `lastError`. They are told with the next turn of the event loop. */
+  private turnedAway: Operation[] = []
   /** What listeners have been told last of each node. */
   private readonly told = new WeakMap<Session, 'up' | 'down'>()
 
@@ -165,8 +167,7 @@ export class Dispatcher implements SessionContext {
   private submit(operation: Operation, signal: AbortSignal | undefined): void {
     const refusal = this.refusal(operation, signal)
     if (refusal !== undefined) {
-      operation.state = 'settled'
-      operation.reject(refusal)
+      this.turnAway(operation, refusal)
       return
     }
     this.operations++
@@ -178,15 +179,33 @@ export class Dispatcher implements SessionContext {
     this.route(operation)
   }
 
+  /**
+   * Later, and together with others: who asks again as soon as he has been refused would otherwise keep the answers from
+   * coming in for which there would be room, as promises are settled without the event loop. And a promise that is
+   * rejected before anybody has had the time to listen to it is reported to Node as unhandled, and then taken back,
+   * which cost 2 µs.
+   */
+  private turnAway(operation: Operation, error: KvError): void {
+    operation.state = 'settled'
+    operation.lastError = error
+    this.turnedAway.push(operation)
+    if (this.turnedAway.length > 1) return
+    setImmediate(() => {
+      const { turnedAway } = this
+      this.turnedAway = []
+      for (const each of turnedAway) each.reject(each.lastError!)
+    })
+  }
+
   private refusal(operation: Operation, signal: AbortSignal | undefined): KvError | undefined {
     const outcome = operation.isWrite ? 'not-applied' : undefined
     if (this.lifetime.error !== undefined) return new KvError('closed', 'the client has been closed', { outcome })
     if (signal?.aborted) return cancelledBy(signal, outcome)
     if (this.pending >= this.config.maxInFlight) {
-      return new KvError('overloaded', `${this.pending} operations wait for their results already`, { outcome })
+      return stacklessError('overloaded', `${this.pending} operations wait for their results already`, { outcome })
     }
     if (this.pendingBytes + operation.bytes > this.config.maxInFlightBytes) {
-      return new KvError('overloaded', `${this.pendingBytes} bytes wait for their results already`, { outcome })
+      return stacklessError('overloaded', `${this.pendingBytes} bytes wait for their results already`, { outcome })
     }
     return undefined
   }

@@ -69,6 +69,21 @@ export class KvError extends Error {
   }
 }
 
+/**
+ * For failures of which many come at a time: an error without a stack. Where it is made lies inside the client, and tells
+ * nobody anything; taking it costs 1.4 µs, more than all else about a call that is refused.
+ */
+export function stacklessError(code: KvErrorCode, message: string, options: KvErrorOptions): KvError {
+  const { stackTraceLimit } = Error
+  // Not by assignment: that throws where the intrinsics of the language are frozen. Then there is a stack.
+  Reflect.set(Error, 'stackTraceLimit', 0)
+  try {
+    return new KvError(code, message, options)
+  } finally {
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
+  }
+}
+
 /** Bad input: refused before anything was sent. */
 export function invalidArgument(field: string, message: string, cause?: unknown): KvError {
   return new KvError('invalid-argument', `${field}: ${message}`, { field, outcome: 'not-applied', cause })

@@ -81,7 +81,8 @@ test('close rejects what runs, with what is known about it, and everything that 
     client.topology(),
     client.partition('k'),
   ]
-  for (const call of later) expect((await rejection(call)).code).toBe('closed')
+  const codes = (await Promise.all(later.map((call) => rejection(call)))).map(({ code }) => code)
+  expect(codes).toEqual(later.map(() => 'closed'))
   expect(await client.putMany([['k', 'v']])).toMatchObject([{ ok: false, error: { code: 'closed' } }])
 })
 

@@ -1,6 +1,6 @@
 import { ErrorCode, WriteOutcome as WireOutcome } from '@quorumkv/proto/kv/v1/kv'
 import { type CallError, grpcStatus } from './call.js'
-import { KvError, type KvErrorCode, type WriteOutcome } from './errors.js'
+import { KvError, type KvErrorCode, stacklessError, type WriteOutcome } from './errors.js'
 import type { Reply } from './wire-reader.js'
 
 const codesByStatus: ReadonlyMap<number, KvErrorCode> = new Map([
@@ -84,7 +84,7 @@ export function breakOf(error: CallError, node: string, heard: boolean): Break {
 
 /** An error that a node gave as the result of one operation. */
 export function fromReply(reply: Reply, node: string): KvError {
-  return new KvError(codesByWireCode.get(reply.code) ?? 'internal', reply.message || `failed at ${node}`, {
+  return stacklessError(codesByWireCode.get(reply.code) ?? 'internal', reply.message || `failed at ${node}`, {
     node,
     field: reply.field === '' ? undefined : camelCase(reply.field),
     outcome: outcomeOf(reply.writeOutcome),

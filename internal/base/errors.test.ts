@@ -7,6 +7,7 @@ import {
   invalidArgument,
   KvError,
   limits,
+  stacklessError,
   unreachable,
 } from './index.js'
 
@@ -24,6 +25,13 @@ test('bad input names its field and was certainly not applied', () => {
   const error = invalidArgument('ttlMs', 'must be positive')
   expect(error).toMatchObject({ code: 'invalid-argument', field: 'ttlMs', outcome: 'not-applied' })
   expect(error.message).toBe('ttlMs: must be positive')
+})
+
+test('a refusal has no stack, and takes none from other errors', () => {
+  const refusal = stacklessError('overloaded', 'full', { outcome: 'not-applied' })
+  expect(refusal).toBeInstanceOf(KvError)
+  expect(refusal.stack).toBe('KvError: full')
+  expect(new Error('other').stack).toMatch(/^ +at /m)
 })
 
 test('a cause is kept, and none is invented', () => {

@@ -36,6 +36,21 @@ export class KvError extends Error {
   }
 }
 
+/**
+ * For refusals, of which many come at a time, and just when there is too much to do: an error without a stack, which would
+ * say where the bound is held and nothing about the caller. Taking one costs 2 µs, more than all else about a refusal.
+ */
+export function stacklessError(code: ErrorCode, message: string, options: KvErrorOptions): KvError {
+  const { stackTraceLimit } = Error
+  // Not by assignment: that throws where the intrinsics of the language are frozen. Then there is a stack.
+  Reflect.set(Error, 'stackTraceLimit', 0)
+  try {
+    return new KvError(code, message, options)
+  } finally {
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
+  }
+}
+
 export function invalidArgument(field: string, message: string): KvError {
   return new KvError('invalid-argument', `${field}: ${message}`, { field, outcome: 'not-applied' })
 }

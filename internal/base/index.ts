@@ -9,6 +9,7 @@ export {
   invalidArgument,
   KvError,
   type KvErrorOptions,
+  stacklessError,
   type WriteOutcome,
 } from './errors.js'
 export {

@@ -1,4 +1,4 @@
-import { assert, emptyBytes, KvError, limits, type OperationKind } from '../base/index.js'
+import { assert, emptyBytes, type KvError, limits, type OperationKind, stacklessError } from '../base/index.js'
 import type { StoredRecord } from '../record/index.js'
 import { slotCount, slotOf } from '../slots/index.js'
 import { type KeyLocation, LocateOperation } from './locate.js'
@@ -282,16 +282,16 @@ export class Coordinator implements DirectOperations {
 
   /** Why an operation that may hold so many bytes is not admitted; undefined: it is. */
   #refusal(bytes: number, options: OperationOptions, nowMs: number): KvError | undefined {
-    if (this.#stopped !== undefined) return new KvError('unavailable', this.#stopped, notApplied)
+    if (this.#stopped !== undefined) return stacklessError('unavailable', this.#stopped, notApplied)
     if (options.cancellation?.cancelled === true) {
-      return new KvError('cancelled', 'the caller stopped waiting', notApplied)
+      return stacklessError('cancelled', 'the caller stopped waiting', notApplied)
     }
     if (nowMs >= options.deadlineMs) {
-      return new KvError('timeout', 'the deadline had passed before the operation began', notApplied)
+      return stacklessError('timeout', 'the deadline had passed before the operation began', notApplied)
     }
     if (this.#load.operations >= limits.coordinatedOpsMax || !this.#load.fits(bytes)) {
       const running = `${this.#load.operations} operations of ${this.#load.bytes} bytes are running`
-      return new KvError('overloaded', `${running}, no more are admitted`, notApplied)
+      return stacklessError('overloaded', `${running}, no more are admitted`, notApplied)
     }
     return undefined
   }

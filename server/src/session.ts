@@ -1,5 +1,5 @@
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js'
-import { invalidArgument, KvError, limits, type RequestName } from '@quorumkv/internal/base'
+import { invalidArgument, KvError, limits, type RequestName, stacklessError } from '@quorumkv/internal/base'
 import { type Node, notServing } from '@quorumkv/internal/cluster'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { WriteResult } from '@quorumkv/internal/replication'
@@ -151,7 +151,7 @@ export class Session implements OperationOwner {
     const { id } = operation
     if (this.#inFlight.size >= limits.sessionOpsMax) {
       const message = `${limits.sessionOpsMax} operations are in flight on this session`
-      this.#refuse(operation, new KvError('overloaded', message, { outcome: 'not-applied' }))
+      this.#refuse(operation, stacklessError('overloaded', message, { outcome: 'not-applied' }))
       return
     }
     // Only what was put into the table may be taken out of it: a second operation with the same id must not be.
