@@ -112,6 +112,7 @@ test('a scrape of a real node tells of the put and the get before it', async () 
   expect(shown(lines, 'kv_table_data_bytes')).toBe(12)
   expect(shown(lines, 'kv_fdatasync_duration_seconds_count')).toBeGreaterThan(0)
   expect(shown(lines, 'kv_log_written_bytes_total')).toBeGreaterThan(10)
+  expect(shown(lines, 'kv_snapshot_age_seconds'), 'no snapshot has been taken yet').toBeUndefined()
   expect(shown(lines, 'kv_ready')).toBe(1)
   expect(shown(lines, 'kv_node_info', `id="${node.id}",version="0.1.0"`)).toBe(1)
   // Every metric is there or has a reason not to be: nothing has failed, there are no other members, nothing is on its way.

@@ -93,6 +93,12 @@ function registerHistogram(registry: Registry, definition: HistogramDefinition, 
   registry.registerMetric(kept as unknown as Histogram<string>)
 }
 
+/** Takes all values out of a metric: `reset` would leave a zero in one that has no labels. */
+function empty(metric: Counter | Gauge, labels: readonly string[]): void {
+  if (labels.length === 0) metric.remove()
+  else metric.reset()
+}
+
 /** The metrics of one node, in the text format of Prometheus. */
 export class Metrics {
   readonly #services: ServiceContext
@@ -131,7 +137,7 @@ export class Metrics {
       new Counter({
         ...options,
         collect() {
-          this.reset()
+          empty(this, labels)
           for (const [value, given = {}] of read(current())) this.inc(given, value)
         },
       })
@@ -139,7 +145,7 @@ export class Metrics {
       new Gauge({
         ...options,
         collect() {
-          this.reset()
+          empty(this, labels)
           for (const [value, given = {}] of read(current())) this.set(given, value)
         },
       })
