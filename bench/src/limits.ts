@@ -14,6 +14,12 @@ export const limits = {
 
   roundsMax: 99,
   overloadFactorMax: 100,
+  /** What a flood counts as one piece of its time. */
+  floodIntervalMs: 250,
+  /** What fell due while the flood's process stood still for longer than this is not asked for any more. */
+  floodLateMs: 100,
+  /** Of so many operations of a flood, how long one takes to fail is measured: a closure for each would cost more than the rest. */
+  floodTimedEach: 64,
   /** What an operation may take. */
   operationMs: 30_000,
 

@@ -2,22 +2,30 @@ import type { KindSummaries, PhaseReport } from '@quorumkv/cli/bench'
 import type { Expectation } from '../expectation.js'
 import { lateGrowth, type Sample } from '../sampler.js'
 import { formatFigure } from '../store-format.js'
+import type { FloodReport } from './flood.js'
+
+/** A time in which a flood and clients that are measured ask at once. */
+export interface FloodedPhase {
+  readonly flood: FloodReport
+  /** An open loop at a small share of the peak. */
+  readonly measured: PhaseReport
+}
 
 /** What a run that overloads a cluster found. */
 export interface OverloadFacts {
-  /** Operations a second that a closed loop did. */
-  readonly peak: PhaseReport
-  /** An open loop at a small share of that. */
+  /** As much at a time as the clients of the flood accept. */
+  readonly peak: FloodReport
+  /** The clients that are measured, alone. */
   readonly unloaded: PhaseReport
-  /** An open loop at more than that. */
-  readonly overload: PhaseReport
-  /** An open loop at half of it, at once after the overload. */
-  readonly after: PhaseReport
+  /** More than the peak. */
+  readonly overload: FloodedPhase
+  /** Half of it, at once after the overload. */
+  readonly after: FloodedPhase
   /** How long the overload was to last, in seconds; what it took beyond that was the end of what had been admitted. */
   readonly overloadSeconds: number
   /** Of the servers during the overload. */
   readonly samples: readonly Sample[]
-  /** How long the operation took that took longest to fail during the overload, in ms. */
+  /** How long the operation took that took longest to fail during the overload, in ms, as far as that was measured. */
   readonly slowestErrorMs: number
   /** What an operation may take, in ms. */
   readonly deadlineMs: number
@@ -28,6 +36,7 @@ const timerSlackMs = 250
 const p99FactorMax = 5
 const peakShareMin = 0.9
 const recoverySeconds = 2
+const wellInARow = 3
 const memoryGrowthMax = 1.1
 const wrongAnswers = ['wrong-value', 'stale-value', 'missing-value']
 
@@ -40,31 +49,70 @@ function countOf({ errors }: PhaseReport, codes: readonly string[]): number {
   return codes.reduce((sum, code) => sum + (errors.byCode[code] ?? 0), 0)
 }
 
-/** How long after the overload errors and slow operations still occurred, in seconds; 0: not at all. */
-export function recoveredAfter(after: PhaseReport, p99UsMax: number): number {
-  const unwell = after.intervals.filter(({ errors, p99Us: slow }) => errors > 0 || slow > p99UsMax)
-  return unwell.at(-1)?.endSeconds ?? 0
+/** Operations a second of all who asked. */
+export function throughputOf({ flood, measured }: FloodedPhase): number {
+  return flood.done / flood.seconds + measured.opsPerSecond
+}
+
+/** Of the flood and of those that are measured, by code. */
+export function errorsOf({ flood, measured }: FloodedPhase): Readonly<Record<string, number>> {
+  const byCode: Record<string, number> = { ...flood.failed }
+  const add = (code: string, count: number): void => {
+    if (count > 0) byCode[code] = (byCode[code] ?? 0) + count
+  }
+  add('overloaded', flood.refusedHere + flood.refusedByNode)
+  for (const [code, count] of Object.entries(measured.errors.byCode)) add(code, count)
+  return byCode
+}
+
+/**
+ * How long after the overload errors or slow operations still occurred, in seconds; 0: not at all. Errors count whenever
+ * they come; slowness up to the first `wellInARow` pieces of the time without it, as a flush that takes long, seconds
+ * after everything was well, is not of the overload.
+ */
+export function recoveredAfter({ flood, measured }: FloodedPhase, p99UsMax: number): number {
+  const lastFailed = [
+    ...flood.intervals.filter(({ failed }) => failed > 0),
+    ...measured.intervals.filter(({ errors }) => errors > 0),
+  ].map(({ endSeconds }) => endSeconds)
+  let well = 0
+  let slowUntil = 0
+  for (const { p99Us: slow, endSeconds } of measured.intervals) {
+    if (well === wellInARow) break
+    well = slow > p99UsMax ? 0 : well + 1
+    if (well === 0) slowUntil = endSeconds
+  }
+  return Math.max(slowUntil, ...lastFailed)
+}
+
+function sumOf(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0)
 }
 
 /** Holds what was found against what the store is to keep when it is asked for more than it can do. */
 export function judgeOverload(facts: OverloadFacts): Expectation[] {
   const { peak, unloaded, overload, after, samples, slowestErrorMs, deadlineMs } = facts
-  const all = [peak, unloaded, overload, after]
-  const wrong = all.reduce((sum, phase) => sum + countOf(phase, wrongAnswers), 0)
-  const untold = overload.errors.count - countOf(overload, ['overloaded'])
+  const wrong = [unloaded, overload.measured, after.measured].reduce(
+    (sum, each) => sum + countOf(each, wrongAnswers),
+    0,
+  )
+  const errors = errorsOf(overload)
+  const failed = sumOf(errors)
+  const untold = failed - (errors['overloaded'] ?? 0)
   const unloadedP99 = p99Us(unloaded.open?.service ?? unloaded.latency)
-  const admittedP99 = p99Us(overload.open?.service ?? overload.latency)
-  const share = overload.opsPerSecond / peak.opsPerSecond
+  const admittedP99 = p99Us(overload.measured.open?.service ?? overload.measured.latency)
+  const throughput = throughputOf(overload)
+  const share = throughput / (peak.done / peak.seconds)
   const growth = lateGrowth(samples.map(({ residentBytes }) => residentBytes))
   // What was in flight had its time to end before what came after was measured: that is part of the recovery.
-  const drained = Math.max(0, overload.seconds - facts.overloadSeconds)
+  const drained = Math.max(0, Math.max(overload.measured.seconds, overload.flood.seconds) - facts.overloadSeconds)
   const recovered = drained + recoveredAfter(after, p99FactorMax * unloadedP99)
   const ms = (us: number): string => `${formatFigure(us / 1000)} ms`
   return [
     { what: 'wrong or stale answers', found: String(wrong), bound: 'none', met: wrong === 0 },
     {
       what: 'operations that failed, and not as overloaded',
-      found: `${formatFigure(untold)} of ${formatFigure(overload.errors.count)}`,
+      found: `${formatFigure(untold)} of ${formatFigure(failed)}`,
       bound: 'none',
       met: untold === 0,
     },
@@ -82,7 +130,7 @@ export function judgeOverload(facts: OverloadFacts): Expectation[] {
     },
     {
       what: 'throughput',
-      found: `${formatFigure(Math.round(overload.opsPerSecond))}/s, ${formatFigure(share)} of the peak`,
+      found: `${formatFigure(Math.round(throughput))}/s, ${formatFigure(share)} of the peak`,
       bound: `at least ${peakShareMin}`,
       met: share >= peakShareMin,
     },

@@ -1,21 +1,24 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   BenchSession,
-  type DataSettings,
   type Environment,
   fileSystemOf,
-  type Loop,
+  type LoadClock,
   type PhaseReport,
   parseWorkload,
   readEnvironment,
+  systemClock,
+  UsageError,
+  type Workload,
 } from '@quorumkv/cli/bench'
 import { startCluster } from '../cluster.js'
 import type { Expectation } from '../expectation.js'
-import { limits } from '../limits.js'
 import { kvTargetOf, loadAll } from '../local-kv.js'
 import { sampledWhile } from '../sampler.js'
 import type { ServerGroup } from '../server-group.js'
 import { ErrorClock } from './error-clock.js'
-import { judgeOverload, type OverloadFacts } from './judge.js'
+import { FloodProcess } from './flood-process.js'
+import { type FloodedPhase, judgeOverload, type OverloadFacts } from './judge.js'
 
 /** What `overload` was asked to do. */
 export interface OverloadSettings {
@@ -26,8 +29,9 @@ export interface OverloadSettings {
   readonly seconds: number
   /** Of the measurements before and after it. */
   readonly baseSeconds: number
+  /** Of the flood. */
   readonly clients: number
-  /** That each client accepts at a time: the rest is refused as overloaded. */
+  /** That each of these accepts at a time: the rest is refused as overloaded. */
   readonly maxInFlight: number
   readonly keys: number
   readonly seed: string
@@ -49,18 +53,31 @@ export interface OverloadReport {
   readonly ok: boolean
 }
 
-/** Of the peak: what a cluster has to spare while it is measured without a load, and after one. */
-const unloadedShare = 0.1
+/** Of the peak: what those that are measured ask for, throughout; and what all ask for together when the overload is over. */
+const measuredShare = 0.1
 const afterShare = 0.5
 const deadlineMs = 2000
 const valueBytes = 100
+/** Of those that are measured, at a time: more than they need, so that it is the nodes that decide. */
+const lanes = 1024
 /** Of memory and files. */
 const sampleMs = 1000
 
-/** By clients that refuse nothing: those that are measured accept less than a load has in flight. */
-async function load(group: ServerGroup, data: DataSettings, signal: AbortSignal): Promise<void> {
-  await using session = await BenchSession.open(kvTargetOf(group, { consistency: 'quorum' }, {}), data, { signal })
-  await loadAll(session, data.keys, signal)
+/**
+ * Starts what is due once a millisecond, and sleeps between. The load generator's own clock watches the last two
+ * milliseconds, and so would keep one of the cores that the nodes need to itself; latencies from the actual start do not
+ * depend on it.
+ */
+const sleepingClock: LoadClock = {
+  ...systemClock,
+  pause: (ms, signal) => delay(Math.max(1, ms), undefined, { signal }).catch(() => undefined),
+}
+
+/** Shares of reads and updates. Throws where there are others. */
+function readShareOf(workload: Workload): number {
+  const { read = 0, update = 0 } = workload.mix
+  if (read + update > 0.999) return read
+  throw new UsageError('workload', `${workload.name} does more than to read and update, which is all that a flood does`)
 }
 
 async function measureAll(
@@ -69,36 +86,53 @@ async function measureAll(
   signal: AbortSignal,
   progress: (text: string) => void,
 ): Promise<OverloadFacts> {
-  const { clients, keys, seed, factor, maxInFlight } = settings
-  const data = { keys, valueBytes, seed, verify: true, clients }
-  await load(group, data, signal)
-  const target = new ErrorClock(kvTargetOf(group, { consistency: 'quorum', timeoutMs: deadlineMs, maxInFlight }, {}))
-  await using session = await BenchSession.open(target, data, { signal })
-  const measure = async (what: string, loop: Loop, inFlight: number, seconds: number): Promise<PhaseReport> => {
-    progress(`${what} …`)
+  const { clients, keys, seed, factor, maxInFlight, seconds, baseSeconds } = settings
+  const workload = parseWorkload(settings.workload, 'workload')
+  const target = new ErrorClock(kvTargetOf(group, { consistency: 'quorum', timeoutMs: deadlineMs }, {}))
+  const data = { keys, valueBytes, seed, verify: true, clients: 1 }
+  const hooks = { signal, clock: sleepingClock }
+  const floodOptions = { keys, valueBytes, readShare: readShareOf(workload), maxInFlight, seed: `${seed}/flood` }
+  const { endpoints } = group
+  progress('loading …')
+  await using session = await BenchSession.open(target, data, hooks)
+  await loadAll(session, keys, signal)
+  await using flood = await FloodProcess.start({ ...floodOptions, endpoints, clients, timeoutMs: deadlineMs }, signal)
+  const measured = async (ratePerSecond: number, forSeconds: number): Promise<PhaseReport> => {
+    const loop = { kind: 'open', ratePerSecond, arrivals: 'poisson' } as const
     const report = await session.measure({
-      workload: parseWorkload(settings.workload, 'workload'),
-      ...{ loop, inFlight, warmUpMs: 0, durationMs: seconds * 1000, errorsMax: Number.POSITIVE_INFINITY },
+      ...{ workload, loop, inFlight: lanes, warmUpMs: 0, durationMs: forSeconds * 1000 },
+      errorsMax: Number.POSITIVE_INFINITY,
     })
     signal.throwIfAborted()
-    if (report.operations === 0) throw new Error(`${what}: ${report.errors.examples[0] ?? 'no operation ended'}`)
+    if (report.operations === 0)
+      throw new Error(`nothing was done: ${report.errors.examples[0] ?? 'no operation ended'}`)
     return report
   }
-  const open = (ratePerSecond: number): Loop => ({ kind: 'open', ratePerSecond, arrivals: 'poisson' })
-  // As many are refused in a turn of the event loop as a client accepts: many more, and the one process of all clients does
-  // little else than refuse. What has no lane waits in the generator, and is not asked.
-  const lanes = Math.min(2 * maxInFlight, Math.floor(limits.inFlightMax / clients))
-  await measure('warming up', { kind: 'closed' }, maxInFlight, settings.baseSeconds)
-  const peak = await measure('peak, in a closed loop', { kind: 'closed' }, maxInFlight, settings.baseSeconds)
-  const rate = peak.opsPerSecond
-  const unloaded = await measure('unloaded', open(rate * unloadedShare), lanes, settings.baseSeconds)
+  const flooded = async (rate: number, measuredRate: number, forSeconds: number): Promise<FloodedPhase> => {
+    const [ofFlood, ofMeasured] = await Promise.all([
+      flood.run({ ratePerSecond: rate - measuredRate, seconds: forSeconds }),
+      measured(measuredRate, forSeconds),
+    ])
+    return { flood: ofFlood, measured: ofMeasured }
+  }
+  progress('warming up …')
+  await flood.run({ ratePerSecond: undefined, seconds: baseSeconds })
+  progress('peak: as much at a time as the flood accepts …')
+  const peak = await flood.run({ ratePerSecond: undefined, seconds: baseSeconds })
+  const peakRate = peak.done / peak.seconds
+  const measuredRate = peakRate * measuredShare
+  progress('unloaded: those that are measured, alone …')
+  await measured(measuredRate, baseSeconds / 2)
+  const unloaded = await measured(measuredRate, baseSeconds)
   target.takeSlowestMs()
+  progress(`overload, ${factor} times the peak …`)
   const { result: overload, samples } = await sampledWhile(group, sampleMs, () =>
-    measure(`overload, ${factor} times the peak`, open(rate * factor), lanes, settings.seconds),
+    flooded(peakRate * factor, measuredRate, seconds),
   )
-  const slowestErrorMs = target.takeSlowestMs()
-  const after = await measure('after it', open(rate * afterShare), lanes, settings.baseSeconds)
-  return { peak, unloaded, overload, after, overloadSeconds: settings.seconds, samples, slowestErrorMs, deadlineMs }
+  const slowestErrorMs = Math.max(target.takeSlowestMs(), overload.flood.slowestErrorMs)
+  progress('after it …')
+  const after = await flooded(peakRate * afterShare, measuredRate, baseSeconds)
+  return { peak, unloaded, overload, after, overloadSeconds: seconds, samples, slowestErrorMs, deadlineMs }
 }
 
 /**
