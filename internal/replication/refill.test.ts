@@ -248,6 +248,21 @@ test('of pages between which the floor has risen the floor of the first counts: 
   expect(store.done).toEqual(['a', 'b', 'slot 3'])
 })
 
+test('of pages between which the floor has fallen the lower one counts: what the last one lacks was not dropped by the first', async () => {
+  const s = scene()
+  const store = new LossyStore(3)
+  const pages = [
+    { records: [record('a', 'v', version(90))], more: true, floorMs: 50 },
+    { records: [record('b', 'v', version(91))], more: false, floorMs: 20 },
+  ]
+  s.replicas[2]!.page = (_request, waiter, position) => {
+    waiter.pageReplied(position, { kind: 'held', ...pages.shift()! })
+  }
+  const play = new Play(s, store).start()
+  expect(await play.until(() => play.ended)).toBe(true)
+  expect(store.done).toEqual(['a', 'b', 'floor 20', 'slot 3'])
+})
+
 test('a slot that others own meanwhile gets no floor: it may be empty by then, and would deny what it lacks', async () => {
   const s = scene({ self: 1 })
   const store = new LossyStore(3)

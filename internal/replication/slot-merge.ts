@@ -45,7 +45,10 @@ interface Merging {
   readonly slot: Slot
   /** Behind this key it goes on. */
   after: Uint8Array
-  /** The floor there before the first record was read: what an earlier part lacks was not dropped by a later floor. */
+  /**
+   * The lowest floor there of all parts so far. What an earlier part lacks was not dropped by a later floor; and where the other has
+   * lost, emptied and got back the slot meanwhile, what a later part lacks was not dropped by an earlier one.
+   */
   floorMs: number | undefined
   /** The keys of all records so far, where the floor will have to be taken over. */
   names: Set<string> | undefined
@@ -144,10 +147,8 @@ export class SlotMerge {
       hindered(`slot ${slot}: ${id} ${part.kind === 'refilling' ? 'has lost it too' : 'does not answer'}`)
       return false
     }
-    if (merging.floorMs === undefined) {
-      merging.floorMs = part.floorMs
-      if (part.floorMs > store.floorMs(slot)) merging.names = new Set()
-    }
+    if (merging.floorMs === undefined && part.floorMs > store.floorMs(slot)) merging.names = new Set()
+    merging.floorMs = Math.min(merging.floorMs ?? part.floorMs, part.floorMs)
     if (merging.names !== undefined) for (const { key } of part.records) merging.names.add(keyName(key))
     merging.after = part.records.at(-1)?.key ?? merging.after
     return !part.more && (await this.#adopt(merging, merging.floorMs, goesOn))
