@@ -24,6 +24,13 @@ class Disk {
   /** What was made durable, in order. */
   readonly order: string[] = []
   full = false
+  /** What happens when something has been made durable. */
+  behind: (what: string) => void = () => undefined
+
+  did(what: string): void {
+    this.order.push(what)
+    this.behind(what)
+  }
 }
 
 /** Three owners from before, and a fourth member to which their slots come. */
@@ -80,7 +87,7 @@ class Play {
       digest: () => this.digest,
       scanSlot: () => undefined,
       raiseFloors: async ([floor]: readonly Floor[]) => void disk.raised.push(floor!.floorMs),
-      synced: async () => void disk.order.push('synced'),
+      synced: async () => disk.did('synced'),
     } as unknown as Store
     this.handover = new Handover({
       clock: this.clock,
@@ -89,8 +96,8 @@ class Play {
       keeper: {
         read: async (name) => disk.kept.get(name),
         write: async (name, progress) => {
-          disk.order.push('progress')
           disk.kept.set(name, progress)
+          disk.did('progress')
         },
       },
       bytesPerSecond: 1e9,
@@ -162,6 +169,27 @@ test('what is here stays here over a restart and other epochs, but not for anoth
   second.handover.follow({ since: 9 as Epoch, slots: slots(1), streams: true })
   await second.goOn()
   expect(second.askedOf(1)).toHaveLength(2)
+})
+
+test.each([
+  ['behind its records', 'synced', []],
+  ['behind the document that names it', 'progress', [2]],
+] as const)('a slot that gets lost %s is not here, and comes once more', async (_, behind, kept) => {
+  const play = new Play()
+  const { disk } = play
+  disk.behind = (what) => {
+    if (what === behind) disk.lost.add(2 as Slot)
+  }
+  play.handover.follow({ since, slots: slots(2), streams: true })
+  await play.goOn()
+  expect(play.handover.progress()).toMatchObject({ done: 0, obstacle: expect.stringContaining('slot 2 is lost here') })
+  expect(play.askedOf(2)).toHaveLength(2)
+  expect(disk.kept.get(since)?.slots).toEqual(kept)
+  disk.behind = () => undefined
+  disk.lost.clear()
+  await play.goOn(limits.refillBackoffMsMax)
+  expect(play.done).toBe(1)
+  expect(play.askedOf(2)).toHaveLength(4)
 })
 
 test('with too few owners in reach it waits, says for whom, and goes on when one returns', async () => {

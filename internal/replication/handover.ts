@@ -280,15 +280,17 @@ export class Handover {
   async #finish(work: IncomingSlots, slots: readonly Slot[]): Promise<void> {
     const { keeper, store } = this.#options
     if (slots.length === 0 || this.#known !== work.since) return
-    const kept = [...this.#done, ...slots].sort((a, b) => a - b)
+    const isHere = (slot: Slot): boolean => !store.isLost(slot)
     const durable = await this.#merge.stored(async () => {
       await store.synced()
+      const kept = [...this.#done, ...slots.filter(isHere)].sort((a, b) => a - b)
       await keeper.write(work.since, { slots: kept, bytes: this.#bytes })
     })
     if (!durable) return
     for (const slot of slots) {
-      this.#done.add(slot)
       this.#merged.delete(slot)
+      // What has been lost since it was merged has to be here once more.
+      if (isHere(slot)) this.#done.add(slot)
     }
     this.#obstacle = ''
     this.#options.progressed()
