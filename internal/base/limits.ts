@@ -320,6 +320,10 @@ export const limits = {
   removedMembersMax: 256,
   /** Nodes in a cluster. */
   membersMax: 256,
+  /** Whom the members have agreed to let in, the prefixes of one of them, and what all of it may take in the topology. */
+  principalsMax: 1024,
+  principalPrefixesMax: 64,
+  accessListBytesMax: 262_144,
   /** Copies of a key. */
   replicationFactorMax: 7,
   /** Virtual nodes of a member, and its shares of the data in units of the lightest. */

@@ -14,6 +14,7 @@ function topologyOf(size: number): Topology {
     since: 1 as Epoch,
     state: 'serving' as const,
     levels: softwareLevels,
+    authenticates: false,
   }))
   const replication = { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 }
   return {

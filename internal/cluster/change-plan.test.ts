@@ -22,6 +22,7 @@ function withJoining(topology: Topology, name: string): Topology {
     zone: '',
     weight: 1,
     levels: softwareLevels,
+    authenticates: false,
   })!
 }
 

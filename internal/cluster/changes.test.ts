@@ -4,6 +4,7 @@ import { type Address, type Epoch, type Incarnation, KvError, limits, type NodeI
 import { majority } from '../consensus/index.js'
 import {
   currentRing,
+  demandsAuthentication,
   movementOf,
   type PlannedChange,
   slotTables,
@@ -16,10 +17,10 @@ import { type MemberSketch, topologyOf } from '../slots/topology.test-support.js
 import {
   begun,
   cancelled,
+  declared,
   done,
   joined,
   raised,
-  releveled,
   requested,
   returned,
   settledStep,
@@ -41,6 +42,7 @@ function founder(name: string, change: Partial<Founder> = {}): Founder {
     zone: '',
     weight: 1,
     levels: softwareLevels,
+    authenticates: false,
     ...change,
   }
 }
@@ -58,11 +60,13 @@ function must(topology: Topology | undefined): Topology {
 describe('feature levels', () => {
   const to = (topology: Topology, name: string, max: number): Topology | undefined => {
     const { incarnation } = topology.members.find((member) => member.id === name)!
-    return releveled(topology, { id: id(name), incarnation, levels: { min: 1, max } })
+    return declared(topology, { id: id(name), incarnation, levels: { min: 1, max }, authenticates: false })
   }
 
   test('a level is raised when the last member goes by it, and never falls', () => {
+    const first = { min: 1, max: 1 }
     let topology = topologyOf(members('a', 'b'))
+    topology = { ...topology, members: topology.members.map((member) => ({ ...member, levels: first })) }
     expect(raised(topology)).toBeUndefined()
     topology = must(to(topology, 'a', 3))
     expect(raised(topology)).toBeUndefined()
@@ -71,10 +75,46 @@ describe('feature levels', () => {
     expect([topology.featureLevel, raised(topology)]).toEqual([2, undefined])
     // Older software, another life, and somebody who is too old.
     expect(to(topology, 'a', 1)).toBeUndefined()
-    expect(releveled(topology, { ...founder('a'), levels: { min: 1, max: 4 } })).toBeUndefined()
-    expect(joined(topology, founder('c'))).toBeUndefined()
-    expect(objectionToJoin(topology, founder('c'))).toContain('goes by level 1, and not by level 2')
+    expect(declared(topology, { ...founder('a'), levels: { min: 1, max: 4 } })).toBeUndefined()
+    expect(joined(topology, founder('c', { levels: first }))).toBeUndefined()
+    expect(objectionToJoin(topology, founder('c', { levels: first }))).toContain('goes by level 1, and not by level 2')
     expect(joined(topology, founder('c', { levels: { min: 2, max: 5 } }))?.members[2]?.levels.max).toBe(5)
+  })
+})
+
+describe('authentication', () => {
+  const atLevel = (featureLevel: number): Topology => ({ ...topologyOf(members('a', 'b')), featureLevel })
+  const says = (topology: Topology, name: string, authenticates: boolean): Topology | undefined => {
+    const { incarnation } = topology.members.find((member) => member.id === name)!
+    return declared(topology, { id: id(name), incarnation, levels: softwareLevels, authenticates })
+  }
+
+  test('it is demanded by the cluster when every member demands it, and no member can stop to from then on', () => {
+    let topology = must(says(atLevel(2), 'a', true))
+    expect(demandsAuthentication(topology)).toBe(false)
+    expect(must(joined(topology, founder('c'))).members[2]?.authenticates).toBe(false)
+    expect(demandsAuthentication(must(says(topology, 'a', false)))).toBe(false)
+    topology = must(says(topology, 'b', true))
+    expect(demandsAuthentication(topology)).toBe(true)
+    expect(says(topology, 'b', false)).toBeUndefined()
+    for (const newcomer of [founder('c'), founder('b')]) {
+      expect(objectionToJoin(topology, newcomer)).toContain('has no --auth-file')
+    }
+    expect(joined(topology, founder('c'))).toBeUndefined()
+    expect(must(joined(topology, founder('c', { authenticates: true }))).members[2]?.authenticates).toBe(true)
+    const { incarnation } = topology.members[1]!
+    expect(returned(topology, founder('b'), incarnation)).toBeUndefined()
+    expect(must(returned(topology, founder('b', { authenticates: true }), incarnation)).epoch).toBe(4)
+  })
+
+  test('below the feature level that knows of it nothing is said of it, and a document that does is refused', () => {
+    expect(says(atLevel(1), 'a', true)).toBeUndefined()
+    const before = must(joined(atLevel(1), founder('c', { authenticates: true })))
+    expect(before.members[2]?.authenticates).toBe(false)
+    const claimed = { ...before, members: before.members.map((member) => ({ ...member, authenticates: true })) }
+    expect(() => validateTopology(claimed)).toThrowError(expect.objectContaining({ field: 'members.authenticates' }))
+    const access = { revision: 1, grants: [] }
+    expect(() => validateTopology({ ...before, access })).toThrowError(expect.objectContaining({ field: 'access' }))
   })
 })
 

@@ -6,11 +6,13 @@
 
 import { type Epoch, type Incarnation, invalidArgument, KvError, limits, type NodeId } from '../base/index.js'
 import {
+  accessLevel,
+  type Conduct,
   commonLevel,
   currentRing,
+  demandsAuthentication,
   goesBy,
   incomingSlots,
-  type LevelRange,
   type Member,
   type PlannedChange,
   type RemovedMember,
@@ -43,7 +45,7 @@ function byId<T extends { readonly id: NodeId }>(items: Iterable<T>): T[] {
  */
 export function joined(topology: Topology, founder: Founder): Topology | undefined {
   const { members, nextNumber } = topology
-  const { id, incarnation, address, zone, weight, levels } = founder
+  const { id, incarnation, address, zone, weight } = founder
   if (members.length >= limits.membersMax || members.some((member) => member.id === id)) return undefined
   if (objectionToJoin(topology, founder) !== undefined) return undefined
   const since = (topology.epoch + 1) as Epoch
@@ -53,7 +55,7 @@ export function joined(topology: Topology, founder: Founder): Topology | undefin
     address,
     zone,
     weight,
-    levels,
+    ...sayableConduct(topology, founder),
     number: nextNumber,
     since,
     state: 'joining',
@@ -66,29 +68,38 @@ export function joined(topology: Topology, founder: Founder): Topology | undefin
  * the address is where the newcomer is. Undefined: that has been done, or somebody else has come back.
  */
 export function returned(topology: Topology, founder: Founder, former: Incarnation): Topology | undefined {
-  const { id, incarnation, address, levels } = founder
+  const { id, incarnation, address } = founder
   const { members, nextNumber } = topology
   const member = members.find((each) => each.id === id)
   if (member?.incarnation !== former || former === incarnation) return undefined
   if (objectionToJoin(topology, founder) !== undefined) return undefined
   const since = (topology.epoch + 1) as Epoch
-  const change = { incarnation, address, levels, number: nextNumber, since }
+  const conduct = sayableConduct(topology, founder)
+  const change = { incarnation, address, ...conduct, number: nextNumber, since }
   return next(topology, { members: withMember(members, id, change), nextNumber: nextNumber + 1 })
 }
 
+/** A node's conduct as far as the topology can say it at its level. */
+export function sayableConduct({ featureLevel }: Topology, { levels, authenticates }: Conduct): Conduct {
+  return { levels, authenticates: authenticates && featureLevel >= accessLevel }
+}
+
 /**
- * With a member whose software goes by other levels than before, by its own wish. Undefined: that is known, it is no member,
- * or it could not go by the level in force.
+ * With a member that runs otherwise than before, by its own wish. Undefined: that is known, it is no member, or the cluster
+ * would not have it so: it could not go by the level in force, or lets in anybody where nobody else does.
  */
-export function releveled(
+export function declared(
   topology: Topology,
-  { id, incarnation, levels }: { readonly id: NodeId; readonly incarnation: Incarnation; readonly levels: LevelRange },
+  { id, incarnation, ...conduct }: { readonly id: NodeId; readonly incarnation: Incarnation } & Conduct,
 ): Topology | undefined {
   const { members, featureLevel } = topology
   const member = members.find((each) => each.id === id)
+  const { levels, authenticates } = sayableConduct(topology, conduct)
   if (member?.incarnation !== incarnation || !goesBy(levels, featureLevel)) return undefined
-  if (member.levels.min === levels.min && member.levels.max === levels.max) return undefined
-  return next(topology, { members: withMember(members, id, { levels }) })
+  if (!authenticates && demandsAuthentication(topology)) return undefined
+  const same = member.levels.min === levels.min && member.levels.max === levels.max
+  if (same && member.authenticates === authenticates) return undefined
+  return next(topology, { members: withMember(members, id, { levels, authenticates }) })
 }
 
 /**

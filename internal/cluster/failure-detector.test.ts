@@ -24,7 +24,14 @@ function topologyOf(epoch: number, ...ids: string[]): Topology {
   const members = ids.map((id) => {
     const number = Number(id.slice(1))
     const incarnation = id.padEnd(32, '0') as Incarnation
-    const fixed = { zone: '', weight: 1, since: 1 as Epoch, state: 'serving' as const, levels: { min: 1, max: 1 } }
+    const fixed = {
+      zone: '',
+      weight: 1,
+      since: 1 as Epoch,
+      state: 'serving' as const,
+      levels: { min: 1, max: 1 },
+      authenticates: false,
+    }
     return { ...fixed, id: parseNodeId(id), incarnation, number, address: address(id) }
   })
   const replication = { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 }

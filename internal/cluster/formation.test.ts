@@ -14,6 +14,7 @@ function founder(i: number): Founder {
     zone: '',
     weight: 1,
     levels: softwareLevels,
+    authenticates: false,
   }
 }
 

@@ -12,6 +12,7 @@ const founder = {
   zone: '',
   weight: 1,
   levels: softwareLevels,
+  authenticates: false,
 }
 
 /** n4 joins n1, n2 and n3. */

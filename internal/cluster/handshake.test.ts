@@ -14,6 +14,7 @@ function node(id: string, digit: string): LocalNode {
     zone: '',
     weight: 1,
     levels: softwareLevels,
+    authenticates: false,
     life: `life-of-${id}`,
     replication: { replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
     virtualNodes: 150,
@@ -26,7 +27,7 @@ function cluster(digit: string, ...members: LocalNode[]): Topology {
     epoch: 1 as Epoch,
     replication: members[0]!.replication,
     virtualNodes: 150,
-    members: members.map(({ id, incarnation, address, zone, weight, levels }, i) => {
+    members: members.map(({ id, incarnation, address, zone, weight, levels, authenticates }, i) => {
       return {
         id,
         incarnation,
@@ -34,6 +35,7 @@ function cluster(digit: string, ...members: LocalNode[]): Topology {
         zone,
         weight,
         levels,
+        authenticates,
         number: i + 1,
         since: 1 as Epoch,
         state: 'serving' as const,
@@ -114,8 +116,34 @@ test('forming nodes with different replication settings do not meet; a running c
   expect(judgeHello(a, ours, helloOf(other, ours, nothingMet)).kind).toBe('welcome')
 })
 
+test('founders with and without authentication form no cluster, and either may be started anew', () => {
+  const demanding = { ...a, authenticates: true }
+  for (const [local, other] of [
+    [demanding, b],
+    [b, demanding],
+  ] as const) {
+    expect(judgeHello(local, undefined, helloOf(other, undefined, nothingMet))).toMatchObject({
+      kind: 'refused',
+      code: 'settings',
+      message: 'a has an --auth-file and b has none: all founders of a cluster have one, or none has',
+    })
+  }
+})
+
+test('a cluster that demands authentication talks to no node that lets in anybody; while some members do, it does', () => {
+  const demanding = { ...a, authenticates: true }
+  const all = { ...cluster('1', demanding, { ...b, authenticates: true }), featureLevel: 2 }
+  const hello = helloOf(b, undefined, nothingMet)
+  for (const from of [hello, { ...hello, clusterId: all.clusterId }, helloOf(node('c', 'c'), undefined, nothingMet)]) {
+    expect(judgeHello(demanding, all, from)).toMatchObject({ kind: 'refused', code: 'settings-in-force' })
+  }
+  const some = { ...cluster('1', demanding, b), featureLevel: 2 }
+  expect(judgeHello(demanding, some, helloOf(b, some, nothingMet)).kind).toBe('welcome')
+  expect(judgeHello(demanding, some, helloOf(node('c', 'c'), undefined, nothingMet)).kind).toBe('joining')
+})
+
 test.each([
-  ['another feature level', { levelMin: 2, levelMax: 3 }],
+  ['another feature level', { levelMin: 3, levelMax: 4 }],
   ['no feature level', { levelMin: 0, levelMax: 0 }],
   ['an id with a path in it', { nodeId: '../x' }],
   ['an incarnation that is none', { incarnation: 'xyz' }],

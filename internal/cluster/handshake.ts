@@ -11,9 +11,10 @@ import {
   parseNodeId,
 } from '../base/index.js'
 import {
+  type Conduct,
   commonLevel,
+  demandsAuthentication,
   goesBy,
-  type LevelRange,
   levelsText,
   parseLevels,
   parseWeight,
@@ -24,14 +25,12 @@ import {
 import { farewell } from './objections.js'
 
 /** What a node says of itself; enough to make it a member. */
-export interface Founder {
+export interface Founder extends Conduct {
   readonly id: NodeId
   readonly incarnation: Incarnation
   readonly address: Address
   readonly zone: string
   readonly weight: number
-  /** What its software goes by. */
-  readonly levels: LevelRange
 }
 
 /** Whom a forming node has met, itself included, and which addresses have not answered yet. */
@@ -86,6 +85,7 @@ export function helloOf(local: LocalNode, topology: Topology | undefined, view: 
   return {
     levelMin: local.levels.min,
     levelMax: local.levels.max,
+    authenticates: local.authenticates,
     nodeId: local.id,
     incarnation: local.incarnation,
     address: local.address,
@@ -96,8 +96,9 @@ export function helloOf(local: LocalNode, topology: Topology | undefined, view: 
     virtualNodes: local.virtualNodes,
     zone: local.zone,
     weight: local.weight,
-    met: view.met.map(({ id, incarnation, address, zone, weight, levels }) => {
-      return { nodeId: id, incarnation, address, zone, weight, levelMin: levels.min, levelMax: levels.max }
+    met: view.met.map(({ id, incarnation, address, zone, weight, levels, authenticates }) => {
+      const whom = { nodeId: id, incarnation, address, zone, weight }
+      return { ...whom, levelMin: levels.min, levelMax: levels.max, authenticates }
     }),
     unmet: [...view.unmet],
     life: local.life,
@@ -131,7 +132,7 @@ export function judgeHello(local: LocalNode, topology: Topology | undefined, hel
   }
   if (topology === undefined) {
     // A node of a running cluster says what its flags say, which may differ from its topology.
-    const differ = hello.clusterId === '' ? settingsApart(local, hello, local.id) : undefined
+    const differ = hello.clusterId === '' ? foundersApart(local, hello) : undefined
     return differ === undefined ? { kind: 'welcome', remote, view } : refused('settings', differ)
   }
   return judgeAsMember(topology, remote, hello) ?? { kind: 'welcome', remote, view }
@@ -148,6 +149,15 @@ function levelsApart(local: LocalNode, topology: Topology | undefined, { id, lev
   if (goesBy(levels, featureLevel)) return undefined
   const advice = levels.max < featureLevel ? 'it is too old' : 'it is too new: go through the releases between'
   return `${theirs}, and cluster ${clusterId} by level ${featureLevel}: ${advice}`
+}
+
+/** Founders are alike, so that a cluster is not open by a door that was forgotten. */
+function foundersApart(local: LocalNode, hello: Hello): string | undefined {
+  if (hello.authenticates !== local.authenticates) {
+    const [demanding, other] = hello.authenticates ? [hello.nodeId, local.id] : [local.id, hello.nodeId]
+    return `${demanding} has an --auth-file and ${other} has none: all founders of a cluster have one, or none has`
+  }
+  return settingsApart(local, hello, local.id)
 }
 
 function settingsApart(
@@ -167,6 +177,9 @@ function judgeAsMember(topology: Topology, remote: Founder, hello: Hello): Hello
   if (hello.clusterId !== '' && hello.clusterId !== topology.clusterId) {
     return refused('cluster', `it belongs to cluster ${hello.clusterId}, this node to ${topology.clusterId}`)
   }
+  if (demandsAuthentication(topology) && !remote.authenticates) {
+    return refused('settings-in-force', withoutAuthentication(topology))
+  }
   const member = topology.members.find(({ id }) => id === remote.id)
   if (member === undefined) return judgeStranger(topology, remote, hello)
   if (member.incarnation === remote.incarnation) return undefined
@@ -178,6 +191,11 @@ function judgeAsMember(topology: Topology, remote: Founder, hello: Hello): Hello
     )
   }
   return { kind: 'returning', remote }
+}
+
+/** Why a node that lets anybody in cannot be a member of this cluster. */
+export function withoutAuthentication({ clusterId }: Pick<Topology, 'clusterId'>): string {
+  return `every member of cluster ${clusterId} demands authentication: the node needs an --auth-file`
 }
 
 function judgeStranger(topology: Topology, remote: Founder, hello: Hello): HelloVerdict {
@@ -203,5 +221,6 @@ function parseFounder(message: FounderMessage): Founder {
     zone: parseZone(message.zone, 'hello.zone'),
     weight: parseWeight(message.weight, 'hello.weight'),
     levels: parseLevels({ min: message.levelMin, max: message.levelMax }, 'hello.levels'),
+    authenticates: message.authenticates,
   }
 }

@@ -1,3 +1,4 @@
+export type { AccessChange } from './access-changes.js'
 export type { ChangePlan, WantedChange } from './change-plan.js'
 export type { ForcedPlan, ForcedRemoval } from './forced-removal.js'
 export { startCoreNode } from './node.js'

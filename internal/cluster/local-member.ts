@@ -1,7 +1,7 @@
 import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import type { Address, Incarnation, NodeId } from '../base/index.js'
 import type { PeerLink } from '../replication/index.js'
-import type { LevelRange, Topology } from '../slots/index.js'
+import type { Conduct, Topology } from '../slots/index.js'
 import { FailureDetector } from './failure-detector.js'
 import { preparation } from './forced-removal.js'
 import type { HandoverDriver } from './handover-driver.js'
@@ -17,7 +17,7 @@ import { tellOfChange } from './topology-events.js'
 /** The node whose membership it is. */
 export interface MemberHost {
   readonly self: { readonly id: NodeId; readonly incarnation: Incarnation; readonly life: string }
-  readonly levels: LevelRange
+  readonly conduct: Conduct
   readonly peers: Pick<Peers, 'follow' | 'gossip' | 'hasten' | 'stream'>
   readonly stopping: boolean
   /** Where it is reached; asked once it listens. */
@@ -61,7 +61,7 @@ export class LocalMember {
 
   async #open(topology: Topology): Promise<void> {
     const { clock, random, disk, log, probeIntervalMs, probeTimeoutMs } = this.#options
-    const { self, levels } = this.#host
+    const { self, conduct } = this.#host
     const send = (to: NodeId, part: Partial<PeerMessage>): void => this.serving.remote(to)?.tell(part)
     const guard = (work: Promise<void>): void => this.#host.guard(work)
     const silenceMs = 2 * (probeIntervalMs + probeTimeoutMs)
@@ -72,7 +72,7 @@ export class LocalMember {
     }
     const prepare = preparation(this.serving.store, self.id, log)
     const links = { silenceMs, linked, send, guard }
-    const options = { ...links, clock, random, disk, log, self, levels, prepare, adopted }
+    const options = { ...links, clock, random, disk, log, self, conduct, prepare, adopted }
     const membership = await Membership.open(options, topology)
     const { register } = membership
     const handovers = openHandovers(this.#options, this.serving, { self, register, send, guard })

@@ -2,12 +2,12 @@ import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { type Address, type Incarnation, KvError, type NodeId } from '../base/index.js'
 import type { Clock, Disk, Log, Random } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
-import type { LevelRange, Topology } from '../slots/index.js'
+import type { Conduct, Topology } from '../slots/index.js'
 import { AddressChange } from './address-change.js'
+import { ConductChange } from './conduct-change.js'
 import { FormerLives } from './former-lives.js'
 import type { Founder } from './handshake.js'
 import type { InboundRefusal } from './inbound.js'
-import { LevelChange } from './level-change.js'
 import { Newcomers } from './newcomers.js'
 import { TopologyRegister } from './topology-register.js'
 
@@ -18,8 +18,8 @@ export interface MembershipOptions {
   readonly log: Log
   /** This node, in this life of its process. */
   readonly self: { readonly id: NodeId; readonly incarnation: Incarnation; readonly life: string }
-  /** What this node's software goes by. */
-  readonly levels: LevelRange
+  /** How this node runs. */
+  readonly conduct: Conduct
   /** How long a dead node may still look alive. */
   readonly silenceMs: number
   /** Whether this node has a link to a member, in another life of its process than that one; empty: in any. */
@@ -40,14 +40,14 @@ export class Membership {
   readonly #guard: MembershipOptions['guard']
   readonly #addressChange: AddressChange
   readonly #formerLives: FormerLives
-  readonly #levelChange: LevelChange
+  readonly #conductChange: ConductChange
   readonly #newcomers: Newcomers
 
   /** `topology` is on disk and names this node. Throws FatalError `corrupt`, and DiskErrors. */
   static async open(options: MembershipOptions, topology: Topology): Promise<Membership> {
     const adopted = (newer: Topology, before: Topology): void => {
       options.adopted(newer, before)
-      options.guard(membership.#levelChange.adopted())
+      options.guard(membership.#conductChange.adopted())
     }
     const register = await TopologyRegister.open({ ...options, adopted }, topology)
     const membership: Membership = new Membership(options, register)
@@ -55,14 +55,14 @@ export class Membership {
   }
 
   private constructor(options: MembershipOptions, register: TopologyRegister) {
-    const { clock, log, self, levels, silenceMs, linked, send, guard } = options
+    const { clock, log, self, conduct, silenceMs, linked, send, guard } = options
     this.register = register
     this.#guard = guard
     const topology = (): Topology => register.topology
     this.#formerLives = new FormerLives({ clock, self: self.id, topology, silenceMs, linked, send })
     const formerLives = this.#formerLives
     this.#addressChange = new AddressChange({ clock, log, self, register, formerLives, linked, send })
-    this.#levelChange = new LevelChange({ clock, log, self, levels, register })
+    this.#conductChange = new ConductChange({ clock, log, self, conduct, register })
     this.#newcomers = new Newcomers({ log, self: self.id, register, formerLives, guard })
   }
 
@@ -73,7 +73,7 @@ export class Membership {
 
   /** What a member that serves has to say. Resolves soon; rejects with bugs, DiskErrors and FatalError only. */
   run(): Promise<void> {
-    return this.#levelChange.run()
+    return this.#conductChange.run()
   }
 
   /** A node greets as one that is no member, and has no cluster. Returns what to tell it. */
@@ -99,7 +99,7 @@ export class Membership {
   stop(): void {
     this.register.stop()
     this.#newcomers.stop()
-    this.#levelChange.stop()
+    this.#conductChange.stop()
     this.#addressChange.stop()
     this.#formerLives.stop()
   }

@@ -23,6 +23,7 @@ function newcomer(digit: string): Founder {
     zone: 'other',
     weight: 9,
     levels: softwareLevels,
+    authenticates: false,
   }
 }
 

@@ -20,6 +20,7 @@ import type {
 import type { LevelRange, Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
 import type { FsyncPolicy, SnapshotInfo, Store, StoreStatistics, StoreTuning } from '../store/index.js'
 import type { MemberStatus } from '../swim/index.js'
+import type { AccessChange } from './access-changes.js'
 import type { ChangePlan, WantedChange } from './change-plan.js'
 import type { ForcedPlan, ForcedRemoval } from './forced-removal.js'
 import type { HandoverStatus } from './handover-driver.js'
@@ -78,6 +79,8 @@ export interface NodeOptions {
   readonly streamBytesPerSecond: number
   /** What the software goes by. Undefined: what this software does; tests play other releases. */
   readonly levels?: LevelRange
+  /** It demands of whoever calls it that they say who they are. Unless given: it does not. */
+  readonly authenticates?: boolean
   /** Sizes that the simulator makes small. */
   readonly tuning?: StoreTuning
   /** Times of the collection of tombstones that the simulator makes small. */
@@ -173,6 +176,11 @@ export interface Members {
   request(change: WantedChange, timeoutMs?: number): Promise<void>
   /** What that would come to, without doing it. Rejects with KvError as `request`, but needs no majority. */
   plan(change: WantedChange): Promise<PlanWithEstimate>
+  /**
+   * Lets somebody in, or not any more. Resolves when a majority has agreed and this node goes by it; doing again what is done
+   * changes nothing. Rejects with KvError as `request`, `invalid-argument` also while the feature level is too low.
+   */
+  changeAccess(change: AccessChange, timeoutMs?: number): Promise<void>
   /**
    * Removes dead members on this node's own authority, when a majority of the voters is gone for good; or tells what would
    * come of it. What was acknowledged may be lost, and nobody must ever start the removed ones again. Rejects with

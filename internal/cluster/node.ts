@@ -20,17 +20,17 @@ import type {
   ScanPage,
   WriteResult,
 } from '../replication/index.js'
-import { type LevelRange, type Member, type SlotTable, softwareLevels, type Topology } from '../slots/index.js'
+import { type Conduct, type Member, type SlotTable, softwareLevels, type Topology } from '../slots/index.js'
 import type { Identity, SnapshotInfo, Store } from '../store/index.js'
 import { writeArrival } from './arrival.js'
 import { Background } from './background.js'
+import { checkConduct } from './conduct-change.js'
 import type { LinkOptions } from './dialer.js'
 import { warnOfDifferingSettings } from './differing-settings.js'
 import { Founding } from './founding.js'
 import { foundingTopology } from './founding-topology.js'
 import type { Founder, LocalNode } from './handshake.js'
 import { hex, localIdentity } from './identity.js'
-import { checkSoftware } from './level-change.js'
 import { LocalMember, type MemberHost } from './local-member.js'
 import { LoneMember } from './lone-member.js'
 import type { Handovers, Liveness, Members, Node, NodeOptions, NodePhase, NodeStatus, Repairs } from './node-face.js'
@@ -55,7 +55,7 @@ class CoreNode implements Node {
   readonly id: NodeId
   readonly #options: NodeOptions
   readonly #incarnation: Incarnation
-  readonly #levels: LevelRange
+  readonly #conduct: Conduct
   readonly #life: string
   readonly #startedMs: number
   readonly #links: LinkOptions
@@ -78,7 +78,8 @@ class CoreNode implements Node {
     this.id = nodeId
     this.#options = options
     this.#incarnation = incarnation
-    this.#levels = options.levels ?? softwareLevels
+    const { levels = softwareLevels, authenticates = false } = options
+    this.#conduct = { levels, authenticates }
     this.#life = hex(options.random.bytes(8))
     this.#startedMs = options.clock.monotonicMs()
     const { clock, random, network, log, instruments, probeIntervalMs, probeTimeoutMs, peers: named } = options
@@ -139,8 +140,7 @@ class CoreNode implements Node {
     }
     const address = this.#options.advertiseAddress ?? (this.#listener.address as Address)
     const { replication, virtualNodes, zone, weight } = this.#options
-    const levels = this.#levels
-    const founder = { id: this.id, incarnation: this.#incarnation, address, zone, weight, levels }
+    const founder = { id: this.id, incarnation: this.#incarnation, address, zone, weight, ...this.#conduct }
     this.#local = { ...founder, life: this.#life, replication, virtualNodes }
     if (topology !== undefined && !reborn) {
       warnOfDifferingSettings(log, this.#local, topology)
@@ -341,7 +341,7 @@ class CoreNode implements Node {
   }
 
   #member(topology: Topology): Member {
-    checkSoftware(this.#levels, topology)
+    checkConduct(this.#conduct, topology)
     const member = topology.members.find(({ id }) => id === this.id)
     if (member?.incarnation === this.#incarnation) return member
     throw new FatalError('refused', `${this.id} (${this.#incarnation}) is not a member of ${topology.clusterId}`)
@@ -352,7 +352,7 @@ class CoreNode implements Node {
     const node = this
     const host: MemberHost = {
       self: { id: this.id, incarnation: this.#incarnation, life: this.#life },
-      levels: this.#levels,
+      conduct: this.#conduct,
       peers: this.#peers,
       guard: (work) => this.#background.guard(work),
       get address() {

@@ -1,4 +1,4 @@
-import { goesBy, levelsText, type RemovedMember, type Topology } from '../slots/index.js'
+import { demandsAuthentication, goesBy, levelsText, type RemovedMember, type Topology } from '../slots/index.js'
 import type { Founder } from './handshake.js'
 
 /** Why this node cannot become a member as it is, in a sentence; undefined: it can. */
@@ -9,6 +9,9 @@ export function objectionToJoin(topology: Topology, founder: Founder): string | 
   if (former !== undefined) return farewell(former, topology)
   if (!goesBy(founder.levels, featureLevel)) {
     return `the software of ${id} goes by ${levelsText(founder.levels)}, and not by level ${featureLevel} of the cluster`
+  }
+  if (demandsAuthentication(topology) && !founder.authenticates) {
+    return `${id} has no --auth-file, and every member of the cluster demands authentication`
   }
   const twin = members.find((member) => member.id !== id && member.incarnation === incarnation)
   if (twin !== undefined) return `the data directory of ${id} is a copy of that of ${twin.id}`

@@ -3,6 +3,7 @@ import { FatalError, invalidArgument, KvError, limits, type NodeId, type Slot } 
 import type { Log, Random } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import type { TightestSlot, Topology } from '../slots/index.js'
+import { type AccessChange, accessChanged } from './access-changes.js'
 import { alteration, mostIncoming, ownedSlots, planOf, tightestOf, type WantedChange } from './change-plan.js'
 import { type ForcedPlan, type ForcedRemoval, forcedRemoval } from './forced-removal.js'
 import type { HandoverDriver } from './handover-driver.js'
@@ -55,10 +56,27 @@ export class Operator implements Members {
 
   /** See `Members`. */
   async request(change: WantedChange, timeoutMs: number = limits.returnChangeMs): Promise<void> {
-    const { register } = this.#options
     this.#checkLiveness(change)
+    await this.#alter(alteration(this.#topology, change), timeoutMs)
+  }
+
+  /** See `Members`. */
+  async changeAccess(change: AccessChange, timeoutMs: number = limits.returnChangeMs): Promise<void> {
+    let wasThere = false
+    await this.#alter((now) => {
+      // Asked again when it has been done: of somebody who is gone by now nothing is left to revoke.
+      if (change.kind === 'revoke' && wasThere && !now.access.grants.some(({ name }) => name === change.name))
+        return undefined
+      const after = accessChanged(now, change)
+      wasThere = true
+      return after
+    }, timeoutMs)
+  }
+
+  async #alter(alter: (now: Topology) => Topology | undefined, timeoutMs: number): Promise<void> {
+    const { register } = this.#options
     try {
-      await register.change(alteration(this.#topology, change), Math.min(timeoutMs, limits.returnChangeMs))
+      await register.change(alter, Math.min(timeoutMs, limits.returnChangeMs))
     } catch (error) {
       // The process ends for it; who asked has done nothing wrong, and may ask another member.
       if (!(error instanceof FatalError) || error.reason !== 'disk-failed') throw error

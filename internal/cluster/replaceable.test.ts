@@ -8,7 +8,7 @@ import { isGoing, objectionToRemoval } from './replaceable.js'
 function memberOf(number: number, state: Member['state'] = 'serving'): Member {
   const id = parseNodeId(`n${number}`)
   const incarnation = String(number).padStart(32, '0') as Incarnation
-  const fixed = { zone: '', weight: 1, since: 1 as Epoch, levels: { min: 1, max: 1 } }
+  const fixed = { zone: '', weight: 1, since: 1 as Epoch, levels: { min: 1, max: 1 }, authenticates: false }
   return { ...fixed, id, incarnation, number, address: `${id}:1` as Member['address'], state }
 }
 

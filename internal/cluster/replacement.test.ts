@@ -13,7 +13,14 @@ const minuteMs = 60_000
 function memberOf(number: number): Member {
   const id = parseNodeId(`n${number}`)
   const incarnation = String(number).padStart(32, '0') as Incarnation
-  const fixed = { zone: '', weight: 1, since: 1 as Epoch, state: 'serving' as const, levels: { min: 1, max: 1 } }
+  const fixed = {
+    zone: '',
+    weight: 1,
+    since: 1 as Epoch,
+    state: 'serving' as const,
+    levels: { min: 1, max: 1 },
+    authenticates: false,
+  }
   return { ...fixed, id, incarnation, number, address: `${id}:1` as Member['address'] }
 }
 

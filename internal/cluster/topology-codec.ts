@@ -1,4 +1,5 @@
 import {
+  type AccessList as AccessMessage,
   type Handover as HandoverMessage,
   HandoverStep,
   MemberState,
@@ -7,6 +8,7 @@ import {
   type RemovedMember as RemovedMemberMessage,
   type TopologyMember,
   Topology as TopologyMessage,
+  Role as WireRole,
 } from '@quorumkv/proto/kv/peer/v1/messages'
 import {
   invalidArgument,
@@ -17,8 +19,10 @@ import {
   parseNodeId,
 } from '../base/index.js'
 import {
+  type AccessList,
   type Handover,
   type Member,
+  nobodyGranted,
   type PlannedChange,
   parseLevels,
   type RemovedMember,
@@ -43,6 +47,8 @@ const kinds = {
   replace: PlannedKind.REPLACE,
 } as const
 
+const wireRoles = { read: WireRole.READ, write: WireRole.WRITE, admin: WireRole.ADMIN } as const
+
 export function topologyToMessage(topology: Topology): TopologyMessage {
   return {
     clusterId: topology.clusterId,
@@ -51,9 +57,10 @@ export function topologyToMessage(topology: Topology): TopologyMessage {
     readQuorum: topology.replication.readQuorum,
     writeQuorum: topology.replication.writeQuorum,
     virtualNodes: topology.virtualNodes,
-    members: topology.members.map(({ id, incarnation, number, address, zone, weight, since, state, levels }) => {
+    members: topology.members.map((member) => {
+      const { id, incarnation, number, address, zone, weight, since, state, levels, authenticates } = member
       const whom = { id, incarnation, number, address, zone, weight, since: BigInt(since), state: states[state] }
-      return { ...whom, levelMin: levels.min, levelMax: levels.max }
+      return { ...whom, levelMin: levels.min, levelMax: levels.max, authenticates }
     }),
     nextNumber: topology.nextNumber,
     featureLevel: topology.featureLevel,
@@ -64,6 +71,7 @@ export function topologyToMessage(topology: Topology): TopologyMessage {
     removed: topology.removed.map(({ id, incarnation, epoch, by }) => {
       return { id, incarnation, epoch: BigInt(epoch), by: kinds[by] }
     }),
+    access: topology.access.revision === 0 ? undefined : accessToMessage(topology.access),
   }
 }
 
@@ -79,6 +87,20 @@ function handoverToMessage({ step, since, ring, changes }: Handover): HandoverMe
 function plannedToMessage(change: PlannedChange): PlannedChangeMessage {
   const weight = change.kind === 'reweight' ? change.weight : 0
   return { kind: kinds[change.kind], id: change.id, weight, by: change.kind === 'replace' ? change.by : '' }
+}
+
+function accessToMessage({ revision, grants }: AccessList): AccessMessage {
+  return {
+    revision: BigInt(revision),
+    grants: grants.map(({ name, role, prefixes, tokenHash, createdAtMs, expiresAtMs }) => ({
+      name,
+      role: wireRoles[role],
+      prefixes: prefixes.map((prefix) => Buffer.from(prefix)),
+      tokenSha256: Buffer.from(tokenHash),
+      createdAtMs: BigInt(createdAtMs),
+      expiresAtMs: BigInt(expiresAtMs ?? 0),
+    })),
+  }
 }
 
 /** Throws KvError `invalid-argument` that names what is wrong. */
@@ -99,6 +121,7 @@ export function topologyFromMessage(message: TopologyMessage): Topology {
       message.forcedAt === 0n
         ? undefined
         : { at: parseEpoch(message.forcedAt, 'forced.at'), from: parseEpoch(message.forcedFrom, 'forced.from') },
+    access: message.access === undefined ? nobodyGranted : accessOf(message.access),
   })
 }
 
@@ -113,6 +136,7 @@ function memberOf(member: TopologyMember): Member {
     since: parseEpoch(member.since, 'members.since'),
     state: named(states, member.state, 'members.state'),
     levels: parseLevels({ min: member.levelMin, max: member.levelMax }, 'members.levels'),
+    authenticates: member.authenticates,
   }
 }
 
@@ -146,6 +170,21 @@ function removedOf(message: RemovedMemberMessage): RemovedMember {
     incarnation: parseIncarnation(message.incarnation, 'removed.incarnation'),
     epoch: parseEpoch(message.epoch, 'removed.epoch'),
     by,
+  }
+}
+
+/** The bytes are copies: the message may lie in a larger buffer, and a list is kept for long. */
+function accessOf({ revision, grants }: AccessMessage): AccessList {
+  return {
+    revision: Number(revision),
+    grants: grants.map(({ name, role, prefixes, tokenSha256, createdAtMs, expiresAtMs }) => ({
+      name,
+      role: named(wireRoles, role, 'access.grants.role'),
+      prefixes: prefixes.map((prefix) => Uint8Array.from(prefix)),
+      tokenHash: Uint8Array.from(tokenSha256),
+      createdAtMs: Number(createdAtMs),
+      expiresAtMs: expiresAtMs === 0n ? undefined : Number(expiresAtMs),
+    })),
   }
 }
 

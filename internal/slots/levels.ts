@@ -12,7 +12,7 @@ export interface LevelRange {
 }
 
 /** What this software goes by. A release that adds something others do not understand raises `max`. */
-export const softwareLevels: LevelRange = { min: 1, max: 1 }
+export const softwareLevels: LevelRange = { min: 1, max: 2 }
 
 const levelMax = 65_535
 

@@ -32,6 +32,7 @@ export function topologyOf(
         since: 1 as Epoch,
         state,
         levels: softwareLevels,
+        authenticates: false,
       }),
     )
     .sort((a, b) => (a.id < b.id ? -1 : 1))

@@ -1,4 +1,5 @@
 import type { Address, ClusterId, Epoch, Incarnation, NodeId } from '../base/index.js'
+import { type AccessList, nobodyGranted } from './access.js'
 import type { LevelRange } from './levels.js'
 
 export interface ReplicationSettings {
@@ -16,7 +17,15 @@ export interface ReplicationSettings {
  */
 export type MemberState = 'joining' | 'arrived' | 'serving' | 'leaving' | 'left'
 
-export interface Member {
+/** How a member runs, as it said when it last started. */
+export interface Conduct {
+  /** What its software goes by. */
+  readonly levels: LevelRange
+  /** It demands of whoever calls it that they say who they are (`--auth-file`). */
+  readonly authenticates: boolean
+}
+
+export interface Member extends Conduct {
   readonly id: NodeId
   readonly incarnation: Incarnation
   /** The short number that versions carry; 1 to 2^32-1, unique, never reused within a cluster. */
@@ -29,8 +38,6 @@ export interface Member {
   /** The epoch from which on this incarnation is a member; 1: it is a founder. */
   readonly since: Epoch
   readonly state: MemberState
-  /** What its software goes by, as it said when it last started. */
-  readonly levels: LevelRange
 }
 
 /** A member's part of a ring. */
@@ -99,15 +106,18 @@ export interface Topology {
    * made it of. Undefined: that has never been done.
    */
   readonly forced: { readonly from: Epoch; readonly at: Epoch } | undefined
+  /** Whom members let in, besides those in their own files. */
+  readonly access: AccessList
 }
 
 /** Of a topology that nothing is happening to, in which nothing has happened, and that goes by the first level. */
-export const atRest: Pick<Topology, 'featureLevel' | 'handover' | 'planned' | 'removed' | 'forced'> = {
+export const atRest: Pick<Topology, 'featureLevel' | 'handover' | 'planned' | 'removed' | 'forced' | 'access'> = {
   featureLevel: 1,
   handover: undefined,
   planned: [],
   removed: [],
   forced: undefined,
+  access: nobodyGranted,
 }
 
 /** Who owns slots now (in a handover: from before it), with their weights; ordered as the members are. */
@@ -119,4 +129,12 @@ export function currentRing({ members }: Topology): RingShare[] {
 /** Who decides on the next topology; ordered as the members are. */
 export function voters({ members }: Topology): Member[] {
   return members.filter(({ state }) => state !== 'joining' && state !== 'arrived')
+}
+
+/**
+ * Whether the cluster as a whole lets in only those whom it knows: as soon as every member demands it. From then on none can
+ * join without demanding it too, and no member can stop to.
+ */
+export function demandsAuthentication({ members }: Pick<Topology, 'members'>): boolean {
+  return members.every(({ authenticates }) => authenticates)
 }

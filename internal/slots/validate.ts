@@ -1,4 +1,5 @@
 import { invalidArgument, limits } from '../base/index.js'
+import { accessLevel, checkAccessList } from './access.js'
 import { goesBy, levelsText, parseLevels } from './levels.js'
 import {
   currentRing,
@@ -94,11 +95,21 @@ export function validateTopology(topology: Topology): Topology {
   if (topology.handover !== undefined) checkHandover(topology.handover, topology)
   checkChanges(topology.planned, 'planned')
   checkRemoved(topology.removed, epoch, incarnations)
+  checkAccess(topology)
   if (topology.forced !== undefined) {
     checkWhole(topology.forced.at, 'forced.at', 2, epoch)
     checkWhole(topology.forced.from, 'forced.from', 1, topology.forced.at - 1)
   }
   return topology
+}
+
+function checkAccess({ access, featureLevel, members }: Topology): void {
+  checkAccessList(access)
+  if (featureLevel >= accessLevel) return
+  if (access.revision > 0) throw invalidArgument('access', `is not known at feature level ${featureLevel}`)
+  if (members.some(({ authenticates }) => authenticates)) {
+    throw invalidArgument('members.authenticates', `is not known at feature level ${featureLevel}`)
+  }
 }
 
 function checkStates(topology: Topology): void {

@@ -51,6 +51,10 @@ class FakeMembers implements Members {
     return this.answer
   }
 
+  async changeAccess(): Promise<void> {
+    throw new Error('nobody asks for it here')
+  }
+
   async force(removal: ForcedRemoval, dryRun: boolean): Promise<ForcedPlan> {
     this.forced.push([removal, dryRun])
     return { topology: fakeTopology(99), empty: [5 as Slot], doubtful: [6 as Slot, 7 as Slot] }

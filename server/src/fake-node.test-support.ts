@@ -216,6 +216,7 @@ export function fakeTopology(epoch: number): Topology {
         since: 1 as Epoch,
         state: 'serving',
         levels: softwareLevels,
+        authenticates: false,
       },
     ],
     nextNumber: 2,

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync, gzipSync } from 'node:zlib'
-import { softwareLevels } from '@quorumkv/internal/slots'
+import { accessLevel, type Grant, softwareLevels } from '@quorumkv/internal/slots'
 import { expect, test } from 'vitest'
 import { SimCluster } from './sim-cluster.js'
 
@@ -29,6 +29,17 @@ interface Archive {
 async function written(): Promise<Archive> {
   const cluster = await SimCluster.start({ seed: 'formats', tuning })
   for (let i = 0; i < 60; i++) await cluster.settle(cluster.put('n1', `key-${i}`, `first ${i} ${'.'.repeat(200)}`))
+  const tokenHash = new Uint8Array(32).fill(7)
+  const grant: Grant = {
+    name: 'app',
+    role: 'write',
+    prefixes: [text.encode('key-')],
+    tokenHash,
+    createdAtMs: 1,
+    expiresAtMs: undefined,
+  }
+  await cluster.settle(cluster.node('n1').members!.changeAccess({ kind: 'grant', grant }))
+  await cluster.world.runUntil(() => names.every((name) => cluster.node(name).topology!.epoch === 2), 10_000)
   const { clock } = cluster.process('n1')
   const options = { consistency: 'quorum' as const, deadlineMs: clock.monotonicMs() + 5_000, ttlMs: 3_153_600_000_000 }
   await cluster.settle(cluster.node('n1').put(text.encode('expires late'), text.encode('in a hundred years'), options))
@@ -101,7 +112,10 @@ test.each(archives)('what level $level has written is read, hints are handed ove
   for (const name of names) await cluster.startNode(name)
   await cluster.allReady()
   await cluster.allConnected()
-  expect(cluster.node('n1').topology).toMatchObject({ epoch: 1, featureLevel: archive.level })
+  const { featureLevel, access } = cluster.node('n1').topology!
+  const granting = archive.level >= accessLevel
+  expect(featureLevel).toBe(archive.level)
+  expect(access.grants.map(({ name, role }) => [name, role])).toEqual(granting ? [['app', 'write']] : [])
   for (const name of names) expect(cluster.node(name).localStore!.lostCount).toBe(0)
   for (const name of names) await expectContents(cluster, name)
   const handedOver = async (): Promise<boolean> => {

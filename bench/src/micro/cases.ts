@@ -234,6 +234,7 @@ function topologyOf(nodes: number, name: string): Topology {
       since: 1 as Epoch,
       state: 'serving',
       levels: softwareLevels,
+      authenticates: false,
     })),
     nextNumber: nodes + 1,
     ...atRest,
