@@ -1,5 +1,5 @@
 import type { ChangeResponse, ClusterServer } from '@quorumkv/proto/kv/v1/cluster'
-import { ChangePlan_Begins as Begins } from '@quorumkv/proto/kv/v1/cluster'
+import { AuthRole, ChangePlan_Begins as Begins } from '@quorumkv/proto/kv/v1/cluster'
 
 type Calls = Pick<
   ClusterServer,
@@ -13,6 +13,9 @@ type Calls = Pick<
   | 'safeToStop'
   | 'drain'
   | 'streamRate'
+  | 'authList'
+  | 'authCreate'
+  | 'authRevoke'
 >
 
 /** What a fake node answers to operators. */
@@ -43,6 +46,21 @@ export class FakeOperatorCalls {
           nodeId: 'node-1',
           bytesPerSecond: call.request.bytesPerSecond ?? 99n,
         }),
+      authList: (call, callback) =>
+        this.#answer('authList', call.request, callback, {
+          ...{ nodeId: 'node-1', revision: 3n, openMembers: ['node-2'] },
+          principals: [
+            { name: 'ops', role: AuthRole.ADMIN, prefixes: [], createdAtMs: 0n, expiresAtMs: 0n, inFile: true },
+            {
+              ...{ name: 'app', role: AuthRole.WRITE, prefixes: [Buffer.from('app/')] },
+              ...{ createdAtMs: 1_000n, expiresAtMs: 2_000n, inFile: false },
+            },
+          ],
+        }),
+      authCreate: (call, callback) =>
+        this.#answer('authCreate', call.request, callback, { nodeId: 'node-1', revision: 4n }),
+      authRevoke: (call, callback) =>
+        this.#answer('authRevoke', call.request, callback, { nodeId: 'node-1', revision: 5n }),
     }
   }
 

@@ -324,6 +324,8 @@ export const limits = {
   principalsMax: 1024,
   principalPrefixesMax: 64,
   accessListBytesMax: 262_144,
+  /** How often a node looks whether its auth file has changed, and whether somebody has expired. */
+  accessCheckMs: 1_000,
   /** Copies of a key. */
   replicationFactorMax: 7,
   /** Virtual nodes of a member, and its shares of the data in units of the lightest. */

@@ -37,10 +37,10 @@ export const nobodyGranted: AccessList = { revision: 0, grants: [] }
 const tokenHashBytes = 32
 const timeMsMax = 2 ** 48 - 1
 
-/** Throws KvError `invalid-argument` naming `field`. */
+/** Throws KvError `invalid-argument` naming `field`; without the text, which may be a token in the wrong place. */
 export function parsePrincipalName(text: string, field: string = 'name'): string {
   if (/^[a-z0-9-]{1,63}$/.test(text)) return text
-  throw invalidArgument(field, `must be 1 to 63 characters of a-z, 0-9 and "-", got ${JSON.stringify(text)}`)
+  throw invalidArgument(field, 'must be 1 to 63 characters of a-z, 0-9 and "-"')
 }
 
 /**

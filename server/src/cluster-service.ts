@@ -12,6 +12,7 @@ import type {
   StatusResponse,
   TopologyResponse,
 } from '@quorumkv/proto/kv/v1/cluster'
+import { answerAuthCreate, answerAuthList, answerAuthRevoke } from './access/auth-calls.js'
 import {
   answerCancel,
   answerChange,
@@ -129,6 +130,7 @@ type ChangeCallback = sendUnaryData<ChangeResponse>
 
 /** The service kv.v1.Cluster over a node. */
 export function clusterService(context: ServiceContext): ClusterServer {
+  const { access } = context
   const owners = new EncodedOwners()
   const timeLeft =
     ({ deadlineMs }: UnaryScope): TimeLeft =>
@@ -171,6 +173,16 @@ export function clusterService(context: ServiceContext): ClusterServer {
       answerUnary(call, callback, context, 'read', async (_request, { node }) => answerDrain(node, context.draining)),
     streamRate: (call, callback) =>
       answerUnary(call, callback, context, 'read', async (request, { node }) => answerStreamRate(node, request)),
+    authList: (call, callback) =>
+      answerUnary(call, callback, context, 'read', async (_request, { node }) => answerAuthList(node, access)),
+    authCreate: (call, callback) =>
+      answerUnary(call, callback, context, 'read', (request, scope) =>
+        answerAuthCreate(scope.node, access, request, context.clock.wallMs(), timeLeft(scope)),
+      ),
+    authRevoke: (call, callback) =>
+      answerUnary(call, callback, context, 'read', (request, scope) =>
+        answerAuthRevoke(scope.node, access, request, timeLeft(scope)),
+      ),
     status: (call, callback) =>
       answerUnary(call, callback, context, 'read', async (_request, { node }) => toStatusResponse(node)),
     figures: (call, callback) =>

@@ -17,6 +17,10 @@ On the data directory of a node that does not run (see --help of each):
   kv-server verify --data-dir ./a [--json]   checks every byte and changes nothing
   kv-server repair --data-dir ./a [--yes]    sets what is damaged aside, after saying what is lost
 
+For an --auth-file (see kv-server auth --help):
+  kv-server auth init --auth-file ./auth.yaml   makes one with an admin, and prints the token of that
+  kv-server auth hash --name app --role write   prints the entry of one more principal
+
 Each setting can also be given as an environment variable (--data-dir: KV_DATA_DIR) or as a key of the file
 (data-dir: /var/lib/kv). A flag wins over the environment, the environment over the file.
 

@@ -1,5 +1,12 @@
-import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js'
+import {
+  type Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js'
 import type { Log, Network } from '@quorumkv/internal/env'
+import type { AccessControl } from './access/access-control.js'
+import { GuardedServer } from './access/guarded-server.js'
 import { formatAddress, type ListenAddress } from './addresses.js'
 import { GrpcNetwork, peerBytesService } from './grpc-network.js'
 import { serverOptions } from './grpc-options.js'
@@ -15,14 +22,15 @@ const cutOffMs = 500
  * answer UNAVAILABLE.
  */
 export class GrpcHost {
-  readonly #server = new Server(serverOptions)
+  readonly #server: GuardedServer
   readonly #log: Log
   readonly #network: GrpcNetwork
   readonly #bound: string[] = []
   #stopped: Promise<void> | undefined
 
-  constructor(log: Log, onBug: (error: unknown) => void) {
+  constructor(log: Log, onBug: (error: unknown) => void, access: AccessControl) {
     this.#log = log
+    this.#server = new GuardedServer(serverOptions, access)
     this.#network = new GrpcNetwork((address) => this.#bound.includes(address), onBug)
     this.#server.addService(peerBytesService, { exchange: this.#network.serve })
   }
@@ -40,6 +48,11 @@ export class GrpcHost {
   /** For services that add themselves, such as grpc-health-check's. */
   get server(): Server {
     return this.#server
+  }
+
+  /** The paths of all methods that can be called. */
+  get methods(): ReadonlySet<string> {
+    return this.#server.methods
   }
 
   addService(definition: ServiceDefinition, implementation: UntypedServiceImplementation): void {

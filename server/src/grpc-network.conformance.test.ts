@@ -4,14 +4,14 @@ import type { Channel, Link, Listener, Network } from '@quorumkv/internal/env'
 import { describeNetwork } from '../../internal/env/network.conformance.js'
 import { splitAddress } from './addresses.js'
 import { GrpcHost } from './grpc-host.js'
-import { recordingLog } from './services.test-support.js'
+import { openAccess, recordingLog } from './services.test-support.js'
 
 function throwIt(error: unknown): void {
   throw error
 }
 
 function makeHost(): GrpcHost {
-  return new GrpcHost(recordingLog([]), throwIt)
+  return new GrpcHost(recordingLog([]), throwIt, openAccess)
 }
 
 /** A Network that, as a node does, binds a host of its own before it listens. */

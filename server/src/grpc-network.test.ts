@@ -5,7 +5,7 @@ import type { Channel, Link, LinkHandlers } from '@quorumkv/internal/env'
 import { describe, expect, it } from 'vitest'
 import { exchangePath } from './exchange.js'
 import { GrpcHost } from './grpc-host.js'
-import { eventually, type LogLine, recordingLog } from './services.test-support.js'
+import { eventually, type LogLine, openAccess, recordingLog } from './services.test-support.js'
 
 /** A link with what happened on it. */
 class Recorder implements LinkHandlers {
@@ -44,7 +44,10 @@ interface Pair extends AsyncDisposable {
 /** Two hosts, of which the second listens. */
 async function startPair(listening = true): Promise<Pair> {
   const bugs: unknown[] = []
-  const [a, b] = [0, 1].map(() => new GrpcHost(recordingLog([]), (error) => bugs.push(error))) as [GrpcHost, GrpcHost]
+  const [a, b] = [0, 1].map(() => new GrpcHost(recordingLog([]), (error) => bugs.push(error), openAccess)) as [
+    GrpcHost,
+    GrpcHost,
+  ]
   const [address] = await b.bind([{ host: '127.0.0.1', port: 0, optional: false }])
   const accepted: Recorder[] = []
   const channels: Channel[] = []
@@ -132,7 +135,7 @@ describe('links between nodes', () => {
 
   it('a bug in the acceptor is reported, and not turned into a reply', async () => {
     await using pair = await startPair(false)
-    const host = new GrpcHost(recordingLog([]), (error) => pair.bugs.push(error))
+    const host = new GrpcHost(recordingLog([]), (error) => pair.bugs.push(error), openAccess)
     const bug = new Error('accept')
     const [address] = await host.bind([{ host: '127.0.0.1', port: 0, optional: false }])
     await host.network.listen(address!, () => {
@@ -190,14 +193,17 @@ describe('binding', () => {
   const loopback = { host: '127.0.0.1', port: 0, optional: false }
 
   it('to port 0 gives all addresses the same port', async () => {
-    const host = new GrpcHost(recordingLog([]), () => undefined)
+    const host = new GrpcHost(recordingLog([]), () => undefined, openAccess)
     const bound = await host.bind([loopback, { host: '127.0.0.2', port: 0, optional: false }])
     expect(new Set(bound.map((address) => address.split(':')[1])).size).toBe(1)
     await host.stop(100)
   })
 
   it('to a port in use fails as usage, naming the address', async () => {
-    const [first, second] = [0, 1].map(() => new GrpcHost(recordingLog([]), () => undefined)) as [GrpcHost, GrpcHost]
+    const [first, second] = [0, 1].map(() => new GrpcHost(recordingLog([]), () => undefined, openAccess)) as [
+      GrpcHost,
+      GrpcHost,
+    ]
     const [address] = await first.bind([loopback])
     const port = Number(address!.split(':')[1])
     const error: unknown = await second.bind([{ ...loopback, port }]).catch((reason: unknown) => reason)
@@ -211,7 +217,7 @@ describe('binding', () => {
 
   it('goes on without an optional address that the machine lacks, and fails without a needed one', async () => {
     const lines: LogLine[] = []
-    const host = new GrpcHost(recordingLog(lines), () => undefined)
+    const host = new GrpcHost(recordingLog(lines), () => undefined, openAccess)
     const missing = { host: '192.0.2.1', port: 0 }
     const bound = await host.bind([loopback, { ...missing, optional: true }])
     expect(bound).toHaveLength(1)

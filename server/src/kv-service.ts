@@ -20,15 +20,17 @@ export interface KvHandlers extends UntypedServiceImplementation {
 export function kvService(context: ServiceContext, sessions: SessionService): KvHandlers {
   return {
     get: (call, callback) =>
-      answerUnary(call, callback, context, 'read', async (request, { node, ...scope }) => {
+      answerUnary(call, callback, context, 'read', async (request, { node, principal, ...scope }) => {
         checkKey(request.key)
+        principal.checkKey(request.key)
         const consistency = parseConsistency(request.consistency)
         return toGetResponse(await node.get(request.key, { consistency, ...scope }))
       }),
     put: (call, callback) =>
-      answerUnary(call, callback, context, 'write', async (request, { node, ...scope }) => {
+      answerUnary(call, callback, context, 'write', async (request, { node, principal, ...scope }) => {
         const { key, value, returnPrevious } = request
         checkKey(key)
+        principal.checkKey(key)
         checkValue(value)
         const ttlMs = request.ttlMs === undefined ? undefined : Number(request.ttlMs)
         checkTtl(ttlMs)
@@ -37,8 +39,9 @@ export function kvService(context: ServiceContext, sessions: SessionService): Kv
         return toPutResponse(await node.put(key, value, options))
       }),
     delete: (call, callback) =>
-      answerUnary(call, callback, context, 'write', async (request, { node, ...scope }) => {
+      answerUnary(call, callback, context, 'write', async (request, { node, principal, ...scope }) => {
         checkKey(request.key)
+        principal.checkKey(request.key)
         const consistency = parseConsistency(request.consistency)
         return toDeleteResponse(await node.delete(request.key, { consistency, ...scope }))
       }),

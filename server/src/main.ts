@@ -1,7 +1,9 @@
 import { constants } from 'node:os'
 import { createInterface } from 'node:readline/promises'
+import { text } from 'node:stream/consumers'
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import type { Log } from '@quorumkv/internal/env'
+import { runAuth } from './access/auth-command.js'
 import type { NodeConfig } from './config.js'
 import { exitStatusOf, isDecommissioned } from './exit.js'
 import { type Invocation, parseCommandLine } from './flags.js'
@@ -100,11 +102,12 @@ async function askOnTerminal(question: string): Promise<boolean> {
   }
 }
 
-/** Commands on a stopped node; undefined: it is none of them. */
+/** Commands that start no node; undefined: it is none of them. */
 function offlineCommand(argv: readonly string[]): Promise<number> | undefined {
   const [command, ...rest] = argv
   const output = { out: (text: string): void => void process.stdout.write(text) }
   if (command === 'verify') return runVerify(rest, process.env, output)
+  if (command === 'auth') return runAuth(rest, output, () => text(process.stdin))
   if (command !== 'repair') return undefined
   const ask: Ask = process.stdin.isTTY && process.stdout.isTTY ? askOnTerminal : undefined
   return runRepair(rest, process.env, output, ask)

@@ -1,6 +1,7 @@
 import type { ServerWritableStream } from '@grpc/grpc-js'
 import { type Cancellation, limits } from '@quorumkv/internal/base'
 import type { ScanRequest, ScanResponse } from '@quorumkv/proto/kv/v1/kv'
+import { principalOf } from './access/guarded-server.js'
 import { toStatus } from './errors.js'
 import { toScanResponse } from './messages.js'
 import { requestNameIn } from './request-name.js'
@@ -28,10 +29,14 @@ function send(call: ScanCall, response: ScanResponse): Promise<void> {
 async function sendPages(call: ScanCall, context: ServiceContext, cancellation: Cancellation): Promise<void> {
   const { request } = call
   const { consistency, pageSize } = checkScan(request)
+  const principal = principalOf(call, context.access)
+  principal.checkPrefix(request.prefix)
   const node = requireNode(context)
   const named = requestNameIn(call.metadata)
   let cursor: Uint8Array = request.cursor
   while (!cancellation.cancelled) {
+    context.access.refresh()
+    principal.checkValid()
     // A scan may take as long as its caller allows; a page may not.
     const timeoutMs = giveUpAfterMs(Math.min(timeLeftMs(call, context.clock), limits.requestTimeoutMs))
     const deadlineMs = context.clock.monotonicMs() + timeoutMs

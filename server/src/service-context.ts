@@ -1,6 +1,7 @@
 import { KvError } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
 import type { Clock, Log } from '@quorumkv/internal/env'
+import type { AccessControl } from './access/access-control.js'
 import type { ProcessMeter } from './figures/process-meter.js'
 import type { Traffic } from './link-traffic.js'
 
@@ -15,6 +16,8 @@ export interface CallCounts {
 export interface ServiceContext {
   readonly clock: Clock
   readonly log: Log
+  /** Who calls, and what they may do. */
+  readonly access: AccessControl
   /** Watches the process. */
   readonly meter: Pick<ProcessMeter, 'eventLoopDelay' | 'read'>
   /** What goes to other nodes and comes from them. */

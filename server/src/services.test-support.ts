@@ -1,8 +1,10 @@
 import { credentials, type ServiceError } from '@grpc/grpc-js'
 import { LatencyHistogram } from '@quorumkv/internal/base'
-import type { Clock, Log } from '@quorumkv/internal/env'
+import type { Node } from '@quorumkv/internal/cluster'
+import { type Clock, type Log, silentLog } from '@quorumkv/internal/env'
 import { ClusterClient, ClusterService } from '@quorumkv/proto/kv/v1/cluster'
 import { KvClient } from '@quorumkv/proto/kv/v1/kv'
+import { AccessControl } from './access/access-control.js'
 import { clusterService } from './cluster-service.js'
 import { FakeNode } from './fake-node.test-support.js'
 import { GrpcHost } from './grpc-host.js'
@@ -22,6 +24,15 @@ export const testClock: Clock = {
   },
   defer: (fire) => void setImmediate(fire),
 }
+
+/** Of a node that asks nobody who they are. */
+export const openAccess: AccessControl = new AccessControl({
+  clock: testClock,
+  log: silentLog,
+  audit: () => undefined,
+  node: () => undefined,
+  file: undefined,
+})
 
 const eventLoopDelay = new LatencyHistogram()
 
@@ -62,12 +73,16 @@ export interface TestServices extends AsyncDisposable {
 }
 
 /** The services over a fake node, or none yet, on a real port, and clients for them. */
-export async function startServices(fake: FakeNode | 'starting' = new FakeNode()): Promise<TestServices> {
+export async function startServices(
+  fake: FakeNode | 'starting' = new FakeNode(),
+  accessOf: (node: () => Node | undefined, log: Log) => AccessControl = () => openAccess,
+): Promise<TestServices> {
   const node = fake === 'starting' ? undefined : fake
   const lines: LogLine[] = []
   const bugs: unknown[] = []
   const log = recordingLog(lines)
-  const host = new GrpcHost(log, (error) => bugs.push(error))
+  const access = accessOf(() => node, log)
+  const host = new GrpcHost(log, (error) => bugs.push(error), access)
   const draining = (): void => {
     health.set(false)
     sessions.drain()
@@ -78,6 +93,7 @@ export async function startServices(fake: FakeNode | 'starting' = new FakeNode()
   const context: ServiceContext = {
     clock: testClock,
     log,
+    access,
     meter: testMeter,
     traffic: host.traffic,
     scans,
@@ -106,6 +122,7 @@ export async function startServices(fake: FakeNode | 'starting' = new FakeNode()
     [Symbol.asyncDispose]: async () => {
       kv.close()
       cluster.close()
+      access.stop()
       await host.stop(100)
     },
   }

@@ -1,4 +1,5 @@
 import { KvError, limits } from '@quorumkv/internal/base'
+import { principalOf } from './access/guarded-server.js'
 import { toStatus } from './errors.js'
 import { ResultBudget } from './result-budget.js'
 import { reportBug, requireNode, type ServiceContext } from './service-context.js'
@@ -17,6 +18,9 @@ export class SessionService {
 
   constructor(context: ServiceContext) {
     this.#context = context
+    context.access.onChange(() => {
+      for (const session of this.#sessions) session.checkPrincipal()
+    })
   }
 
   /** How many are open. */
@@ -33,6 +37,7 @@ export class SessionService {
       }
       const session: Session = new Session({
         call,
+        principal: principalOf(call, this.#context.access),
         node: requireNode(this.#context),
         context: this.#context,
         budget: this.#budget,

@@ -4,6 +4,7 @@ import { type Node, notServing } from '@quorumkv/internal/cluster'
 import type { StoredRecord } from '@quorumkv/internal/record'
 import type { WriteResult } from '@quorumkv/internal/replication'
 import { prefetchKeysMax } from '@quorumkv/internal/store'
+import type { Principal } from './access/principal.js'
 import { type OperationKind, toStatus, toWireError } from './errors.js'
 import { requestNameIn } from './request-name.js'
 import type { ResultBudget } from './result-budget.js'
@@ -37,8 +38,16 @@ function check(operation: SessionOperation): void {
   operation.consistency = parseConsistency(operation.consistencyNumber)
 }
 
+/** Throws `permission-denied`. */
+function checkPermission({ kind, key }: SessionOperation, principal: Principal): void {
+  if (kind !== 'get') principal.checkRole('write')
+  principal.checkKey(key)
+}
+
 export interface SessionOptions {
   readonly call: SessionCall
+  /** Who calls. */
+  readonly principal: Principal
   readonly node: Node
   readonly context: ServiceContext
   readonly budget: ResultBudget
@@ -59,6 +68,7 @@ export interface SessionOptions {
  */
 export class Session implements OperationOwner {
   readonly #call: SessionCall
+  readonly #principal: Principal
   readonly #node: Node
   readonly #context: ServiceContext
   readonly #name: RequestName | undefined
@@ -80,6 +90,7 @@ export class Session implements OperationOwner {
 
   constructor(options: SessionOptions) {
     this.#call = options.call
+    this.#principal = options.principal
     this.#node = options.node
     this.#context = options.context
     this.#name = requestNameIn(options.call.metadata)
@@ -109,6 +120,12 @@ export class Session implements OperationOwner {
     this.#endWith(new KvError('unavailable', reason))
   }
 
+  /** Ends the session where whoever opened it may not have one any more. */
+  checkPrincipal(): void {
+    const { over } = this.#principal
+    if (over !== '') this.#endWith(new KvError('unauthenticated', over))
+  }
+
   #endWith(error: KvError): void {
     if (this.#closed) return
     this.#flush()
@@ -117,6 +134,9 @@ export class Session implements OperationOwner {
   }
 
   #receive(message: Buffer): void {
+    if (this.#closed) return
+    this.#context.access.refresh()
+    // By that it may have been closed.
     if (this.#closed) return
     let batch: SessionBatch
     try {
@@ -163,6 +183,7 @@ export class Session implements OperationOwner {
     this.#inFlight.add(operation)
     try {
       check(operation)
+      if (!this.#principal.unrestricted) checkPermission(operation, this.#principal)
       this.#ask(operation)
     } catch (error) {
       this.failed(operation, error)

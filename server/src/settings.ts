@@ -17,6 +17,8 @@ export interface SettingValues {
   /** Names under which HTTP may be asked, besides this machine's own. */
   readonly httpAllowHost: readonly string[]
   readonly insecure: boolean
+  /** Undefined: nobody is asked who they are. */
+  readonly authFile: string | undefined
   readonly reflection: boolean
   readonly peers: readonly PeerName[]
   readonly id: NodeId | undefined
@@ -145,6 +147,14 @@ export const settings: { readonly [Name in SettingName]: Setting<SettingValues[N
     help: 'allow --addr and --http-addr on an interface that others can reach, without encryption or authentication',
     defaultText: 'false',
     parse: parseBoolean,
+  }),
+  authFile: optional({
+    group: 'network',
+    argument: '<path>',
+    help:
+      'principals of this node, see kv-server auth --help; with it whoever calls has to show a token of one of them, or of ' +
+      'one that the members have agreed on (default: nobody is asked)',
+    parse: parsePath,
   }),
   reflection: setting({
     group: 'network',

@@ -4,6 +4,9 @@ import { type Node, type NodeStatus, startCoreNode } from '@quorumkv/internal/cl
 import { type Log, silentLog } from '@quorumkv/internal/env'
 import { NodeClock, NodeRandom } from '@quorumkv/internal/env-node'
 import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
+import { AccessControl } from './access/access-control.js'
+import { openAudit } from './access/audit.js'
+import { AuthFile } from './access/auth-file.js'
 import { formatAddress, isWildcard, splitAddress } from './addresses.js'
 import { clusterService } from './cluster-service.js'
 import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from './config.js'
@@ -168,6 +171,7 @@ export async function startConfiguredNode(
   onFatal: (error: Error) => void,
   machine: Machine = thisMachine(config),
 ): Promise<ConfiguredNode> {
+  const authFile = config.authFile === undefined ? undefined : new AuthFile(config.authFile)
   const disk = await machine.openDisk()
   let failed = false
   const fail = (error: unknown): void => {
@@ -176,8 +180,10 @@ export async function startConfiguredNode(
     onFatal(asError(error))
   }
   const { clock } = machine
-  const host = new GrpcHost(log, fail)
   let core: Node | undefined
+  const audit = openAudit(log, () => clock.wallMs())
+  const access = new AccessControl({ clock, log, audit, node: () => core, file: authFile })
+  const host = new GrpcHost(log, fail, access)
   const draining = (): void => {
     health.set(false)
     sessions.drain()
@@ -187,7 +193,8 @@ export async function startConfiguredNode(
   const calls = (): CallCounts => ({ streams: sessions.size + scans.running, sessions: sessions.size })
   const { traffic } = host
   const reachable = (): Node | undefined => (machine.reachable() ? core : undefined)
-  const context: ServiceContext = { clock, log, meter, traffic, scans, calls, node: reachable, draining, onBug: fail }
+  const counted = { meter, traffic, scans, calls }
+  const context: ServiceContext = { clock, log, access, ...counted, node: reachable, draining, onBug: fail }
   const slow = new SlowLog({ clock, log, node: () => core, thresholdMs: config.slowMs })
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))
@@ -224,6 +231,7 @@ export async function startConfiguredNode(
     const release = async (graceMs: number): Promise<void> => {
       await Promise.all([host.stop(graceMs), http.stop(graceMs)])
       meter.stop()
+      access.stop()
       disk.close()
     }
     const shutDown = async (graceMs: number): Promise<void> => {
@@ -250,6 +258,7 @@ export async function startConfiguredNode(
   } catch (error) {
     await Promise.all([host.stop(0), http.stop(0)])
     meter.stop()
+    access.stop()
     disk.close()
     throw error
   }
@@ -295,6 +304,7 @@ async function startCore(config: NodeConfig, parts: CoreParts): Promise<Node> {
     snapshotIntervalMs: config.snapshotInterval,
     snapshotWalBytes: config.snapshotWalBytes,
     streamBytesPerSecond: config.streamRate,
+    authenticates: config.authFile !== undefined,
     onFatal: parts.fail,
   })
 }

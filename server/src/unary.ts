@@ -2,6 +2,8 @@ import { Metadata, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-j
 import { Cancellation, KvError, limits, type RequestName } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
 import type { Clock } from '@quorumkv/internal/env'
+import { principalOf } from './access/guarded-server.js'
+import type { Principal } from './access/principal.js'
 import { type OperationKind, toStatus } from './errors.js'
 import { requestFacts, requestIdKey, requestNameIn } from './request-name.js'
 import { reportBug, requireNode, type ServiceContext } from './service-context.js'
@@ -49,6 +51,8 @@ export interface UnaryScope {
   readonly cancellation: Cancellation
   /** How its caller names it; undefined: it does not. */
   readonly request: RequestName | undefined
+  /** Who calls. */
+  readonly principal: Principal
 }
 
 /** What the answer to a named call ends with. */
@@ -77,10 +81,11 @@ export function answerUnary<Request, Response>(
     callback(answer)
   }
   try {
+    const principal = principalOf(call, context.access)
     const node = requireNode(context)
     const timeoutMs = giveUpAfterMs(timeLeftMs(call, context.clock))
     const deadlineMs = context.clock.monotonicMs() + timeoutMs
-    const scope = { node, deadlineMs, cancellation: cancellationOf(call), request: named }
+    const scope = { node, deadlineMs, cancellation: cancellationOf(call), request: named, principal }
     const trailers = named === undefined ? undefined : trailersOf(named)
     run(call.request, scope).then((response) => callback(null, response, trailers), fail)
   } catch (error) {

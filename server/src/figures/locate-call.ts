@@ -26,6 +26,7 @@ function toHolding({ id, obstacle, record }: OwnerHolding): Holding {
 export async function answerLocate(request: LocateRequest, scope: UnaryScope): Promise<LocateResponse> {
   const { key } = request
   checkKey(key)
+  scope.principal.checkKey(key)
   const { node, cancellation } = scope
   const deadlineMs = scope.deadlineMs - tellLeadMs
   const { slot, epoch, holdings } = await node.locate(key, { consistency: 'all', deadlineMs, cancellation })

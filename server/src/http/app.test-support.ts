@@ -2,7 +2,7 @@ import { FakeNode } from '../fake-node.test-support.js'
 import { nodeFeed } from '../feed/node-feed.js'
 import { freshTraffic } from '../link-traffic.js'
 import type { ServiceContext } from '../service-context.js'
-import { type LogLine, recordingLog, testClock, testMeter } from '../services.test-support.js'
+import { type LogLine, openAccess, recordingLog, testClock, testMeter } from '../services.test-support.js'
 import { createHttpApp } from './http-app.js'
 import type { HttpApp, HttpParts } from './http-parts.js'
 import type { Problem } from './problem.js'
@@ -26,6 +26,7 @@ export function testApp(
   const services: ServiceContext = {
     clock: testClock,
     log: recordingLog(lines),
+    access: openAccess,
     meter: testMeter,
     traffic: freshTraffic(),
     scans: { running: 0 },

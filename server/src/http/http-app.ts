@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { OpenAPIHono } from '@hono/zod-openapi'
-import { limits } from '@quorumkv/internal/base'
+import { emptyBytes, limits } from '@quorumkv/internal/base'
 import type { MiddlewareHandler } from 'hono'
+import type { AccessControl } from '../access/access-control.js'
 import { isRequestId } from '../request-name.js'
 import { allowedMethods } from './allowed-methods.js'
 import { ByteBudget, holdBytes } from './byte-budget.js'
@@ -41,6 +42,21 @@ const addHeaders: MiddlewareHandler<HttpEnv> = async (c, next) => {
   }
 }
 
+/** What orchestrators ask, who have no token. */
+const openPaths: ReadonlySet<string> = new Set(['/livez', '/readyz'])
+
+/** Where callers have to say who they are, all that this door offers takes an admin of all keys. */
+function refuseUnknownCallers(access: AccessControl): MiddlewareHandler<HttpEnv> {
+  return async (c, next) => {
+    if (access.demanded && !openPaths.has(c.req.path)) {
+      const who = access.identify(c.req.header('authorization'))
+      who.checkRole('admin')
+      who.checkPrefix(emptyBytes)
+    }
+    await next()
+  }
+}
+
 /**
  * Everything that a node answers over HTTP, as an application of its own that needs no server: `HttpHost` feeds it, and
  * tests ask it directly.
@@ -55,6 +71,7 @@ export function createHttpApp(parts: HttpParts): HttpApp {
   app.use('*', holdBytes(new ByteBudget(parts.bodiesBytesMax ?? limits.httpBodiesBytesMax)))
   app.use('*', addHeaders)
   app.use('*', guard(parts))
+  app.use('*', refuseUnknownCallers(parts.services.access))
   app.onError((error, c) => problemResponse(c, parts.services, error))
   app.notFound((c) => {
     const methods = allowedMethods(app, c.req.path)

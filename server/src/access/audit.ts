@@ -1,0 +1,53 @@
+import type { Log } from '@quorumkv/internal/env'
+
+/** Something that had to be allowed. */
+export interface AuditEvent {
+  /** A method, a route, or what was done without one: `auth-file` … */
+  readonly action: string
+  /** The name of the principal; empty: nobody that is known. */
+  readonly who: string
+  /** From where, as the transport names it; empty: from inside. */
+  readonly from: string
+  /** `ok`, or the code of the error that it ended with. */
+  readonly outcome: string
+  /** Whom or what it was about. Never a token, a key or a value. */
+  readonly subject?: string
+  /** Why it was refused, or did not succeed. */
+  readonly reason?: string
+}
+
+/** Where events of administration and of who may call are told. */
+export type Audit = (event: AuditEvent) => void
+
+const refusalsPerSecondMax = 20
+
+/**
+ * Tells events to a log, in lines that say `log: audit`: what was done as information, what was refused or failed as a warning.
+ * Refusals of callers whom nobody knows are told up to 20 times a second, and then counted, so that they cannot fill a
+ * disk; all others are told whatever their number.
+ */
+export function openAudit(log: Log, nowMs: () => number): Audit {
+  let second = 0
+  let told = 0
+  let left = 0
+  return (event) => {
+    const facts = { log: 'audit', ...event }
+    if (event.outcome === 'ok') {
+      log.info('allowed', facts)
+      return
+    }
+    const now = Math.floor(nowMs() / 1000)
+    if (now !== second) {
+      if (left > 0) log.warn('refusals were not told one by one', { log: 'audit', refusals: left })
+      second = now
+      told = 0
+      left = 0
+    }
+    if (event.who === '' && ++told > refusalsPerSecondMax) left++
+    else
+      log.warn(
+        event.outcome === 'unauthenticated' || event.outcome === 'permission-denied' ? 'refused' : 'failed',
+        facts,
+      )
+  }
+}

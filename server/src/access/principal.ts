@@ -1,0 +1,94 @@
+import { KvError, startsWith } from '@quorumkv/internal/base'
+import type { Role } from '@quorumkv/internal/slots'
+
+/**
+ * How a principal became one. `cluster`: the members have agreed on it; `file`: it stands in this node's own file; `anyone`:
+ * nobody is asked who they are.
+ */
+export type PrincipalSource = 'cluster' | 'file' | 'anyone'
+
+export interface PrincipalOptions {
+  readonly name: string
+  readonly role: Role
+  /** None: all keys. */
+  readonly prefixes: readonly Uint8Array[]
+  readonly source: PrincipalSource
+  /** Unix milliseconds. Undefined: never. */
+  readonly expiresAtMs: number | undefined
+}
+
+/**
+ * Who calls, and what they may do. There is one object for a principal at a node for as long as nothing about it changes, whatever
+ * else changes: what is counted for each of them may hang on it.
+ */
+export class Principal {
+  readonly name: string
+  readonly role: Role
+  readonly source: PrincipalSource
+  readonly expiresAtMs: number | undefined
+  readonly mayWrite: boolean
+  readonly mayAdminister: boolean
+  /** It may do with every key what can be done with keys, so that none has to be looked at. */
+  readonly unrestricted: boolean
+  readonly #prefixes: readonly Uint8Array[]
+  /** Why it is nobody any more: its calls that run end. Empty: it is somebody. */
+  over: string = ''
+
+  constructor({ name, role, prefixes, source, expiresAtMs }: PrincipalOptions) {
+    this.name = name
+    this.role = role
+    this.source = source
+    this.expiresAtMs = expiresAtMs
+    this.mayWrite = role !== 'read'
+    this.mayAdminister = role === 'admin'
+    this.unrestricted = this.mayWrite && prefixes.length === 0
+    this.#prefixes = prefixes
+  }
+
+  /** Copies of the prefixes of its keys; none: all keys. */
+  get prefixes(): readonly Uint8Array[] {
+    return this.#prefixes.map((prefix) => Uint8Array.from(prefix))
+  }
+
+  /** Whether it may use a key; or, of the prefix of many, each of them. */
+  covers(key: Uint8Array): boolean {
+    const prefixes = this.#prefixes
+    if (prefixes.length === 0) return true
+    for (let i = 0; i < prefixes.length; i++) if (startsWith(key, prefixes[i]!)) return true
+    return false
+  }
+
+  /** Throws `permission-denied`. */
+  checkKey(key: Uint8Array): void {
+    if (!this.covers(key)) throw denied(`${this.name} may not use this key`)
+  }
+
+  /** Of a scan. Throws `permission-denied`. */
+  checkPrefix(prefix: Uint8Array): void {
+    if (!this.covers(prefix)) throw denied(`${this.name} may not use all keys with this prefix`)
+  }
+
+  /** Throws `permission-denied`. */
+  checkRole(role: Role): void {
+    const may = role === 'read' || (role === 'write' ? this.mayWrite : this.mayAdminister)
+    if (!may) throw denied(`${this.name} may ${this.role}, and this takes the role ${role}`)
+  }
+
+  /** What runs for long asks again and again. Throws `unauthenticated` once it is nobody any more. */
+  checkValid(): void {
+    if (this.over !== '') throw new KvError('unauthenticated', this.over, { outcome: 'not-applied' })
+  }
+}
+
+/** Whoever calls a node that does not ask who they are. */
+export const anyone: Principal = new Principal({
+  name: 'anyone',
+  role: 'admin',
+  prefixes: [],
+  source: 'anyone',
+  expiresAtMs: undefined,
+})
+
+function denied(message: string): KvError {
+  return new KvError('permission-denied', message, { outcome: 'not-applied' })
+}
