@@ -8,7 +8,7 @@ import {
   type Slot,
 } from '@quorumkv/internal/base'
 import type { Disk } from '@quorumkv/internal/env'
-import type { Topology } from '@quorumkv/internal/slots'
+import { nobodyGranted, type Topology } from '@quorumkv/internal/slots'
 import {
   readDocument,
   readHandoverProgress,
@@ -52,6 +52,7 @@ const topology: Topology = {
     since: (i === 0 ? 1 : 5) as Epoch,
     state: i === 2 ? ('leaving' as const) : ('serving' as const),
     levels: { min: 1, max: 1 },
+    authenticates: false,
   })),
   nextNumber: 9,
   handover: {
@@ -68,6 +69,35 @@ const topology: Topology = {
     { id: parseNodeId('n0'), incarnation: parseIncarnation('d'.repeat(32)), epoch: parseEpoch(9), by: 'remove' },
   ],
   forced: { from: parseEpoch(6), at: parseEpoch(8) },
+  access: nobodyGranted,
+}
+
+/** The same at the feature level that knows who may call. */
+const granting: Topology = {
+  ...topology,
+  featureLevel: 2,
+  members: topology.members.map((member, i) => ({ ...member, levels: { min: 1, max: 2 }, authenticates: i !== 1 })),
+  access: {
+    revision: 4,
+    grants: [
+      {
+        name: 'app',
+        role: 'write',
+        prefixes: [Uint8Array.of(0, 255), Uint8Array.of(97, 112, 112, 47)],
+        tokenHash: new Uint8Array(32).fill(1),
+        createdAtMs: 1_700_000_000_000,
+        expiresAtMs: 1_800_000_000_000,
+      },
+      {
+        name: 'ops',
+        role: 'admin',
+        prefixes: [],
+        tokenHash: new Uint8Array(32).fill(2),
+        createdAtMs: 1_700_000_000_001,
+        expiresAtMs: undefined,
+      },
+    ],
+  },
 }
 
 /** A document that is written to a disk under a name, and read from there. */
@@ -144,6 +174,7 @@ export const documents: GoldenFormat = {
     ),
     clock,
     topology: document('topology', topology, writeTopology, readTopology),
+    'topology-with-access': document('topology', granting, writeTopology, readTopology),
     votes: document(
       'votes',
       {
