@@ -50,6 +50,8 @@ export class Operation extends WheelEntry {
   stampLimitMs = 0
   /** The next attempt is a repetition for which the budget has not been asked yet. */
   owesToken = false
+  /** Whose doing it is, by W3C Trace Context; only of what is sampled, otherwise empty. */
+  traceparent = ''
   lastError: KvError | undefined = undefined
   signal: AbortSignal | undefined = undefined
   onAbort: (() => void) | undefined = undefined
@@ -65,7 +67,7 @@ export class Operation extends WheelEntry {
 
   /** What it takes in a message, at most. */
   get bytes(): number {
-    return this.key.length + this.value.length + limits.operationOverheadBytes
+    return this.key.length + this.value.length + this.traceparent.length + limits.operationOverheadBytes
   }
 
   get isWrite(): boolean {

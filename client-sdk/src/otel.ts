@@ -15,6 +15,7 @@ import {
   type Span,
   SpanKind,
   SpanStatusCode,
+  TraceFlags,
   type Tracer,
   trace,
 } from '@opentelemetry/api'
@@ -50,8 +51,8 @@ const durationBoundaries = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10]
  * `error.type` and `db.response.status_code` (a KvError's code); and the histogram `db.client.operation.duration`. Besides
  * these, `quorumkv.client.operations.pending`, `quorumkv.client.operation.retries`. Keys and values are in none of them.
  *
- * The parent of a span is the context that is active where the call is made. The context goes no further: many
- * operations of many callers share a message to a node, and messages have no place for a `traceparent`.
+ * The parent of a span is the context that is active where the call is made. Nodes are told of spans that are sampled (of a
+ * batch, with each of its operations), and may go on below them: `instrumentServer` of `@quorumkv/server/otel`.
  *
  * ```ts
  * import { instrument } from '@quorumkv/client/otel'
@@ -112,6 +113,7 @@ class Watch {
       if (told.client !== this.client) return
       const operation = operationOfTrace(told)
       if (operation !== undefined) this.begin(told, operation)
+      if ('propagate' in told) propagate(told, this.running.get(told.batch ?? told)?.span)
     }
     const onEnd = (message: unknown): void => {
       const told = message as T
@@ -165,6 +167,12 @@ class Watch {
     meter.addBatchObservableCallback(callback, [pending, retries])
     this.undo.push(() => meter.removeBatchObservableCallback(callback, [pending, retries]))
   }
+}
+
+function propagate(told: CommandTrace, span: Span | undefined): void {
+  if (span === undefined) return
+  const { traceId, spanId, traceFlags } = span.spanContext()
+  if ((traceFlags & TraceFlags.SAMPLED) !== 0) told.propagate(`00-${traceId}-${spanId}-01`)
 }
 
 /** Undefined: told as part of its batch. */

@@ -11,7 +11,7 @@ import { backoffMs } from './retry.js'
 import type { Session } from './session.js'
 import { cancelledBy } from './signals.js'
 import { fromStatus } from './status.js'
-import { type CommandTrace, commandChannel } from './tracing.js'
+import { type CommandTrace, commandChannel, sampledTraceparent } from './tracing.js'
 import type { Key, ScanEntry, ScanOptions } from './types.js'
 import { Version } from './version.js'
 
@@ -87,6 +87,8 @@ class PageReader {
   private session: Session | undefined
   /** For the page that is being read, as who watches is told. */
   attempts = 0
+  /** The same, as who watches has said; empty: nothing. */
+  traceparent = ''
   readonly client: object
 
   constructor(plan: ScanPlan, dispatcher: Dispatcher) {
@@ -100,6 +102,7 @@ class PageReader {
   next(): Promise<ScanResponse | undefined> {
     if (this.finished || !commandChannel.hasSubscribers) return this.page()
     this.attempts = 0
+    this.traceparent = ''
     return commandChannel.tracePromise(() => this.page(), new TracedPage(this, this.plan))
   }
 
@@ -167,7 +170,7 @@ class PageReader {
     this.session = session
     const channel = await session.connected()
     if (turn !== this.turn) throw new KvError('unavailable', `${session.address}: was given up`)
-    this.pages = channel.scan({ ...this.plan.request, cursor: this.cursor })
+    this.pages = channel.scan({ ...this.plan.request, cursor: this.cursor }, this.traceparent)
     return this.pages
   }
 
@@ -213,6 +216,10 @@ class TracedPage implements CommandTrace {
 
   get attempts(): number {
     return this.#pages.attempts
+  }
+
+  propagate(traceparent: string): void {
+    this.#pages.traceparent = sampledTraceparent(traceparent)
   }
 }
 

@@ -1,4 +1,5 @@
 import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel'
+import { invalidArgument } from './errors.js'
 import type { Operation, OperationKind } from './operation.js'
 import type { Key } from './types.js'
 
@@ -38,6 +39,14 @@ export interface CommandTrace extends TraceOutcome {
   readonly node: string | undefined
   /** How often it has been sent. */
   readonly attempts: number
+  /**
+   * Has the nodes told whose doing this is, by a `traceparent` of W3C Trace Context: what they do for it, and may tell of
+   * it (`@quorumkv/server/otel`), belongs below that span. To be called during `start`. Of what is not sampled nothing is sent. Of a
+   * scan, the page that opens a stream speaks for those that come over it.
+   *
+   * @throws KvError `invalid-argument` where it is no `traceparent`
+   */
+  propagate(traceparent: string): void
 }
 
 /** One getMany or putMany, typed or not: what `kv:batch` tells. */
@@ -62,6 +71,14 @@ export const commandChannel: TracingChannel<unknown, CommandTrace> = tracingChan
 const batchChannel: TracingChannel<unknown, BatchTrace> = tracingChannel('kv:batch')
 const connectChannel: TracingChannel<unknown, ConnectTrace> = tracingChannel('kv:connect')
 
+const traceparentPattern = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
+
+/** What of a `traceparent` is sent: all of it, or nothing where it is not sampled. Throws `invalid-argument`. */
+export function sampledTraceparent(traceparent: string): string {
+  if (!traceparentPattern.test(traceparent)) throw invalidArgument('traceparent', 'must be one of W3C Trace Context')
+  return (Number.parseInt(traceparent.slice(-1), 16) & 1) === 1 ? traceparent : ''
+}
+
 /** An operation that is watched. */
 export class TracedOperation implements CommandTrace {
   readonly client: object
@@ -71,6 +88,7 @@ export class TracedOperation implements CommandTrace {
   declare result?: unknown
   declare error?: unknown
   #followed: Operation | undefined
+  #traceparent = ''
 
   constructor(client: object, operation: OperationKind, key: Key, batch: BatchTrace | undefined) {
     this.client = client
@@ -82,7 +100,12 @@ export class TracedOperation implements CommandTrace {
   /** From now on it tells of this one. */
   follow(operation: Operation): Operation {
     this.#followed = operation
+    operation.traceparent = this.#traceparent
     return operation
+  }
+
+  propagate(traceparent: string): void {
+    this.#traceparent = sampledTraceparent(traceparent)
   }
 
   get node(): string | undefined {

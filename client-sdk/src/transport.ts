@@ -57,10 +57,10 @@ export class Transport {
     return this.open(KvService.session.path, {}, events)
   }
 
-  /** The messages are ScanResponses. */
-  scan(request: ScanRequest): MessageStream {
+  /** The messages are ScanResponses. `traceparent`: of W3C Trace Context; empty: none is sent. */
+  scan(request: ScanRequest, traceparent: string): MessageStream {
     return new MessageStream((events) => {
-      const call = this.open(KvService.scan.path, {}, events)
+      const call = this.open(KvService.scan.path, traceparent === '' ? {} : { traceparent }, events)
       call.end(frameOf(KvService.scan.requestSerialize(request)))
       return call
     })

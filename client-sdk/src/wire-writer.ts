@@ -29,7 +29,7 @@ export class RequestWriter {
 
   operation(id: number, timeoutMs: number, operation: Operation): void {
     const requestLength = requestLengthOf(operation)
-    const { stampAboveMs, stampLimitMs } = operation
+    const { stampAboveMs, stampLimitMs, traceparent } = operation
     const length =
       1 +
       varintLength(id) +
@@ -39,7 +39,8 @@ export class RequestWriter {
       varintLength(requestLength) +
       requestLength +
       optionalLength(stampAboveMs) +
-      optionalLength(stampLimitMs)
+      optionalLength(stampLimitMs) +
+      (traceparent === '' ? 0 : 2 + traceparent.length)
     this.bytes[this.position++] = tagOf(2, delimited)
     this.varint(length)
     this.bytes[this.position++] = tagOf(1, varint)
@@ -52,6 +53,7 @@ export class RequestWriter {
     else this.keyed(operation)
     this.optional(6, stampAboveMs)
     this.optional(7, stampLimitMs)
+    if (traceparent !== '') this.ascii(8, traceparent)
   }
 
   /** The frame, which is the caller's. */
@@ -92,6 +94,13 @@ export class RequestWriter {
     this.varint(part.length)
     this.bytes.set(part, this.position)
     this.position += part.length
+  }
+
+  /** Of less than 128 characters. */
+  private ascii(field: number, text: string): void {
+    this.bytes[this.position++] = tagOf(field, delimited)
+    this.bytes[this.position++] = text.length
+    this.position += this.bytes.write(text, this.position, 'latin1')
   }
 
   private optional(field: number, value: number): void {

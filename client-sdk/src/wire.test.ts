@@ -24,11 +24,12 @@ const operation = fc
     returnPrevious: fc.boolean(),
     stampAboveMs: fc.constantFrom(0, 1, 2 ** 41, 2 ** 48 - 1),
     stampLimitMs: fc.constantFrom(0, 1, 2 ** 41, 2 ** 48 - 1),
+    traceparent: fc.constantFrom('', `00-${'a1'.repeat(16)}-${'b2'.repeat(8)}-01`),
   })
-  .map(({ kind, key, value, ttlMs, consistency, returnPrevious, stampAboveMs, stampLimitMs }) => {
+  .map(({ kind, key, value, ttlMs, consistency, returnPrevious, ...rest }) => {
     const made = new Operation(kind as 'get', key, consistency as 0, 1000)
     if (kind === 'put') Object.assign(made, { value, ttlMs, returnPrevious })
-    Object.assign(made, { stampAboveMs, stampLimitMs })
+    Object.assign(made, rest)
     return made
   })
 
@@ -41,8 +42,9 @@ const expected = (id: number, timeoutMs: number, made: Operation): SessionReques
           value: { key, value, ttlMs: ttlMs === 0 ? undefined : BigInt(ttlMs), consistency, returnPrevious },
         }
       : { $case: kind, value: { key, consistency } }
-  const { stampAboveMs, stampLimitMs } = made
-  return { id, timeoutMs, request, stampAboveMs: BigInt(stampAboveMs), stampLimitMs: BigInt(stampLimitMs) }
+  const { stampAboveMs, stampLimitMs, traceparent } = made
+  const bounds = { stampAboveMs: BigInt(stampAboveMs), stampLimitMs: BigInt(stampLimitMs) }
+  return { id, timeoutMs, request, ...bounds, traceparent }
 }
 
 /** What the deframer finds in a frame: one message, and nothing besides. */

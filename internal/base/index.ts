@@ -39,4 +39,5 @@ export {
 export { LatencyHistogram, type LatencySummary, type LatencyTotals } from './latency-histogram.js'
 export { limits } from './limits.js'
 export { type NodeEvent, type NodeEventKind, NodeEvents } from './node-events.js'
+export type { OperationTrace, PartTrace, TracedOperation, TracedPart, TraceWatch } from './operation-traces.js'
 export type { RequestName, SlowOperation, SlowWatch } from './slow-operations.js'

@@ -2,6 +2,7 @@ import type { ErrorCode } from './errors.js'
 import type { NodeId } from './ids.js'
 import { LatencyHistogram } from './latency-histogram.js'
 import { NodeEvents } from './node-events.js'
+import type { TraceWatch } from './operation-traces.js'
 import type { SlowWatch } from './slow-operations.js'
 
 export const operationKinds = ['get', 'put', 'delete', 'scan'] as const
@@ -90,11 +91,14 @@ export class Instruments {
   readonly events: NodeEvents
   /** Undefined: nobody wants to know. */
   readonly slow: SlowWatch | undefined
+  /** Undefined: operations are followed by nobody, ever. */
+  readonly traces: TraceWatch | undefined
   readonly #members = new Map<NodeId, MemberInstruments>()
 
   /** `wallMs`: the clock that dates events. */
-  constructor(wallMs: () => number, slow?: SlowWatch) {
+  constructor(wallMs: () => number, slow?: SlowWatch, traces?: TraceWatch) {
     this.slow = slow
+    this.traces = traces
     this.events = new NodeEvents(wallMs)
   }
 

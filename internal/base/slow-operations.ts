@@ -7,6 +7,8 @@ export interface RequestName {
   readonly requestId: string
   /** W3C Trace Context, as the caller gave it; empty: it gave none. */
   readonly traceparent: string
+  /** Whoever began the trace wants to see what becomes of the request. */
+  readonly sampled: boolean
 }
 
 /** An operation that took long here. */

@@ -76,7 +76,7 @@ export class Peers {
       envelope,
       silenceMaxMs: 3 * (probeIntervalMs + probeTimeoutMs),
       handlers: {
-        greeted: (greeting) => this.#greetedBy(greeting),
+        greeted: (greeting, link) => this.#greetedBy(greeting, link),
         message: (message, link) => this.#requested(message, link),
       },
     })
@@ -240,11 +240,14 @@ export class Peers {
     return `${answered} answers where ${expected} was named`
   }
 
-  #greetedBy({ hello, topology: brought }: Greeting): Greeting | InboundRefusal {
+  #greetedBy({ hello, topology: brought }: Greeting, link: PeerLink): Greeting | InboundRefusal {
     const verdict = judgeHello(this.#host.local, this.#host.topology, hello)
     if (verdict.kind === 'refused') return this.#refusal(verdict, brought)
     if (verdict.kind === 'returning' || verdict.kind === 'joining') return this.#host.knocked(verdict.remote)
-    if (verdict.kind === 'welcome') this.#heard(hello)
+    if (verdict.kind === 'welcome') {
+      link.peer = verdict.remote.id
+      this.#heard(hello)
+    }
     return this.#greeting()
   }
 

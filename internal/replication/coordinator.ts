@@ -1,4 +1,14 @@
-import { assert, emptyBytes, type KvError, limits, type OperationKind, stacklessError } from '../base/index.js'
+import {
+  assert,
+  emptyBytes,
+  type KvError,
+  limits,
+  type OperationKind,
+  type OperationTrace,
+  type Slot,
+  stacklessError,
+  type TraceWatch,
+} from '../base/index.js'
 import type { StoredRecord } from '../record/index.js'
 import { slotCount, slotOf } from '../slots/index.js'
 import { type KeyLocation, LocateOperation } from './locate.js'
@@ -38,6 +48,7 @@ class Load {
 
 /** One operation that was admitted, from its start to its end. */
 class Admission {
+  readonly trace: OperationTrace | undefined
   readonly #load: Load
   readonly #meter: OperationMeter | undefined
   readonly #key: Uint8Array
@@ -52,7 +63,9 @@ class Admission {
     key: Uint8Array,
     options: OperationOptions,
     nowMs: number,
+    trace: OperationTrace | undefined,
   ) {
+    this.trace = trace
     this.#load = load
     this.#meter = meter
     this.#key = key
@@ -73,11 +86,13 @@ class Admission {
   hasSucceeded(nowMs: number): void {
     this.#release()
     this.#meter?.succeeded(this.#startedMs, nowMs, this.#key, this.#options)
+    this.trace?.ended(undefined)
   }
 
   hasFailed(error: KvError): void {
     this.#release()
     this.#meter?.failed(this.#startedMs, this.#key, this.#options, error)
+    this.trace?.ended(error.code)
   }
 
   #release(): void {
@@ -99,9 +114,10 @@ class AdmittedGet extends Admission implements ReadSettler {
     key: Uint8Array,
     options: OperationOptions,
     nowMs: number,
+    trace: OperationTrace | undefined,
     caller: GetCaller,
   ) {
-    super(load, bytes, meter, key, options, nowMs)
+    super(load, bytes, meter, key, options, nowMs, trace)
     this.#caller = caller
   }
 
@@ -127,9 +143,10 @@ class AdmittedWrite extends Admission implements WriteSettler {
     key: Uint8Array,
     options: OperationOptions,
     nowMs: number,
+    trace: OperationTrace | undefined,
     caller: WriteCaller,
   ) {
-    super(load, bytes, meter, key, options, nowMs)
+    super(load, bytes, meter, key, options, nowMs, trace)
     this.#caller = caller
   }
 
@@ -154,6 +171,7 @@ export class Coordinator implements DirectOperations {
   #routing: Routing
   readonly #load = new Load()
   readonly #meters: Readonly<Record<OperationKind, OperationMeter>>
+  readonly #traces: TraceWatch | undefined
   /** Why nothing new is admitted; undefined: it is. */
   #stopped: string | undefined
 
@@ -162,6 +180,7 @@ export class Coordinator implements DirectOperations {
     this.#entries = options.entries
     this.#routing = routing
     this.#meters = operationMeters(options.context)
+    this.#traces = options.context.instruments.traces
   }
 
   get operations(): number {
@@ -203,14 +222,17 @@ export class Coordinator implements DirectOperations {
     const nowMs = this.#context.clock.monotonicMs()
     // Where the largest value would find no room it is not even read: that costs a copy of it.
     const meter = this.#meters.get
+    const slot = slotOf(key)
+    const trace = this.#traced('get', slot, key.length, options)
     const refusal = this.#refusal(key.length + limits.valueBytesMax, options, nowMs)
     if (refusal !== undefined) {
       meter.refused(refusal)
+      trace?.ended(refusal.code)
       caller.failed(refusal)
       return
     }
-    const admitted = new AdmittedGet(this.#load, key.length, meter, key, options, nowMs, caller)
-    new ReadOperation(this.#context, this.#routing, slotOf(key), key, options, admitted).start(nowMs)
+    const admitted = new AdmittedGet(this.#load, key.length, meter, key, options, nowMs, trace, caller)
+    new ReadOperation(this.#context, this.#routing, slot, key, options, admitted).start(nowMs)
   }
 
   startPut(key: Uint8Array, value: Uint8Array, options: PutOptions, caller: WriteCaller): void {
@@ -228,15 +250,19 @@ export class Coordinator implements DirectOperations {
   async scan(options: ScanOptions): Promise<ScanPage> {
     const nowMs = this.#context.clock.monotonicMs()
     const meter = this.#meters.scan
+    const { prefix } = options
+    const trace = this.#traced('scan', undefined, prefix.length, options)
     const refusal = this.#refusal(limits.scanPageBytesMax, options, nowMs)
     if (refusal !== undefined) {
       meter.refused(refusal)
+      trace?.ended(refusal.code)
       throw refusal
     }
     const { table, replicas } = this.#routing
     const share = table.ownersPerSlot / replicas.length
     const density = this.#entries() / (slotCount * share)
-    const admitted = new Admission(this.#load, limits.scanPageBytesMax, meter, options.prefix, options, nowMs)
+    const admitted = new Admission(this.#load, limits.scanPageBytesMax, meter, prefix, options, nowMs, trace)
+    trace?.attempted()
     try {
       const page = await scanPage(this.#context, () => this.#routing, options, density)
       admitted.hasSucceeded(this.#context.clock.monotonicMs())
@@ -253,7 +279,7 @@ export class Coordinator implements DirectOperations {
     const nowMs = this.#context.clock.monotonicMs()
     const refusal = this.#refusal(bytes, options, nowMs)
     if (refusal !== undefined) throw refusal
-    const admitted = new Admission(this.#load, bytes, undefined, key, options, nowMs)
+    const admitted = new Admission(this.#load, bytes, undefined, key, options, nowMs, undefined)
     try {
       const location = await new Promise<KeyLocation>((resolve, reject) => {
         new LocateOperation(this.#context, this.#routing, slotOf(key), options, { resolve, reject }).start(key)
@@ -269,15 +295,31 @@ export class Coordinator implements DirectOperations {
   #write(intent: WriteIntent, options: OperationOptions, caller: WriteCaller): void {
     const bytes = intent.key.length + intent.value.length
     const nowMs = this.#context.clock.monotonicMs()
-    const meter = intent.tombstone ? this.#meters.delete : this.#meters.put
+    const kind = intent.tombstone ? 'delete' : 'put'
+    const meter = this.#meters[kind]
+    const slot = slotOf(intent.key)
+    const trace = this.#traced(kind, slot, bytes, options)
     const refusal = this.#refusal(bytes, options, nowMs)
     if (refusal !== undefined) {
       meter.refused(refusal)
+      trace?.ended(refusal.code)
       caller.failed(refusal)
       return
     }
-    const admitted = new AdmittedWrite(this.#load, bytes, meter, intent.key, options, nowMs, caller)
-    new WriteOperation(this.#context, this.#routing, slotOf(intent.key), intent, options, admitted).start()
+    const admitted = new AdmittedWrite(this.#load, bytes, meter, intent.key, options, nowMs, trace, caller)
+    new WriteOperation(this.#context, this.#routing, slot, intent, options, admitted).start()
+  }
+
+  /** Begins to follow an operation where somebody wants that: mostly a look at two fields, and nothing is made. */
+  #traced(
+    kind: OperationKind,
+    slot: Slot | undefined,
+    bytes: number,
+    { consistency: level, request }: OperationOptions,
+  ): OperationTrace | undefined {
+    const traces = this.#traces
+    if (traces === undefined || (request?.sampled !== true && !traces.listensToOperations)) return undefined
+    return traces.operation({ kind, level, slot, bytes, request })
   }
 
   /** Why an operation that may hold so many bytes is not admitted; undefined: it is. */

@@ -19,6 +19,7 @@ interface Ended<T> {
 }
 
 function settlerOf<T>(): Ended<T> & {
+  readonly trace: undefined
   resolve(result: T): void
   reject(error: KvError): void
   hold(bytes: number): boolean
@@ -35,6 +36,7 @@ function settlerOf<T>(): Ended<T> & {
       this.error = error
       this.done = true
     },
+    trace: undefined,
     hold: () => true,
   }
 }

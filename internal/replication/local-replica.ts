@@ -1,4 +1,4 @@
-import { KvError, type Slot } from '../base/index.js'
+import { KvError, type OperationTrace, type PartTrace, type Slot } from '../base/index.js'
 import type { StoredRecord } from '../record/index.js'
 import type { CommitResult, CommitWaiter, Store } from '../store/index.js'
 import { isRefilling } from './refilling.js'
@@ -7,6 +7,7 @@ import {
   lostWrite,
   type PageRequest,
   type PageWaiter,
+  type ReadReply,
   type ReadWaiter,
   type Replica,
   refillingRead,
@@ -16,6 +17,7 @@ import {
   type WriteWaiter,
 } from './replica.js'
 import { readSlotPage } from './slot-page.js'
+import { readAnswer, tracedWrite } from './traced-items.js'
 
 /** What the store said, in the words of replication. */
 export function writeReplyOf(result: CommitResult): WriteReply {
@@ -41,19 +43,26 @@ class LocalWrite implements CommitWaiter {
   readonly #refilling: boolean
   readonly #waiter: WriteWaiter
   readonly #position: number
+  readonly #part: PartTrace | undefined
 
-  constructor(refilling: boolean, waiter: WriteWaiter, position: number) {
+  constructor(refilling: boolean, waiter: WriteWaiter, position: number, part: PartTrace | undefined) {
     this.#refilling = refilling
     this.#waiter = waiter
     this.#position = position
+    this.#part = part
   }
 
   committed(result: CommitResult): void {
-    this.#waiter.writeReplied(this.#position, this.#refilling ? refillingWrite : writeReplyOf(result))
+    this.#tell(this.#refilling ? refillingWrite : writeReplyOf(result))
   }
 
   commitFailed(error: KvError): void {
-    this.#waiter.writeReplied(this.#position, writeReplyOfFailure(error))
+    this.#tell(writeReplyOfFailure(error))
+  }
+
+  #tell(reply: WriteReply): void {
+    this.#part?.ended(reply.code ?? reply.kind)
+    this.#waiter.writeReplied(this.#position, reply)
   }
 }
 
@@ -75,19 +84,31 @@ export class LocalReplica implements Replica {
     return true
   }
 
-  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number, isRepair = false): void {
+  write(
+    record: StoredRecord,
+    wantPrevious: boolean,
+    waiter: WriteWaiter,
+    position: number,
+    isRepair = false,
+    trace?: OperationTrace,
+  ): void {
     const refilling = isRefilling(this.#store, record.key)
-    this.#store.commitOne(record, wantPrevious, !isRepair, new LocalWrite(refilling, waiter, position))
+    const part = trace === undefined ? undefined : trace.here(tracedWrite(record, isRepair))
+    this.#store.commitOne(record, wantPrevious, !isRepair, new LocalWrite(refilling, waiter, position, part))
   }
 
-  read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void {
-    if (isRefilling(this.#store, key)) {
-      waiter.readReplied(position, refillingRead)
-      return
-    }
+  read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number, trace?: OperationTrace): void {
+    const part = trace?.here({ kind: 'get', bytes: key.length, isRepair: false })
+    const reply = this.#read(key, full)
+    part?.ended(readAnswer(reply))
+    waiter.readReplied(position, reply)
+  }
+
+  #read(key: Uint8Array, full: boolean): ReadReply {
+    if (isRefilling(this.#store, key)) return refillingRead
     const record = full ? this.#store.get(key) : undefined
     const version = full ? record : this.#store.getVersion(key)
-    waiter.readReplied(position, version === undefined ? absentRead : { kind: 'held', version, record })
+    return version === undefined ? absentRead : { kind: 'held', version, record }
   }
 
   page(request: PageRequest, waiter: PageWaiter, position: number): void {

@@ -52,6 +52,7 @@ export function emptyPeerMessage(): PeerMessage {
     absenceAnswer: undefined,
     copyRequests: [],
     copyReplies: [],
+    traces: [],
   }
 }
 

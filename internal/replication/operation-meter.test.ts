@@ -95,7 +95,7 @@ test('an operation that takes long is told of, whether it fails or not; a quick 
   const watch = { thresholdMs: 100, slow: (operation: SlowOperation) => void told.push(operation) }
   const context = { ...s.context, instruments: new Instruments(() => 0, watch) }
   const node = new Coordinator({ context, entries: () => 0 }, s.routing)
-  const request = { requestId: 'r', traceparent: '' }
+  const request = { requestId: 'r', traceparent: '', sampled: false }
   const read = codeOf(node.get(key, { ...options(s), request }))
   s.clock.advance(2_000)
   expect(await read).toBe('timeout')

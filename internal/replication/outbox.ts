@@ -8,6 +8,7 @@ import {
   type FloorRaise,
   type FloorReply,
   type FloorRequest,
+  type ItemTrace,
   PeerMessage,
   type ReadMode,
   type ReadStatus,
@@ -15,7 +16,7 @@ import {
   type SlotScan,
   type WriteVerdict,
 } from '@quorumkv/proto/kv/peer/v1/messages'
-import { limits } from '../base/index.js'
+import { limits, type OperationTrace } from '../base/index.js'
 import type { Hlc, Version } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import { ItemWriter, writeFlags } from './items.js'
@@ -32,6 +33,7 @@ export class Outbox {
   #control: Partial<PeerMessage> = {}
   #scans: SlotScan[] = []
   #pages: SlotPage[] = []
+  #traces: ItemTrace[] = []
   #ofSlots = emptyOfSlots()
 
   /** An upper estimate of the encoded size. */
@@ -75,6 +77,13 @@ export class Outbox {
   /** `record` is there when `status` is RECORD, and goes along then. */
   addReadReply(id: number, status: ReadStatus, version: Version, record: StoredRecord | undefined): void {
     this.#items.addReadReply(id, status, version, record)
+  }
+
+  /** Says whose doing an item is that was just added. Nothing travels of what is not sampled. */
+  addTrace(id: number, read: boolean, { traceparent }: OperationTrace): void {
+    if (traceparent === '') return
+    this.#traces.push({ id, read, traceparent })
+    this.#otherBytes += partBytes + traceparent.length
   }
 
   addScan(scan: SlotScan): void {
@@ -150,6 +159,7 @@ export class Outbox {
     message.items = asBuffer(this.#items.view())
     message.scans = this.#scans
     message.pages = this.#pages
+    message.traces = this.#traces
     return PeerMessage.encode(message).finish()
   }
 
@@ -160,6 +170,7 @@ export class Outbox {
     this.#control = {}
     this.#scans = []
     this.#pages = []
+    this.#traces = []
     this.#ofSlots = emptyOfSlots()
   }
 }

@@ -23,6 +23,8 @@ export interface PeerLinkHandlers {
  */
 export class PeerLink {
   readonly remote: string
+  /** The node at the other end, once it has said its name; empty: it has not. */
+  peer = ''
   readonly #link: Link
   readonly #clock: Clock
   readonly #envelope: Envelope

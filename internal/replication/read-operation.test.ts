@@ -24,6 +24,7 @@ function read(
       expect(end).toBeUndefined()
       end = { error }
     },
+    trace: undefined,
     hold: () => true,
   }
   new ReadOperation(

@@ -1,4 +1,4 @@
-import { type ErrorCode, KvError, limits, type Slot } from '../base/index.js'
+import { type ErrorCode, KvError, limits, type NodeId, type OperationTrace, type Slot } from '../base/index.js'
 import { compareVersions, hlcMs, type Version, zeroVersion } from '../hlc/index.js'
 import { countVoters, isMet, isWanted, type Quorums } from '../quorum/index.js'
 import { floorTombstone, isFloorVersion, isLive, type StoredRecord } from '../record/index.js'
@@ -9,8 +9,11 @@ import { refillingNote } from './refilling.js'
 import { nobody, type ReadReply, type ReadWaiter, type Replica, type WriteReply, type WriteWaiter } from './replica.js'
 import type { OperationContext, Routing } from './routing.js'
 import { neededNote, quorumsOf, type SlotQuorums } from './slot-quorums.js'
+import { readAnswer } from './traced-items.js'
 
 export interface ReadSettler {
+  /** Undefined: nobody follows the operation. */
+  readonly trace: OperationTrace | undefined
   /** The live record, or undefined. `nowMs`: the monotonic clock, which was read for the deadline. */
   resolve(record: StoredRecord | undefined, nowMs: number): void
   reject(error: KvError): void
@@ -70,6 +73,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   }
 
   #chooseOwners(nowMs: number): void {
+    this.#settler.trace?.attempted()
     this.#owners = preferenceList(this.#routing, this.#slot, this.#wanted)
     this.#hedgeAtMs = nowMs + limits.readHedgeMs
   }
@@ -126,7 +130,9 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
 
   readReplied(number: number, reply: ReadReply): void {
     const owner = this.#owners[number - this.#base]
-    if (owner === undefined || this.#done) return
+    if (owner === undefined) return
+    this.#settler.trace?.answered(this.#idOf(owner), readAnswer(reply))
+    if (this.#done) return
     owner.fetching = false
     if (reply.kind === 'wrong-epoch') {
       this.#wait(owner)
@@ -150,6 +156,10 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     return (bit & this.#quorums.reading) !== 0
   }
 
+  #idOf({ member }: KeyOwner): NodeId {
+    return this.#routing.table.members[member]!.id
+  }
+
   #wait(owner: KeyOwner): void {
     owner.state = 'waiting'
     this.askAgainLater(this.#context.clock.monotonicMs())
@@ -164,7 +174,9 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
   /** From a write-back: whoever applied it, or has something newer, counts as holding it. */
   writeReplied(number: number, reply: WriteReply): void {
     const owner = this.#owners[number - this.#base]
-    if (owner === undefined || this.#done) return
+    if (owner === undefined) return
+    this.#settler.trace?.answered(this.#idOf(owner), reply.code ?? reply.kind)
+    if (this.#done) return
     const written = owner.repairing ?? zeroVersion
     owner.repairing = undefined
     if (reply.kind === 'wrong-epoch') {
@@ -237,7 +249,9 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     }
     owner.state = 'asked'
     owner.fetching = full
-    replica.read(this.#key, full, this, this.#base + position)
+    const { trace } = this.#settler
+    trace?.asked(this.#idOf(owner))
+    replica.read(this.#key, full, this, this.#base + position, trace)
   }
 
   /** Someone holds a newer version than the records that we have: get it from one who does. */
@@ -274,7 +288,9 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
       if (!replica.up) continue
       owner.repairing = record
       this.#context.instruments.readRepairs++
-      replica.write(record, false, this, this.#base + position, true)
+      const { trace } = this.#settler
+      trace?.asked(this.#idOf(owner))
+      replica.write(record, false, this, this.#base + position, true, trace)
     }
     let possible = this.#agreeing()
     if (isMet(this.#settled, possible)) return true
@@ -358,7 +374,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     for (const [position, owner] of this.#owners.entries()) {
       if (owner.state !== 'held' || owner.repairing !== undefined || this.#agrees(owner)) continue
       this.#context.instruments.readRepairs++
-      this.#routing.replicas[owner.member]!.write(record, false, nobody, position, true)
+      this.#routing.replicas[owner.member]!.write(record, false, nobody, position, true, this.#settler.trace)
     }
   }
 

@@ -29,6 +29,7 @@ function settlerOf<T>(end: Ended<T>) {
     reject: (error: KvError) => {
       end.error = error
     },
+    trace: undefined,
     hold: () => true,
   }
 }

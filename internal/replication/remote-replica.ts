@@ -8,7 +8,7 @@ import {
   type SlotPage,
   WriteVerdict,
 } from '@quorumkv/proto/kv/peer/v1/messages'
-import { compareBytes, type ErrorCode, limits, type NodeId, type Slot } from '../base/index.js'
+import { compareBytes, type ErrorCode, limits, type NodeId, type OperationTrace, type Slot } from '../base/index.js'
 import { decodeRecords, encodedRecordBytes, type Floor, RecordFormatError, type StoredRecord } from '../record/index.js'
 import {
   type ComparedReplica,
@@ -128,24 +128,35 @@ export class RemoteReplica implements ComparedReplica, FloorPeer, CopySource {
     this.#copies.takeAll((answered) => answered(failedCopy))
   }
 
-  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number, isRepair = false): void {
+  write(
+    record: StoredRecord,
+    wantPrevious: boolean,
+    waiter: WriteWaiter,
+    position: number,
+    isRepair = false,
+    trace?: OperationTrace,
+  ): void {
     const link = this.#usable()
     if (link === undefined) {
       waiter.writeReplied(position, refusedWrite(this.up ? 'overloaded' : 'unavailable'))
       return
     }
     const id = this.#writes.add(waiter, position)
-    link.outbox(encodedRecordBytes(record)).addWrite(id, record, wantPrevious, isRepair)
+    const outbox = link.outbox(encodedRecordBytes(record))
+    outbox.addWrite(id, record, wantPrevious, isRepair)
+    if (trace !== undefined) outbox.addTrace(id, false, trace)
   }
 
-  read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void {
+  read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number, trace?: OperationTrace): void {
     const link = this.#usable()
     if (link === undefined) {
       waiter.readReplied(position, failedRead)
       return
     }
     const id = this.#reads.add(waiter, position)
-    link.outbox(key.length).addRead(id, full ? ReadMode.FULL : ReadMode.VERSION, key)
+    const outbox = link.outbox(key.length)
+    outbox.addRead(id, full ? ReadMode.FULL : ReadMode.VERSION, key)
+    if (trace !== undefined) outbox.addTrace(id, true, trace)
   }
 
   page(request: PageRequest, waiter: PageWaiter, position: number): void {

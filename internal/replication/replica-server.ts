@@ -5,7 +5,7 @@ import {
   type SlotScan,
   WriteVerdict,
 } from '@quorumkv/proto/kv/peer/v1/messages'
-import { type ErrorCode, type Instruments, KvError, limits } from '../base/index.js'
+import { type ErrorCode, type Instruments, KvError, limits, type PartTrace, type TraceWatch } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 import { hlcMs, zeroVersion } from '../hlc/index.js'
 import {
@@ -23,7 +23,9 @@ import { writeReplyOfFailure } from './local-replica.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
 import { isRefilling } from './refilling.js'
+import type { WriteReply } from './replica.js'
 import { readSlotPage } from './slot-page.js'
+import { TracedItems } from './traced-items.js'
 
 /** The writes of a message, side by side. */
 interface Writes {
@@ -49,6 +51,7 @@ export interface ReplicaServerParts {
 export class ReplicaServer {
   readonly #clock: Clock
   readonly #served: Instruments['served']
+  readonly #traces: TraceWatch | undefined
   readonly #store: Store
   readonly #horizon: Horizon
   #requests = 0
@@ -56,6 +59,7 @@ export class ReplicaServer {
   constructor({ clock, instruments }: ReplicaServerParts, store: Store, horizon: Horizon = noHorizon) {
     this.#clock = clock
     this.#served = instruments.served
+    this.#traces = instruments.traces
     this.#store = store
     this.#horizon = horizon
   }
@@ -66,7 +70,7 @@ export class ReplicaServer {
    */
   serve(message: PeerMessage, link: PeerLink): void {
     checkScans(message.scans)
-    if (message.items.length > 0) this.#items(message.items, link)
+    if (message.items.length > 0) this.#items(message, link)
     for (const scan of message.scans) this.#scan(scan, link)
   }
 
@@ -75,8 +79,10 @@ export class ReplicaServer {
     return this.#requests
   }
 
-  #items(items: Uint8Array, link: PeerLink): void {
+  #items({ items, traces }: PeerMessage, link: PeerLink): void {
     this.#requests++
+    const watch = this.#traces
+    const traced = watch?.listensToParts === true ? new TracedItems(watch, link.peer, traces) : undefined
     const writes = { ids: [] as number[], flags: [] as number[], records: [] as StoredRecord[] }
     const reads = { ids: [] as number[], modes: [] as number[], keys: [] as Uint8Array[] }
     const item = new ItemReader(items)
@@ -91,8 +97,8 @@ export class ReplicaServer {
         reads.keys.push(item.key)
       } else throw notAsked(item)
     }
-    if (writes.ids.length > 0) this.#writes(writes, link)
-    if (reads.ids.length > 0) this.#reads(reads, link)
+    if (writes.ids.length > 0) this.#writes(writes, link, traced)
+    if (reads.ids.length > 0) this.#reads(reads, link, traced)
   }
 
   #scan(scan: SlotScan, link: PeerLink): void {
@@ -140,20 +146,28 @@ export class ReplicaServer {
     for (const { id } of message.scans) refuseScan(id, ReadStatus.WRONG_EPOCH, link)
   }
 
-  #writes(batch: Writes, link: PeerLink): void {
+  #writes(batch: Writes, link: PeerLink, traced: TracedItems | undefined): void {
     const { ids, flags, records } = this.#admitted(batch, link)
     if (ids.length === 0) return
     const wantPrevious = flags.map((flag) => (flag & writeFlags.wantPrevious) !== 0)
     const fresh = flags.every((flag) => (flag & writeFlags.isRepair) === 0)
     const refilling = this.#store.lostCount === 0 ? undefined : records.map(({ key }) => isRefilling(this.#store, key))
     const startedMs = this.#clock.monotonicMs()
+    const parts = traced && ids.map((id, i) => traced.write(id, records[i]!, (flags[i]! & writeFlags.isRepair) !== 0))
     this.#store.commit(records, { wantPrevious, fresh }).then(
       (results) => {
         this.#countWrites(records, startedMs)
+        parts?.forEach((part, i) => {
+          part.ended(verdictOf(results[i]!, refilling?.[i] === true))
+        })
         replyToWrites(ids, results, refilling, link)
       },
       (error: unknown) => {
-        this.#served.put.failed(error instanceof KvError ? error.code : 'unavailable', ids.length)
+        const code = error instanceof KvError ? error.code : 'unavailable'
+        this.#served.put.failed(code, ids.length)
+        parts?.forEach((part) => {
+          part.ended(code)
+        })
         refuseWrites(ids, error, link)
       },
     )
@@ -183,32 +197,45 @@ export class ReplicaServer {
     return { ids: ids.filter(inTime), flags: flags.filter(inTime), records: records.filter(inTime) }
   }
 
-  #reads(batch: Reads, link: PeerLink): void {
+  #reads(batch: Reads, link: PeerLink, traced: TracedItems | undefined): void {
     const startedMs = this.#clock.monotonicMs()
     let overloaded = 0
     for (let i = 0; i < batch.ids.length; i++) {
       if (i % prefetchKeysMax === 0 && !link.overloaded) this.#store.prefetch(batch.keys, i, batch.keys.length)
       const id = batch.ids[i]!
       const key = batch.keys[i]!
+      const part: PartTrace | undefined = traced?.read(id, key)
       if (link.overloaded) {
         // It does not read what it asked for: from here on a few bytes each, instead of values.
         overloaded++
         link.outbox(0).addReadReply(id, ReadStatus.OVERLOADED, zeroVersion, undefined)
-      } else if (isRefilling(this.#store, key)) {
-        link.outbox(0).addReadReply(id, ReadStatus.REFILLING, zeroVersion, undefined)
-      } else if (batch.modes[i] === ReadMode.FULL) {
-        const record = this.#store.get(key)
-        if (record === undefined) link.outbox(0).addReadReply(id, ReadStatus.ABSENT, zeroVersion, undefined)
-        else link.outbox(encodedRecordBytes(record)).addReadReply(id, ReadStatus.RECORD, record, record)
+        part?.ended('overloaded')
       } else {
-        const version = this.#store.getVersion(key)
-        const status = version === undefined ? ReadStatus.ABSENT : ReadStatus.VERSION
-        link.outbox(0).addReadReply(id, status, version ?? zeroVersion, undefined)
+        const answer = this.#read(id, key, batch.modes[i]!, link)
+        part?.ended(answer)
       }
     }
     if (overloaded > 0) this.#served.get.failed('overloaded', overloaded)
     const told = batch.ids.length - overloaded
     if (told > 0) this.#served.get.succeeded(startedMs, this.#clock.monotonicMs(), told)
+  }
+
+  /** Answers one read, and returns what the answer is called for who follows it. */
+  #read(id: number, key: Uint8Array, mode: number, link: PeerLink): 'held' | 'absent' | 'refilling' {
+    if (isRefilling(this.#store, key)) {
+      link.outbox(0).addReadReply(id, ReadStatus.REFILLING, zeroVersion, undefined)
+      return 'refilling'
+    }
+    if (mode === ReadMode.FULL) {
+      const record = this.#store.get(key)
+      if (record === undefined) link.outbox(0).addReadReply(id, ReadStatus.ABSENT, zeroVersion, undefined)
+      else link.outbox(encodedRecordBytes(record)).addReadReply(id, ReadStatus.RECORD, record, record)
+      return record === undefined ? 'absent' : 'held'
+    }
+    const version = this.#store.getVersion(key)
+    const status = version === undefined ? ReadStatus.ABSENT : ReadStatus.VERSION
+    link.outbox(0).addReadReply(id, status, version ?? zeroVersion, undefined)
+    return version === undefined ? 'absent' : 'held'
   }
 }
 
@@ -244,6 +271,12 @@ function replyToWrites(
     const bytes = previous === undefined ? 0 : encodedRecordBytes(previous)
     link.outbox(bytes).addWriteReply(ids[i]!, verdict, seen, existed, previous)
   }
+}
+
+/** What a write came to, for who follows it. */
+function verdictOf({ applied }: CommitResult, refilling: boolean): WriteReply['kind'] {
+  if (refilling) return 'refilling'
+  return applied ? 'applied' : 'stale'
 }
 
 const refusals: Partial<Record<ErrorCode, WriteVerdict>> = {

@@ -1,4 +1,4 @@
-import type { ErrorCode, Slot } from '../base/index.js'
+import type { ErrorCode, OperationTrace, Slot } from '../base/index.js'
 import { type Version, zeroVersion } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 
@@ -85,11 +85,18 @@ export interface Replica {
   accepts(bytes: number): boolean
   /**
    * `isRepair`: some owner of the key holds this record, or held it when the repair began. Otherwise it is fresh, and
-   * refused as stale when it is late (`Horizon`).
+   * refused as stale when it is late (`Horizon`). `trace`: of the operation that it belongs to, where that is followed.
    */
-  write(record: StoredRecord, wantPrevious: boolean, waiter: WriteWaiter, position: number, isRepair?: boolean): void
+  write(
+    record: StoredRecord,
+    wantPrevious: boolean,
+    waiter: WriteWaiter,
+    position: number,
+    isRepair?: boolean,
+    trace?: OperationTrace,
+  ): void
   /** `full` asks for the record, otherwise its version is enough. */
-  read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number): void
+  read(key: Uint8Array, full: boolean, waiter: ReadWaiter, position: number, trace?: OperationTrace): void
   page(request: PageRequest, waiter: PageWaiter, position: number): void
 }
 

@@ -1,4 +1,4 @@
-import type { ErrorCode, Slot } from '../base/index.js'
+import type { ErrorCode, NodeId, Slot } from '../base/index.js'
 import { compareVersions, type Version } from '../hlc/index.js'
 import { countVoters, firstVoters, isMet, Tally } from '../quorum/index.js'
 import type { StoredRecord } from '../record/index.js'
@@ -62,6 +62,10 @@ export class WriteAttempt implements WriteWaiter {
 
   replica(position: number): Replica {
     return this.routing.replicas[this.owners[position]!]!
+  }
+
+  ownerId(position: number): NodeId {
+    return this.routing.table.members[this.owners[position]!]!.id
   }
 
   /** Whether the quorum might come about if those that call it stale took it under another stamp. */

@@ -41,6 +41,7 @@ function write(
         expect(end).toBeUndefined()
         end = { error }
       },
+      trace: undefined,
       hold: () => true,
     },
   ).start()

@@ -1,4 +1,4 @@
-import { type ErrorCode, KvError, limits, type Slot, type WriteOutcome } from '../base/index.js'
+import { type ErrorCode, KvError, limits, type OperationTrace, type Slot, type WriteOutcome } from '../base/index.js'
 import { compareVersions, type Hlc, hlcMs, hlcOf, type Version } from '../hlc/index.js'
 import { countVoters, isMet, type Quorums } from '../quorum/index.js'
 import { isLive, type StoredRecord } from '../record/index.js'
@@ -20,6 +20,8 @@ export interface WriteIntent {
 }
 
 export interface WriteSettler {
+  /** Undefined: nobody follows the operation. */
+  readonly trace: OperationTrace | undefined
   /** `nowMs`: the monotonic clock, which was read for the deadline. */
   resolve(result: WriteResult, nowMs: number): void
   reject(error: KvError): void
@@ -133,6 +135,7 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
       this.askAgainLater(this.#context.clock.monotonicMs())
     }
     if (attempt === this.#acknowledged) this.#leaveHints(attempt)
+    this.#settler.trace?.answered(attempt.ownerId(position), reply.code ?? reply.kind)
     if (this.#settled || attempt !== this.#attempt || attempt.sending || this.#stopWaiting !== undefined) return
     this.#judge(attempt)
   }
@@ -176,13 +179,16 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     const { consistency } = this.#options
     const attempt = new WriteAttempt(this, record, this.#routing, this.#slot, consistency, this.#attempt)
     this.#attempt = attempt
+    this.#settler.trace?.attempted()
     for (let i = 0; i < attempt.owners.length; i++) this.#sendTo(attempt, i)
     attempt.sending = false
     this.#judge(attempt)
   }
 
   #sendTo(attempt: WriteAttempt, position: number): void {
-    attempt.replica(position).write(attempt.record, this.#intent.returnPrevious, attempt, position)
+    const { trace } = this.#settler
+    trace?.asked(attempt.ownerId(position))
+    attempt.replica(position).write(attempt.record, this.#intent.returnPrevious, attempt, position, false, trace)
   }
 
   /** Undefined: there will be another attempt when the clock may move on, or the operation has failed. */

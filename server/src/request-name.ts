@@ -5,19 +5,29 @@ import type { RequestName } from '@quorumkv/internal/base'
 export const requestIdKey = 'kv-request-id'
 
 const requestIdPattern = /^[A-Za-z0-9._-]{1,64}$/
-/** Version, trace, parent and flags of W3C Trace Context, level 1. */
-const traceparentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
+/** Version, trace, parent and flags of W3C Trace Context, level 1, which excludes ids of nothing but zeros and the version ff. */
+const traceparentPattern = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
 
 /** Whether a request may be called so: short, and nothing in it that would break a line of a log. */
 export function isRequestId(text: string | undefined): text is string {
   return text !== undefined && requestIdPattern.test(text)
 }
 
+export function isTraceparent(text: string | undefined): text is string {
+  return text !== undefined && traceparentPattern.test(text)
+}
+
+/** Of a `traceparent` that has been checked: the lowest bit of its flags. */
+export function isSampled(traceparent: string): boolean {
+  return (Number.parseInt(traceparent.slice(-1), 16) & 1) === 1
+}
+
 /** A request by what its caller says; what is malformed counts as not said. Undefined: it says nothing. */
 export function requestName(requestId: string | undefined, traceparent: string | undefined): RequestName | undefined {
   const id = isRequestId(requestId) ? requestId : ''
-  const trace = traceparent !== undefined && traceparentPattern.test(traceparent) ? traceparent : ''
-  return id === '' && trace === '' ? undefined : { requestId: id, traceparent: trace }
+  const trace = isTraceparent(traceparent) ? traceparent : ''
+  if (id === '' && trace === '') return undefined
+  return { requestId: id, traceparent: trace, sampled: trace !== '' && isSampled(trace) }
 }
 
 /** A call by what its metadata say. */

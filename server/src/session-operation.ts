@@ -29,7 +29,9 @@ export class SessionOperation extends Cancellation implements PutOptions, GetCal
   stampAboveMs = 0
   stampLimitMs = 0
   readonly cancellation: Cancellation = this
-  /** How the client names its session. */
+  /** As the client has sent it, not yet checked; empty: it has not. */
+  traceparent = ''
+  /** How the client names its session, or this operation of it. Set when the operation is begun. */
   request: RequestName | undefined = undefined
   /** Set when the operation is begun. */
   owner: OperationOwner | undefined = undefined

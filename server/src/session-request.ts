@@ -28,6 +28,7 @@ const operationTags = {
   delete: tagOf(5, delimited),
   stampAboveMs: tagOf(6, varint),
   stampLimitMs: tagOf(7, varint),
+  traceparent: tagOf(8, delimited),
 }
 /** Fields 1 and 2 are shared by all three: the key, and the consistency except in a put. */
 const keyTag = tagOf(1, delimited)
@@ -115,6 +116,9 @@ function readOperation(reader: WireReader, end: number): SessionOperation {
       case operationTags.stampLimitMs:
         operation.stampLimitMs = reader.varint64(end)
         break
+      case operationTags.traceparent:
+        operation.traceparent = readTraceparent(reader, end)
+        break
       default:
         skipUnknown(reader, tag, end)
     }
@@ -174,6 +178,7 @@ function readPut(reader: WireReader, end: number, operation: SessionOperation): 
 }
 
 const noBytes = Buffer.alloc(0)
+const traceparentBytes = 55
 
 function readBytes(reader: WireReader, end: number): Buffer {
   const last = reader.delimited(end)
@@ -181,6 +186,14 @@ function readBytes(reader: WireReader, end: number): Buffer {
   const bytes = reader.lasting ? part : Buffer.from(part)
   reader.at = last
   return bytes
+}
+
+/** Empty where it cannot be one. */
+function readTraceparent(reader: WireReader, end: number): string {
+  const last = reader.delimited(end)
+  const text = last - reader.at === traceparentBytes ? reader.bytes.toString('latin1', reader.at, last) : ''
+  reader.at = last
+  return text
 }
 
 function skipUnknown(reader: WireReader, tag: number, end: number): void {

@@ -31,12 +31,14 @@ const putRequest = fc.record({
   returnPrevious: fc.boolean(),
 })
 const u48 = fc.bigInt({ min: 0n, max: 2n ** 48n - 1n })
-const unbounded = { stampAboveMs: 0n, stampLimitMs: 0n }
+/** What most operations do not say. */
+const bare = { stampAboveMs: 0n, stampLimitMs: 0n, traceparent: '' }
 const operation: fc.Arbitrary<Operation> = fc.record({
   id: u32,
   timeoutMs: u32,
   stampAboveMs: u48,
   stampLimitMs: u48,
+  traceparent: fc.constantFrom('', 'short', `00-${'a1'.repeat(16)}-${'b2'.repeat(8)}-01`, 'x'.repeat(300)),
   request: fc.oneof(
     fc.constant(undefined),
     keyRequest.map((value) => ({ $case: 'get', value }) as const),
@@ -57,7 +59,7 @@ function expected({ observedHlc, operations, cancelled }: SessionRequest): objec
     observedHi: hi,
     observedLo: lo,
     cancelled,
-    operations: operations.map(({ id, timeoutMs, stampAboveMs, stampLimitMs, request: asked }) => {
+    operations: operations.map(({ id, timeoutMs, stampAboveMs, stampLimitMs, traceparent, request: asked }) => {
       const value = asked?.value
       const put = asked?.$case === 'put' ? asked.value : undefined
       return {
@@ -65,6 +67,7 @@ function expected({ observedHlc, operations, cancelled }: SessionRequest): objec
         timeoutMs,
         stampAboveMs: Number(stampAboveMs),
         stampLimitMs: Number(stampLimitMs),
+        traceparent: traceparent.length === 55 ? traceparent : '',
         kind: asked?.$case ?? 'nothing',
         key: [...(value?.key ?? [])],
         value: [...(put?.value ?? [])],
@@ -86,6 +89,7 @@ function summary({ observedHi, observedLo, cancelled, operations }: SessionBatch
       timeoutMs: read.timeoutMs,
       stampAboveMs: read.stampAboveMs,
       stampLimitMs: read.stampLimitMs,
+      traceparent: read.traceparent,
       kind: read.kind,
       key: [...read.key],
       value: [...read.value],
@@ -128,7 +132,7 @@ describe('reading requests by hand', () => {
         {
           id: 7,
           timeoutMs: 1,
-          ...unbounded,
+          ...bare,
           request: { $case: 'get', value: { key: Buffer.from('k'), consistency: 1 } },
         },
       ],
@@ -157,8 +161,8 @@ describe('reading requests by hand', () => {
     } as const
     const get = { key: Buffer.from('b'), consistency: 0 } as const
     const inner = Buffer.concat([
-      OperationMessage.encode({ id: 1, timeoutMs: 0, ...unbounded, request: { $case: 'put', value: put } }).finish(),
-      OperationMessage.encode({ id: 1, timeoutMs: 0, ...unbounded, request: { $case: 'get', value: get } }).finish(),
+      OperationMessage.encode({ id: 1, timeoutMs: 0, ...bare, request: { $case: 'put', value: put } }).finish(),
+      OperationMessage.encode({ id: 1, timeoutMs: 0, ...bare, request: { $case: 'get', value: get } }).finish(),
     ])
     const wire = Buffer.concat([Buffer.from([0x12, inner.length]), inner])
     const [read] = readSessionRequest(wire).operations
@@ -189,7 +193,7 @@ describe('reading requests by hand', () => {
         {
           id: 1,
           timeoutMs: 1,
-          ...unbounded,
+          ...bare,
           request: { $case: 'get', value: { key: Buffer.from('kk'), consistency: 1 } },
         },
       ],
@@ -215,7 +219,7 @@ describe('reading requests by hand', () => {
           {
             id: 1,
             timeoutMs: 1,
-            ...unbounded,
+            ...bare,
             request: { $case: 'put', value: { ...put, value: Buffer.alloc(valueBytes, 'v') } },
           },
         ],

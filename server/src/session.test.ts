@@ -56,19 +56,20 @@ class Talk {
   }
 }
 
-const unbounded = { stampAboveMs: 0n, stampLimitMs: 0n }
+/** What most operations do not say. */
+const bare = { stampAboveMs: 0n, stampLimitMs: 0n, traceparent: '' }
 
 function get(id: number, key = 'k', timeoutMs = 0): Operation {
-  return { id, timeoutMs, ...unbounded, request: { $case: 'get', value: { key: Buffer.from(key), consistency } } }
+  return { id, timeoutMs, ...bare, request: { $case: 'get', value: { key: Buffer.from(key), consistency } } }
 }
 
 function put(id: number, key = 'k', value = Buffer.from('v'), ttlMs?: bigint): Operation {
   const request = { key: Buffer.from(key), value, consistency, returnPrevious: false, ttlMs }
-  return { id, timeoutMs: 0, ...unbounded, request: { $case: 'put', value: request } }
+  return { id, timeoutMs: 0, ...bare, request: { $case: 'put', value: request } }
 }
 
 function remove(id: number, key = 'k'): Operation {
-  return { id, timeoutMs: 0, ...unbounded, request: { $case: 'delete', value: { key: Buffer.from(key), consistency } } }
+  return { id, timeoutMs: 0, ...bare, request: { $case: 'delete', value: { key: Buffer.from(key), consistency } } }
 }
 
 describe('session', () => {
@@ -138,7 +139,7 @@ describe('session', () => {
       get(1, ''),
       put(2, 'k', Buffer.alloc(limits.valueBytesMax + 1)),
       put(3, 'k', Buffer.from('v'), 0n),
-      { id: 4, timeoutMs: 0, ...unbounded, request: undefined },
+      { id: 4, timeoutMs: 0, ...bare, request: undefined },
       put(5, 'good'),
     ])
     const invalid = ErrorCode.INVALID_ARGUMENT
@@ -392,7 +393,7 @@ describe('a session whose client does not read', () => {
     const previous: Operation = {
       id: count + 1,
       timeoutMs: 0,
-      ...unbounded,
+      ...bare,
       request: {
         $case: 'put',
         value: { key: Buffer.from('big'), value: large, consistency, returnPrevious: true, ttlMs: undefined },

@@ -6,7 +6,7 @@ import type { WriteResult } from '@quorumkv/internal/replication'
 import { prefetchKeysMax } from '@quorumkv/internal/store'
 import type { Principal } from './access/principal.js'
 import { type OperationKind, toStatus, toWireError } from './errors.js'
-import { requestNameIn } from './request-name.js'
+import { requestName, requestNameIn } from './request-name.js'
 import type { ResultBudget } from './result-budget.js'
 import { ResultWriter } from './result-writer.js'
 import { reportBug, type ServiceContext } from './service-context.js'
@@ -194,7 +194,7 @@ export class Session implements OperationOwner {
     const { coordinator, phase } = this.#node
     if (coordinator === undefined) throw notServing(phase)
     operation.owner = this
-    operation.request = this.#name
+    operation.request = this.#nameOf(operation)
     switch (operation.kind) {
       case 'get':
         coordinator.startGet(operation.key, operation, operation)
@@ -205,6 +205,11 @@ export class Session implements OperationOwner {
       default:
         coordinator.startDelete(operation.key, operation, operation)
     }
+  }
+
+  #nameOf({ traceparent }: SessionOperation): RequestName | undefined {
+    if (traceparent === '') return this.#name
+    return requestName(this.#name?.requestId, traceparent) ?? this.#name
   }
 
   /** @internal */

@@ -24,6 +24,7 @@ import { type Machine, type OpenDisk, thisMachine } from './machine.js'
 import { addReflection } from './reflection.js'
 import type { CallCounts, ServiceContext } from './service-context.js'
 import { SessionService } from './session-service.js'
+import { NodeTraces } from './tracing/node-traces.js'
 
 /** What connections get to take the last replies; a client that watches the node's health would stay for ever. */
 const connectionGraceMs = 2_000
@@ -196,6 +197,7 @@ export async function startConfiguredNode(
   const counted = { meter, traffic, scans, calls }
   const context: ServiceContext = { clock, log, access, ...counted, node: reachable, draining, onBug: fail }
   const slow = new SlowLog({ clock, log, node: () => core, thresholdMs: config.slowMs })
+  const traces = new NodeTraces(clock, () => core?.id ?? '')
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))
   host.addService(ClusterService, clusterService(context))
@@ -220,6 +222,7 @@ export async function startConfiguredNode(
       host,
       log,
       slow,
+      traces,
       listenAddress: bound.grpc[0]!,
       address,
       fail,
@@ -270,6 +273,7 @@ interface CoreParts {
   readonly host: GrpcHost
   readonly log: Log
   readonly slow: SlowLog
+  readonly traces: NodeTraces
   readonly listenAddress: string
   readonly address: Address
   readonly fail: (error: unknown) => void
@@ -283,7 +287,7 @@ async function startCore(config: NodeConfig, parts: CoreParts): Promise<Node> {
     disk: parts.disk.disk,
     network: network(parts.host.network),
     log: parts.log,
-    instruments: new Instruments(() => clock.wallMs(), parts.slow),
+    instruments: new Instruments(() => clock.wallMs(), parts.slow, parts.traces),
     id: config.id,
     listenAddress: parts.listenAddress as Address,
     advertiseAddress: parts.address,

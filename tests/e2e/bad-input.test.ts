@@ -109,7 +109,7 @@ async function session({ operation, timeoutMs = 0 }: SessionOperation): Promise<
       stream.on('data', (message: SessionResponse) => {
         if (message.results.length > 0) resolve(message)
       })
-      const operations = [{ id: 1, timeoutMs, request: operation, stampAboveMs: 0n, stampLimitMs: 0n }]
+      const operations = [{ id: 1, timeoutMs, request: operation, stampAboveMs: 0n, stampLimitMs: 0n, traceparent: '' }]
       const request: SessionRequest = { observedHlc: 0n, operations, cancelled: [] }
       stream.write(request)
     })

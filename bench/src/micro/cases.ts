@@ -193,7 +193,7 @@ function sessionRequest(records: readonly StoredRecord[]): SessionRequest {
       returnPrevious: false,
     }
     const request = { $case: 'put', value: put } as const
-    return { id: i + 1000, timeoutMs: 2000, request, stampAboveMs: 0n, stampLimitMs: 0n }
+    return { id: i + 1000, timeoutMs: 2000, request, stampAboveMs: 0n, stampLimitMs: 0n, traceparent: '' }
   })
   return { observedHlc: 2n ** 50n, operations, cancelled: [] }
 }

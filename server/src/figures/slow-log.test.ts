@@ -25,7 +25,7 @@ const operation: SlowOperation = {
   key: Buffer.from('a'),
   tookMs: 123.4,
   code: 'timeout',
-  request: { requestId: 'r-1', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` },
+  request: { requestId: 'r-1', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, sampled: true },
 }
 
 test('a slow operation is told with where its key is, who asked, and how it ended, and without its key', () => {
