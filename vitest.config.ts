@@ -9,10 +9,12 @@ const alias = [
   { find: /^@quorumkv\/proto\/(.*)$/, replacement: `${at('./proto/gen')}/$1.ts` },
   { find: /^@quorumkv\/internal\/(.*)$/, replacement: `${at('./internal')}/$1/index.ts` },
   { find: '@quorumkv/cli/bench', replacement: at('./client-sdk/cli/src/bench/index.ts') },
+  { find: '@quorumkv/client/otel', replacement: at('./client-sdk/src/otel.ts') },
   { find: '@quorumkv/client', replacement: at('./client-sdk/src/index.ts') },
   { find: '@quorumkv/testing', replacement: at('./tests/testing/src/index.ts') },
   { find: '@quorumkv/keyv', replacement: at('./client-sdk/keyv/src/index.ts') },
   { find: '@quorumkv/server/local', replacement: at('./server/src/local/index.ts') },
+  { find: '@quorumkv/server/otel', replacement: at('./server/src/otel.ts') },
   { find: '@quorumkv/server', replacement: at('./server/src/index.ts') },
 ]
 

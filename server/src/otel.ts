@@ -18,8 +18,6 @@ import {
 } from '@opentelemetry/api'
 import type { OwnerTrace, ServerOperationTrace, ServerReplicaTrace, ServerTrace } from './tracing/channels.js'
 
-export type { OwnerTrace, ServerOperationTrace, ServerReplicaTrace, ServerTrace } from './tracing/channels.js'
-
 /** What `instrumentServer` takes. */
 export interface InstrumentServerOptions {
   /** Default: of the global tracer provider. */

@@ -22,10 +22,27 @@ class NamedNode extends FakeNode {
 }
 
 test('a name that would break the log counts as none', () => {
-  expect(requestName('a-1.b_2', undefined)).toEqual({ requestId: 'a-1.b_2', traceparent: '' })
+  expect(requestName('a-1.b_2', undefined)).toEqual({ requestId: 'a-1.b_2', traceparent: '', sampled: false })
   for (const bad of ['', 'a b', 'a\nb', 'x'.repeat(65), '"']) expect(requestName(bad, undefined)).toBeUndefined()
-  for (const bad of ['', '00-a-b-01', `${traceparent}-x`, traceparent.toUpperCase()]) {
-    expect(requestName('a', bad)).toEqual({ requestId: 'a', traceparent: '' })
+  const zeros = [`00-${'0'.repeat(32)}-${'b'.repeat(16)}-01`, `00-${'a'.repeat(32)}-${'0'.repeat(16)}-01`]
+  for (const bad of [
+    '',
+    '00-a-b-01',
+    `${traceparent}-x`,
+    traceparent.toUpperCase(),
+    `ff${traceparent.slice(2)}`,
+    ...zeros,
+  ]) {
+    expect(requestName('a', bad)).toEqual({ requestId: 'a', traceparent: '', sampled: false })
+  }
+  for (const [flags, sampled] of [
+    ['00', false],
+    ['02', false],
+    ['01', true],
+    ['03', true],
+  ] as const) {
+    const flagged = traceparent.slice(0, -2) + flags
+    expect(requestName(undefined, flagged)).toEqual({ requestId: '', traceparent: flagged, sampled })
   }
   expect(requestFacts(requestName(undefined, traceparent))).toEqual({ traceId: 'a'.repeat(32) })
   expect(requestFacts(undefined)).toEqual({})
@@ -44,7 +61,7 @@ test('a call over gRPC is named as its metadata say, and its answer too, also wh
     })
   expect((await ask(metadata)).get('kv-request-id')).toEqual(['r-7'])
   expect((await ask(new Metadata())).get('kv-request-id')).toEqual([])
-  expect(node.names).toEqual([{ requestId: 'r-7', traceparent }, undefined])
+  expect(node.names).toEqual([{ requestId: 'r-7', traceparent, sampled: true }, undefined])
   node.failure = new KvError('unavailable', 'no quorum')
   expect((await ask(metadata)).get('kv-request-id')).toEqual(['r-7'])
   const failed = services.lines.filter(({ message }) => message === 'a call failed')
@@ -60,7 +77,7 @@ test('a request over HTTP is named by its header, or here', async () => {
   const made = unnamed.headers.get('x-request-id')
   expect(made).toMatch(/^[0-9a-f-]{36}$/)
   expect(node.names).toEqual([
-    { requestId: 'h-1', traceparent },
-    { requestId: made, traceparent: '' },
+    { requestId: 'h-1', traceparent, sampled: true },
+    { requestId: made, traceparent: '', sampled: false },
   ])
 })
