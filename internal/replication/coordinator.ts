@@ -48,13 +48,13 @@ class Load {
 
 /** One operation that was admitted, from its start to its end. */
 class Admission {
-  readonly trace: OperationTrace | undefined
   readonly #load: Load
   readonly #meter: OperationMeter | undefined
   readonly #key: Uint8Array
   readonly #options: OperationOptions
   readonly #startedMs: number
   #bytes: number
+  readonly #trace: OperationTrace | undefined
 
   constructor(
     load: Load,
@@ -65,15 +65,20 @@ class Admission {
     nowMs: number,
     trace: OperationTrace | undefined,
   ) {
-    this.trace = trace
     this.#load = load
     this.#meter = meter
     this.#key = key
     this.#options = options
     this.#startedMs = nowMs
     this.#bytes = bytes
+    this.#trace = trace
     load.operations++
     load.bytes += bytes
+  }
+
+  /** Undefined: nobody follows the operation. */
+  get trace(): OperationTrace | undefined {
+    return this.#trace
   }
 
   hold(bytes: number): boolean {
@@ -86,13 +91,13 @@ class Admission {
   hasSucceeded(nowMs: number): void {
     this.#release()
     this.#meter?.succeeded(this.#startedMs, nowMs, this.#key, this.#options)
-    this.trace?.ended(undefined)
+    this.#trace?.ended(undefined)
   }
 
   hasFailed(error: KvError): void {
     this.#release()
     this.#meter?.failed(this.#startedMs, this.#key, this.#options, error)
-    this.trace?.ended(error.code)
+    this.#trace?.ended(error.code)
   }
 
   #release(): void {
