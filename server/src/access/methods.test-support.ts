@@ -55,6 +55,7 @@ export const samples: Readonly<Record<string, Buffer>> = {
           request: { $case: 'get', value: { key, consistency } },
           stampAboveMs: 0n,
           stampLimitMs: 0n,
+          traceparent: '',
         },
       ],
       cancelled: [],
