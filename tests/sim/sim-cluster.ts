@@ -22,6 +22,8 @@ export interface SimClusterOptions extends SimWorldOptions {
   readonly logOf?: (name: string) => Log
   /** What each life of a node gets in place of its network; default the network itself. */
   readonly networkOf?: (name: string, network: Network) => Network
+  /** The same of its disk. */
+  readonly diskOf?: (name: string, disk: Disk) => Disk
 }
 
 const text = new TextEncoder()
@@ -114,7 +116,7 @@ export class SimCluster {
       instruments: new Instruments(() => clock.wallMs()),
       clock,
       random,
-      disk,
+      disk: this.#options.diskOf?.(name, disk) ?? disk,
       network: this.#options.networkOf?.(name, network) ?? network,
       log: this.#options.logOf?.(name) ?? silentLog,
       id: parseNodeId(id),

@@ -235,4 +235,18 @@ export const mutantsElsewhere: readonly MutantElsewhere[] = [
       title: 'what is read when all slots have come is with the next owners before it is returned',
     },
   },
+  {
+    name: 'digest-of-emptied-slot',
+    hazard: 'a slot that comes back while it is being emptied counts as streamed, and is empty then',
+    file: 'store/durable-store.js',
+    find: 'return this.#emptying.has(slot) ? digestOfNothing(into) : this.#table.digest(slot, into);',
+    replace: 'return this.#table.digest(slot, into);',
+    why:
+      'a change would have to follow on another within one sync of the log, on more owners of the slot than reads can do without, and ' +
+      'a comparison soon brings what is missing',
+    test: {
+      path: 'tests/sim/regained.test.ts',
+      title: 'a slot that comes back while it is being emptied comes as a whole: what is here of it still will be gone',
+    },
+  },
 ]
