@@ -40,6 +40,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
     'replication',
     'proto',
   ],
+  backup: ['base', 'env', 'hash', 'hlc', 'slots', 'record', 'wal', 'store'],
   'env-node': ['base', 'env'],
   'env-sim': ['base', 'env'],
 }
@@ -47,9 +48,12 @@ const layers: Readonly<Record<string, readonly string[]>> = {
 /** What the folders marked `proto` see of it: messages, no service and so no gRPC. */
 const peerMessages = '@quorumkv/proto/kv/peer/v1/messages'
 
+/** Directories of backups are the command line's own: nobody else has them before their eyes. */
+const cliInternals = /^@quorumkv\/internal\/(backup|env-node)$/
+
 /** Which of our packages each package may import; `bench` and `tests` may import all. The longest folder decides. */
 const packages: readonly { readonly folder: string; readonly sees: readonly RegExp[] }[] = [
-  { folder: 'client-sdk/cli/', sees: [/^@quorumkv\/client$/, /^@quorumkv\/server\/local$/] },
+  { folder: 'client-sdk/cli/', sees: [/^@quorumkv\/client$/, /^@quorumkv\/server\/local$/, cliInternals] },
   { folder: 'client-sdk/keyv/', sees: [/^@quorumkv\/client$/] },
   { folder: 'client-sdk/', sees: [/^@quorumkv\/proto\//, /^@quorumkv\/internal\/hash$/] },
   { folder: 'server/', sees: [/^@quorumkv\/proto\//, /^@quorumkv\/internal\//] },

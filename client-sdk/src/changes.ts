@@ -1,3 +1,4 @@
+import type { BackupPage, BackupRequest, RestoreOptions, RestoreTally } from './backups.js'
 import type { CallOptions } from './types.js'
 
 /** A change of who owns the slots that somebody asked for. */
@@ -172,4 +173,16 @@ export interface Operator {
   drain(endpoint: string, options?: CallOptions): Promise<number>
   /** How many bytes a second handovers may stream to the node at `endpoint`; with a rate it is set, until the node is started again. */
   streamRate(endpoint: string, bytesPerSecond?: number, options?: CallOptions): Promise<number>
+  /**
+   * One page of the slots as a read quorum of their owners holds them, for a backup: any member gives any page. It is told
+   * no faster than the node's stream rate allows.
+   */
+  backupSlots(request: BackupRequest, options?: CallOptions): Promise<BackupPage>
+  /**
+   * Brings records of a backup back under the versions that they have, to write quorums of their owners. `records` as in
+   * `SlotContents`, at most 512 KiB of them or one, and 1,024. What is newer stays, and so does what has been deleted
+   * since. It may be repeated. Rejects with `invalid-argument` for `records` where they are stamped further ahead of the
+   * cluster's clock than it allows.
+   */
+  restoreSlots(records: Uint8Array, count: number, options?: RestoreOptions): Promise<RestoreTally>
 }

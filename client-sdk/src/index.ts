@@ -5,6 +5,14 @@
  */
 
 export type {
+  BackupPage,
+  BackupPosition,
+  BackupRequest,
+  RestoreOptions,
+  RestoreTally,
+  SlotContents,
+} from './backups.js'
+export type {
   CancelOptions,
   ChangeOptions,
   ChangePlan,

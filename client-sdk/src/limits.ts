@@ -67,6 +67,9 @@ export const limits = {
   /** One page may take a third of its time, and at least this, before another node is asked. */
   scanAttemptMsMin: 1000,
 
+  /** Records that a node restores by one request. */
+  restoreRecordsMax: 1024,
+
   /** How often a node is asked how far it has come with a repair. */
   repairPollMs: 250,
 

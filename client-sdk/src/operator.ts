@@ -1,8 +1,10 @@
 import { type ChangeResponse, ClusterService } from '@quorumkv/proto/kv/v1/cluster'
+import { type BackupPage, type BackupRequest, backupPageOf, type RestoreOptions, type RestoreTally } from './backups.js'
 import { planOf } from './change-messages.js'
 import type { CancelOptions, ChangeOptions, ChangePlan, ForcedRemoval, Operator, StopVerdict } from './changes.js'
 import type { ClusterCalls } from './cluster.js'
 import { invalidArgument } from './errors.js'
+import { limits } from './limits.js'
 import { checkWhole } from './options.js'
 import type { UnaryMethod } from './transport.js'
 import type { CallOptions } from './types.js'
@@ -86,6 +88,27 @@ export class OperatorCalls implements Operator {
     return Number((await this.cluster.at(endpoint, ClusterService.streamRate, request, options)).bytesPerSecond)
   }
 
+  async backupSlots(request: BackupRequest, options: CallOptions = {}): Promise<BackupPage> {
+    const { after, knownDigests } = request
+    const wanted = {
+      slot: checkWhole(request.slot, 'slot', 0, limits.slotsMax - 1),
+      after: Buffer.from(checkBytes(after, 'after')),
+      knownDigests: Buffer.from(checkBytes(knownDigests ?? new Uint8Array(), 'knownDigests')),
+    }
+    return backupPageOf(await this.cluster.anyOf(ClusterService.backupSlots, wanted, options))
+  }
+
+  async restoreSlots(records: Uint8Array, count: number, options: RestoreOptions = {}): Promise<RestoreTally> {
+    const bytes = checkBytes(records, 'records')
+    const request = {
+      records: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
+      count: checkWhole(count, 'count', 1, limits.restoreRecordsMax),
+      highestHlc: checkHlc(options.highestHlc ?? 0n),
+    }
+    const { stored, superseded, deleted } = await this.cluster.anyOf(ClusterService.restoreSlots, request, options)
+    return { stored, superseded, deleted }
+  }
+
   private async change<Req>(method: UnaryMethod<Req, ChangeResponse>, request: Req, options: ChangeOptions) {
     return planOf(await this.cluster.anyOf(method, request, options))
   }
@@ -98,4 +121,14 @@ function isDry({ dryRun }: ChangeOptions): boolean {
 function checkId(id: unknown, field: string): string {
   if (typeof id !== 'string' || id === '') throw invalidArgument(field, 'must be the id of a node')
   return id
+}
+
+function checkBytes(bytes: unknown, field: string): Uint8Array {
+  if (!(bytes instanceof Uint8Array)) throw invalidArgument(field, 'must be a Uint8Array')
+  return bytes
+}
+
+function checkHlc(hlc: unknown): bigint {
+  if (typeof hlc === 'bigint' && hlc >= 0n && hlc < 1n << 64n) return hlc
+  throw invalidArgument('highestHlc', 'must be a bigint of 64 bits')
 }

@@ -133,6 +133,16 @@ export const limits = {
   scanPageEntriesMax: 4096,
   scanPageEntriesDefault: 512,
   scanPageBytesMax: 1_048_576,
+  /** Bytes of records on one page of a backup, and of one request to restore some; a single record may be larger. */
+  backupPageBytesMax: 524_288,
+  /** A segment of a backup is closed when it has passed this size. */
+  backupSegmentBytes: 67_108_864,
+  restoreBytesMax: 524_288,
+  restoreRecordsMax: 1024,
+  /** Pages and requests of backups that one node works on at a time. */
+  backupCallsMax: 4,
+  /** Where a write quorum has a restored record, the other owners are waited for so long: one may know that it was deleted. */
+  restoreOthersMs: 1_000,
   /** Records and bytes of one message with copies of slots. */
   refillPageEntriesMax: 4096,
   refillPageBytesMax: 131_072,

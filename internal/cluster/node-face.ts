@@ -15,6 +15,7 @@ import type {
   RepairRequest,
   ScanOptions,
   ScanPage,
+  SlotTransfers,
   WriteResult,
 } from '../replication/index.js'
 import type { LevelRange, Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
@@ -229,8 +230,8 @@ export interface Node {
   /** Resolves when the node serves: it has a topology, its own store is open, and it listens. */
   ready(): Promise<void>
 
-  /** Gets, puts and deletes for those who run very many. Undefined while the node does not serve: see `notServing`. */
-  readonly coordinator: DirectOperations | undefined
+  /** Gets, puts and deletes for those who run very many, and slots as a whole. Undefined while the node does not serve: see `notServing`. */
+  readonly coordinator: (DirectOperations & SlotTransfers) | undefined
   /** The live record of a key, or undefined. Rejects with KvError. */
   get(key: Uint8Array, options: OperationOptions): Promise<StoredRecord | undefined>
   /** Rejects with KvError that carries `outcome`. The bytes are given away. */

@@ -135,7 +135,8 @@ export class Serving {
       missed: (member, record) => this.hints.keep(member, record),
     }
     const entries = (): number => store.statistics().entries
-    this.coordinator = new Coordinator({ context, entries }, this.#route(topology))
+    const dataBytes = (): number => store.statistics().dataBytes
+    this.coordinator = new Coordinator({ context, entries, dataBytes }, this.#route(topology))
     this.refiller = new Refiller({
       clock: options.clock,
       log: options.log,

@@ -8,7 +8,7 @@ const large = limits.valueBytesMax
 const fitting = Math.floor(limits.coordinatedBytesMax / large)
 
 function coordinator({ context, routing }: Scene): Coordinator {
-  return new Coordinator({ context, entries: () => 0 }, routing)
+  return new Coordinator({ context, entries: () => 0, dataBytes: () => 0 }, routing)
 }
 
 /** How an operation ended, by its code; undefined while it runs. */

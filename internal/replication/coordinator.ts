@@ -20,18 +20,22 @@ import type {
   PutOptions,
   ScanOptions,
   ScanPage,
+  SlotTransfers,
   WriteCaller,
   WriteResult,
 } from './operations.js'
 import { ReadOperation, type ReadSettler } from './read-operation.js'
+import { type RestoreTally, restoreAll } from './restore-operation.js'
 import type { OperationContext, Routing } from './routing.js'
 import { scanPage } from './scan.js'
+import { type ExportedPage, exportPage, type SlotExport } from './slot-export.js'
 import { type WriteIntent, WriteOperation, type WriteSettler } from './write-operation.js'
 
 export interface CoordinatorOptions {
   readonly context: OperationContext
-  /** Live entries in this node's store, for reading ahead in scans. */
+  /** Live entries in this node's store, and bytes of all that is in it, for reading ahead. */
   readonly entries: () => number
+  readonly dataBytes: () => number
 }
 
 const notApplied = { outcome: 'not-applied' } as const
@@ -170,9 +174,10 @@ class AdmittedWrite extends Admission implements WriteSettler {
  * Takes requests for any key and runs them on the key's owners (Dynamo's coordinator). It admits a bounded number of
  * operations and bytes; beyond that the caller is told `overloaded` at once.
  */
-export class Coordinator implements DirectOperations {
+export class Coordinator implements DirectOperations, SlotTransfers {
   readonly #context: OperationContext
   readonly #entries: () => number
+  readonly #dataBytes: () => number
   #routing: Routing
   readonly #load = new Load()
   readonly #meters: Readonly<Record<OperationKind, OperationMeter>>
@@ -183,6 +188,7 @@ export class Coordinator implements DirectOperations {
   constructor(options: CoordinatorOptions, routing: Routing) {
     this.#context = options.context
     this.#entries = options.entries
+    this.#dataBytes = options.dataBytes
     this.#routing = routing
     this.#meters = operationMeters(options.context)
     this.#traces = options.context.instruments.traces
@@ -263,19 +269,33 @@ export class Coordinator implements DirectOperations {
       trace?.ended(refusal.code)
       throw refusal
     }
-    const { table, replicas } = this.#routing
-    const share = table.ownersPerSlot / replicas.length
-    const density = this.#entries() / (slotCount * share)
     const admitted = new Admission(this.#load, limits.scanPageBytesMax, meter, prefix, options, nowMs, trace)
     trace?.attempted()
-    try {
-      const page = await scanPage(this.#context, () => this.#routing, options, density)
-      admitted.hasSucceeded(this.#context.clock.monotonicMs())
-      return page
-    } catch (error) {
-      admitted.hasFailed(error as KvError)
-      throw error
-    }
+    const density = this.#entries() / this.#slotsHere
+    return await this.#during(admitted, () => scanPage(this.#context, () => this.#routing, options, density))
+  }
+
+  async exportSlots(request: SlotExport, options: OperationOptions): Promise<ExportedPage> {
+    const nowMs = this.#context.clock.monotonicMs()
+    // Of each slot the pages of a read quorum wait for each other.
+    const bytes = (request.bytesMax + limits.valueBytesMax) * this.#routing.readQuorum
+    const refusal = this.#refusal(bytes, options, nowMs)
+    if (refusal !== undefined) throw refusal
+    const admitted = new Admission(this.#load, bytes, undefined, emptyBytes, options, nowMs, undefined)
+    const bytesPerSlot = this.#dataBytes() / this.#slotsHere
+    return await this.#during(admitted, () =>
+      exportPage(this.#context, () => this.#routing, request, options, bytesPerSlot),
+    )
+  }
+
+  async restore(records: readonly StoredRecord[], options: OperationOptions): Promise<RestoreTally> {
+    const nowMs = this.#context.clock.monotonicMs()
+    const bytes = records.reduce((sum, { key, value }) => sum + key.length + value.length, 0)
+    const refusal = this.#refusal(bytes, options, nowMs)
+    if (refusal !== undefined) throw refusal
+    const admitted = new Admission(this.#load, bytes, undefined, emptyBytes, options, nowMs, undefined)
+    const placed = records.map((record) => ({ slot: slotOf(record.key), record }))
+    return await this.#during(admitted, () => restoreAll(this.#context, this.#routing, placed, options))
   }
 
   /** Asks all owners of a key what they hold. Rejects as `get`; that owners do not answer is no failure. */
@@ -285,12 +305,23 @@ export class Coordinator implements DirectOperations {
     const refusal = this.#refusal(bytes, options, nowMs)
     if (refusal !== undefined) throw refusal
     const admitted = new Admission(this.#load, bytes, undefined, key, options, nowMs, undefined)
+    const located = new Promise<KeyLocation>((resolve, reject) => {
+      new LocateOperation(this.#context, this.#routing, slotOf(key), options, { resolve, reject }).start(key)
+    })
+    return await this.#during(admitted, () => located)
+  }
+
+  /** So many slots this node holds copies of, on average. */
+  get #slotsHere(): number {
+    const { table, replicas } = this.#routing
+    return (slotCount * table.ownersPerSlot) / replicas.length
+  }
+
+  async #during<T>(admitted: Admission, work: () => Promise<T>): Promise<T> {
     try {
-      const location = await new Promise<KeyLocation>((resolve, reject) => {
-        new LocateOperation(this.#context, this.#routing, slotOf(key), options, { resolve, reject }).start(key)
-      })
+      const result = await work()
       admitted.hasSucceeded(this.#context.clock.monotonicMs())
-      return location
+      return result
     } catch (error) {
       admitted.hasFailed(error as KvError)
       throw error

@@ -39,7 +39,7 @@ function running<T>(promise: Promise<T>): Running<T> {
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 function coordinator(s: Scene): { node: Coordinator; adopt(): void } {
-  const node = new Coordinator({ context: s.context, entries: () => 0 }, s.routing)
+  const node = new Coordinator({ context: s.context, entries: () => 0, dataBytes: () => 0 }, s.routing)
   const adopt = (): void => {
     node.routing = { ...node.routing, epoch: (node.routing.epoch + 1) as Epoch }
   }

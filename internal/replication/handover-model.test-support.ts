@@ -285,7 +285,7 @@ export class HandoverModel {
       },
       missed: () => {},
     }
-    node.coordinator = new Coordinator({ context, entries: () => 1 }, this.#routing(node))
+    node.coordinator = new Coordinator({ context, entries: () => 1, dataBytes: () => 0 }, this.#routing(node))
   }
 
   #crash(node: ModelNode): void {

@@ -1,5 +1,6 @@
 export { ActiveOperations } from './active-operations.js'
 export { AntiEntropy, type ConvergenceStatus, type PeerConvergence } from './anti-entropy.js'
+export { ByteRate } from './byte-rate.js'
 export { Coordinator, type CoordinatorOptions } from './coordinator.js'
 export { CopyServer } from './copy-server.js'
 export { DigestServer } from './digest-server.js'
@@ -27,6 +28,7 @@ export type {
   PutOptions,
   ScanOptions,
   ScanPage,
+  SlotTransfers,
   WriteCaller,
   WriteResult,
 } from './operations.js'
@@ -38,7 +40,9 @@ export { type ForgetWaiter, RemoteReplica } from './remote-replica.js'
 export type { RepairProgress, RepairRequest } from './repair.js'
 export type { Replica } from './replica.js'
 export { ReplicaServer } from './replica-server.js'
+export type { RestoreTally } from './restore-operation.js'
 export { noOtherSide, type OperationContext, type Routing } from './routing.js'
 export { ScanSlices } from './scan-slices.js'
 export { SharedSlots } from './shared-slots.js'
+export type { ExportedPage, ExportedSlot, SlotExport } from './slot-export.js'
 export { ownersOf, routingOf } from './slot-quorums.js'

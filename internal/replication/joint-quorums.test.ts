@@ -55,7 +55,7 @@ async function running<T>(promise: Promise<T>): Promise<Running<T>> {
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 function node(s: Scene): Coordinator {
-  return new Coordinator({ context: s.context, entries: () => 0 }, s.routing)
+  return new Coordinator({ context: s.context, entries: () => 0, dataBytes: () => 0 }, s.routing)
 }
 
 function put(s: Scene, consistency: Consistency = 'quorum') {

@@ -9,7 +9,7 @@ import { applied, record, type Scene, scene, version } from './replication.test-
 const key = Buffer.from('k')
 
 function coordinator({ context, routing }: Scene): Coordinator {
-  return new Coordinator({ context, entries: () => 0 }, routing)
+  return new Coordinator({ context, entries: () => 0, dataBytes: () => 0 }, routing)
 }
 
 function options({ clock }: Scene, consistency: OperationOptions['consistency'] = 'quorum'): OperationOptions {
@@ -94,7 +94,7 @@ test('an operation that takes long is told of, whether it fails or not; a quick 
   const s = scene()
   const watch = { thresholdMs: 100, slow: (operation: SlowOperation) => void told.push(operation) }
   const context = { ...s.context, instruments: new Instruments(() => 0, watch) }
-  const node = new Coordinator({ context, entries: () => 0 }, s.routing)
+  const node = new Coordinator({ context, entries: () => 0, dataBytes: () => 0 }, s.routing)
   const request = { requestId: 'r', traceparent: '', sampled: false }
   const read = codeOf(node.get(key, { ...options(s), request }))
   s.clock.advance(2_000)

@@ -1,6 +1,8 @@
 import type { Cancellation, KvError, RequestName } from '../base/index.js'
 import type { Version } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
+import type { RestoreTally } from './restore-operation.js'
+import type { ExportedPage, SlotExport } from './slot-export.js'
 
 /** How many replicas take part before the reply: one, the topology's read or write quorum, or every owner. */
 export type Consistency = 'one' | 'quorum' | 'all'
@@ -81,4 +83,15 @@ export interface DirectOperations {
   /** The bytes are given away. */
   startPut(key: Uint8Array, value: Uint8Array, options: PutOptions, caller: WriteCaller): void
   startDelete(key: Uint8Array, options: OperationOptions, caller: WriteCaller): void
+}
+
+/** Slots as a whole, with versions and tombstones: for backups. Both reject with KvError. */
+export interface SlotTransfers {
+  /** One page of slots, each from a read quorum of its owners. */
+  exportSlots(request: SlotExport, options: OperationOptions): Promise<ExportedPage>
+  /**
+   * Brings records to write quorums of their owners under the versions that they have. Those that are stamped ahead of
+   * the clock are the caller's business. After a failure any of them may have been stored; it may be repeated.
+   */
+  restore(records: readonly StoredRecord[], options: OperationOptions): Promise<RestoreTally>
 }

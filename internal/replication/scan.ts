@@ -4,7 +4,7 @@ import { encodedRecordBytes, isLive, type StoredRecord } from '../record/index.j
 import { slotCount } from '../slots/index.js'
 import type { ScanOptions, ScanPage } from './operations.js'
 import type { OperationContext, Routing } from './routing.js'
-import { SlotRead, type SlotStretch } from './slot-read.js'
+import { readStretch } from './slot-read.js'
 
 /** Where a scan goes on: in a slot, behind a key (empty: from its start). */
 export interface Position {
@@ -73,7 +73,7 @@ export async function scanPage(
     const stretches = await Promise.all(
       Array.from({ length: count }, (_, i) => {
         const request = { slot: slot + i, prefix: options.prefix, after: i === 0 ? after : emptyBytes }
-        return readSlot(context, routing(), { ...request, recordsMax, bytesMax }, options)
+        return readStretch(context, routing(), { ...request, recordsMax, bytesMax }, options)
       }),
     )
     const isFast = context.clock.monotonicMs() - nowMs < limits.scanSlotsMs
@@ -97,15 +97,4 @@ export async function scanPage(
     if (records.length === before) ahead *= 2
   }
   return { records, cursor: emptyBytes }
-}
-
-function readSlot(
-  context: OperationContext,
-  routing: Routing,
-  request: ConstructorParameters<typeof SlotRead>[2],
-  options: ScanOptions,
-): Promise<SlotStretch> {
-  return new Promise((resolve, reject) => {
-    new SlotRead(context, routing, request, options, { resolve, reject }).start()
-  })
 }

@@ -23,6 +23,8 @@ export interface SlotStretch {
   readonly records: readonly StoredRecord[]
   /** There may be more behind the last record. */
   readonly more: boolean
+  /** The highest floor of the owners that were read (`PageReply.floorMs`). */
+  readonly floorMs: number
 }
 
 interface Settler {
@@ -225,7 +227,8 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     }
     const pages = this.#owners.flatMap(({ page, bit }) => (page === undefined ? [] : [{ page, bit }]))
     const { records, more } = mergePages(pages, this.#quorums.reading)
-    this.#stretch = { records: records.map(({ record }) => record), more }
+    const floorMs = Math.max(...pages.map(({ page, bit }) => ((bit & this.#quorums.reading) === 0 ? 0 : page.floorMs)))
+    this.#stretch = { records: records.map(({ record }) => record), more, floorMs }
     const answered = this.#those('held')
     this.#asking = true
     for (const { record, holders } of records) {
@@ -280,4 +283,16 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     this.#done = true
     this.#context.active.remove(this)
   }
+}
+
+/** Rejects with KvError, as operations do. */
+export function readStretch(
+  context: OperationContext,
+  routing: Routing,
+  request: PageRequest,
+  options: OperationOptions,
+): Promise<SlotStretch> {
+  return new Promise((resolve, reject) => {
+    new SlotRead(context, routing, request, options, { resolve, reject }).start()
+  })
 }

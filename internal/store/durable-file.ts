@@ -13,34 +13,35 @@ import {
 /*
  * FORMAT.md, "Document". Do not change: it is on disks.
  */
-const headerBytes = 24
+export const documentHeaderBytes = 24
 // "QKVDOC\r\n"
 const magic = Uint8Array.of(0x51, 0x4b, 0x56, 0x44, 0x4f, 0x43, 0x0d, 0x0a)
 
 /** For `refuseNewerFormat`. */
 export const documentLayout: HeaderLayout = { magic, crcAt: 20, newest: formatVersion }
 
-function encodeDocument(payload: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(headerBytes + payload.length)
+/** The bytes of a document with this payload. */
+export function encodeDocument(payload: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(documentHeaderBytes + payload.length)
   const view = new DataView(bytes.buffer)
   bytes.set(magic)
   view.setUint32(8, formatVersion, true)
   view.setUint32(12, payload.length, true)
   view.setUint32(16, crc32(payload), true)
   view.setUint32(20, crc32(bytes, 0, 20), true)
-  bytes.set(payload, headerBytes)
+  bytes.set(payload, documentHeaderBytes)
   return bytes
 }
 
 /** The payload, or what is wrong with it. */
-function decodeDocument(bytes: Uint8Array): Uint8Array | string {
-  if (bytes.length < headerBytes) return `a file of ${bytes.length} bytes`
+export function decodeDocument(bytes: Uint8Array): Uint8Array | string {
+  if (bytes.length < documentHeaderBytes) return `a file of ${bytes.length} bytes`
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   for (let i = 0; i < magic.length; i++) if (bytes[i] !== magic[i]) return 'another kind of file'
   if (view.getUint32(20, true) !== crc32(bytes, 0, 20)) return 'a header with a wrong checksum'
   const version = view.getUint32(8, true)
   if (version !== formatVersion) return `format version ${version}`
-  const payload = bytes.slice(headerBytes)
+  const payload = bytes.slice(documentHeaderBytes)
   if (view.getUint32(12, true) !== payload.length) return `${payload.length} bytes of ${view.getUint32(12, true)}`
   if (view.getUint32(16, true) !== crc32(payload)) return 'contents with a wrong checksum'
   return payload
@@ -69,7 +70,7 @@ export async function readDocument(disk: Disk, name: string): Promise<Uint8Array
   if (file === undefined) return undefined
   try {
     // One byte more than there may be, so that a file that is too long is seen, and costs no more memory.
-    const bytes = new Uint8Array(Math.min(await file.size(), headerBytes + limits.documentBytesMax + 1))
+    const bytes = new Uint8Array(Math.min(await file.size(), documentHeaderBytes + limits.documentBytesMax + 1))
     const found = bytes.subarray(0, await readFully(file, bytes, 0))
     refuseNewerFormat(name, found, documentLayout)
     const payload = decodeDocument(found)
@@ -102,9 +103,9 @@ export async function readJsonDocument(disk: Disk, name: string): Promise<Record
     const parsed: unknown = JSON.parse(found)
     if (typeof parsed === 'object' && parsed !== null) return parsed as Record<string, unknown>
   } catch (error) {
-    throw corruption({ path: name, offset: headerBytes, expected: 'JSON', found }, error)
+    throw corruption({ path: name, offset: documentHeaderBytes, expected: 'JSON', found }, error)
   }
-  throw corruption({ path: name, offset: headerBytes, expected: 'a JSON object', found })
+  throw corruption({ path: name, offset: documentHeaderBytes, expected: 'a JSON object', found })
 }
 
 export function writeJsonDocument(
@@ -128,11 +129,16 @@ export function documentField<T>(
   } catch (error) {
     if (error instanceof FatalError) throw error
     throw corruption(
-      { path: name, offset: headerBytes, expected: `a valid ${field}`, found: JSON.stringify(found) },
+      { path: name, offset: documentHeaderBytes, expected: `a valid ${field}`, found: JSON.stringify(found) },
       error,
     )
   }
-  throw corruption({ path: name, offset: headerBytes, expected: `a ${field}`, found: JSON.stringify(found) ?? 'none' })
+  throw corruption({
+    path: name,
+    offset: documentHeaderBytes,
+    expected: `a ${field}`,
+    found: JSON.stringify(found) ?? 'none',
+  })
 }
 
 /** A document of a later release must not be read as if it were ours. Throws FatalError: `refused` then, `corrupt` for anything else. */
@@ -141,5 +147,5 @@ export function checkDocumentFormat(name: string, contents: Readonly<Record<stri
   if (format === formatVersion) return
   if (typeof format === 'number' && format > formatVersion) throw newerFormat(name, format, formatVersion)
   const found = `format ${JSON.stringify(format)}`
-  throw corruption({ path: name, offset: headerBytes, expected: `format ${formatVersion}`, found })
+  throw corruption({ path: name, offset: documentHeaderBytes, expected: `format ${formatVersion}`, found })
 }

@@ -1,4 +1,10 @@
-export { readDocument, writeDocument } from './durable-file.js'
+export {
+  decodeDocument,
+  documentHeaderBytes,
+  encodeDocument,
+  readDocument,
+  writeDocument,
+} from './durable-file.js'
 export {
   forgetHandoverProgress,
   type HandoverProgress,
@@ -19,6 +25,13 @@ export {
   type RepairPlan,
 } from './repair.js'
 export type { DocumentRepair } from './repair-documents.js'
+export {
+  type BlockHeader,
+  blockHeaderBytes,
+  chainCrc,
+  decodeBlockHeader,
+  encodeBlockHeader,
+} from './snapshot-format.js'
 export type {
   CommitOptions,
   CommitResult,

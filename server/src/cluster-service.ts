@@ -13,6 +13,7 @@ import type {
   TopologyResponse,
 } from '@quorumkv/proto/kv/v1/cluster'
 import { answerAuthCreate, answerAuthList, answerAuthRevoke } from './access/auth-calls.js'
+import { BackupCalls } from './backup-calls.js'
 import {
   answerCancel,
   answerChange,
@@ -132,6 +133,7 @@ type ChangeCallback = sendUnaryData<ChangeResponse>
 export function clusterService(context: ServiceContext): ClusterServer {
   const { access } = context
   const owners = new EncodedOwners()
+  const backups = new BackupCalls(context.clock)
   const timeLeft =
     ({ deadlineMs }: UnaryScope): TimeLeft =>
     () =>
@@ -183,6 +185,10 @@ export function clusterService(context: ServiceContext): ClusterServer {
       answerUnary(call, callback, context, 'read', (request, scope) =>
         answerAuthRevoke(scope.node, access, request, timeLeft(scope)),
       ),
+    backupSlots: (call, callback) =>
+      answerUnary(call, callback, context, 'read', async (request, scope) => backups.backup(request, scope)),
+    restoreSlots: (call, callback) =>
+      answerUnary(call, callback, context, 'write', async (request, scope) => backups.restore(request, scope)),
     status: (call, callback) =>
       answerUnary(call, callback, context, 'read', async (_request, { node }) => toStatusResponse(node)),
     figures: (call, callback) =>

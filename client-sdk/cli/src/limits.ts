@@ -30,6 +30,15 @@ export const limits = {
   /** Bytes read at a time, and gathered before they are written. */
   readChunkBytes: 262_144,
   writeChunkBytes: 65_536,
+  /** How long a backup or a restore waits for one call, unless told, and how long it tries again before it gives up. */
+  backupCallMs: 30_000,
+  backupGiveUpAfterMs: 300_000,
+  /** What one request restores: as much as a node takes. */
+  restoreRecordsMax: 1024,
+  restoreBytesMax: 524_288,
+  /** Such requests under way at a time, and puts where what is there is overwritten. */
+  restoreWorkers: 3,
+  restorePuts: 256,
   /** How often progress is shown on a terminal, and elsewhere. */
   progressTerminalMs: 150,
   progressPlainMs: 5_000,

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { KvClientOptions } from '@quorumkv/client'
 import { Command, CommanderError, Option } from 'commander'
+import { registerBackup } from './commands/backup.js'
 import { registerBench } from './commands/bench.js'
 import { registerCompletion } from './commands/completion.js'
 import { registerDelete } from './commands/delete.js'
@@ -130,7 +131,7 @@ export function createProgram(io: Io, execute: Execute, register: Register): Com
     )
     .addHelpText('after', help)
   const registrations = [registerGet, registerPut, registerDelete, registerTtl, registerMget, registerScan]
-  for (const register of [...registrations, registerImport, registerExport]) register(program, execute)
+  for (const register of [...registrations, registerImport, registerExport, registerBackup]) register(program, execute)
   const ofCluster = [
     registerStatus,
     registerRing,

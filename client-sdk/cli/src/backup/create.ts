@@ -1,0 +1,195 @@
+import { randomBytes } from 'node:crypto'
+import { type BackupPage, type BackupPosition, type ClusterTopology, KvError } from '@quorumkv/client'
+import { type BackupOrigin, BackupWriter, type Manifest, newestOf, packedDigests } from '@quorumkv/internal/backup'
+import type { Context } from '../context.js'
+import { formatDuration } from '../duration.js'
+import { exitStatus, FailedError, InterruptedError } from '../exit.js'
+import type { Interrupt } from '../io.js'
+import { limits } from '../limits.js'
+import { write, writeJson } from '../output.js'
+import { Progress } from '../progress.js'
+import { formatBytes, plural } from '../text.js'
+import { repeated } from './attempts.js'
+import { BackupDirectory, chosen, totalsOf } from './directory.js'
+
+/** The options of `kv backup create`, as parsed. */
+export interface CreateOptions {
+  /** The name of the backup to go on from. */
+  readonly parent?: string
+  /** Everything is written, whatever is there. */
+  readonly full?: true
+  readonly progress: boolean
+}
+
+export function createBackup(context: Context, directory: string, options: CreateOptions): Promise<number> {
+  return new CreateRun(context, new BackupDirectory(directory), options).run()
+}
+
+class CreateRun {
+  readonly #context: Context
+  readonly #directory: BackupDirectory
+  readonly #options: CreateOptions
+  readonly #stop = new AbortController()
+  readonly #progress: Progress
+  #interrupt: Interrupt | undefined
+  #slots = 0
+  #unchanged = 0
+  #of = 0
+  #writer: BackupWriter | undefined
+
+  constructor(context: Context, directory: BackupDirectory, options: CreateOptions) {
+    this.#context = context
+    this.#directory = directory
+    this.#options = options
+    const shown = { verb: 'backup', shown: options.progress, json: context.options.json }
+    this.#progress = new Progress(context.io, shown, () => {
+      const { records, bytes } = this.#writer?.written ?? { records: 0, bytes: 0 }
+      const note = this.#unchanged > 0 ? `${plural(this.#unchanged, 'slot')} unchanged` : undefined
+      return { records, bytes, done: this.#slots, total: this.#of, note }
+    })
+  }
+
+  async run(): Promise<number> {
+    const { io, client, options } = this.#context
+    const startedMs = io.timing.monotonic()
+    const forgetInterrupts = io.onInterrupt((signal) => {
+      this.#interrupt ??= signal
+      this.#stop.abort()
+    })
+    try {
+      const topology = await client().topology({ timeoutMs: options.timeoutMs })
+      this.#of = topology.slots
+      const manifest = await this.#directory.guarded(() => this.#create(topology))
+      this.#progress.end()
+      await this.#tell(manifest, io.timing.monotonic() - startedMs)
+      return exitStatus.done
+    } finally {
+      forgetInterrupts()
+      this.#progress.end()
+    }
+  }
+
+  async #create(topology: ClusterTopology): Promise<Manifest> {
+    const { io } = this.#context
+    await this.#directory.disk.makeDirectory('')
+    const parent = await this.#parentIn(topology)
+    const id = randomBytes(16).toString('hex')
+    const startedMs = Math.floor(io.timing.wall())
+    const name = `${new Date(startedMs).toISOString().replace(/[-:]|\.\d+/g, '')}-${id.slice(0, 4)}`
+    const { clusterId, epoch, replication } = topology
+    const origin = { name, id, clusterId: clusterId as BackupOrigin['clusterId'], epoch, replication, startedMs }
+    const writer = new BackupWriter(this.#directory.disk, origin, parent)
+    this.#writer = writer
+    let finished = false
+    try {
+      const hlc = await this.#fill(writer, clusterId, parent)
+      const manifest = await writer.finish(Math.floor(io.timing.wall()), hlc)
+      finished = true
+      return manifest
+    } finally {
+      if (!finished) await this.#abandon(writer)
+    }
+  }
+
+  /** What is left when that fails as well is no backup, and does no harm. */
+  async #abandon(writer: BackupWriter): Promise<void> {
+    try {
+      await writer.abandon()
+    } catch (error) {
+      this.#progress.note(`unfinished files of the backup remain: ${(error as Error).message}`)
+    }
+  }
+
+  async #parentIn({ clusterId }: ClusterTopology): Promise<Manifest | undefined> {
+    if (this.#options.full === true) return undefined
+    const entries = await this.#directory.entries()
+    if (this.#options.parent === undefined) return newestOf(entries, clusterId)
+    const parent = chosen(this.#directory, entries, this.#options.parent)
+    if (parent.clusterId === clusterId) return parent
+    throw new FailedError(`${parent.name} is a backup of another cluster, ${parent.clusterId}`, 'Leave --parent out.')
+  }
+
+  /** Resolves to the first and the last clock that a node told. One page is on its way while the one before is written. */
+  async #fill(
+    writer: BackupWriter,
+    clusterId: string,
+    parent: Manifest | undefined,
+  ): Promise<{ from: bigint; to: bigint }> {
+    const known = parent === undefined ? undefined : packedDigests(parent)
+    let asked = this.#ask({ slot: 0, after: new Uint8Array() }, known)
+    let from: bigint | undefined
+    for (;;) {
+      const page = await asked
+      this.#check(page, clusterId)
+      from ??= page.hlc
+      const { next } = page
+      const last = next.slot >= this.#of
+      if (!last) {
+        asked = this.#ask(next, known)
+        // It is looked at when this page has been written, which may fail first.
+        asked.catch(() => undefined as never)
+      }
+      await this.#write(writer, page)
+      this.#slots = next.slot
+      if (last) return { from, to: page.hlc }
+    }
+  }
+
+  async #ask(position: BackupPosition, known: Uint8Array | undefined): Promise<BackupPage> {
+    const { io, client, options } = this.#context
+    const request = { ...position, knownDigests: known?.subarray(position.slot * 8) }
+    const timeoutMs = options.timeoutMs ?? limits.backupCallMs
+    const { signal } = this.#stop
+    try {
+      return await repeated(io.timing, signal, () => client().operator.backupSlots(request, { timeoutMs, signal }))
+    } catch (error) {
+      if (this.#interrupt === undefined || !(error instanceof KvError)) throw error
+      throw new InterruptedError(this.#interrupt, 'stopped: nothing was added to the directory')
+    }
+  }
+
+  #check(page: BackupPage, clusterId: string): void {
+    if (this.#interrupt !== undefined) {
+      throw new InterruptedError(this.#interrupt, 'stopped: nothing was added to the directory')
+    }
+    if (page.clusterId === clusterId) return
+    throw new FailedError(`the endpoints lead to different clusters, ${clusterId} and ${page.clusterId}`)
+  }
+
+  async #write(writer: BackupWriter, { slots }: BackupPage): Promise<void> {
+    for (const { slot, unchanged, records, floorMs } of slots) {
+      if (unchanged) {
+        this.#unchanged++
+        await writer.refer(slot)
+      } else await writer.add(slot, records, floorMs)
+    }
+  }
+
+  async #tell(manifest: Manifest, elapsedMs: number): Promise<void> {
+    const { io, options } = this.#context
+    const { name, parent, endedMs } = manifest
+    const { records, bytes } = totalsOf(manifest)
+    const written = this.#writer!.written
+    const kind = parent === undefined ? 'full' : 'incremental'
+    if (options.json) {
+      const sizes = { records, bytes, writtenRecords: written.records, writtenBytes: written.bytes }
+      const more = { unchangedSlots: this.#unchanged, endedAt: new Date(endedMs).toISOString() }
+      await writeJson(io.stdout, {
+        status: 'done',
+        name,
+        kind,
+        parent,
+        ...sizes,
+        ...more,
+        elapsedMs: Math.round(elapsedMs),
+      })
+      return
+    }
+    const what = `backup ${name} of ${plural(records, 'record')} (${formatBytes(bytes)})`
+    const news =
+      parent === undefined
+        ? 'all written'
+        : `${plural(written.records, 'record')} written (${formatBytes(written.bytes)}), the rest as in ${parent}`
+    await write(io.stdout, `${what} in ${formatDuration(elapsedMs)}: ${news}\n`)
+  }
+}

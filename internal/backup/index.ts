@@ -1,0 +1,8 @@
+export { encodedRecordBytes, encodeRecords, isLive, type StoredRecord } from '../record/index.js'
+export { BackupReader, type RecordVisitor } from './backup-reader.js'
+export { type BackupOrigin, BackupWriter } from './backup-writer.js'
+export { type CatalogueEntry, listBackups, newestOf, removeBackup } from './catalogue.js'
+export { BackupDamage, BackupRefused } from './damage.js'
+export { type Manifest, packedDigests, placesOf, readManifest, type SegmentFile, type SlotPlace } from './manifest.js'
+export { isBackupName } from './names.js'
+export { type BackupCheck, verifyBackup } from './verify.js'
