@@ -65,6 +65,8 @@ class CreateRun {
       return exitStatus.done
     } finally {
       forgetInterrupts()
+      // A page that was asked for ahead is not wanted any more.
+      this.#stop.abort()
       this.#progress.end()
     }
   }
