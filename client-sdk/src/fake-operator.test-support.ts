@@ -16,6 +16,8 @@ type Calls = Pick<
   | 'authList'
   | 'authCreate'
   | 'authRevoke'
+  | 'backupSlots'
+  | 'restoreSlots'
 >
 
 /** What a fake node answers to operators. */
@@ -61,6 +63,16 @@ export class FakeOperatorCalls {
         this.#answer('authCreate', call.request, callback, { nodeId: 'node-1', revision: 4n }),
       authRevoke: (call, callback) =>
         this.#answer('authRevoke', call.request, callback, { nodeId: 'node-1', revision: 5n }),
+      backupSlots: (call, callback) =>
+        this.#answer('backupSlots', call.request, callback, {
+          ...{ nextSlot: 6, nextAfter: Buffer.from('k'), hlc: 2n ** 63n + 1n, clusterId: 'c'.repeat(32) },
+          slots: [
+            { slot: 5, unchanged: true, records: Buffer.alloc(0), count: 0, more: false, floorMs: 9n },
+            { slot: 6, unchanged: false, records: Buffer.from('r'), count: 1, more: true, floorMs: 0n },
+          ],
+        }),
+      restoreSlots: (call, callback) =>
+        this.#answer('restoreSlots', call.request, callback, { stored: 3, superseded: 2, deleted: 1 }),
     }
   }
 

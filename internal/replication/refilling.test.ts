@@ -132,7 +132,7 @@ describe('an owner that has lost the slot', () => {
     const s = scene()
     s.replicas[0]!.page = (_, waiter, position) => waiter.pageReplied(position, refillingPage)
     for (const replica of s.replicas.slice(1)) replica.hold(fresh)
-    expect(scanSlot(s).result).toEqual({ records: [fresh], more: false })
+    expect(scanSlot(s).result).toMatchObject({ records: [fresh], more: false })
     s.replicas[1]!.up = false
     expect(scanSlot(s).error?.message).toContain('is lost and being refilled on 1 of 3 owners')
   })

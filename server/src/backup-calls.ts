@@ -1,4 +1,4 @@
-import { invalidArgument, KvError, limits, type Slot } from '@quorumkv/internal/base'
+import { emptyBytes, invalidArgument, KvError, limits, type Slot } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
 import type { Clock } from '@quorumkv/internal/env'
 import { compareHlc, type Hlc, hlcFromBigint, hlcMs, hlcToBigint } from '@quorumkv/internal/hlc'
@@ -42,6 +42,8 @@ export class BackupCalls {
       const most = (slotCount - slot) * digestBytes
       throw invalidArgument('known_digests', `must be ${digestBytes} bytes for each slot, at most ${most} in all`)
     }
+    // A slot has keys of everybody.
+    scope.principal.checkPrefix(emptyBytes)
     return this.#run(scope, async (node, transfers) => {
       const page = await transfers.exportSlots(
         { slot: slot as Slot, after, known: (each) => digestAt(known, each - slot), bytesMax: this.#bytesMax },
@@ -62,6 +64,7 @@ export class BackupCalls {
   /** Rejects with KvError: `invalid-argument` with the field, `overloaded`, and as writes do. */
   restore(request: RestoreSlotsRequest, scope: UnaryScope): Promise<RestoreSlotsResponse> {
     const records = recordsOf(request)
+    for (const { key } of records) scope.principal.checkKey(key)
     return this.#run(scope, async (node, transfers) => {
       this.#checkStamps(records, hlcFromBigint(request.highestHlc), node)
       const tally = await transfers.restore(records, operationOf(scope))

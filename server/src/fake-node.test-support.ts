@@ -13,14 +13,25 @@ import type { StoredRecord } from '@quorumkv/internal/record'
 import type {
   ConvergenceStatus,
   DirectOperations,
+  ExportedPage,
   KeyLocation,
   OperationOptions,
   PutOptions,
   ScanOptions,
   ScanPage,
+  SlotExport,
+  SlotTransfers,
   WriteResult,
 } from '@quorumkv/internal/replication'
-import { atRest, type SlotTable, slotOf, slotTable, softwareLevels, type Topology } from '@quorumkv/internal/slots'
+import {
+  atRest,
+  type SlotTable,
+  slotCount,
+  slotOf,
+  slotTable,
+  softwareLevels,
+  type Topology,
+} from '@quorumkv/internal/slots'
 import type { SnapshotInfo, StoreStatistics } from '@quorumkv/internal/store'
 
 /** An operation that `FakeNode.held` keeps from ending. */
@@ -62,7 +73,21 @@ export class FakeNode implements Node {
   /** Takes a snapshot; undefined: there is no room for one. */
   snapshotInfo: (() => Promise<SnapshotInfo>) | undefined
   #counter = 0
-  coordinator: DirectOperations | undefined = {
+  /** What backups are given; and what restores have brought. */
+  exported: ExportedPage = { slots: [], next: { slot: slotCount, after: new Uint8Array() } }
+  readonly exports: SlotExport[] = []
+  readonly restored: StoredRecord[] = []
+  coordinator: (DirectOperations & SlotTransfers) | undefined = {
+    exportSlots: async (request) => {
+      this.exports.push(request)
+      if (this.failure !== undefined) throw this.failure
+      return this.exported
+    },
+    restore: async (records) => {
+      if (this.failure !== undefined) throw this.failure
+      this.restored.push(...records)
+      return { stored: records.length, superseded: 0, deleted: 0 }
+    },
     startGet: (key, options, caller) => {
       this.get(key, options).then(
         (record) => caller.got(record),

@@ -1,3 +1,4 @@
+import { backupManifests, backupSegments } from './backups.js'
 import { documents } from './documents.js'
 import { hints, logSegments, snapshots } from './files.js'
 import type { GoldenFormat } from './golden.js'
@@ -10,6 +11,8 @@ export const formats: readonly GoldenFormat[] = [
   snapshots,
   hints,
   documents,
+  backupSegments,
+  backupManifests,
   peerMessages,
   publicMessages,
   sessionMessages,

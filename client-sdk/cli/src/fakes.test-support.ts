@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { PassThrough, Readable, Writable } from 'node:stream'
 import type {
+  BackupPage,
   CallOptions,
   CancelOptions,
   ChangeOptions,
@@ -25,6 +26,7 @@ import type {
   ReadOptions,
   RepairOptions,
   RepairProgress,
+  RestoreTally,
   ScanEntry,
   ScanOptions,
   SnapshotTaken,
@@ -159,6 +161,19 @@ export class FakeOperator implements Operator {
   async streamRate(endpoint: string, bytesPerSecond?: number): Promise<number> {
     this.calls.push(['streamRate', endpoint, bytesPerSecond])
     return bytesPerSecond ?? 1_048_576
+  }
+
+  /** What is wanted of backups: tests of them give theirs. */
+  backups: Pick<Operator, 'backupSlots' | 'restoreSlots'> | undefined
+
+  async backupSlots(...args: Parameters<Operator['backupSlots']>): Promise<BackupPage> {
+    if (this.backups === undefined) throw new KvError('unavailable', 'no backups here')
+    return await this.backups.backupSlots(...args)
+  }
+
+  async restoreSlots(...args: Parameters<Operator['restoreSlots']>): Promise<RestoreTally> {
+    if (this.backups === undefined) throw new KvError('unavailable', 'no backups here')
+    return await this.backups.restoreSlots(...args)
   }
 
   async #change(kind: string, options: ChangeOptions | undefined, ...what: unknown[]): Promise<ChangePlan> {

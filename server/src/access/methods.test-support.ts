@@ -1,9 +1,11 @@
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import { encodeRecords } from '@quorumkv/internal/record'
 import {
   AuthCreateRequest,
   AuthListRequest,
   AuthRevokeRequest,
   AuthRole,
+  BackupSlotsRequest,
   CancelHandoverRequest,
   DecommissionRequest,
   DrainRequest,
@@ -14,6 +16,7 @@ import {
   RemoveRequest,
   RepairRequest,
   ReplaceRequest,
+  RestoreSlotsRequest,
   ReweightRequest,
   SafeToStopRequest,
   SnapshotRequest,
@@ -35,6 +38,7 @@ export const sampleKey: Buffer = Buffer.from('app/key')
 
 const key = sampleKey
 const consistency = Consistency.UNSPECIFIED
+const sampleRecord = { hi: 0, lo: 1, node: 1, key, tombstone: false, expiresAtMs: 0, value: key }
 const bytes = (encoded: { finish(): Uint8Array }): Buffer => Buffer.from(encoded.finish())
 
 /** A request for each method, as bytes; each is one that the method would go on with, and hurts nobody. */
@@ -77,6 +81,12 @@ export const samples: Readonly<Record<string, Buffer>> = {
   '/kv.v1.Cluster/RaiseLevel': bytes(RaiseLevelRequest.encode({ dryRun: true })),
   '/kv.v1.Cluster/Drain': bytes(DrainRequest.encode({})),
   '/kv.v1.Cluster/StreamRate': bytes(StreamRateRequest.encode({ bytesPerSecond: undefined })),
+  '/kv.v1.Cluster/BackupSlots': bytes(
+    BackupSlotsRequest.encode({ slot: 4_095, after: Buffer.alloc(0), knownDigests: Buffer.alloc(0) }),
+  ),
+  '/kv.v1.Cluster/RestoreSlots': bytes(
+    RestoreSlotsRequest.encode({ records: Buffer.from(encodeRecords([sampleRecord])), count: 1, highestHlc: 0n }),
+  ),
   '/kv.v1.Cluster/AuthList': bytes(AuthListRequest.encode({})),
   '/kv.v1.Cluster/AuthCreate': bytes(
     AuthCreateRequest.encode({

@@ -46,8 +46,8 @@ export const grpcTable: Readonly<Record<string, Rule>> = {
   '/kv.v1.Cluster/Drain': admin,
   '/kv.v1.Cluster/StreamRate': admin,
   // Page by page, of everything and of any key: the log would hold little else.
-  '/kv.v1.Cluster/BackupSlots': { permission: 'admin', perKey: false, audited: false },
-  '/kv.v1.Cluster/RestoreSlots': { permission: 'admin', perKey: false, audited: false },
+  '/kv.v1.Cluster/BackupSlots': { permission: 'admin', perKey: true, audited: false },
+  '/kv.v1.Cluster/RestoreSlots': { permission: 'admin', perKey: true, audited: false },
   '/kv.v1.Cluster/AuthList': admin,
   '/kv.v1.Cluster/AuthCreate': admin,
   '/kv.v1.Cluster/AuthRevoke': admin,
