@@ -21,6 +21,9 @@ For an --auth-file (see kv-server auth --help):
   kv-server auth init --auth-file ./auth.yaml   makes one with an admin, and prints the token of that
   kv-server auth hash --name app --role write   prints the entry of one more principal
 
+Of a node that runs:
+  kv-server health [--wait 60s]              tells whether it serves: status 0 or 1
+
 Each setting can also be given as an environment variable (--data-dir: KV_DATA_DIR) or as a key of the file
 (data-dir: /var/lib/kv). A flag wins over the environment, the environment over the file.
 

@@ -7,6 +7,7 @@ import { runAuth } from './access/auth-command.js'
 import type { NodeConfig } from './config.js'
 import { exitStatusOf, isDecommissioned } from './exit.js'
 import { type Invocation, parseCommandLine } from './flags.js'
+import { runHealth } from './health-command.js'
 import { openLog } from './logging.js'
 import { type Ask, runRepair } from './repair.js'
 import { type RunningNode, startConfiguredNode } from './start-node.js'
@@ -103,11 +104,12 @@ async function askOnTerminal(question: string): Promise<boolean> {
 }
 
 /** Commands that start no node; undefined: it is none of them. */
-function offlineCommand(argv: readonly string[]): Promise<number> | undefined {
+function otherCommand(argv: readonly string[]): Promise<number> | undefined {
   const [command, ...rest] = argv
   const output = { out: (text: string): void => void process.stdout.write(text) }
   if (command === 'verify') return runVerify(rest, process.env, output)
   if (command === 'auth') return runAuth(rest, output, () => text(process.stdin))
+  if (command === 'health') return runHealth(rest, process.env, output)
   if (command !== 'repair') return undefined
   const ask: Ask = process.stdin.isTTY && process.stdout.isTTY ? askOnTerminal : undefined
   return runRepair(rest, process.env, output, ask)
@@ -120,7 +122,7 @@ function offlineCommand(argv: readonly string[]): Promise<number> | undefined {
 export async function main(argv: readonly string[]): Promise<void> {
   let invocation: Invocation
   try {
-    const status = await offlineCommand(argv)
+    const status = await otherCommand(argv)
     if (status !== undefined) {
       process.exitCode = status
       return

@@ -1,0 +1,66 @@
+import { createServer } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { afterEach, expect, it } from 'vitest'
+import { Health } from './health.js'
+import { runHealth } from './health-command.js'
+
+const ends: (() => void)[] = []
+afterEach(() => {
+  for (const end of ends.splice(0)) end()
+})
+
+async function listen(): Promise<{ health: Health; address: string }> {
+  const server = new Server()
+  const health = new Health(server)
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    ),
+  )
+  ends.push(() => server.forceShutdown())
+  return { health, address: `127.0.0.1:${port}` }
+}
+
+async function run(argv: readonly string[], environment: Record<string, string> = {}): Promise<[number, string]> {
+  let printed = ''
+  const out = (text: string): void => {
+    printed += text
+  }
+  return [await runHealth(argv, environment, { out }), printed]
+}
+
+it('a node that serves is status 0, one that does not is status 1, and the environment names it as for the node', async () => {
+  const { health, address } = await listen()
+  expect(await run(['--addr', address])).toEqual([1, `${address}: not serving\n`])
+  health.set(true)
+  expect(await run(['--addr', address])).toEqual([0, `${address}: serving\n`])
+  expect(await run(['--quiet'], { KV_ADDR: address })).toEqual([0, ''])
+  // What listens on every interface is asked on this machine's own.
+  expect(await run([], { KV_ADDR: address.replace('127.0.0.1', '0.0.0.0') })).toEqual([0, `${address}: serving\n`])
+})
+
+it('nobody there is status 1, and so is a server that never answers, within two seconds', async () => {
+  expect((await run(['--addr', '127.0.0.1:1']))[0]).toBe(1)
+  const silent = createServer()
+  silent.on('stream', () => undefined)
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  ends.push(() => void silent.close())
+  const { port } = silent.address() as AddressInfo
+  const [status, printed] = await run(['--addr', `127.0.0.1:${port}`])
+  expect([status, printed]).toEqual([1, `127.0.0.1:${port}: no answer\n`])
+})
+
+it('--wait ends when the node serves', async () => {
+  const { health, address } = await listen()
+  const waiting = run(['--addr', address, '--wait', '20s'])
+  setTimeout(() => health.set(true), 300)
+  expect(await waiting).toEqual([0, `${address}: serving\n`])
+})
+
+it('refuses what is wrong: an address, a duration, a file that is not there', async () => {
+  await expect(run(['--addr', 'nonsense'])).rejects.toThrow('--addr')
+  await expect(run(['--wait', 'soon'])).rejects.toThrow('--wait')
+  await expect(run([], { KV_TLS_CA: '/nowhere/ca.pem' })).rejects.toThrow('--tls-ca: cannot read /nowhere/ca.pem')
+  expect((await run(['--help']))[1]).toContain('Tells whether a node serves')
+})
