@@ -33,6 +33,7 @@ async function run(argv: readonly string[], environment: Record<string, string> 
 it('a node that serves is status 0, one that does not is status 1, and the environment names it as for the node', async () => {
   const { health, address } = await listen()
   expect(await run(['--addr', address])).toEqual([1, `${address}: not serving\n`])
+  expect(await run(['--addr', address, '--alive'])).toEqual([0, `${address}: alive\n`])
   health.set(true)
   expect(await run(['--addr', address])).toEqual([0, `${address}: serving\n`])
   expect(await run(['--quiet'], { KV_ADDR: address })).toEqual([0, ''])

@@ -62,22 +62,22 @@ function isServing(response: Buffer): boolean {
   return response.length >= 2 && response[0] === 0x08 && response[1] === 1
 }
 
-/** Empty: it serves. Else why it does not, for people. */
-function obstacleOf(client: Client): Promise<string> {
+/** Empty: it serves, or with `alive` answers at all. Else why not, for people. */
+function obstacleOf(client: Client, alive: boolean): Promise<string> {
   return new Promise((resolve) => {
     const deadline = Date.now() + answerMs
     const path = '/grpc.health.v1.Health/Check'
     client.makeUnaryRequest(path, serializeRequest, isServing, undefined, { deadline }, (error, serving) => {
-      if (error === null) resolve(serving === true ? '' : 'not serving')
+      if (error === null) resolve(alive || serving === true ? '' : 'not serving')
       else if (error.code === status.DEADLINE_EXCEEDED) resolve('no answer')
       else resolve(error.details)
     })
   })
 }
 
-async function waitFor(client: Client, untilMs: number): Promise<string> {
+async function waitFor(client: Client, alive: boolean, untilMs: number): Promise<string> {
   for (;;) {
-    const obstacle = await obstacleOf(client)
+    const obstacle = await obstacleOf(client, alive)
     if (obstacle === '' || Date.now() >= untilMs) return obstacle
     await sleep(betweenMs)
   }
@@ -96,6 +96,7 @@ export async function runHealth(
     .description('Tells whether a node serves.')
     .addOption(new Option('--addr <[host]:port>', 'where it listens (env KV_ADDR, default :50051)'))
     .addOption(new Option('--wait <duration>', 'how long to wait until it does (default: not at all)'))
+    .addOption(new Option('--alive', 'ask only whether it answers'))
     .addOption(new Option('--tls-ca <file>', 'who its certificate must come from (env KV_TLS_CA)'))
     .addOption(new Option('--tls-cert <file>', 'a certificate to show it (env KV_TLS_CERT)'))
     .addOption(new Option('--tls-key <file>', 'the key of that (env KV_TLS_KEY)'))
@@ -116,8 +117,10 @@ export async function runHealth(
   const pauses = { 'grpc.initial_reconnect_backoff_ms': betweenMs, 'grpc.max_reconnect_backoff_ms': betweenMs }
   const client = new Client(target.address, target.credentials, pauses)
   try {
-    const obstacle = await waitFor(client, Date.now() + waitMs)
-    if (options['quiet'] !== true) output.out(`${target.address}: ${obstacle === '' ? 'serving' : obstacle}\n`)
+    const alive = options['alive'] === true
+    const obstacle = await waitFor(client, alive, Date.now() + waitMs)
+    if (options['quiet'] !== true)
+      output.out(`${target.address}: ${obstacle !== '' ? obstacle : alive ? 'alive' : 'serving'}\n`)
     return obstacle === '' ? 0 : 1
   } finally {
     client.close()

@@ -1,0 +1,61 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Ajv } from 'ajv'
+import { parse, parseAllDocuments, stringify } from 'yaml'
+import { Templates } from './go-template.js'
+
+const folder = fileURLToPath(new URL('../../packaging/helm/quorumkv/', import.meta.url))
+const read = (name: string): string => readFileSync(folder + name, 'utf8')
+
+export interface Manifest {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: { readonly name: string }
+  // biome-ignore lint/suspicious/noExplicitAny: whatever is rendered; what it must be, the schemas of Kubernetes say
+  readonly [field: string]: any
+}
+
+type Values = Readonly<Record<string, unknown>>
+
+/** Values over others, as Helm lays them: maps are merged, everything else is replaced. */
+function merged(below: unknown, above: unknown): unknown {
+  const isMap = (value: unknown): value is Values =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (!isMap(below) || !isMap(above)) return above === undefined ? below : above
+  const keys = [...new Set([...Object.keys(below), ...Object.keys(above)])]
+  return Object.fromEntries(keys.map((key) => [key, merged(below[key], above[key])]))
+}
+
+const checkValues = new Ajv({ strict: false }).compile(JSON.parse(read('values.schema.json')))
+
+/** What `helm template kv packaging/helm/quorumkv` would be given these values; the text of each template by its name. */
+export function renderTexts(values: Values = {}, release: string = 'kv'): Record<string, string> {
+  const whole = merged(parse(read('values.yaml')), values)
+  if (!checkValues(whole)) throw new Error(`values: ${JSON.stringify(checkValues.errors)}`)
+  const chart = parse(read('Chart.yaml')) as Record<string, unknown>
+  const dot = {
+    Values: whole,
+    // Helm gives the fields of Chart.yaml with capital letters.
+    Chart: Object.fromEntries(
+      Object.entries(chart).map(([name, value]) => [name[0]!.toUpperCase() + name.slice(1), value]),
+    ),
+    Release: { Name: release, Namespace: 'stores', Service: 'Helm' },
+  }
+  const templates = new Templates((value) => stringify(value, { lineWidth: 0 }))
+  const names = readdirSync(`${folder}templates`).sort()
+  for (const name of names) if (name.endsWith('.tpl')) templates.define(read(`templates/${name}`))
+  const rendered = names.filter((name) => !name.endsWith('.tpl'))
+  return Object.fromEntries(rendered.map((name) => [name, templates.render(read(`templates/${name}`), dot)]))
+}
+
+export function renderChart(values: Values = {}, release: string = 'kv'): Manifest[] {
+  return Object.entries(renderTexts(values, release))
+    .filter(([name]) => name.endsWith('.yaml'))
+    .flatMap(([name, text]) =>
+      parseAllDocuments(text).flatMap((document) => {
+        if (document.errors.length > 0) throw new Error(`${name}: ${document.errors[0]!.message}`)
+        const manifest = document.toJS() as Manifest | null
+        return manifest === null ? [] : [manifest]
+      }),
+    )
+}
