@@ -141,7 +141,7 @@ function only(manifests: readonly Manifest[], kind: string, name: string = 'kv-q
 describe.each(Object.entries(variants))('the chart %s', (_, values) => {
   const manifests = renderChart(values)
   const set = only(manifests, 'StatefulSet')
-  const pod = set['spec'].template.spec
+  const pod = set.spec.template.spec
   const [server] = pod.containers
 
   it('is what Kubernetes knows', { timeout: 60_000 }, () => {
@@ -150,27 +150,27 @@ describe.each(Object.entries(variants))('the chart %s', (_, values) => {
   })
 
   it('selects its own pods everywhere', () => {
-    const { labels } = set['spec'].template.metadata
+    const { labels } = set.spec.template.metadata
     const selectors = [
-      set['spec'].selector.matchLabels,
+      set.spec.selector.matchLabels,
       ...manifests.filter(({ kind }) => kind === 'Service').map(({ spec }) => spec.selector),
-      only(manifests, 'PodDisruptionBudget')['spec'].selector.matchLabels,
-      only(manifests, 'NetworkPolicy')['spec'].podSelector.matchLabels,
+      only(manifests, 'PodDisruptionBudget').spec.selector.matchLabels,
+      only(manifests, 'NetworkPolicy').spec.podSelector.matchLabels,
     ]
     for (const selector of selectors) expect(labels).toMatchObject(selector)
-    expect(only(manifests, 'Service', set['spec'].serviceName)['spec']).toMatchObject({
+    expect(only(manifests, 'Service', set.spec.serviceName).spec).toMatchObject({
       clusterIP: 'None',
       publishNotReadyAddresses: true,
     })
   })
 
   it('mounts what there is, and names ports that there are', () => {
-    const volumes = [...pod.volumes.map(({ name }: { name: string }) => name), 'data']
+    const volumes = [...pod.volumes.map(({ name }) => name), 'data']
     const mounts = [...pod.initContainers, server].flatMap((container) =>
-      container.volumeMounts.map(({ name }: { name: string }) => name),
+      container.volumeMounts.map(({ name }) => name),
     )
     expect([...new Set(mounts)].sort()).toEqual(volumes.sort())
-    const ports = server.ports.map(({ name }: { name: string }) => name)
+    const ports = server.ports.map(({ name }) => name)
     for (const { kind, spec } of manifests) {
       if (kind === 'Service') for (const { targetPort } of spec.ports) expect(ports).toContain(targetPort)
     }
@@ -188,7 +188,7 @@ describe.each(Object.entries(variants))('the chart %s', (_, values) => {
   })
 
   it('stops one member at a time, when it may be, with time for that', () => {
-    expect(only(manifests, 'PodDisruptionBudget')['spec'].maxUnavailable).toBe(1)
+    expect(only(manifests, 'PodDisruptionBudget').spec.maxUnavailable).toBe(1)
     expect(server.lifecycle.preStop.exec.command.join(' ')).toContain('kv-prestop "$POD_NAME" 120')
     expect(pod.terminationGracePeriodSeconds).toBeGreaterThanOrEqual(120 + 60)
     for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe']) expect(server).toHaveProperty(probe)
@@ -210,8 +210,8 @@ describe('values', () => {
 
   it('give a command line that kv-server takes, with founders that stay when members are added', () => {
     const argsOf = (values: object): string[] => {
-      const [server] = only(renderChart({ insecure: true, ...values }), 'StatefulSet')['spec'].template.spec.containers
-      return server.args.map((each: string) => each.replaceAll('$(POD_NAME)', 'kv-quorumkv-1'))
+      const [server] = only(renderChart({ insecure: true, ...values }), 'StatefulSet').spec.template.spec.containers
+      return server.args.map((each) => each.replaceAll('$(POD_NAME)', 'kv-quorumkv-1'))
     }
     const invocation = configOf(argsOf({ settings: { reflection: true, 'fsync-interval-ms': 50 } }), {})
     if (invocation.kind !== 'check-config') throw new Error('printed')

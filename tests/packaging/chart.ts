@@ -7,12 +7,38 @@ import { Templates } from './go-template.js'
 const folder = fileURLToPath(new URL('../../packaging/helm/quorumkv/', import.meta.url))
 const read = (name: string): string => readFileSync(folder + name, 'utf8')
 
+interface Named {
+  readonly name: string
+}
+
+export interface Container extends Named {
+  readonly args: readonly string[]
+  readonly volumeMounts: readonly Named[]
+  readonly ports: readonly Named[]
+  readonly securityContext: object
+  readonly lifecycle: { readonly preStop: { readonly exec: { readonly command: readonly string[] } } }
+}
+
+interface PodSpec {
+  readonly volumes: readonly Named[]
+  readonly initContainers: readonly Container[]
+  readonly containers: readonly [Container]
+  readonly terminationGracePeriodSeconds: number
+}
+
+/** What tests ask of the manifests, whatever their kinds; whether it is there, the schemas of Kubernetes say. */
 export interface Manifest {
   readonly apiVersion: string
   readonly kind: string
-  readonly metadata: { readonly name: string }
-  // biome-ignore lint/suspicious/noExplicitAny: whatever is rendered; what it must be, the schemas of Kubernetes say
-  readonly [field: string]: any
+  readonly metadata: Named
+  readonly spec: {
+    readonly template: { readonly metadata: { readonly labels: object }; readonly spec: PodSpec }
+    readonly selector: object & { readonly matchLabels: object }
+    readonly podSelector: { readonly matchLabels: object }
+    readonly ports: readonly { readonly targetPort: string }[]
+    readonly serviceName: string
+    readonly maxUnavailable: number
+  }
 }
 
 type Values = Readonly<Record<string, unknown>>
