@@ -235,7 +235,10 @@ export class Dispatcher implements SessionContext {
       return
     }
     if (operation.owesToken && !this.budget.spend()) {
-      this.pause(operation)
+      const { lastError } = operation
+      // A node that has too much to do is not to be asked more often than that, and the caller can know it now.
+      if (lastError?.code === 'overloaded') this.fail(operation, this.finalError(operation, lastError))
+      else this.pause(operation)
       return
     }
     operation.owesToken = false
@@ -255,7 +258,10 @@ export class Dispatcher implements SessionContext {
       return
     }
     this.withdraw(operation, false)
-    this.fail(operation, this.timeoutError(operation))
+    const { state, lastError } = operation
+    // Nobody works on it: it was not late, but refused for as long as it had time.
+    const wasRefused = state === 'waiting' && lastError?.code === 'overloaded'
+    this.fail(operation, wasRefused ? this.finalError(operation, lastError) : this.timeoutError(operation))
   }
 
   /**
@@ -276,7 +282,7 @@ export class Dispatcher implements SessionContext {
     const { attempts, lastError, kind, timeoutMs } = operation
     const tries = attempts === 1 ? '1 attempt' : `${attempts} attempts`
     const reason = lastError === undefined ? '' : `; last: ${lastError.message}`
-    return new KvError('timeout', `${kind} not done within ${timeoutMs} ms (${tries}${reason})`, {
+    return stacklessError('timeout', `${kind} not done within ${timeoutMs} ms (${tries}${reason})`, {
       outcome: this.outcomeOf(operation),
       node: operation.session?.address,
       retryable: operation.mayBeApplied ? operation.repeatableAfterUnknown : undefined,
@@ -286,7 +292,7 @@ export class Dispatcher implements SessionContext {
 
   /** What the last attempt met, with what all attempts together may have done. */
   private finalError(operation: Operation, error: KvError): KvError {
-    return new KvError(error.code, error.message, {
+    return stacklessError(error.code, error.message, {
       field: error.field,
       node: error.node,
       outcome: this.outcomeOf(operation),

@@ -70,8 +70,9 @@ export class KvError extends Error {
 }
 
 /**
- * For failures of which many come at a time: an error without a stack. Where it is made lies inside the client, and tells
- * nobody anything; taking it costs 1.4 µs, more than all else about a call that is refused.
+ * For the ends of operations, of which many come at a time: an error without a stack. It is made by a timer or by what came
+ * in from a node, so that a stack would show the insides of the client and nobody's call; taking one costs 1.4 µs, more
+ * than all else about a call that is refused.
  */
 export function stacklessError(code: KvErrorCode, message: string, options: KvErrorOptions): KvError {
   const { stackTraceLimit } = Error

@@ -200,6 +200,16 @@ test('an overloaded node gets a pause', async () => {
   expect(attempts()).toBe(4)
 })
 
+test('what was refused for as long as it had time is overloaded, and not late', async () => {
+  await client.ready()
+  everywhere((node) => {
+    node.fault = () => errorResult('OVERLOADED', 'NOT_APPLIED')
+  })
+  const error = await rejection(client.put('k', 'v', { timeoutMs: 300 }))
+  expect([error.code, error.outcome, error.retryable]).toEqual(['overloaded', 'not-applied', true])
+  expect(attempts()).toBeGreaterThan(1)
+})
+
 test.each([
   ['INVALID_ARGUMENT', 'invalid-argument'],
   ['READ_ONLY', 'read-only'],
@@ -371,5 +381,7 @@ test('where nodes refuse everything, repetitions stay within their budget', asyn
   const budget = limits.retryTokensMax + count * limits.retryTokensPerOperation + seconds * limits.retryTokensPerSecond
   expect(seen).toBeLessThanOrEqual(count + Math.ceil(budget))
   await client.close()
-  await Promise.all(gets)
+  // Who could not be asked for again was told so, long before the time was over.
+  const told = (await Promise.all(gets)).filter(({ code }) => code === 'overloaded')
+  expect(told.length).toBeGreaterThan(count / 2)
 }, 90_000)

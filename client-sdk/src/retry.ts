@@ -8,8 +8,8 @@ export function backoffMs(failures: number, msMin: number, msMax: number): numbe
 
 /**
  * Keeps repetitions to a tenth of the operations, plus a floor and a burst for the moment when a node dies: where a
- * cluster is slow because it is overloaded, clients that all repeat would keep it so. Without a token a repetition
- * waits; it is not given up before its operation's deadline.
+ * cluster is slow because it is overloaded, clients that all repeat would keep it so. Without a token the repetition of
+ * what a node refused as overloaded is given up, and any other waits until its operation's deadline.
  */
 export class RetryBudget {
   private tokens: number = limits.retryTokensMax
