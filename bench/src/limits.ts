@@ -14,6 +14,8 @@ export const limits = {
 
   roundsMax: 99,
   overloadFactorMax: 100,
+  /** Writes that a flood has in flight while it loads its keys. */
+  floodLoadInFlight: 256,
   /** What a flood counts as one piece of its time. */
   floodIntervalMs: 250,
   /** What fell due while the flood's process stood still for longer than this is not asked for any more. */

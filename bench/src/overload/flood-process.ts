@@ -8,6 +8,8 @@ export interface FloodOptions extends FloodSettings {
   readonly endpoints: readonly string[]
   /** Each with connections of its own. */
   readonly clients: number
+  /** That each of them accepts at a time. */
+  readonly maxInFlight: number
   /** That one operation may take. */
   readonly timeoutMs: number
 }

@@ -24,7 +24,7 @@ class SteppedClock implements FloodClock {
   }
 }
 
-const settings = { keys: 10, valueBytes: 16, readShare: 0.5, maxInFlight: 4, seed: '1' }
+const settings = { keys: 10, valueBytes: 16, readShare: 0.5, seed: '1' }
 
 function clientOf(answer: () => Promise<undefined>): FloodClient {
   return { getBytes: answer, put: answer as unknown as FloodClient['put'] }
@@ -56,7 +56,7 @@ test('without a rate each client has as much to do as it accepts, and no more', 
       return undefined
     })
   })
-  const report = await new Flood(clients, settings, new SteppedClock()).run({ ratePerSecond: undefined, seconds: 0.05 })
+  const report = await new Flood(clients, settings, new SteppedClock()).run({ inFlight: 4, seconds: 0.05 })
   expect(most).toBe(4)
   expect(report.done).toBe(report.due)
   expect(report.done).toBeGreaterThan(100)

@@ -2,12 +2,11 @@ import { LoadRandom } from '@quorumkv/cli/bench'
 import type { KvOperations } from '@quorumkv/client'
 import { limits } from '../limits.js'
 
-/** How a flood comes: as much at a time as its clients accept, or so much a second, whatever becomes of it. */
-export interface Stretch {
-  /** Undefined: as soon as a client would accept one, there is one. */
-  readonly ratePerSecond: number | undefined
-  readonly seconds: number
-}
+/** How a flood comes: so much at a time of each client, or so much a second, whatever becomes of it. */
+export type Stretch = { readonly seconds: number } & (
+  | { readonly inFlight: number; readonly ratePerSecond?: undefined }
+  | { readonly ratePerSecond: number; readonly inFlight?: undefined }
+)
 
 /** What a flood asks for, and of whom. */
 export interface FloodSettings {
@@ -15,8 +14,6 @@ export interface FloodSettings {
   readonly valueBytes: number
   /** Of all operations; the others are writes. */
   readonly readShare: number
-  /** That each client accepts at a time. */
-  readonly maxInFlight: number
   readonly seed: string
 }
 
@@ -114,12 +111,12 @@ export class Flood {
     const lane = async (client: FloodClient): Promise<void> => {
       while (next < this.#names.length) await client.put(this.#names[next++]!, this.#value)
     }
-    const { maxInFlight } = this.#settings
-    await Promise.all(this.#callers.flatMap(({ client }) => Array.from({ length: maxInFlight }, () => lane(client))))
+    const lanes = Math.ceil(limits.floodLoadInFlight / this.#callers.length)
+    await Promise.all(this.#callers.flatMap(({ client }) => Array.from({ length: lanes }, () => lane(client))))
   }
 
   /** Resolves when all that was begun has ended. What fails is counted; it never rejects. */
-  async run({ ratePerSecond, seconds }: Stretch): Promise<FloodReport> {
+  async run({ ratePerSecond, inFlight, seconds }: Stretch): Promise<FloodReport> {
     const clock = this.#clock
     const started = clock.now()
     const cpu = process.cpuUsage()
@@ -138,7 +135,7 @@ export class Flood {
     const start = (now: number): void => {
       if (ratePerSecond === undefined) {
         for (const caller of this.#callers) {
-          while (caller.pending < this.#settings.maxInFlight) this.#begin(caller, now)
+          while (caller.pending < inFlight) this.#begin(caller, now)
         }
         return
       }

@@ -13,7 +13,7 @@ export interface FloodedPhase {
 
 /** What a run that overloads a cluster found. */
 export interface OverloadFacts {
-  /** As much at a time as the clients of the flood accept. */
+  /** The flood alone, with a fixed number of operations at a time. */
   readonly peak: FloodReport
   /** The clients that are measured, alone. */
   readonly unloaded: PhaseReport

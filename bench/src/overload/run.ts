@@ -57,6 +57,8 @@ export interface OverloadReport {
 const measuredShare = 0.1
 const afterShare = 0.5
 const deadlineMs = 2000
+/** At a time, while the peak is looked for: what benchmarks of this store have in flight where they ask how much it can do. */
+const peakInFlight = 256
 const valueBytes = 100
 /** Of those that are measured, at a time: more than they need, so that it is the nodes that decide. */
 const lanes = 1024
@@ -91,12 +93,13 @@ async function measureAll(
   const target = new ErrorClock(kvTargetOf(group, { consistency: 'quorum', timeoutMs: deadlineMs }, {}))
   const data = { keys, valueBytes, seed, verify: true, clients: 1 }
   const hooks = { signal, clock: sleepingClock }
-  const floodOptions = { keys, valueBytes, readShare: readShareOf(workload), maxInFlight, seed: `${seed}/flood` }
-  const { endpoints } = group
+  const floodOptions = { keys, valueBytes, readShare: readShareOf(workload), seed: `${seed}/flood` }
+  const whom = { endpoints: group.endpoints, clients, maxInFlight, timeoutMs: deadlineMs }
+  const inFlight = Math.min(maxInFlight, Math.ceil(peakInFlight / clients))
   progress('loading …')
   await using session = await BenchSession.open(target, data, hooks)
   await loadAll(session, keys, signal)
-  await using flood = await FloodProcess.start({ ...floodOptions, endpoints, clients, timeoutMs: deadlineMs }, signal)
+  await using flood = await FloodProcess.start({ ...floodOptions, ...whom }, signal)
   const measured = async (ratePerSecond: number, forSeconds: number): Promise<PhaseReport> => {
     const loop = { kind: 'open', ratePerSecond, arrivals: 'poisson' } as const
     const report = await session.measure({
@@ -116,9 +119,9 @@ async function measureAll(
     return { flood: ofFlood, measured: ofMeasured }
   }
   progress('warming up …')
-  await flood.run({ ratePerSecond: undefined, seconds: baseSeconds })
-  progress('peak: as much at a time as the flood accepts …')
-  const peak = await flood.run({ ratePerSecond: undefined, seconds: baseSeconds })
+  await flood.run({ inFlight, seconds: baseSeconds })
+  progress(`peak: ${inFlight * clients} at a time …`)
+  const peak = await flood.run({ inFlight, seconds: baseSeconds })
   const peakRate = peak.done / peak.seconds
   const measuredRate = peakRate * measuredShare
   progress('unloaded: those that are measured, alone …')
