@@ -6,6 +6,8 @@ const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url
 // Tests run on the sources; only tests/e2e starts what `npm run build` made.
 const alias = [
   { find: /^@quorumkv\/proto\/(framing|secret|tokens)$/, replacement: `${at('./proto/src')}/$1.ts` },
+  { find: '@quorumkv/proto/framing', replacement: at('./proto/src/framing.ts') },
+  { find: '@quorumkv/proto/tls-errors', replacement: at('./proto/src/tls-errors.ts') },
   { find: /^@quorumkv\/proto\/(.*)$/, replacement: `${at('./proto/gen')}/$1.ts` },
   { find: /^@quorumkv\/internal\/(.*)$/, replacement: `${at('./internal')}/$1/index.ts` },
   { find: '@quorumkv/cli/bench', replacement: at('./client-sdk/cli/src/bench/index.ts') },

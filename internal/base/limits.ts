@@ -33,6 +33,13 @@ export const limits = {
   httpKeepAliveMs: 60_000,
   /** A connection on which nothing goes either way for so long is closed: longer than `requestTimeoutMsMax`. */
   httpSilenceMsMax: 660_000,
+  /** A file with certificates or a key. */
+  tlsFileBytesMax: 1_048_576,
+  /** Such files are looked at so often for whether they have changed. */
+  tlsFilesPollMs: 2_000,
+  /** A certificate that expires within the first is warned of, again after the second. */
+  certificateWarnMs: 2_592_000_000,
+  certificateWarnAgainMs: 86_400_000,
   /** Connections at a time of one listener of HTTP. */
   httpConnectionsMax: 1024,
   /** Calls at a time on one connection from a client. */
@@ -299,6 +306,11 @@ export const limits = {
   swimGossipToDeadMs: 30_000,
   /** Who opens a link to a node greets within this; it waits for the answer for a fraction of it (a probe's interval and timeout). */
   greetingMsMax: 10_000,
+  /** Links at a time on which the other end has still to prove that it knows the cluster's secret. */
+  linksProvingMax: 256,
+  /** Addresses of which it is remembered that no link to them is trusted, and how often those are told of that call in vain. */
+  distrustedMax: 512,
+  distrustReportMs: 10_000,
   /** A link for gossip on which nothing is said for so long is closed. */
   gossipIdleMs: 60_000,
   /** Messages that wait for such a link to be made, and bytes that it may hold unsent: what is beyond is lost, as gossip may be. */

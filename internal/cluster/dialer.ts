@@ -1,8 +1,8 @@
-import type { PeerMessage, Refusal, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
+import type { Hello, PeerMessage, Refusal, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
 import type { Address, Instruments, NodeId } from '../base/index.js'
 import type { Channel, Clock, Link, Log, Network, Random } from '../env/index.js'
 import { type Envelope, PeerLink } from '../replication/index.js'
-import { type Greeting, greetingOf } from './handshake.js'
+import { type Greeting, greetingOf, judgeProof } from './handshake.js'
 import { Heartbeat } from './heartbeat.js'
 
 /** What all calls of a node have in common. */
@@ -114,6 +114,14 @@ export class Dialer {
     return new Promise((resolve) => this.#greet(raw, resolve))
   }
 
+  /** Another node than it says answers, or one of another cluster. */
+  #objectionToProof(hello: Hello, { proved }: PeerLink): string | undefined {
+    const refused = judgeProof(proved, hello)
+    if (refused === undefined) return undefined
+    this.#options.log.warn('a node is not who it has proved to be', { address: this.address, message: refused.message })
+    return `refused here: ${refused.message}`
+  }
+
   /** The time until a ping was answered counts where operations go, and not where they wait behind what is large. */
   #answered({ to, atMs }: Ping): void {
     const { channel, clock, instruments } = this.#options
@@ -150,6 +158,7 @@ export class Dialer {
         const { refusal, hello, topology } = message
         if (refusal !== undefined) handlers.refused(refusal, topology)
         let objection = refusal === undefined ? undefined : `refused: ${refusal.message}`
+        if (hello !== undefined) objection ??= this.#objectionToProof(hello, link)
         if (objection === undefined && !welcomed) {
           objection = hello === undefined ? 'the first message is no greeting' : greeted(greetingOf(hello, topology))
         }

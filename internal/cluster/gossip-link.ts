@@ -2,7 +2,7 @@ import type { Hello, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { limits } from '../base/index.js'
 import type { Clock, Link } from '../env/index.js'
 import { type Envelope, PeerLink } from '../replication/index.js'
-import type { Greeting } from './handshake.js'
+import { type Greeting, judgeProof } from './handshake.js'
 
 /** One way to a member for gossip, in whichever direction it was opened, with what is known of its life. */
 export class GossipLink {
@@ -84,7 +84,7 @@ export function callForGossip(raw: Link, options: GossipCallOptions): void {
     if (message.refusal !== undefined) return `refused: ${message.refusal.message}`
     if (welcomed) return options.message(message, link)
     if (message.hello === undefined) return 'the first message is no greeting'
-    const objection = options.greeted(message.hello, link)
+    const objection = judgeProof(link.proved, message.hello)?.message ?? options.greeted(message.hello, link)
     if (objection !== undefined) return objection
     silence.cancel()
     welcomed = true

@@ -10,6 +10,7 @@ import {
   parseIncarnation,
   parseNodeId,
 } from '../base/index.js'
+import type { PeerProof } from '../env/index.js'
 import {
   type Conduct,
   commonLevel,
@@ -64,6 +65,8 @@ export type RefusalCode =
   | 'not-a-member'
   | 'incarnation'
   | 'clock'
+  /** It is not whom it has proved to be. */
+  | 'identity'
   | 'wait'
 
 export interface RefusedHello {
@@ -107,6 +110,18 @@ export function helloOf(local: LocalNode, topology: Topology | undefined, view: 
 
 export function greetingOf(hello: Hello, topology: TopologyMessage | undefined): Greeting {
   return topology === undefined ? { hello } : { hello, topology }
+}
+
+/**
+ * Why a hello must not be believed that comes from somebody who has proved who they are; undefined: it may be. The cluster is that
+ * of the proof, or none yet, also where it was proved before the node joined one.
+ */
+export function judgeProof(proved: PeerProof | undefined, { nodeId, clusterId }: Hello): RefusedHello | undefined {
+  if (proved === undefined) return undefined
+  const refuse = (message: string): RefusedHello => ({ kind: 'refused', code: 'identity', message })
+  if (nodeId !== proved.nodeId) return refuse(`it calls itself ${nodeId}, and has proved to be ${proved.nodeId}`)
+  if (clusterId === '' || proved.clusterId === '' || clusterId === proved.clusterId) return undefined
+  return refuse(`it calls itself a node of cluster ${clusterId}, and has proved to be one of ${proved.clusterId}`)
 }
 
 /** Decides whether to talk to the sender of a hello. Pure. */

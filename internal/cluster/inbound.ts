@@ -2,7 +2,7 @@ import type { PeerMessage, Topology } from '@quorumkv/proto/kv/peer/v1/messages'
 import { limits } from '../base/index.js'
 import type { Clock, Link, Log, Timer } from '../env/index.js'
 import { type Envelope, PeerLink } from '../replication/index.js'
-import { type Greeting, greetingOf, type RefusalCode } from './handshake.js'
+import { type Greeting, greetingOf, judgeProof, type RefusalCode } from './handshake.js'
 
 export interface InboundOptions {
   readonly clock: Clock
@@ -85,7 +85,8 @@ export class Inbound {
   #received(message: PeerMessage, link: PeerLink, greeted: boolean): boolean {
     const { handlers } = this.#options
     if (message.hello !== undefined) {
-      const answer = handlers.greeted(greetingOf(message.hello, message.topology), link)
+      const answer =
+        judgeProof(link.proved, message.hello) ?? handlers.greeted(greetingOf(message.hello, message.topology), link)
       if ('code' in answer) {
         this.#refuse(link, answer)
         return false

@@ -53,6 +53,8 @@ export interface NodeOptions {
   readonly instruments: Instruments
   /** Undefined: the one in the data directory, or a random one. */
   readonly id: NodeId | undefined
+  /** What a cluster that it founds is called. Undefined: it draws a name. */
+  readonly clusterId?: ClusterId | undefined
   /** Where to listen for other nodes; port 0 for any free one. */
   readonly listenAddress: Address
   /** Where others are told to reach this node. Undefined: what was bound. */

@@ -319,7 +319,7 @@ class CoreNode implements Node {
   }
 
   async #found(members: Member[]): Promise<void> {
-    const clusterId = hex(this.#options.random.bytes(16)) as ClusterId
+    const clusterId = this.#options.clusterId ?? (hex(this.#options.random.bytes(16)) as ClusterId)
     this.#options.log.info('founding a cluster', { clusterId, members: members.map(({ id }) => id) })
     await this.#join(foundingTopology(clusterId, this.#options, members))
   }

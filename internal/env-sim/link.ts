@@ -22,6 +22,7 @@ export interface Wire {
 /** One end of a connection. */
 export class SimLink implements Link {
   readonly remote: string
+  readonly proved = undefined
   readonly host: string
   readonly owner: EventOwner
   readonly #wire: Wire

@@ -9,5 +9,5 @@ export {
   writeFully,
 } from './disk.js'
 export { type Log, silentLog } from './log.js'
-export type { Channel, Link, LinkHandlers, Listener, Network } from './network.js'
+export type { Channel, Link, LinkHandlers, Listener, Network, PeerProof } from './network.js'
 export type { Random } from './random.js'

@@ -10,10 +10,19 @@ export interface LinkHandlers {
   close(reason: string): void
 }
 
+/** Whom the other end of a link has proved to be, before the link was handed over. */
+export interface PeerProof {
+  readonly nodeId: string
+  /** Empty: it belonged to no cluster then. */
+  readonly clusterId: string
+}
+
 /** A two-way, ordered stream of messages to another node. It loses nothing while it lives; it may break at any time. */
 export interface Link {
   /** Where it goes, for messages to people. */
   readonly remote: string
+  /** Undefined: nobody had to prove anything, and who it is has to be believed. */
+  readonly proved: PeerProof | undefined
   /** Must be called once, at once, before anything can arrive. */
   start(handlers: LinkHandlers): void
   /**

@@ -1,6 +1,6 @@
 import type { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { limits } from '../base/index.js'
-import type { Clock, Link } from '../env/index.js'
+import type { Clock, Link, PeerProof } from '../env/index.js'
 import type { Hlc } from '../hlc/index.js'
 import { decodeMessage } from './message-codec.js'
 import { Outbox } from './outbox.js'
@@ -25,6 +25,8 @@ export class PeerLink {
   readonly remote: string
   /** The node at the other end, once it has said its name; empty: it has not. */
   peer = ''
+  /** See `Link.proved`. */
+  readonly proved: PeerProof | undefined
   readonly #link: Link
   readonly #clock: Clock
   readonly #envelope: Envelope
@@ -37,6 +39,7 @@ export class PeerLink {
 
   constructor(link: Link, clock: Clock, envelope: Envelope, handlers: PeerLinkHandlers) {
     this.remote = link.remote
+    this.proved = link.proved
     this.#link = link
     this.#clock = clock
     this.#envelope = envelope

@@ -65,6 +65,7 @@ export class ManualClock implements Clock {
 /** Two ends of a wire; what one sends, the other gets when the test says so. */
 export class Wire implements Link {
   readonly remote = 'test'
+  readonly proved = undefined
   handlers!: LinkHandlers
   other!: Wire
   readonly sent: Uint8Array[] = []

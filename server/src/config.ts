@@ -1,6 +1,6 @@
 import { invalidArgument, KvError } from '@quorumkv/internal/base'
 import { parseReplicationSettings, type ReplicationSettings } from '@quorumkv/internal/slots'
-import { isLoopback, type ListenAddress } from './addresses.js'
+import { checkExposure } from './exposure.js'
 import {
   environmentName,
   kebabName,
@@ -88,26 +88,13 @@ export function resolveConfig(sources: readonly ConfigSource[]): NodeConfig {
   }
   const { replicationFactor, readQuorum, writeQuorum, ...rest } = read as unknown as SettingValues
   const labelOf = (name: string): string => labels[name] ?? name
-  checkInterfaces(rest.addr, rest.insecure, labelOf('addr'))
-  checkInterfaces(rest.httpAddr ?? [], rest.insecure, labelOf('httpAddr'))
+  checkExposure(rest, labelOf)
   const majority = Math.floor(replicationFactor / 2) + 1
   const replication = checkReplication(
     { replicationFactor, readQuorum: readQuorum ?? majority, writeQuorum: writeQuorum ?? majority },
     labelOf,
   )
   return { ...rest, replication }
-}
-
-function checkInterfaces(addresses: readonly ListenAddress[], insecure: boolean, label: string): void {
-  if (insecure) return
-  const open = addresses.find(({ host }) => !isLoopback(host))
-  if (open !== undefined) {
-    throw invalidArgument(
-      label,
-      `${open.host} can be reached from other machines, and this server has no encryption and no authentication; ` +
-        'listen on 127.0.0.1 (or on ":port"), or say --insecure if the network is trusted',
-    )
-  }
 }
 
 /** The rules are the store's; its names for the settings are not those that a user has typed. */

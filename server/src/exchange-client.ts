@@ -6,10 +6,15 @@ import {
   type IncomingHttpStatusHeader,
 } from 'node:http2'
 import { connect as connectSocket, type Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { KvError, limits } from '@quorumkv/internal/base'
-import type { Channel } from '@quorumkv/internal/env'
+import type { Channel, PeerProof } from '@quorumkv/internal/env'
 import { FrameError, frameHeader, MessageDeframer } from '@quorumkv/proto/framing'
+import { closedAfterHandshake, closedWithoutAWord, explainTlsError } from '@quorumkv/proto/tls-errors'
+import { splitAddress } from './addresses.js'
 import { channelKey, type Exchange, type ExchangeHandlers, exchangePath } from './exchange.js'
+import { DiallerProof } from './tls/link-proof.js'
+import { blindTrust, dialEncrypted, type LinkTrust } from './tls/link-trust.js'
 
 /** gRPC percent-encodes messages; what somebody else sends need not be so. */
 function decodeMessage(text: string): string {
@@ -21,8 +26,15 @@ function decodeMessage(text: string): string {
   }
 }
 
+type Headers = IncomingHttpHeaders & IncomingHttpStatusHeader
+
+/** Whether a reply says that it is this node, or what it has shown, that is not wanted: PERMISSION_DENIED, UNAUTHENTICATED. */
+function isDistrust(headers: Headers): boolean {
+  return headers['grpc-status'] === '7' || headers['grpc-status'] === '16'
+}
+
 /** The status that a gRPC reply carries, as a sentence; undefined if it carries none. */
-function statusIn(headers: IncomingHttpHeaders & IncomingHttpStatusHeader): string | undefined {
+function statusIn(headers: Headers): string | undefined {
   if (headers[':status'] !== undefined && headers[':status'] !== 200) return `HTTP status ${headers[':status']}`
   const code = headers['grpc-status']
   if (code === undefined) return undefined
@@ -48,29 +60,44 @@ export class ExchangeClient implements Exchange {
   #keepalive: NodeJS.Timeout | undefined
   #pingUnanswered = false
   #closeReason: string | undefined
+  #proved: PeerProof | undefined
+  /** The two sides do not trust each other, which trying again does not mend. */
+  #distrusted = false
+  /** The other side has said something in HTTP/2. */
+  #heard = false
 
   /**
-   * Resolves when the other side has accepted the stream. Rejects with `unavailable`, and leaves nothing behind, when it
-   * does not within `timeoutMs`.
+   * Resolves when the other side has accepted the stream, and each has proved to the other what `trust` demands. Rejects, and
+   * leaves nothing behind, with `unauthenticated` when one of them does not trust the other, and with `unavailable` when that is
+   * not known within `timeoutMs`.
    */
-  static open(address: string, channel: Channel, timeoutMs: number): Promise<ExchangeClient> {
+  static open(
+    address: string,
+    channel: Channel,
+    timeoutMs: number,
+    trust: LinkTrust = blindTrust,
+  ): Promise<ExchangeClient> {
     return new Promise((resolve, reject) => {
-      const client = new ExchangeClient(address, channel)
+      const proof = trust.secret === undefined ? undefined : new DiallerProof(trust.secret, trust.self(), channel)
+      const client = new ExchangeClient(address, channel, trust, proof?.headers ?? {})
       const timer = setTimeout(() => client.close(`no answer in ${timeoutMs} ms`), timeoutMs)
       client.#handlers = {
         message: () => undefined,
         close: (reason) => {
           clearTimeout(timer)
-          reject(new KvError('unavailable', `connect ${address}: ${reason}`))
+          const code = client.#distrusted ? 'unauthenticated' : 'unavailable'
+          reject(new KvError(code, `connect ${address}: ${reason}`))
         },
       }
       client.#stream.once('response', (headers) => {
         if (client.#closeReason !== undefined) return
         const status = statusIn(headers)
         if (status !== undefined) {
+          client.#distrusted = isDistrust(headers)
           client.close(status)
           return
         }
+        if (proof !== undefined && !client.#exchangeProofs(proof, headers)) return
         clearTimeout(timer)
         client.#handlers = undefined
         client.#startKeepalive()
@@ -79,11 +106,19 @@ export class ExchangeClient implements Exchange {
     })
   }
 
-  private constructor(address: string, channel: Channel) {
+  private constructor(
+    address: string,
+    channel: Channel,
+    { certificates }: LinkTrust,
+    headers: Readonly<Record<string, string>>,
+  ) {
     this.remote = address
-    const colon = address.lastIndexOf(':')
-    const host = address.slice(0, colon).replace(/^\[|\]$/g, '')
-    this.#socket = connectSocket({ host, port: Number(address.slice(colon + 1)) })
+    const { host, port } = splitAddress(address)
+    const proved = (proof: PeerProof | undefined): void => {
+      this.#proved = proof
+    }
+    this.#socket =
+      certificates === undefined ? connectSocket({ host, port }) : dialEncrypted(host, port, certificates, proved)
     this.#session = connect(`http://${address}`, {
       createConnection: () => this.#socket,
       settings: { enablePush: false, initialWindowSize: limits.messageBytesMax },
@@ -93,8 +128,11 @@ export class ExchangeClient implements Exchange {
       // Node tells of the connection of a session that has been destroyed, too.
       if (!session.destroyed) session.setLocalWindowSize(2 * limits.messageBytesMax)
     })
-    this.#session.on('error', (error) => this.close(error.message))
-    this.#session.on('close', () => this.close('the connection was lost'))
+    this.#session.once('remoteSettings', () => {
+      this.#heard = true
+    })
+    this.#session.on('error', (error) => this.#fail(error, error.message))
+    this.#session.on('close', () => this.#fail(undefined, 'the connection was lost'))
     this.#stream = this.#session.request(
       {
         ':method': 'POST',
@@ -102,6 +140,7 @@ export class ExchangeClient implements Exchange {
         'content-type': 'application/grpc+proto',
         te: 'trailers',
         [channelKey]: channel,
+        ...headers,
       },
       { endStream: false },
     )
@@ -109,10 +148,14 @@ export class ExchangeClient implements Exchange {
       // Who takes a message may close the stream, and more may lie behind it in the same bytes.
       if (this.#closeReason === undefined) this.#handlers?.message(message)
     })
-    this.#stream.on('error', (error) => this.close(error.message))
+    this.#stream.on('error', (error) => this.#fail(error, error.message))
     this.#stream.on('trailers', (headers) => this.close(statusIn(headers) ?? 'the other side ended the stream'))
     this.#stream.on('end', () => this.close('the other side ended the stream'))
-    this.#stream.on('close', () => this.close('the other side ended the stream'))
+    this.#stream.on('close', () => this.#fail(undefined, 'the other side ended the stream'))
+  }
+
+  get proved(): PeerProof | undefined {
+    return this.#proved
   }
 
   start(handlers: ExchangeHandlers): void {
@@ -148,6 +191,32 @@ export class ExchangeClient implements Exchange {
       if (this.#socket.connecting) this.#socket.destroy()
     })
     this.#handlers?.close(reason)
+  }
+
+  /** Returns whether the other side has proved itself; then it gets this side's proof. */
+  #exchangeProofs(proof: DiallerProof, headers: Headers): boolean {
+    try {
+      this.#proved = proof.check(headers, this.#proved)
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      this.#fail(error, error.message)
+      return false
+    }
+    this.send(proof.answer(), () => undefined)
+    return true
+  }
+
+  /** The connection has ended, of which HTTP/2 knows only `reason`. */
+  #fail(error: Error | undefined, reason: string): void {
+    if (this.#closeReason !== undefined) return
+    // A stream is told first, with what its connection has ended by behind it.
+    const root = error?.cause instanceof Error ? error.cause : error
+    const explained = root instanceof KvError ? root.message : explainTlsError(root)
+    const secured = this.#socket instanceof TLSSocket && this.#socket.authorized
+    this.#distrusted = explained !== undefined || (secured && !this.#heard)
+    if (explained !== undefined) this.close(explained)
+    else if (this.#heard || this.#socket.bytesWritten === 0) this.close(reason)
+    else this.close(`it ${secured ? closedAfterHandshake : closedWithoutAWord}`)
   }
 
   #receive(bytes: Buffer): void {

@@ -1,16 +1,19 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js'
+import type { PeerProof } from '@quorumkv/internal/env'
 import type { Exchange, ExchangeHandlers } from './exchange.js'
 import { asBuffer } from './messages.js'
 
 /** The called end of a stream between two nodes, on the gRPC server that clients use too. */
 export class ExchangeServer implements Exchange {
   readonly remote: string
+  readonly proved: PeerProof | undefined
   readonly #call: ServerDuplexStream<Buffer, Buffer>
   #handlers: ExchangeHandlers | undefined
   #closeReason: string | undefined
 
-  constructor(call: ServerDuplexStream<Buffer, Buffer>) {
+  constructor(call: ServerDuplexStream<Buffer, Buffer>, proved: PeerProof | undefined) {
     this.remote = call.getPeer()
+    this.proved = proved
     this.#call = call
     call.on('error', (error) => this.close(error.message))
     call.on('end', () => this.close('the other side ended the stream'))

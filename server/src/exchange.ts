@@ -1,3 +1,5 @@
+import type { PeerProof } from '@quorumkv/internal/env'
+
 /** What a stream between two nodes tells whom it belongs to. */
 export interface ExchangeHandlers {
   message(bytes: Buffer): void
@@ -9,6 +11,8 @@ export interface ExchangeHandlers {
 export interface Exchange {
   /** Whom it goes to, for messages to people. */
   readonly remote: string
+  /** Whom the other end has proved to be, as far as anything was to be proved. */
+  readonly proved: PeerProof | undefined
   /** Must be called once, at once: nothing is read before. Calls `close` itself if the stream is over by then. */
   start(handlers: ExchangeHandlers): void
   /** Calls `taken` when the connection has taken the bytes, in order; not after it was closed. */
@@ -20,3 +24,5 @@ export interface Exchange {
 export const exchangePath = '/kv.peer.v1.Peer/Exchange'
 /** The metadata that says what a stream is for. */
 export const channelKey = 'kv-channel'
+/** The metadata by which both ends prove that they know the cluster's secret: see `ClusterSecret`. */
+export const linkKeys = { node: 'kv-node', cluster: 'kv-cluster', nonce: 'kv-nonce', proof: 'kv-proof' } as const

@@ -45,6 +45,11 @@ describe('defaults', () => {
       httpAddr: undefined,
       httpAllowHost: [],
       insecure: false,
+      tlsCert: undefined,
+      tlsKey: undefined,
+      tlsCa: undefined,
+      requireClientCert: false,
+      clusterSecretFile: undefined,
       peers: [],
       id: undefined,
       zone: '',
@@ -91,9 +96,10 @@ describe('precedence', () => {
   it('every setting has a flag, a variable and a key', () => {
     for (const name of settingNames) {
       const key = kebabName(name)
-      const value = name === 'insecure' ? 'maybe' : '\0'
+      const isSwitch = name === 'insecure' || name === 'requireClientCert'
+      const value = isSwitch ? 'maybe' : '\0'
       expect(failure([], { [environmentName(name)]: value }).message).toContain(environmentName(name))
-      expect(failure(['--config', file(`${key}: "${name === 'insecure' ? 'maybe' : '\\0'}"`)]).message).toContain(key)
+      expect(failure(['--config', file(`${key}: "${isSwitch ? 'maybe' : '\\0'}"`)]).message).toContain(key)
       expect(parseCommandLine(['--help'], {})).toMatchObject({ text: expect.stringContaining(`--${key}`) })
     }
   })
@@ -168,10 +174,41 @@ describe('values', () => {
   })
 })
 
+describe('who can reach a node', () => {
+  const tls = ['--tls-cert', 'c', '--tls-key', 'k']
+  const mutual = [...tls, '--tls-ca', 'a', '--require-client-cert']
+
+  it('may be everybody where it is encrypted and callers are known', () => {
+    const argv = ['--addr', '0.0.0.0:1', '--http-addr', '0.0.0.0:2', ...mutual]
+    expect(config(argv)).toMatchObject({ insecure: false, requireClientCert: true, tlsCa: 'a' })
+  })
+
+  it.each([
+    [tls, 'no authentication'],
+    [[...tls, '--tls-ca', 'a'], 'no authentication'],
+    [[], 'no encryption and no authentication'],
+  ])('%j: others are not let in, because there is %s', (argv, lacks) => {
+    for (const flag of ['--addr', '--http-addr']) {
+      const { message } = failure([flag, '10.0.0.1:1', ...argv])
+      expect(message).toContain(`${flag}: 10.0.0.1 can be reached from other machines, and this server has ${lacks};`)
+    }
+  })
+
+  it.each([
+    [['--tls-cert', 'c'], '--tls-cert: needs --tls-key'],
+    [['--tls-key', 'k'], '--tls-key: needs --tls-cert'],
+    [['--tls-ca', 'a'], '--tls-ca: needs --tls-cert'],
+    [['--require-client-cert'], '--require-client-cert: needs --tls-cert'],
+    [[...tls, '--require-client-cert'], '--require-client-cert: needs --tls-ca'],
+  ])('%j is half of something', (argv, message) => {
+    expect(failure(argv).message).toContain(message)
+  })
+})
+
 describe('usage', () => {
   it.each<[string[], string]>([
     [['--adr', ':1'], "unknown option '--adr'"],
-    [['--tls-cert', 'x'], "unknown option '--tls-cert'"],
+    [['--tls-certs', 'x'], "unknown option '--tls-certs'"],
     [['serve'], 'too many arguments'],
     [['--weight'], "option '--weight <n>' argument missing"],
   ])('%j is refused', (argv, message) => {

@@ -12,9 +12,18 @@ import { GrpcNetwork, peerBytesService } from './grpc-network.js'
 import { serverOptions } from './grpc-options.js'
 import type { Traffic } from './link-traffic.js'
 import { bindAll } from './listening.js'
+import { blindTrust, type LinkTrust } from './tls/link-trust.js'
+import { FollowingServerCredentials, type ServerTls } from './tls/server-credentials.js'
 
 /** What is cut off is waited for so long. */
 const cutOffMs = 500
+
+/** How a server is spoken to, and whom it takes for another node. */
+export interface HostSecurity {
+  /** Undefined: nothing is encrypted. */
+  readonly tls: ServerTls | undefined
+  readonly trust: LinkTrust
+}
 
 /**
  * The one gRPC server of a node: clients and other nodes call the same port. It is bound before the node behind it
@@ -26,12 +35,19 @@ export class GrpcHost {
   readonly #log: Log
   readonly #network: GrpcNetwork
   readonly #bound: string[] = []
+  readonly #credentials: ServerCredentials
   #stopped: Promise<void> | undefined
 
-  constructor(log: Log, onBug: (error: unknown) => void, access: AccessControl) {
+  constructor(
+    log: Log,
+    onBug: (error: unknown) => void,
+    access: AccessControl,
+    { tls, trust }: HostSecurity = { tls: undefined, trust: blindTrust },
+  ) {
     this.#log = log
     this.#server = new GuardedServer(serverOptions, access)
-    this.#network = new GrpcNetwork((address) => this.#bound.includes(address), onBug)
+    this.#credentials = tls === undefined ? ServerCredentials.createInsecure() : new FollowingServerCredentials(tls)
+    this.#network = new GrpcNetwork({ isBound: (address) => this.#bound.includes(address), onBug, log, trust })
     this.#server.addService(peerBytesService, { exchange: this.#network.serve })
   }
 
@@ -91,7 +107,7 @@ export class GrpcHost {
 
   #bindOne(address: string): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+      this.#server.bindAsync(address, this.#credentials, (error, port) => {
         if (error === null) resolve(port)
         else reject(error)
       })

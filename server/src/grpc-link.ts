@@ -1,5 +1,5 @@
 import { assert, limits } from '@quorumkv/internal/base'
-import type { Link, LinkHandlers } from '@quorumkv/internal/env'
+import type { Link, LinkHandlers, PeerProof } from '@quorumkv/internal/env'
 import type { Exchange } from './exchange.js'
 import type { LinkTraffic } from './link-traffic.js'
 
@@ -25,6 +25,10 @@ export class GrpcLink implements Link {
 
   get remote(): string {
     return this.#exchange.remote
+  }
+
+  get proved(): PeerProof | undefined {
+    return this.#exchange.proved
   }
 
   start(handlers: LinkHandlers): void {

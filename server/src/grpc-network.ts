@@ -1,11 +1,14 @@
 import { Metadata, type ServerDuplexStream, type ServiceDefinition, status } from '@grpc/grpc-js'
-import { assert } from '@quorumkv/internal/base'
-import type { Channel, Link, Listener, Network } from '@quorumkv/internal/env'
+import { assert, KvError, limits } from '@quorumkv/internal/base'
+import type { Channel, Link, Listener, Log, Network, PeerProof } from '@quorumkv/internal/env'
 import { channelKey, type Exchange, exchangePath } from './exchange.js'
 import { ExchangeClient } from './exchange-client.js'
 import { ExchangeServer } from './exchange-server.js'
 import { GrpcLink } from './grpc-link.js'
 import { freshTraffic, type Traffic } from './link-traffic.js'
+import { Distrust } from './tls/distrust.js'
+import { AcceptorProof } from './tls/link-proof.js'
+import { type LinkTrust, provedByCertificate } from './tls/link-trust.js'
 
 const channels: readonly string[] = ['requests', 'gossip', 'bulk'] satisfies Channel[]
 
@@ -34,30 +37,49 @@ function refuse(code: status, details: string): Error {
   return Object.assign(new Error(details), { code, details })
 }
 
+type PeerCall = ServerDuplexStream<Buffer, Buffer>
+
+export interface GrpcNetworkOptions {
+  /** Whether the server listens there. */
+  readonly isBound: (address: string) => boolean
+  /** Is told what an acceptor throws: gRPC would turn it into a reply. */
+  readonly onBug: (error: unknown) => void
+  readonly log: Log
+  readonly trust: LinkTrust
+}
+
 /**
  * Connections between nodes over gRPC: for each link one stream on an HTTP/2 connection of its own. Accepted links
  * arrive on the server that serves clients too, and which is bound already: `listen` only begins to take them.
  */
 export class GrpcNetwork implements Network {
-  readonly #isBound: (address: string) => boolean
-  readonly #onBug: (error: unknown) => void
+  readonly #options: GrpcNetworkOptions
+  readonly #distrust: Distrust
   #accept: ((link: Link, channel: Channel) => void) | undefined
   readonly #links = new Set<Link>()
+  /** Calls that have not proved yet who makes them. */
+  #proving = 0
   /** What went over links so far. */
   readonly traffic: Traffic = freshTraffic()
 
-  /** `onBug` is told what an acceptor throws: gRPC would turn it into a reply. */
-  constructor(isBound: (address: string) => boolean, onBug: (error: unknown) => void) {
-    this.#isBound = isBound
-    this.#onBug = onBug
+  constructor(options: GrpcNetworkOptions) {
+    this.#options = options
+    this.#distrust = new Distrust(options.log)
   }
 
   async connect(address: string, channel: Channel, timeoutMs: number): Promise<Link> {
-    return this.#link(await ExchangeClient.open(address, channel, timeoutMs), channel)
+    try {
+      const client = await ExchangeClient.open(address, channel, timeoutMs, this.#options.trust)
+      this.#distrust.trusts(address)
+      return this.#link(client, channel)
+    } catch (error) {
+      if (error instanceof KvError && error.code === 'unauthenticated') this.#distrust.refuses(address, error.message)
+      throw error
+    }
   }
 
   async listen(address: string, accept: (link: Link, channel: Channel) => void): Promise<Listener> {
-    assert(this.#isBound(address), `the server is not bound to ${address}`)
+    assert(this.#options.isBound(address), `the server is not bound to ${address}`)
     assert(this.#accept === undefined, 'a node listens once')
     this.#accept = accept
     return {
@@ -69,19 +91,89 @@ export class GrpcNetwork implements Network {
   }
 
   /** Takes a stream that another node opened. Until the node listens it is told to try again. */
-  readonly serve = (call: ServerDuplexStream<Buffer, Buffer>): void => {
+  readonly serve = (call: PeerCall): void => {
+    const { secret, self } = this.#options.trust
     const channel = parseChannel(call.metadata)
     if (channel === undefined) {
       call.emit('error', refuse(status.INVALID_ARGUMENT, `${channelKey} must be one of ${channels.join(', ')}`))
-    } else if (this.#accept === undefined) {
-      call.emit('error', refuse(status.UNAVAILABLE, 'this node takes no connections from other nodes now'))
-    } else {
-      call.sendMetadata(new Metadata())
+      return
+    }
+    try {
+      const byCertificate = this.#certificateOf(call)
+      const proof = secret === undefined ? undefined : new AcceptorProof(secret, self(), channel, call.metadata)
+      if (!this.#takesLinks(call)) return
+      const metadata = new Metadata()
+      proof?.addTo(metadata)
+      call.sendMetadata(metadata)
+      if (proof === undefined) this.#hand(call, channel, byCertificate)
+      else this.#awaitProof(call, (answer) => this.#hand(call, channel, proof.check(answer, byCertificate)))
+    } catch (error) {
+      this.#turnAway(call, error)
+    }
+  }
+
+  /** Whom the caller's certificate proves it to be. Throws `unauthenticated` and `permission-denied`. */
+  #certificateOf(call: PeerCall): PeerProof | undefined {
+    const { certificates } = this.#options.trust
+    if (certificates === undefined || !certificates.material.hasAuthority) return undefined
+    const certificate = call.getAuthContext().sslPeerCertificate
+    if (certificate === undefined) {
+      throw new KvError(
+        'unauthenticated',
+        'links are for nodes with a certificate that the --tls-ca of this one vouches for',
+      )
+    }
+    return provedByCertificate(certificates.material, certificate.subjectaltname)
+  }
+
+  #takesLinks(call: PeerCall): boolean {
+    if (this.#accept !== undefined && this.#proving < limits.linksProvingMax) return true
+    const why = this.#accept === undefined ? 'takes no connections from other nodes now' : 'waits for too many proofs'
+    call.emit('error', refuse(status.UNAVAILABLE, `this node ${why}`))
+    return false
+  }
+
+  /** `check` is called with the first message, unless none comes in time; what it throws is the answer. */
+  #awaitProof(call: PeerCall, check: (answer: Buffer) => void): void {
+    let waiting = true
+    this.#proving++
+    const done = (): boolean => {
+      const was = waiting
+      if (waiting) this.#proving--
+      waiting = false
+      clearTimeout(late)
+      return was
+    }
+    const late = setTimeout(() => {
+      if (done()) call.emit('error', refuse(status.UNAUTHENTICATED, 'no proof of the cluster secret has come in time'))
+    }, limits.greetingMsMax)
+    for (const event of ['error', 'end', 'cancelled', 'close']) call.on(event, done)
+    call.once('data', (answer: Buffer) => {
+      if (!done()) return
       try {
-        this.#accept(this.#link(new ExchangeServer(call), channel), channel)
+        check(answer)
       } catch (error) {
-        this.#onBug(error)
+        this.#turnAway(call, error)
       }
+    })
+  }
+
+  #turnAway(call: PeerCall, error: unknown): void {
+    if (!(error instanceof KvError)) {
+      this.#options.onBug(error)
+      return
+    }
+    const code = error.code === 'permission-denied' ? status.PERMISSION_DENIED : status.UNAUTHENTICATED
+    this.#distrust.turnsAway(call.getPeer(), error.message)
+    call.emit('error', refuse(code, error.message))
+  }
+
+  #hand(call: PeerCall, channel: Channel, proved: PeerProof | undefined): void {
+    if (this.#accept === undefined) return
+    try {
+      this.#accept(this.#link(new ExchangeServer(call, proved), channel), channel)
+    } catch (error) {
+      this.#options.onBug(error)
     }
   }
 

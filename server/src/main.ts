@@ -68,6 +68,15 @@ class Ending {
   }
 }
 
+async function reload(node: RunningNode, log: Log): Promise<void> {
+  log.info('reading files again', { signal: 'SIGHUP' })
+  try {
+    await node.reload()
+  } catch (error) {
+    die(log, 'could not read files again', error)
+  }
+}
+
 async function serve(config: NodeConfig): Promise<void> {
   // What gRPC prints on its own it also reports as an error, and that is logged.
   setLogVerbosity(logVerbosity.NONE)
@@ -80,6 +89,8 @@ async function serve(config: NodeConfig): Promise<void> {
   const ending: Ending = new Ending(log, starting)
   try {
     const node = await starting
+    // Without files that may change, a hangup ends the process as it ends others.
+    if (config.tlsCert !== undefined) process.on('SIGHUP', () => void reload(node, log))
     const { id, addresses, httpAddresses } = node
     log.info('listening', { id, addresses, httpAddresses, advertised: node.address })
     await node.ready

@@ -1,7 +1,9 @@
-import { type ClientOptions, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import { type ClientOptions, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { KvError, limits } from '@quorumkv/internal/base'
 import type { Clock } from '@quorumkv/internal/env'
 import { ClusterClient, type FiguresResponse } from '@quorumkv/proto/kv/v1/cluster'
+import type { Certificates } from './tls/certificates.js'
+import { memberCredentials } from './tls/member-credentials.js'
 
 /** A member that is asked. */
 export interface CalledMember {
@@ -35,10 +37,15 @@ interface Connection {
 /** What members are asked over gRPC, as clients ask: one connection to each, made when it is first asked. */
 export class MemberCalls {
   readonly #clock: Clock
+  readonly #certificates: Certificates | undefined
   readonly #connections = new Map<string, Connection>()
 
-  constructor(clock: Clock) {
+  /** `certificates`: undefined where members do not speak TLS. */
+  constructor(clock: Clock, certificates: Certificates | undefined) {
     this.#clock = clock
+    this.#certificates = certificates
+    // A connection keeps the certificate that it was made with. Questions under way fail, as when the member is away.
+    certificates?.onChange(() => this.keep())
   }
 
   /** What a member measures of itself; rejects with KvError that says why it does not, within `limits.memberCallMs`. */
@@ -66,7 +73,8 @@ export class MemberCalls {
     const known = this.#connections.get(id)
     if (known?.address === address) return known.client
     known?.client.close()
-    const client = new ClusterClient(address, credentials.createInsecure(), options)
+    const { credentials, more } = memberCredentials(this.#certificates, id)
+    const client = new ClusterClient(address, credentials, { ...options, ...more })
     this.#connections.set(id, { address, client })
     return client
   }

@@ -4,6 +4,7 @@ import type { Clock, Log } from '@quorumkv/internal/env'
 import type { AccessControl } from './access/access-control.js'
 import type { ProcessMeter } from './figures/process-meter.js'
 import type { Traffic } from './link-traffic.js'
+import type { Certificates } from './tls/certificates.js'
 
 /** Calls of clients that run for long. */
 export interface CallCounts {
@@ -22,6 +23,8 @@ export interface ServiceContext {
   readonly meter: Pick<ProcessMeter, 'eventLoopDelay' | 'read'>
   /** What goes to other nodes and comes from them. */
   readonly traffic: Traffic
+  /** What TLS is spoken with; undefined: it is not. */
+  readonly certificates?: Certificates | undefined
   /** Scans count themselves here. */
   readonly scans: { running: number }
   /** How many calls of clients are under way. */

@@ -19,6 +19,14 @@ export interface SettingValues {
   readonly insecure: boolean
   /** Undefined: nobody is asked who they are. */
   readonly authFile: string | undefined
+  /** Undefined: nothing is encrypted. */
+  readonly tlsCert: string | undefined
+  readonly tlsKey: string | undefined
+  /** Undefined: callers are asked for no certificates. */
+  readonly tlsCa: string | undefined
+  readonly requireClientCert: boolean
+  /** Undefined: nodes need not know one. */
+  readonly clusterSecretFile: string | undefined
   readonly reflection: boolean
   readonly peers: readonly PeerName[]
   readonly id: NodeId | undefined
@@ -81,6 +89,7 @@ function parsePath(text: string, label: string): string {
 const dayMs = 86_400_000
 const groups = {
   network: 'Network:',
+  security: 'Security:',
   cluster: 'Cluster:',
   storage: 'Storage:',
   liveness: 'Failure detection:',
@@ -144,23 +153,55 @@ export const settings: { readonly [Name in SettingName]: Setting<SettingValues[N
   }),
   insecure: setting({
     group: 'network',
-    help: 'allow --addr and --http-addr on an interface that others can reach, without encryption or authentication',
+    help: 'allow --addr and --http-addr on an interface that others can reach, without TLS or without knowing who they are',
     defaultText: 'false',
     parse: parseBoolean,
-  }),
-  authFile: optional({
-    group: 'network',
-    argument: '<path>',
-    help:
-      'principals of this node, see kv-server auth --help; with it whoever calls has to show a token of one of them, or of ' +
-      'one that the members have agreed on (default: nobody is asked)',
-    parse: parsePath,
   }),
   reflection: setting({
     group: 'network',
     help: 'tell clients of gRPC, such as grpcurl, which calls there are',
     defaultText: 'false',
     parse: parseBoolean,
+  }),
+  tlsCert: optional({
+    group: 'security',
+    argument: '<file>',
+    help: 'certificate in PEM, with what is between it and the authority; gRPC, HTTP and links to other nodes are then encrypted',
+    parse: parsePath,
+  }),
+  tlsKey: optional({
+    group: 'security',
+    argument: '<file>',
+    help: 'private key of the certificate, in PEM',
+    parse: parsePath,
+  }),
+  tlsCa: optional({
+    group: 'security',
+    argument: '<file>',
+    help:
+      'authorities of this cluster alone, in PEM: nodes need a certificate of theirs that names the node, and clients are known ' +
+      'by theirs (default: no certificates are asked for)',
+    parse: parsePath,
+  }),
+  requireClientCert: setting({
+    group: 'security',
+    help: 'let nobody in, over gRPC and HTTP, without a certificate that --tls-ca vouches for',
+    defaultText: 'false',
+    parse: parseBoolean,
+  }),
+  authFile: optional({
+    group: 'security',
+    argument: '<path>',
+    help:
+      'principals of this node, see kv-server auth --help; with it whoever calls has to show a token of one of them, or of ' +
+      'one that the members have agreed on (default: nobody is asked)',
+    parse: parsePath,
+  }),
+  clusterSecretFile: optional({
+    group: 'security',
+    argument: '<file>',
+    help: 'at least 32 bytes that all nodes have, and prove to each other that they have; beside or instead of --tls-ca',
+    parse: parsePath,
   }),
   peers: setting({
     group: 'cluster',

@@ -24,6 +24,7 @@ import { type Machine, type OpenDisk, thisMachine } from './machine.js'
 import { addReflection } from './reflection.js'
 import type { CallCounts, ServiceContext } from './service-context.js'
 import { SessionService } from './session-service.js'
+import { type NodeSecurity, openSecurity, warnOfName } from './tls/node-security.js'
 import { NodeTraces } from './tracing/node-traces.js'
 
 /** What connections get to take the last replies; a client that watches the node's health would stay for ever. */
@@ -46,6 +47,11 @@ export interface RunningNode extends AsyncDisposable {
    */
   readonly ready: Promise<void>
   status(): NodeStatus
+  /**
+   * Reads certificates again, which it does by itself when their files change. What is no good is logged, and what was in use
+   * before stays.
+   */
+  reload(): Promise<void>
   /**
    * Takes no more requests, lets those that run finish (at most `graceMs`, 10 s unless given), closes the log, and
    * gives the data directory free. Idempotent.
@@ -104,8 +110,9 @@ export interface ConfiguredNode extends RunningNode {
   hangUp(): void
 }
 
-/** The ways in which a node ends. */
-interface Endings {
+/** What is done to a node: the ways in which it ends, and what it does again. */
+interface Handles {
+  readonly reload: () => Promise<void>
   readonly shutDown: (graceMs: number) => Promise<void>
   readonly cutOff: () => Promise<void>
   readonly hangUp: () => void
@@ -119,7 +126,7 @@ class HostedNode implements ConfiguredNode {
   readonly httpAddresses: readonly string[]
   readonly ready: Promise<void>
   readonly core: Node
-  readonly #endings: Endings
+  readonly #handles: Handles
   #stopping: Promise<void> | undefined
 
   constructor(
@@ -127,7 +134,7 @@ class HostedNode implements ConfiguredNode {
     address: Address,
     bound: { readonly grpc: readonly string[]; readonly http: readonly string[] },
     ready: Promise<void>,
-    endings: Endings,
+    handles: Handles,
   ) {
     this.id = core.id
     this.address = address
@@ -135,7 +142,7 @@ class HostedNode implements ConfiguredNode {
     this.httpAddresses = bound.http
     this.ready = ready
     this.core = core
-    this.#endings = endings
+    this.#handles = handles
   }
 
   get clusterId(): ClusterId | undefined {
@@ -146,18 +153,22 @@ class HostedNode implements ConfiguredNode {
     return this.core.status()
   }
 
+  reload(): Promise<void> {
+    return this.#handles.reload()
+  }
+
   stop(graceMs: number = limits.shutdownGraceMs): Promise<void> {
-    this.#stopping ??= this.#endings.shutDown(graceMs)
+    this.#stopping ??= this.#handles.shutDown(graceMs)
     return this.#stopping
   }
 
   cutOff(): Promise<void> {
-    this.#stopping ??= this.#endings.cutOff()
+    this.#stopping ??= this.#handles.cutOff()
     return this.#stopping
   }
 
   hangUp(): void {
-    this.#endings.hangUp()
+    this.#handles.hangUp()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -172,8 +183,23 @@ export async function startConfiguredNode(
   onFatal: (error: Error) => void,
   machine: Machine = thisMachine(config),
 ): Promise<ConfiguredNode> {
-  const authFile = config.authFile === undefined ? undefined : new AuthFile(config.authFile)
   const disk = await machine.openDisk()
+  try {
+    return await startOnDisk(config, log, onFatal, machine, disk)
+  } catch (error) {
+    disk.close()
+    throw error
+  }
+}
+
+async function startOnDisk(
+  config: NodeConfig,
+  log: Log,
+  onFatal: (error: Error) => void,
+  machine: Machine,
+  disk: OpenDisk,
+): Promise<ConfiguredNode> {
+  const authFile = config.authFile === undefined ? undefined : new AuthFile(config.authFile)
   let failed = false
   const fail = (error: unknown): void => {
     if (failed) return
@@ -182,9 +208,11 @@ export async function startConfiguredNode(
   }
   const { clock } = machine
   let core: Node | undefined
+  const security = await openSecurity(config, { disk: disk.disk, clock, log, node: () => core })
   const audit = openAudit(log, () => clock.wallMs())
   const access = new AccessControl({ clock, log, audit, node: () => core, file: authFile })
-  const host = new GrpcHost(log, fail, access)
+  const { certificates, tls } = security
+  const host = new GrpcHost(log, fail, access, security)
   const draining = (): void => {
     health.set(false)
     sessions.drain()
@@ -195,7 +223,16 @@ export async function startConfiguredNode(
   const { traffic } = host
   const reachable = (): Node | undefined => (machine.reachable() ? core : undefined)
   const counted = { meter, traffic, scans, calls }
-  const context: ServiceContext = { clock, log, access, ...counted, node: reachable, draining, onBug: fail }
+  const context: ServiceContext = {
+    clock,
+    log,
+    access,
+    certificates,
+    ...counted,
+    node: reachable,
+    draining,
+    onBug: fail,
+  }
   const slow = new SlowLog({ clock, log, node: () => core, thresholdMs: config.slowMs })
   const traces = new NodeTraces(clock, () => core?.id ?? '')
   const sessions = new SessionService(context)
@@ -211,11 +248,12 @@ export async function startConfiguredNode(
     stopping: stopping.signal,
     feed: nodeFeed(context, config.replaceAfter),
   })
-  const http = new HttpHost(app, log, fail)
+  const http = new HttpHost(app, log, fail, { tls })
   try {
     const bound = { grpc: await host.bind(config.addr), http: await http.bind(config.httpAddr ?? []) }
     const address = advertisedAddress(config, bound.grpc, log)
     hostNames.push(...ownHostNames(config, address))
+    warnOfName(certificates, splitAddress(address).host, log)
     const started = await startCore(config, {
       machine,
       disk,
@@ -223,6 +261,7 @@ export async function startConfiguredNode(
       log,
       slow,
       traces,
+      security,
       listenAddress: bound.grpc[0]!,
       address,
       fail,
@@ -235,6 +274,7 @@ export async function startConfiguredNode(
       await Promise.all([host.stop(graceMs), http.stop(graceMs)])
       meter.stop()
       access.stop()
+      security.close()
       disk.close()
     }
     const shutDown = async (graceMs: number): Promise<void> => {
@@ -254,6 +294,7 @@ export async function startConfiguredNode(
       await released
     }
     return new HostedNode(started, address, bound, ready, {
+      reload: () => security.reload(),
       shutDown,
       cutOff,
       hangUp: () => sessions.hangUp('the way to this node was cut'),
@@ -262,7 +303,7 @@ export async function startConfiguredNode(
     await Promise.all([host.stop(0), http.stop(0)])
     meter.stop()
     access.stop()
-    disk.close()
+    security.close()
     throw error
   }
 }
@@ -274,6 +315,7 @@ interface CoreParts {
   readonly log: Log
   readonly slow: SlowLog
   readonly traces: NodeTraces
+  readonly security: NodeSecurity
   readonly listenAddress: string
   readonly address: Address
   readonly fail: (error: unknown) => void
@@ -288,7 +330,8 @@ async function startCore(config: NodeConfig, parts: CoreParts): Promise<Node> {
     network: network(parts.host.network),
     log: parts.log,
     instruments: new Instruments(() => clock.wallMs(), parts.slow, parts.traces),
-    id: config.id,
+    id: parts.security.id ?? config.id,
+    clusterId: parts.security.clusterId,
     listenAddress: parts.listenAddress as Address,
     advertiseAddress: parts.address,
     peers: await peers(parts.address),

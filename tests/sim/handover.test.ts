@@ -60,6 +60,7 @@ function countingBulk(name: string): { bytes: number; networkOf: (node: string, 
         }
         return {
           remote: link.remote,
+          proved: link.proved,
           send: (bytes) => link.send(bytes),
           close: (reason) => link.close(reason),
           start: (handlers) =>

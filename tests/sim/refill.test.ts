@@ -221,7 +221,8 @@ test('pages travel over links of their own, which are there only while something
         }
         link.start({ message, drain: () => handlers.drain(), close })
       }
-      return { remote: link.remote, start, send: (bytes) => link.send(bytes), close: (reason) => link.close(reason) }
+      const send = (bytes: Uint8Array): boolean => link.send(bytes)
+      return { remote: link.remote, proved: link.proved, start, send, close: (reason) => link.close(reason) }
     },
   })
   const cluster = await SimCluster.start({ seed: 'bulk', networkOf })

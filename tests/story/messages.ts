@@ -39,6 +39,7 @@ function watchedLink(link: Link, host: string, witness: Witness): Link {
   const keys: Keys = new Map()
   return {
     remote: link.remote,
+    proved: link.proved,
     start(handlers: LinkHandlers) {
       link.start({
         message(bytes) {

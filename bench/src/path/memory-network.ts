@@ -24,6 +24,7 @@ export class MemoryNetwork implements Network {
 
 class MemoryLink implements Link {
   readonly remote: string
+  readonly proved = undefined
   other!: MemoryLink
   #handlers: LinkHandlers | undefined
   #closed = false

@@ -41,10 +41,14 @@ function problemOf({ status, field, detail }: Fault): string {
   return JSON.stringify(problem)
 }
 
+function isTlsError({ code }: ClientError): boolean {
+  return code?.startsWith('ERR_SSL_') === true || code?.startsWith('ERR_TLS_') === true
+}
+
 /** The answer to what is no request, after which the connection ends: where the next one would begin is not known. */
 export function answerClientError(error: ClientError, socket: Duplex): void {
-  // Who has gone is told nothing.
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // Who has gone is told nothing, nor is who could not agree with this server on TLS: they could not read it.
+  if (error.code === 'ECONNRESET' || !socket.writable || isTlsError(error)) {
     socket.destroy()
     return
   }

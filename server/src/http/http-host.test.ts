@@ -19,7 +19,7 @@ interface TestHost extends AsyncDisposable {
 async function startHost(tuning: HttpTuning = {}): Promise<TestHost> {
   const node = new FakeNode()
   const { app, services, lines, bugs } = testApp(node)
-  const host = new HttpHost(app, services.log, services.onBug, { checkIntervalMs: 20, ...tuning })
+  const host = new HttpHost(app, services.log, services.onBug, { tuning: { checkIntervalMs: 20, ...tuning } })
   const [address] = await host.bind([{ host: '127.0.0.1', port: 0, optional: false }])
   const port = Number(address!.split(':')[1])
   const stop = (): Promise<void> => host.stop(0)

@@ -1,10 +1,19 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { limits } from '@quorumkv/internal/base'
 import type { Log } from '@quorumkv/internal/env'
 import type { ListenAddress } from '../addresses.js'
 import { bindAll } from '../listening.js'
+import { type ServerTls, serverTlsOptions } from '../tls/server-credentials.js'
 import { answerClientError, refuseConnect, refuseExpectation, unreadableRequest } from './client-error.js'
 import type { HttpApp } from './http-parts.js'
 
@@ -25,6 +34,14 @@ export interface HttpTuning {
 
 type Env = Parameters<HttpApp['fetch']>[1]
 
+/** A server that follows the files. New connections get what has changed, and those that are open stay as they are. */
+function createEncrypted(tls: ServerTls, options: ServerOptions, serve: RequestListener): TlsServer {
+  const { certificates } = tls
+  const server = createTlsServer({ ...options, ...serverTlsOptions(tls), ...certificates.material.context }, serve)
+  certificates.onChange(({ context }) => server.setSecureContext(context))
+  return server
+}
+
 /**
  * The HTTP servers of a node, one for each address that it listens on. Like the gRPC server they listen before the node
  * behind them exists; until then requests for keys are answered as unavailable, and `/readyz` says why.
@@ -33,13 +50,20 @@ export class HttpHost {
   readonly #log: Log
   readonly #tuning: HttpTuning
   readonly #listener: (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>
-  readonly #servers: Server[] = []
+  readonly #tls: ServerTls | undefined
+  readonly #servers: (Server | TlsServer)[] = []
   #dropped = 0
   #dropReportedMs = Number.NEGATIVE_INFINITY
   #stopped: Promise<void> | undefined
 
-  constructor(app: HttpApp, log: Log, onBug: (error: unknown) => void, tuning: HttpTuning = {}) {
+  constructor(
+    app: HttpApp,
+    log: Log,
+    onBug: (error: unknown) => void,
+    { tls, tuning = {} }: { readonly tls?: ServerTls | undefined; readonly tuning?: HttpTuning } = {},
+  ) {
     this.#log = log
+    this.#tls = tls
     this.#tuning = tuning
     this.#listener = getRequestListener((request, env) => app.fetch(request, env as Env), {
       // The library would replace Request and Response for the whole process, also that of a program which embeds a node.
@@ -96,7 +120,7 @@ export class HttpHost {
     })
   }
 
-  #createServer(): Server {
+  #createServer(): Server | TlsServer {
     const tuning = this.#tuning
     const options = {
       maxHeaderSize: limits.httpHeaderBytesMax,
@@ -108,7 +132,7 @@ export class HttpHost {
       connectionsCheckingInterval: tuning.checkIntervalMs ?? checkIntervalMs,
     }
     const serve = (incoming: IncomingMessage, outgoing: ServerResponse): void => void this.#listener(incoming, outgoing)
-    const server = createServer(options, serve)
+    const server = this.#tls === undefined ? createServer(options, serve) : createEncrypted(this.#tls, options, serve)
     // Their bytes are bounded. Node would pass over what comes after the first 2,000, an Origin for instance.
     server.maxHeadersCount = 0
     // Whoever reads the body says that it may come: one that is refused for what its head says is not sent at all.

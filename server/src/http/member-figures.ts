@@ -66,7 +66,7 @@ export class FiguresOfMembers {
   constructor(services: ServiceContext, stopping: AbortSignal) {
     this.#services = services
     this.#stopping = stopping
-    this.#calls = new MemberCalls(services.clock)
+    this.#calls = new MemberCalls(services.clock, services.certificates)
     stopping.addEventListener('abort', () => this.#calls.keep(), { once: true })
   }
 

@@ -91,6 +91,7 @@ export class Fabric {
     }
     return {
       remote: link.remote,
+      proved: link.proved,
       start: (handlers: LinkHandlers) =>
         link.start({
           message: (bytes) => {

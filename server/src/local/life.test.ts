@@ -67,6 +67,7 @@ test('links of a life that has ended carry nothing, either way, and are not clos
   let handlers: LinkHandlers | undefined
   const link: Link = {
     remote: 'there',
+    proved: undefined,
     start: (given) => {
       handlers = given
     },

@@ -118,6 +118,7 @@ export class Life {
   #link(link: Link): Link {
     return {
       remote: link.remote,
+      proved: link.proved,
       start: (handlers: LinkHandlers) =>
         link.start({
           message: (bytes) => {
