@@ -320,6 +320,8 @@ export class Operator {
     // A repair may leave a node that has to be taken back.
     const agree = this.#scenario.nodes < 3 || this.#steady.length >= 3
     if (!agree || this.#wishes.has(name) || this.#waking.has(name)) return false
+    // Whoever has gone meanwhile, after a plot had chosen it, never comes back to be whole again.
+    if (!this.#cluster.names.includes(name)) return false
     // Of a new directory nothing but its identity says whose it is.
     if (this.#history.lastOf(name) === undefined) return false
     const topology = this.#history.newest
