@@ -1,4 +1,5 @@
 import type { BackupPage, BackupRequest, RestoreOptions, RestoreTally } from './backups.js'
+import type { NodeFigures } from './node-figures.js'
 import type { CallOptions } from './types.js'
 
 /** A change of who owns the slots that somebody asked for. */
@@ -185,4 +186,9 @@ export interface Operator {
    * cluster's clock than it allows.
    */
   restoreSlots(records: Uint8Array, count: number, options?: RestoreOptions): Promise<RestoreTally>
+  /**
+   * What the node at `endpoint` (a member's address will do) measures of itself: cheap, it may be asked every second. Rejects with
+   * `internal` where it tells what cannot be.
+   */
+  figures(endpoint: string, options?: CallOptions): Promise<NodeFigures>
 }

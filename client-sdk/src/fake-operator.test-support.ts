@@ -1,4 +1,4 @@
-import type { ChangeResponse, ClusterServer } from '@quorumkv/proto/kv/v1/cluster'
+import type { ChangeResponse, ClusterServer, FiguresResponse } from '@quorumkv/proto/kv/v1/cluster'
 import { AuthRole, ChangePlan_Begins as Begins } from '@quorumkv/proto/kv/v1/cluster'
 
 type Calls = Pick<
@@ -13,6 +13,7 @@ type Calls = Pick<
   | 'safeToStop'
   | 'drain'
   | 'streamRate'
+  | 'figures'
   | 'authList'
   | 'authCreate'
   | 'authRevoke'
@@ -25,6 +26,8 @@ export class FakeOperatorCalls {
   readonly requests: [method: string, request: unknown][] = []
   /** What calls run into, first one first. */
   readonly faults: { code: number; details: string }[] = []
+  /** What it says that it measures, over what it says otherwise. */
+  figures: Partial<FiguresResponse> = {}
   /** Called when a request has come and its answer is made. */
   after: (method: string) => unknown = () => undefined
 
@@ -48,6 +51,7 @@ export class FakeOperatorCalls {
           nodeId: 'node-1',
           bytesPerSecond: call.request.bytesPerSecond ?? 99n,
         }),
+      figures: (call, callback) => this.#answer('figures', call.request, callback, { ...someFigures, ...this.figures }),
       authList: (call, callback) =>
         this.#answer('authList', call.request, callback, {
           ...{ nodeId: 'node-1', revision: 3n, openMembers: ['node-2'] },
@@ -100,4 +104,39 @@ const plan: ChangeResponse = {
     spareMeanwhile: 0,
     spareAfterwards: -1,
   },
+}
+
+const someFigures: FiguresResponse = {
+  nodeId: 'node-1',
+  atMs: 1_700_000_000_000n,
+  uptimeMs: 5_000n,
+  hlc: 1n,
+  clockOffsetMs: 0n,
+  serverVersion: '0.1.0',
+  incarnation: 'a'.repeat(32),
+  draining: false,
+  ready: true,
+  operations: [
+    {
+      ...{ kind: 'get', role: 'coordinator', count: 9n, errors: 2n, errorsByCode: [{ code: 'timeout', count: 2n }] },
+      latency: { count: 7n, p50Us: 100, p99Us: 200, p999Us: 300, maxUs: 400 },
+    },
+    { kind: 'put', role: 'replica', count: 4n, errors: 0n, errorsByCode: [], latency: undefined },
+    { kind: 'append', role: 'replica', count: 4n, errors: 0n, errorsByCode: [], latency: undefined },
+  ],
+  quorumFailures: 2n,
+  readRepairs: 0n,
+  hintsWritten: 0n,
+  hintsReplayed: 0n,
+  hintsDropped: 0n,
+  hintsWaiting: 0n,
+  hintBytes: 0n,
+  differingSlots: 0,
+  recordsPulled: 0n,
+  recordsPushed: 0n,
+  process: undefined,
+  storage: undefined,
+  handover: undefined,
+  members: [],
+  events: [],
 }

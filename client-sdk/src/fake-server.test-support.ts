@@ -249,7 +249,6 @@ export class FakeNode {
         if (this.snapshotFault !== undefined) callback(this.snapshotFault)
         else if (!this.hung) callback(null, this.snapshot())
       },
-      figures: (_call, callback) => callback({ code: status.UNIMPLEMENTED, details: 'this fake measures nothing' }),
       locate: (_call, callback) => callback({ code: status.UNIMPLEMENTED, details: 'this fake locates nothing' }),
       topology: (_call, callback) => {
         this.topologyCalls++

@@ -52,6 +52,7 @@ export type {
   CollectionScanOptions,
 } from './collection-types.js'
 export { KvError, type KvErrorCode, type KvErrorOptions, type WriteOutcome } from './errors.js'
+export type { LatencyFigures, NodeFigures, OperationFigures } from './node-figures.js'
 export type { ConvergenceStatus, HintStatus, PeerConvergence, StorageStatus } from './node-status.js'
 export type { KvOperations } from './operations.js'
 export type {

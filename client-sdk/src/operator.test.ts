@@ -152,3 +152,37 @@ test('a topology in which a handover runs is told with both sides, states and pr
   const seen = await client.status()
   expect([seen.handover, seen.planned]).toEqual([topology.handover, topology.planned])
 })
+
+test('what a node measures is asked of that one, and what this client does not know is left out', async () => {
+  const { address, operator } = cluster.nodes[1]!
+  const silent = { count: 0, p50Us: 0, p99Us: 0, p999Us: 0, maxUs: 0 }
+  expect(await client.operator.figures(address)).toEqual({
+    ...{ nodeId: 'node-1', uptimeMs: 5_000, ready: true, quorumFailures: 2 },
+    operations: [
+      {
+        ...{ kind: 'get', role: 'coordinator', count: 9, errors: 2 },
+        latency: { count: 7, p50Us: 100, p99Us: 200, p999Us: 300, maxUs: 400 },
+      },
+      { kind: 'put', role: 'replica', count: 4, errors: 0, latency: silent },
+    ],
+  })
+  expect(operator.requests).toEqual([['figures', { eventsAfter: 2n ** 64n - 1n }]])
+})
+
+test('figures that cannot be are an error, and none that a sum is made of', async () => {
+  const { address, operator } = cluster.nodes[1]!
+  const made = { kind: 'get', role: 'coordinator', errorsByCode: [], latency: undefined }
+  const latency = { count: 2n ** 60n, p50Us: 1, p99Us: 1, p999Us: 1, maxUs: 1 }
+  for (const figures of [
+    { uptimeMs: 2n ** 64n - 1n },
+    { quorumFailures: 2n ** 53n },
+    { operations: [{ ...made, count: 2n ** 63n, errors: 0n }] },
+    { operations: [{ ...made, count: 1n, errors: 2n }] },
+    { operations: [{ ...made, count: 1n, errors: 0n, latency }] },
+  ]) {
+    operator.figures = figures
+    await expect(client.operator.figures(address)).rejects.toMatchObject({ name: 'KvError', code: 'internal' })
+  }
+  operator.faults.push({ code: status.UNIMPLEMENTED, details: 'an older node' })
+  await expect(client.operator.figures(address)).rejects.toBeInstanceOf(KvError)
+})

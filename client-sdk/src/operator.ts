@@ -5,6 +5,7 @@ import type { CancelOptions, ChangeOptions, ChangePlan, ForcedRemoval, Operator,
 import type { ClusterCalls } from './cluster.js'
 import { invalidArgument } from './errors.js'
 import { limits } from './limits.js'
+import { figuresOf, type NodeFigures } from './node-figures.js'
 import { checkWhole } from './options.js'
 import type { UnaryMethod } from './transport.js'
 import type { CallOptions } from './types.js'
@@ -107,6 +108,12 @@ export class OperatorCalls implements Operator {
     }
     const { stored, superseded, deleted } = await this.cluster.anyOf(ClusterService.restoreSlots, request, options)
     return { stored, superseded, deleted }
+  }
+
+  async figures(endpoint: string, options: CallOptions = {}): Promise<NodeFigures> {
+    // Events are for who shows them all; a node counts its own from 1.
+    const request = { eventsAfter: 2n ** 64n - 1n }
+    return figuresOf(await this.cluster.at(endpoint, ClusterService.figures, request, options))
   }
 
   private async change<Req>(method: UnaryMethod<Req, ChangeResponse>, request: Req, options: ChangeOptions) {

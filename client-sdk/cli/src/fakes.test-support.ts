@@ -18,6 +18,7 @@ import type {
   KvErrorCode,
   Member,
   MemberStatus,
+  NodeFigures,
   Operator,
   Partition,
   PlannedChange,
@@ -174,6 +175,24 @@ export class FakeOperator implements Operator {
   async restoreSlots(...args: Parameters<Operator['restoreSlots']>): Promise<RestoreTally> {
     if (this.backups === undefined) throw new KvError('unavailable', 'no backups here')
     return await this.backups.restoreSlots(...args)
+  }
+
+  /** Operations that every node says to have coordinated for each second of its uptime; undefined: it does not answer. */
+  load: number | undefined = undefined
+  /** Of every node. */
+  uptimeMs = 0
+
+  async figures(endpoint: string): Promise<NodeFigures> {
+    if (this.load === undefined) throw new KvError('unavailable', `${endpoint}: made to fail`)
+    const { load, uptimeMs } = this
+    const latency = { count: 0, p50Us: 0, p99Us: 0, p999Us: 0, maxUs: 0 }
+    const count = (load * uptimeMs) / 1_000
+    const figures = { kind: 'get', errors: 0, latency } as const
+    const operations = [
+      { ...figures, role: 'coordinator', count },
+      { ...figures, role: 'replica', count: 3 * count },
+    ] as const
+    return { nodeId: endpoint, uptimeMs, ready: true, quorumFailures: 0, operations }
   }
 
   async #change(kind: string, options: ChangeOptions | undefined, ...what: unknown[]): Promise<ChangePlan> {

@@ -218,6 +218,48 @@ describe('status --watch', () => {
     expect(io.interruptHandlers).toBe(0)
   })
 
+  it('tells operations a second from the second look on, of each member that tells them', async () => {
+    const client = new FakeClient()
+    const io = new FakeIo({ timing: client.timing })
+    const { operator } = client
+    const status = client.status.bind(client)
+    let times = 0
+    client.status = async () => {
+      times += 1
+      operator.uptimeMs += 2_000
+      operator.load = times === 3 ? undefined : 1_500
+      if (times === 6) io.interrupt()
+      return await status()
+    }
+    expect(await run(['status', '--watch'], io, () => client)).toBe(0)
+    const lines = io.stdout.text.trimEnd().split('\n')
+    // Told first, known, not told, told anew, known.
+    const known = 'ops/s node-1 1,500 node-2 1,500'
+    expect(lines.map((line) => line.match(/ops.*/)?.[0])).toEqual([undefined, known, undefined, undefined, known])
+  })
+
+  it('tells a program what is not known, too', async () => {
+    const client = new FakeClient()
+    const io = new FakeIo({ timing: client.timing })
+    const status = client.status.bind(client)
+    let times = 0
+    client.status = async () => {
+      client.operator.load = 2
+      client.operator.uptimeMs += 1_000
+      if (++times === 3) io.interrupt()
+      return await status()
+    }
+    expect(await run(['--json', 'status', '--watch'], io, () => client)).toBe(0)
+    const told = io.stdout.text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).operationsPerSecond)
+    expect(told).toEqual([
+      { 'node-1': null, 'node-2': null },
+      { 'node-1': 2, 'node-2': 2 },
+    ])
+  })
+
   it('redraws in place on a terminal, and shows the cursor again when it ends', async () => {
     const client = new FakeClient()
     const io = new FakeIo({ timing: client.timing, ...terminal })

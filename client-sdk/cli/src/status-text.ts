@@ -40,8 +40,11 @@ export function statusJson({ seen, told }: ClusterView): object {
   return { clusterId, epoch, nodeId, forming, featureLevel, ...replication, members, handover, planned }
 }
 
-/** What people are shown: a head, a table of the members, and what is in the way. */
-export function statusText({ seen, told }: ClusterView, look: Look): string {
+/** Operations a second that members run for clients, by their ids; undefined: of a member it is not known. */
+export type Rates = ReadonlyMap<string, number | undefined>
+
+/** What people are shown: a head, a table of the members, and what is in the way. `rates`: where they are watched. */
+export function statusText({ seen, told }: ClusterView, look: Look, rates?: Rates): string {
   const { colours } = look
   const lines = [
     `cluster ${seen.clusterId || '(none yet)'}, epoch ${seen.epoch}, as ${seen.nodeId} sees it`,
@@ -70,8 +73,9 @@ export function statusText({ seen, told }: ClusterView, look: Look): string {
     'uptime',
   ]
   const zones = seen.members.some((member) => member.zone !== '')
+  if (rates !== undefined) head.splice(6, 0, 'ops/s')
   if (zones) head.splice(4, 0, 'zone')
-  const rows = seen.members.map((member) => memberRow(member, told.get(member.id), zones, colours))
+  const rows = seen.members.map((member) => memberRow(member, told.get(member.id), { zones, rates, colours }))
   const troubles = seen.members.flatMap((member) => trouble(told.get(member.id), seen.members, colours))
   return `${lines.join('\n')}\n${table(look, head, rows, droppedFirst)}${troubles.map((line) => `${line}\n`).join('')}`
 }
@@ -86,7 +90,13 @@ function copiesText({ members, replication, forming }: ClusterStatus): string {
   return `every key on ${plural(copies, 'member')}${wanted}; reads ask ${reads}, writes wait for ${writes}`
 }
 
-function memberRow(member: Member, one: MemberStatus | undefined, zones: boolean, colours: Colors): string[] {
+interface RowParts {
+  readonly zones: boolean
+  readonly rates: Rates | undefined
+  readonly colours: Colors
+}
+
+function memberRow(member: Member, one: MemberStatus | undefined, { zones, rates, colours }: RowParts): string[] {
   const own = one?.ok === true ? one.status : undefined
   const row = [
     member.id,
@@ -102,8 +112,15 @@ function memberRow(member: Member, one: MemberStatus | undefined, zones: boolean
     own?.serverVersion ?? '-',
     own === undefined ? '-' : formatDuration(own.uptimeMs),
   ]
+  if (rates !== undefined) row.splice(6, 0, rates.has(member.id) ? rateText(rates.get(member.id)) : '-')
   if (zones) row.splice(4, 0, member.zone || '-')
   return row
+}
+
+/** Operations a second; `?`: not known, of the first look at a member or because it does not tell. */
+export function rateText(rate: number | undefined): string {
+  if (rate === undefined) return '?'
+  return rate > 0 && rate < 10 ? rate.toFixed(1) : formatCount(Math.round(rate))
 }
 
 /** What all could go by, where that is newer than what they do. */

@@ -1,15 +1,16 @@
-import { KvError, type MemberStatus } from '@quorumkv/client'
-import type { Context } from './context.js'
+import { KvError, type MemberStatus, type NodeFigures } from '@quorumkv/client'
+import type { Client, Context } from './context.js'
 import { formatDuration } from './duration.js'
 import { exitStatus } from './exit.js'
 import { limits } from './limits.js'
+import { OperationRates } from './operation-rates.js'
 import { write, writeJson } from './output.js'
-import { type ClusterView, lookAtCluster, statusJson, statusText } from './status-text.js'
+import { type ClusterView, lookAtCluster, type Rates, rateText, statusJson, statusText } from './status-text.js'
 import { cut } from './table.js'
 import { formatCount, plural } from './text.js'
 
 /** What one look at the cluster came to: a picture, or why there is none. */
-type Sight = { readonly view: ClusterView } | { readonly error: KvError }
+type Sight = { readonly view: ClusterView; readonly rates: Rates } | { readonly error: KvError }
 
 /**
  * Shows the status every `intervalMs` until Ctrl-C, which is the way to end it and no failure. On a terminal the picture is
@@ -20,13 +21,14 @@ export async function watchStatus(context: Context, intervalMs: number): Promise
   const { io } = context
   const stopping = new AbortController()
   const forgetInterrupts = io.onInterrupt(() => stopping.abort())
+  const rates = new OperationRates()
   const inPlace = io.stdout.isTTY === true && context.look.columns !== undefined && !context.options.json
   const screen = new Screen(context)
   try {
     if (inPlace) await screen.open()
     while (!stopping.signal.aborted) {
       const beganMs = io.timing.monotonic()
-      const sight = await lookOnce(context)
+      const sight = await lookOnce(context, rates)
       if (stopping.signal.aborted) break
       if (inPlace) await screen.show(pictureOf(sight, context, intervalMs))
       else await writeLine(sight, context)
@@ -39,19 +41,41 @@ export async function watchStatus(context: Context, intervalMs: number): Promise
   return exitStatus.done
 }
 
-async function lookOnce({ client, options }: Context): Promise<Sight> {
+async function lookOnce({ client, options }: Context, rates: OperationRates): Promise<Sight> {
+  const timeoutMs = options.timeoutMs ?? limits.watchAnswerMs
   try {
-    return { view: await lookAtCluster(client(), options.timeoutMs ?? limits.watchAnswerMs) }
+    const view = await lookAtCluster(client(), timeoutMs)
+    return { view, rates: rates.next(await figuresOf(view, client(), timeoutMs)) }
   } catch (error) {
     if (error instanceof KvError && error.retryable) return { error }
     throw error
   }
 }
 
+/** What those members measure that have told their status. Who does not tell this, or tells nonsense, is shown without it. */
+async function figuresOf(
+  { told }: ClusterView,
+  { operator }: Client,
+  timeoutMs: number,
+): Promise<ReadonlyMap<string, NodeFigures | undefined>> {
+  const answers = [...told.values()].filter(({ ok }) => ok)
+  const figures = await Promise.all(
+    answers.map(async ({ id, address }): Promise<[string, NodeFigures | undefined]> => {
+      try {
+        return [id, await operator.figures(address, { timeoutMs })]
+      } catch (error) {
+        if (error instanceof KvError) return [id, undefined]
+        throw error
+      }
+    }),
+  )
+  return new Map(figures)
+}
+
 function pictureOf(sight: Sight, { io, look, options }: Context, intervalMs: number): string {
   const time = new Date(io.timing.wall()).toISOString().slice(11, 19)
   const head = look.colours.dim(`every ${formatDuration(intervalMs)}, at ${time} UTC; Ctrl-C ends it`)
-  if ('view' in sight) return `${head}\n${statusText(sight.view, look)}`
+  if ('view' in sight) return `${head}\n${statusText(sight.view, look, sight.rates)}`
   const what = `nobody answers at ${options.endpoints.join(', ')}: ${sight.error.message}`
   return `${head}\n${look.colours.red(what)}\n`
 }
@@ -65,11 +89,13 @@ async function writeLine(sight: Sight, { io, options }: Context): Promise<void> 
     else await write(io.stdout, `${at} nobody answers: ${message}\n`)
     return
   }
-  if (options.json) await writeJson(io.stdout, { at, ...statusJson(sight.view) })
-  else await write(io.stdout, `${at} ${summaryOf(sight.view)}\n`)
+  const { view, rates } = sight
+  const operationsPerSecond = Object.fromEntries([...rates].map(([id, rate]) => [id, rate ?? null]))
+  if (options.json) await writeJson(io.stdout, { at, ...statusJson(view), operationsPerSecond })
+  else await write(io.stdout, `${at} ${summaryOf(view, rates)}\n`)
 }
 
-function summaryOf({ seen, told }: ClusterView): string {
+function summaryOf({ seen, told }: ClusterView, rates: Rates): string {
   const alive = seen.members.filter(({ liveness }) => liveness === 'alive').length
   const parts = [`epoch ${seen.epoch}`, `${alive} of ${seen.members.length} alive`]
   for (const { id, liveness } of seen.members) if (liveness !== 'alive') parts.push(`${id} ${liveness}`)
@@ -78,6 +104,9 @@ function summaryOf({ seen, told }: ClusterView): string {
   if (answers.length > 0) {
     const entries = answers.map(({ id, status }) => `${id} ${formatCount(status.storage.entries)}`)
     parts.push(`keys ${entries.join(' ')}`)
+  }
+  if ([...rates.values()].some((rate) => rate !== undefined)) {
+    parts.push(`ops/s ${[...rates].map(([id, rate]) => `${id} ${rateText(rate)}`).join(' ')}`)
   }
   if (hints > 0) parts.push(`${plural(hints, 'write')} kept for others`)
   if (seen.handover !== undefined) parts.push(`handover in step ${seen.handover.step}`)
