@@ -189,8 +189,8 @@ function requestedOfJoining(topology: Topology, member: Member, change: PlannedC
   switch (change.kind) {
     case 'remove':
     case 'decommission':
-      if (!inRing) return offList(topology, member.id, 'remove')
-      if (handover?.step === 'both') return recalled(topology, member.id)
+      if (!inRing) return offList(topology, member.id, change.kind)
+      if (handover?.step === 'both') return recalled(topology, member.id, change.kind)
       return queued(topology, change)
     case 'reweight':
       if (inRing) throw invalidArgument('id', `${member.id} is getting its slots: its weight can be changed afterwards`)
@@ -323,8 +323,8 @@ export function withdrawn(topology: Topology, id: NodeId): Topology | undefined 
 }
 
 /** Without a member that joins by the handover that runs: the others, and what else it was for, wait for the next one. */
-function recalled(topology: Topology, id: NodeId): Topology {
-  return offList(calledBack(topology), id, 'remove')
+function recalled(topology: Topology, id: NodeId, by: RemovedMember['by']): Topology {
+  return offList(calledBack(topology), id, by)
 }
 
 /** Without the handover that runs: all that it was for waits for the next one. */

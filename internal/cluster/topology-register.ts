@@ -251,7 +251,10 @@ export class TopologyRegister {
     adopted(topology, before)
   }
 
-  /** A node that took part in its going ends in order; one that slept meanwhile is told what happened. */
+  /**
+   * A node that took part in its going, or was sent away in order before it owned anything, ends in order; one that slept
+   * meanwhile is told what happened.
+   */
   #departed(topology: Topology): FatalError {
     const { clusterId, epoch, removed } = topology
     const { id, incarnation } = this.#options.self
@@ -263,7 +266,7 @@ export class TopologyRegister {
       )
     }
     const state = this.#topology.members.find((member) => member.id === id)?.state
-    const knew = former.by !== 'remove' && (state === 'leaving' || state === 'left')
+    const knew = former.by !== 'remove' && (state === 'leaving' || state === 'left' || state === 'joining')
     return new FatalError(knew ? 'decommissioned' : 'refused', farewell(former, topology))
   }
 

@@ -1,5 +1,6 @@
 import { parseNodeId } from '@quorumkv/internal/base'
 import { expect, test } from 'vitest'
+import { atRest, fill, gone, leave, reached, threeOf } from './handover-scene.js'
 import { SimCluster } from './sim-cluster.js'
 
 /** How operations through these nodes end while they go on. */
@@ -177,3 +178,22 @@ test('two that have left and must stay for their votes do not answer each other 
   for (const name of ['n2', 'n3']) await cluster.restart(name)
   await world.runUntil(() => cluster.fatal.has('n4') && cluster.fatal.has('n5'), 60_000)
 }, 60_000)
+
+test('a node that is decommissioned while it still joins ends in order, before it gets slots or while it does', async () => {
+  for (const moment of ['waiting', 'streaming'] as const) {
+    const cluster = await threeOf({ seed: `joins and goes, ${moment}`, streamBytesPerSecond: 5_000 })
+    await fill(cluster, 300, 'x'.repeat(1_000))
+    await cluster.startNode('n4', ['n1', 'n2'])
+    const n4 = () => cluster.node('n2').topology!.members.find(({ id }) => id === 'n4')
+    await cluster.world.runUntil(() => n4()?.state === 'joining' && cluster.node('n4').topology !== undefined, 10_000)
+    const inRing = () => cluster.node('n2').topology!.handover?.ring.some(({ id }) => id === 'n4')
+    if (moment === 'streaming') await reached(cluster, 'both')
+    expect(inRing() === true).toBe(moment === 'streaming')
+    await leave(cluster, 'n4')
+    await gone(cluster, 'n4')
+    expect(cluster.fatal.get('n4')).toMatchObject({ reason: 'decommissioned' })
+    await cluster.world.runUntil(() => atRest(cluster, 3), 120_000)
+    expect(cluster.node('n1').topology!.removed).toMatchObject([{ id: 'n4', by: 'decommission' }])
+    expect([...cluster.fatal.keys()]).toEqual(['n4'])
+  }
+})
