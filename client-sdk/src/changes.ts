@@ -1,3 +1,4 @@
+import type { AccessOverview, CreatedPrincipal, NewPrincipal } from './access-types.js'
 import type { BackupPage, BackupRequest, RestoreOptions, RestoreTally } from './backups.js'
 import type { NodeFigures } from './node-figures.js'
 import type { CallOptions } from './types.js'
@@ -172,6 +173,15 @@ export interface Operator {
    * finishes what runs, and stays a replica, until it is started again. Resolves with how many operations still run there.
    */
   drain(endpoint: string, options?: CallOptions): Promise<number>
+  /** Who may call, where nodes ask their callers who they are. Hashes of tokens are told to nobody. */
+  principals(options?: CallOptions): Promise<AccessOverview>
+  /**
+   * Lets somebody in at all members, and makes their token, of which nodes get the SHA-256 only. Rejects with `invalid-argument` where
+   * the name is taken. To change the token of somebody, make another name and revoke the old one when it is not used any more.
+   */
+  createPrincipal(name: string, options: NewPrincipal): Promise<CreatedPrincipal>
+  /** Lets somebody in no more, and ends what it has running. Resolves with the revision of who may call. */
+  revokePrincipal(name: string, options?: CallOptions): Promise<number>
   /** How many bytes a second handovers may stream to the node at `endpoint`; with a rate it is set, until the node is started again. */
   streamRate(endpoint: string, bytesPerSecond?: number, options?: CallOptions): Promise<number>
   /**

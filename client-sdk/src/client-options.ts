@@ -17,6 +17,14 @@ export interface KvClientOptions {
   /** Encrypts the connections. `true` trusts the system's authorities. */
   readonly tls?: boolean | TlsOptions | undefined
   /**
+   * Shows nodes who calls, where they ask: a token, or a function that gives one; it is called before the first connection, and again
+   * when nodes do not take what it gave. Default: the environment variable `KV_TOKEN`, if there is one. Only TLS keeps it
+   * from whoever listens on the way.
+   */
+  readonly token?: string | (() => string | Promise<string>) | undefined
+  /** The same out of a file, which is read before the first connection, and again when nodes do not take what stood there. */
+  readonly tokenFile?: string | undefined
+  /**
    * Fail with `unavailable` as soon as every endpoint has refused a connection or has a name that nobody knows, and no
    * node has been reached before: for programs that do one thing and end. Default: try again until the call's time is
    * over, so that a program may start before the nodes do.

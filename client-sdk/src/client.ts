@@ -66,7 +66,7 @@ export class KvClient implements KvOperations, AsyncDisposable {
   /**
    * @param options - options, a list of endpoints, or a URL such as `kv://host:50051,host:50052?tls=1&consistency=quorum`.
    * Its parameters are the options of the same names: `consistency`, `timeoutMs`, `connectTimeoutMs`, `maxInFlight`,
-   * `maxInFlightBytes`, `zone`; `failWhenRefused=1`; `addressMap=10.0.0.1:50051=localhost:7001,…`; and for TLS `tls=1`,
+   * `maxInFlightBytes`, `zone`, `tokenFile`; `failWhenRefused=1`; `addressMap=10.0.0.1:50051=localhost:7001,…`; and for TLS `tls=1`,
    * `tlsCa=FILE`, `tlsCert=FILE`, `tlsKey=FILE`.
    * @throws KvError `invalid-argument`, with the option as `field`
    */

@@ -32,6 +32,8 @@ export class Connection {
   private readonly tell: ConnectEnd | undefined
   private ended = false
   private heard = false
+  /** Of the token that the session was begun with. */
+  private generation = 0
 
   /** `client`: whose it is, for who watches. */
   constructor(address: string, config: ClientConfig, client: object, events: ConnectionEvents) {
@@ -56,6 +58,11 @@ export class Connection {
   /** For calls beside the session; only once `onReady` has come. */
   get channel(): Transport {
     return this.transport!
+  }
+
+  /** Whether another token may be had than the one that the session was begun with. */
+  renewToken(): boolean {
+    return this.config.token?.renew(this.generation) === true
   }
 
   destroy(): void {
@@ -95,12 +102,10 @@ export class Connection {
       return
     }
     let ready = false
-    const transport = new Transport(this.address, socket, {
+    const transport = new Transport(this.address, socket, this.config.token, {
       ready: () => {
         ready = true
-        socket.ref()
-        clearTimeout(this.timer)
-        this.begin(transport)
+        this.authorize(transport, socket)
       },
       lost: (reason, cause) => {
         if (!ready) return this.refuse(reason, cause)
@@ -111,12 +116,26 @@ export class Connection {
     this.transport = transport
   }
 
+  /** Begins the session, once there is a token to show where one is to be shown. */
+  private authorize(transport: Transport, socket: Socket): void {
+    const { token } = this.config
+    const begin = (): void => {
+      if (this.ended) return
+      socket.ref()
+      clearTimeout(this.timer)
+      this.generation = token?.generation ?? 0
+      this.begin(transport)
+    }
+    if (token === undefined || token.header !== undefined) begin()
+    else token.ready().then(begin, (error: KvError) => this.break({ error, refused: true }))
+  }
+
   private begin(transport: Transport): void {
     this.call = transport.openSession({
       message: (bytes) => this.receive(bytes),
       drain: () => this.events.onDrain(),
       end: (error) => {
-        if (error !== undefined) return this.break(breakOf(error, this.address, this.heard))
+        if (error !== undefined) return this.break(renewing(breakOf(error, this.address, this.heard), this))
         const message = `${this.address}: ended the session`
         this.break({ error: new KvError('unavailable', message, { node: this.address }), refused: false })
       },
@@ -147,6 +166,14 @@ export class Connection {
     this.destroy()
     this.events.onBroken(reason)
   }
+}
+
+/** Where the token was refused and another may be had, what was to be done may be repeated. */
+function renewing(reason: Break, connection: Connection): Break {
+  const { error } = reason
+  if (error.code !== 'unauthenticated' || !connection.renewToken()) return reason
+  const message = `${connection.address}: does not take the token any more, and another is asked for`
+  return { ...reason, error: new KvError('unavailable', message, { node: connection.address, cause: error }) }
 }
 
 function tlsOptions(tls: TlsOptions, host: string): ConnectionOptions {

@@ -4,6 +4,7 @@
  * @module @quorumkv/client
  */
 
+export type { AccessOverview, CreatedPrincipal, NewPrincipal, PrincipalInfo, Role } from './access-types.js'
 export type {
   BackupPage,
   BackupPosition,

@@ -80,6 +80,9 @@ export const limits = {
   topologyJitterMs: 50,
   topologyPauseMsMin: 200,
   topologyPauseMsMax: 2000,
+  /** A token that was refused so soon after it was asked for is not asked for again. */
+  tokenRenewMsMin: 1000,
+
   slotsMax: 65_536,
   membersMax: 65_535,
 } as const

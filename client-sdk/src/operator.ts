@@ -1,4 +1,6 @@
 import { type ChangeResponse, ClusterService } from '@quorumkv/proto/kv/v1/cluster'
+import { createPrincipal, listPrincipals, revokePrincipal } from './access-calls.js'
+import type { AccessOverview, CreatedPrincipal, NewPrincipal } from './access-types.js'
 import { type BackupPage, type BackupRequest, backupPageOf, type RestoreOptions, type RestoreTally } from './backups.js'
 import { planOf } from './change-messages.js'
 import type { CancelOptions, ChangeOptions, ChangePlan, ForcedRemoval, Operator, StopVerdict } from './changes.js'
@@ -114,6 +116,18 @@ export class OperatorCalls implements Operator {
     // Events are for who shows them all; a node counts its own from 1.
     const request = { eventsAfter: 2n ** 64n - 1n }
     return figuresOf(await this.cluster.at(endpoint, ClusterService.figures, request, options))
+  }
+
+  async principals(options: CallOptions = {}): Promise<AccessOverview> {
+    return await listPrincipals(this.cluster, options)
+  }
+
+  async createPrincipal(name: string, options: NewPrincipal): Promise<CreatedPrincipal> {
+    return await createPrincipal(this.cluster, name, options)
+  }
+
+  async revokePrincipal(name: string, options: CallOptions = {}): Promise<number> {
+    return await revokePrincipal(this.cluster, name, options)
   }
 
   private async change<Req>(method: UnaryMethod<Req, ChangeResponse>, request: Req, options: ChangeOptions) {

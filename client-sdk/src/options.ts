@@ -3,6 +3,7 @@ import type { KvClientOptions, TlsOptions } from './client-options.js'
 import { checkEndpoint } from './endpoints.js'
 import { asKvError, invalidArgument } from './errors.js'
 import { limits } from './limits.js'
+import { TokenSource } from './token-source.js'
 import type { Consistency } from './types.js'
 
 /** Options with all defaults filled in. */
@@ -19,6 +20,8 @@ export interface ClientConfig {
   /** Throws `invalid-argument` where it is the caller's and fails. */
   readonly addressMap: (address: string) => string
   readonly zone: string | undefined
+  /** Undefined: calls show nobody's. */
+  readonly token: TokenSource | undefined
 }
 
 /** Throws `invalid-argument` unless `value` is a whole number from `min` to `max`. */
@@ -79,6 +82,7 @@ function fill(options: KvClientOptions): ClientConfig {
     tls: checkTls(options.tls),
     addressMap: checkAddressMap(options.addressMap),
     zone: checkZone(options.zone),
+    token: TokenSource.of(options),
   }
 }
 
@@ -172,6 +176,9 @@ function applyParameter(options: Mutable<KvClientOptions>, name: string, value: 
       return
     case 'addressMap':
       options.addressMap = { ...(options.addressMap as Record<string, string> | undefined), ...parseMap(value) }
+      return
+    case 'tokenFile':
+      options.tokenFile = value
       return
     case 'failWhenRefused':
       options.failWhenRefused = parseFlag(name, value)

@@ -85,6 +85,8 @@ class PageReader {
   private turn = 0
   private pages: MessageStream | undefined
   private session: Session | undefined
+  /** Of the token that the stream was opened with. */
+  private generation = 0
   /** For the page that is being read, as who watches is told. */
   attempts = 0
   /** The same, as who watches has said; empty: nothing. */
@@ -169,7 +171,10 @@ class PageReader {
     if (session === undefined) throw new KvError('unavailable', 'no node can be reached')
     this.session = session
     const channel = await session.connected()
+    const { token } = this.dispatcher.config
+    await token?.ready()
     if (turn !== this.turn) throw new KvError('unavailable', `${session.address}: was given up`)
+    this.generation = token?.generation ?? 0
     this.pages = channel.scan({ ...this.plan.request, cursor: this.cursor }, this.traceparent)
     return this.pages
   }
@@ -177,6 +182,9 @@ class PageReader {
   private failureOf(error: unknown): KvError {
     const node = this.session?.address ?? 'no node'
     const failure = error instanceof CallError ? fromStatus(error, node) : asKvError(error)
+    if (failure.code === 'unauthenticated' && this.dispatcher.config.token?.renew(this.generation) === true) {
+      return new KvError('unavailable', `${node}: does not take the token any more`, { node, cause: failure })
+    }
     if (failure.code !== 'internal') return failure
     // Whatever else ended the stream, a page that cannot be read for instance: another node may do better.
     return new KvError('unavailable', failure.message, { node, cause: error })

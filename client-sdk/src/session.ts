@@ -161,7 +161,18 @@ export class Session {
     this.calls++
     try {
       const channel = await this.connected()
-      return await channel.unary(method, request, endAt - performance.now())
+      const { token } = this.context.config
+      await token?.ready()
+      const generation = token?.generation ?? 0
+      try {
+        return await channel.unary(method, request, endAt - performance.now())
+      } catch (error) {
+        // Refused is not begun: it can be asked again, once.
+        const refused = error instanceof KvError && error.code === 'unauthenticated'
+        if (!refused || token?.renew(generation) !== true) throw error
+        await token.ready()
+        return await channel.unary(method, request, endAt - performance.now())
+      }
     } finally {
       this.calls--
       this.lastUsedAt = performance.now()

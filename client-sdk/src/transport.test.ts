@@ -29,7 +29,7 @@ beforeEach(async () => {
   socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
   await new Promise((resolve) => socket.once('connect', resolve))
   await new Promise<void>((resolve) => {
-    transport = new Transport('127.0.0.1:1', socket, {
+    transport = new Transport('127.0.0.1:1', socket, undefined, {
       ready: resolve,
       lost: (reason) => {
         expect(lost).toBeUndefined()
@@ -180,7 +180,7 @@ test.each([
   let gone: string | undefined
   const asked = await new Promise<Transport>((resolve) => {
     const far = connect(port, '127.0.0.1', () => {
-      const made = new Transport(`127.0.0.1:${port}`, far, {
+      const made = new Transport(`127.0.0.1:${port}`, far, undefined, {
         ready: () => resolve(made),
         lost: (reason) => (gone = reason),
       })

@@ -7,6 +7,7 @@ import { asKvError, KvError } from './errors.js'
 import { limits } from './limits.js'
 import { MessageStream } from './message-stream.js'
 import { fromStatus } from './status.js'
+import type { TokenSource } from './token-source.js'
 
 /** A method of a generated service that takes one message and gives one. */
 export interface UnaryMethod<Req, Res> {
@@ -26,6 +27,7 @@ export interface TransportEvents {
 export class Transport {
   readonly address: string
   private readonly events: TransportEvents
+  private readonly token: TokenSource | undefined
   private readonly socket: Socket
   private readonly session: ClientHttp2Session
   private keepalive: NodeJS.Timeout | undefined
@@ -33,8 +35,9 @@ export class Transport {
   private over = false
 
   /** On a socket that is connected, and has shaken hands where it is one of TLS. It belongs to the transport from now on. */
-  constructor(address: string, socket: Socket, events: TransportEvents) {
+  constructor(address: string, socket: Socket, token: TokenSource | undefined, events: TransportEvents) {
     this.address = address
+    this.token = token
     this.events = events
     this.socket = socket
     // The URL says nothing: the socket is there, and each call names its authority.
@@ -115,7 +118,9 @@ export class Transport {
   /** Throws `unavailable` where no more calls can be made: the connection is gone, or the node has said that it goes. */
   private open(path: string, headers: Readonly<Record<string, string>>, events: CallEvents): Call {
     try {
-      const stream = this.session.request({ ...requestHeaders(this.address, path), ...headers }, { endStream: false })
+      const authorization = this.token?.header
+      const all = { ...requestHeaders(this.address, path), ...headers, ...(authorization && { authorization }) }
+      const stream = this.session.request(all, { endStream: false })
       return new Call(stream, events)
     } catch (cause) {
       const { message } = asKvError(cause)

@@ -40,6 +40,8 @@ export interface GlobalOptions {
   readonly consistency: Consistency | undefined
   /** Milliseconds that one call may take; undefined: not given. */
   readonly timeoutMs: number | undefined
+  /** Where the token is that says who calls; undefined: in KV_TOKEN, if anywhere. */
+  readonly tokenFile: string | undefined
 }
 
 /** What a command works with. */

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { PassThrough, Readable, Writable } from 'node:stream'
 import type {
+  AccessOverview,
   BackupPage,
   CallOptions,
   CancelOptions,
@@ -10,6 +11,7 @@ import type {
   ClusterTopology,
   Consistency,
   ConvergenceStatus,
+  CreatedPrincipal,
   DeleteResult,
   Entry,
   HandoverStatus,
@@ -18,6 +20,7 @@ import type {
   KvErrorCode,
   Member,
   MemberStatus,
+  NewPrincipal,
   NodeFigures,
   Operator,
   Partition,
@@ -193,6 +196,32 @@ export class FakeOperator implements Operator {
       { ...figures, role: 'replica', count: 3 * count },
     ] as const
     return { nodeId: endpoint, uptimeMs, ready: true, quorumFailures: 0, operations }
+  }
+
+  async principals(): Promise<AccessOverview> {
+    this.calls.push(['principals'])
+    const common = { createdAt: undefined, expiresAt: undefined }
+    return {
+      revision: 7,
+      principals: [
+        { name: 'root', role: 'admin', prefixes: [], inFile: true, ...common },
+        {
+          ...{ name: 'app', role: 'write', inFile: false, prefixes: [Buffer.from('app/'), Buffer.from([27, 0xff])] },
+          ...{ createdAt: new Date(1_700_000_000_000), expiresAt: new Date(1_800_000_000_000) },
+        },
+      ],
+      openMembers: ['node-3'],
+    }
+  }
+
+  async createPrincipal(name: string, { role, prefixes, expiresAt }: NewPrincipal): Promise<CreatedPrincipal> {
+    this.calls.push(['createPrincipal', name, role, prefixes, expiresAt])
+    return { name, token: `qkv_${name}_${'s'.repeat(43)}`, revision: 8 }
+  }
+
+  async revokePrincipal(name: string): Promise<number> {
+    this.calls.push(['revokePrincipal', name])
+    return 9
   }
 
   async #change(kind: string, options: ChangeOptions | undefined, ...what: unknown[]): Promise<ChangePlan> {

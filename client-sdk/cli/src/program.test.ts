@@ -95,7 +95,7 @@ describe('the command line', () => {
     expect(out).toContain('Exit status')
     expect((await kv(['--version'])).out).toMatch(/^\d+\.\d+\.\d+\n$/)
     const commands =
-      'get put delete ttl mget scan import export status ring partition snapshot repair node raise-level bench shell dev completion'.split(
+      'get put delete ttl mget scan import export status ring partition snapshot repair node raise-level auth bench shell dev completion'.split(
         ' ',
       )
     for (const command of commands) {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { KvClientOptions } from '@quorumkv/client'
 import { Command, CommanderError, Option } from 'commander'
+import { registerAuth } from './commands/auth.js'
 import { registerBackup } from './commands/backup.js'
 import { registerBench } from './commands/bench.js'
 import { registerCompletion } from './commands/completion.js'
@@ -39,6 +40,7 @@ interface ParsedGlobals {
   readonly output?: OutputForm
   readonly consistency?: GlobalOptions['consistency']
   readonly timeout?: number
+  readonly tokenFile?: string
 }
 
 /**
@@ -129,6 +131,10 @@ export function createProgram(io: Io, execute: Execute, register: Register): Com
     .option('--timeout <ms>', 'how long a request may take, in milliseconds or as 5s (default: 5s)', (text) =>
       parseDuration(text, '--timeout', true),
     )
+    .option(
+      '--token-file <path>',
+      'a file with the token that says who calls (env KV_TOKEN_FILE, or the token in KV_TOKEN)',
+    )
     .addHelpText('after', help)
   const registrations = [registerGet, registerPut, registerDelete, registerTtl, registerMget, registerScan]
   for (const register of [...registrations, registerImport, registerExport, registerBackup]) register(program, execute)
@@ -140,6 +146,7 @@ export function createProgram(io: Io, execute: Execute, register: Register): Com
     registerRepair,
     registerNode,
     registerRaiseLevel,
+    registerAuth,
     registerBench,
   ]
   for (const register of ofCluster) register(program, execute)
@@ -163,13 +170,15 @@ function version(): string {
 }
 
 function globalsOf(program: Command, io: Io): GlobalOptions {
-  const { endpoints, json, output, consistency, timeout } = program.opts<ParsedGlobals>()
+  const { endpoints, json, output, consistency, timeout, tokenFile } = program.opts<ParsedGlobals>()
   if (json === true && output !== undefined && output !== 'json') {
     throw new UsageError('--output', `--json and --output ${output} contradict each other: give one of them`)
   }
   const form = json === true ? 'json' : output
   const asJson = form === 'json'
-  return { endpoints: endpointsOf(endpoints, io), json: asJson, output: form, consistency, timeoutMs: timeout }
+  const file = tokenFile ?? (io.env['KV_TOKEN_FILE'] || undefined)
+  const common = { consistency, timeoutMs: timeout, tokenFile: file }
+  return { endpoints: endpointsOf(endpoints, io), json: asJson, output: form, ...common }
 }
 
 function endpointsOf(given: string | undefined, io: Io): string[] {
@@ -191,6 +200,8 @@ function contextOf(program: Command, io: Io, connect: Connect, clients: Client[]
       // What waits for the end of something long may have more time than one call.
       timeoutMs: options.timeoutMs === undefined ? undefined : Math.min(options.timeoutMs, limits.callMsMax),
       failWhenRefused: true,
+      tokenFile: options.tokenFile,
+      token: options.tokenFile === undefined ? io.env['KV_TOKEN'] || undefined : undefined,
       ...more,
     })
     clients.push(made)

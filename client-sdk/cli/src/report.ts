@@ -70,6 +70,7 @@ const optionOf: ReadonlyMap<string, string> = new Map([
   ['consistency', '--consistency'],
   ['endpoints', '--endpoints'],
   ['timeoutMs', '--timeout'],
+  ['tokenFile', '--token-file'],
   ['ttlMs', '--ttl'],
 ])
 
@@ -125,9 +126,9 @@ function hintFor({ code, field }: KvError): string | undefined {
     case 'not-text':
       return 'Use --json, which shows such bytes as base64.'
     case 'unauthenticated':
-      return 'The node wants to know who is calling: ask who runs the cluster how to identify yourself.'
+      return 'Show a token that is valid: --token-file FILE, or KV_TOKEN. Who runs the cluster makes one with `kv auth create`.'
     case 'permission-denied':
-      return 'Ask who runs the cluster for the right to do this.'
+      return 'Ask who runs the cluster for a token that may do this (`kv auth list` shows what tokens may).'
     case 'invalid-argument':
       return field === 'endpoints' ? 'Write it as in --endpoints 127.0.0.1:50051, without http://.' : undefined
     case 'internal':

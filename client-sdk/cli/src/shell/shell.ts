@@ -84,11 +84,13 @@ export class Shell {
   /** As the program's options, in front of every line. */
   #globals(): string[] {
     const { consistency, output, timeoutMs } = this.settings
+    const { tokenFile } = this.#context.options
     return [
       `--endpoints=${this.#context.options.endpoints.join(',')}`,
       ...(consistency === undefined ? [] : [`--consistency=${consistency}`]),
       ...(output === undefined ? [] : [`--output=${output}`]),
       ...(timeoutMs === undefined ? [] : [`--timeout=${timeoutMs}`]),
+      ...(tokenFile === undefined ? [] : [`--token-file=${tokenFile}`]),
     ]
   }
 
@@ -144,8 +146,8 @@ export class Shell {
 
   /** Commands with the same options share a client, and with it its connections; the program closes them at its end. */
   #shared(options: Partial<KvClientOptions>): Client {
-    const { endpoints = this.#context.options.endpoints, connectTimeoutMs } = options
-    const name = JSON.stringify([endpoints, connectTimeoutMs])
+    const { endpoints = this.#context.options.endpoints, connectTimeoutMs, tokenFile } = options
+    const name = JSON.stringify([endpoints, connectTimeoutMs, tokenFile])
     let client = this.#clients.get(name)
     if (client === undefined) {
       // Consistency and time come with each call: they may change from one line to the next.
