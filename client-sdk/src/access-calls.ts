@@ -3,7 +3,8 @@ import { newToken, tokenHash } from '@quorumkv/proto/tokens'
 import type { AccessOverview, CreatedPrincipal, NewPrincipal, PrincipalInfo, Role } from './access-types.js'
 import type { ClusterCalls } from './cluster.js'
 import { prefixBytes } from './codec.js'
-import { invalidArgument, KvError } from './errors.js'
+import { asKvError, invalidArgument, KvError } from './errors.js'
+import { limits } from './limits.js'
 import type { CallOptions } from './types.js'
 
 const wireRoles: Readonly<Record<Role, AuthRole>> = {
@@ -49,12 +50,44 @@ export async function createPrincipal(
     tokenSha256: tokenHash(token),
     expiresAtMs: BigInt(expiresAt?.getTime() ?? 0),
   }
-  const { revision } = await cluster.anyOf(ClusterService.authCreate, request, options)
-  return { name, token, revision: Number(revision) }
+  const revision = Number((await cluster.anyOf(ClusterService.authCreate, request, options)).revision)
+  await knownEverywhere(cluster, revision, options)
+  return { name, token, revision }
 }
 
 export async function revokePrincipal(cluster: ClusterCalls, name: string, options: CallOptions): Promise<number> {
-  return Number((await cluster.anyOf(ClusterService.authRevoke, { name: checkName(name) }, options)).revision)
+  const request = { name: checkName(name) }
+  const revision = Number((await cluster.anyOf(ClusterService.authRevoke, request, options)).revision)
+  await knownEverywhere(cluster, revision, options)
+  return revision
+}
+
+/**
+ * Resolves when every member that answers goes by this revision, so that a token that was made is taken wherever it is shown
+ * first, and one that was revoked nowhere. A majority has agreed on it by now: it comes to all others by itself, and is not
+ * waited for beyond `limits.accessSpreadMs`.
+ */
+async function knownEverywhere(cluster: ClusterCalls, revision: number, options: CallOptions): Promise<void> {
+  const endAt = performance.now() + limits.accessSpreadMs
+  const { members } = await cluster.topology(options)
+  const knownAt = async (address: string): Promise<void> => {
+    for (;;) {
+      const timeoutMs = Math.max(1, endAt - performance.now())
+      let seen: number
+      try {
+        const asked = { ...options, timeoutMs }
+        seen = Number((await cluster.at(address, ClusterService.authList, {}, asked)).revision)
+      } catch (error) {
+        // It is down, asks nobody who they are, or does not know us: what was asked for has been done all the same.
+        const { code } = asKvError(error)
+        if (code === 'cancelled' || code === 'closed') throw error
+        return
+      }
+      if (seen >= revision || performance.now() >= endAt) return
+      await cluster.pause(limits.accessPollMs, options)
+    }
+  }
+  await Promise.all(members.map(({ address }) => knownAt(address)))
 }
 
 /** Without the text, which may be a token in the wrong place. */

@@ -180,7 +180,10 @@ export interface Operator {
    * the name is taken. To change the token of somebody, make another name and revoke the old one when it is not used any more.
    */
   createPrincipal(name: string, options: NewPrincipal): Promise<CreatedPrincipal>
-  /** Lets somebody in no more, and ends what it has running. Resolves with the revision of who may call. */
+  /**
+   * Lets somebody in no more, and ends what it has running. Resolves, with the revision of who may call, when all members that
+   * answer go by it.
+   */
   revokePrincipal(name: string, options?: CallOptions): Promise<number>
   /** How many bytes a second handovers may stream to the node at `endpoint`; with a rate it is set, until the node is started again. */
   streamRate(endpoint: string, bytesPerSecond?: number, options?: CallOptions): Promise<number>

@@ -185,6 +185,11 @@ export class ClusterCalls {
     }
   }
 
+  /** As `Lifetime.pause`. */
+  async pause(ms: number, options: CallOptions): Promise<void> {
+    await this.dispatcher.lifetime.pause(ms, options.signal)
+  }
+
   /** Asks one node, at an address as the cluster knows it or as it is reached from here. */
   async at<Req, Res>(
     endpoint: string,

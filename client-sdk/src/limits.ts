@@ -82,6 +82,9 @@ export const limits = {
   topologyPauseMsMax: 2000,
   /** A token that was refused so soon after it was asked for is not asked for again. */
   tokenRenewMsMin: 1000,
+  /** How long a change of who may call waits for members to hear of it, and how often they are asked. */
+  accessSpreadMs: 2000,
+  accessPollMs: 25,
 
   slotsMax: 65_536,
   membersMax: 65_535,

