@@ -139,7 +139,10 @@ export interface ScanOptions {
   readonly keysOnly?: boolean | undefined
   /** Entries that the cluster sends at a time: 1 to 4,096. A page may have fewer, or none. Default: the node's. */
   readonly pageSize?: number | undefined
-  /** Goes on behind an entry of an earlier scan with the same prefix: that entry's `cursor`. */
+  /**
+   * Goes on behind the last entry of a page of an earlier scan with the same prefix: that entry's `cursor`. Who wants to be
+   * able to stop anywhere takes a smaller `pageSize`, or keeps the last cursor and reads some entries again.
+   */
   readonly cursor?: string | undefined
   /** How many replicas of each slot must have said what they hold. Default: the client's. */
   readonly consistency?: Consistency | undefined
@@ -163,6 +166,9 @@ export interface ScanEntry {
   readonly version: Version
   /** When the value expires, by the cluster's clock; undefined: never. */
   readonly expiresAt: Date | undefined
-  /** On the last entry of a page: with this a later scan goes on behind this entry. */
+  /**
+   * On the last entry of a page: with this a later scan goes on behind this entry. Undefined on all others: a cursor says
+   * how far the cluster has looked, which the page tells once. Undefined on the last entry of the scan, too.
+   */
   readonly cursor: string | undefined
 }

@@ -1,9 +1,9 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { KvError } from '@quorumkv/server'
+import { KvError } from '@quorumkv/client'
 import { describe, expect, test } from 'vitest'
-import { startCluster } from './index.js'
+import { KvError as KvErrorOfTesting, startCluster } from './index.js'
 
 const quick = { timeoutMs: 400 }
 
@@ -135,6 +135,27 @@ describe('bad input', () => {
     const error = await startCluster(options).catch((failure: unknown) => failure)
     expect(error).toBeInstanceOf(KvError)
     expect(error).toMatchObject({ code: 'invalid-argument', field })
+  })
+
+  test('what nodes refuse and what clients refuse is one kind of error, which this package names as well', async () => {
+    expect(KvErrorOfTesting).toBe(KvError)
+    await using cluster = await startCluster({ nodes: 1 })
+    const refusals = [
+      () => cluster.kill(7),
+      () => cluster.stop(7),
+      () => cluster.restart(7),
+      () => cluster.wipe(7),
+      async () => cluster.clientOf(7),
+      async () => cluster.partition([[0], [0]]),
+      async () => cluster.clock.advance(-1),
+      async () => cluster.clock.skew(7, 1),
+      () => cluster.client().get(''),
+    ]
+    for (const refusal of refusals) await expect(refusal()).rejects.toBeInstanceOf(KvError)
+    await cluster.kill(0)
+    const late = expect.objectContaining({ name: 'KvError', code: 'timeout' })
+    await expect(cluster.settled(50)).rejects.toEqual(late)
+    await expect(cluster.settled(50)).rejects.toBeInstanceOf(KvError)
   })
 
   test('nodes that are not there, groups that overlap, times that run backwards', async () => {

@@ -1,8 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { KvClient, type KvClientOptions } from '@quorumkv/client'
-import { KvError } from '@quorumkv/server'
+import { KvClient, type KvClientOptions, KvError } from '@quorumkv/client'
 import {
   type ClusterClock,
   type LocalCluster,
@@ -12,6 +11,7 @@ import {
   type PartitionOptions,
   startLocalCluster,
 } from '@quorumkv/server/local'
+import { telling, tellingLater } from './errors.js'
 
 /** What a client of the cluster may be given; where the nodes are it knows. */
 export type ClientOptions = Omit<KvClientOptions, 'endpoints'>
@@ -109,7 +109,12 @@ class TestCluster implements Cluster {
   }
 
   get clock(): ClusterClock {
-    return this.#cluster.clock
+    const { clock } = this.#cluster
+    return {
+      now: () => clock.now(),
+      advance: (ms) => telling(() => clock.advance(ms)),
+      skew: (node, ms) => telling(() => clock.skew(node, ms)),
+    }
   }
 
   client(options: ClientOptions = {}): KvClient {
@@ -117,28 +122,28 @@ class TestCluster implements Cluster {
   }
 
   clientOf(node: number, options: Omit<ClientOptions, 'addressMap'> = {}): KvClient {
-    const { address } = this.#cluster.node(node)
+    const { address } = telling(() => this.#cluster.node(node))
     return this.#connect({ ...options, endpoints: [address], addressMap: () => address })
   }
 
   kill(node: number): Promise<void> {
-    return this.#cluster.kill(node)
+    return tellingLater(() => this.#cluster.kill(node))
   }
 
   stop(node: number): Promise<void> {
-    return this.#cluster.stop(node)
+    return tellingLater(() => this.#cluster.stop(node))
   }
 
   restart(node: number): Promise<void> {
-    return this.#cluster.restart(node)
+    return tellingLater(() => this.#cluster.restart(node))
   }
 
   wipe(node: number): Promise<void> {
-    return this.#cluster.wipe(node)
+    return tellingLater(() => this.#cluster.wipe(node))
   }
 
   partition(groups: readonly (readonly number[])[], options?: PartitionOptions): void {
-    this.#cluster.partition(groups, options)
+    telling(() => this.#cluster.partition(groups, options))
   }
 
   heal(): void {
@@ -146,11 +151,11 @@ class TestCluster implements Cluster {
   }
 
   ready(withinMs?: number): Promise<void> {
-    return this.#cluster.ready(withinMs)
+    return tellingLater(() => this.#cluster.ready(withinMs))
   }
 
   settled(withinMs?: number): Promise<void> {
-    return this.#cluster.settled(withinMs)
+    return tellingLater(() => this.#cluster.settled(withinMs))
   }
 
   close(): Promise<void> {
@@ -192,16 +197,19 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   const directory = disk === true ? await mkdtemp(join(tmpdir(), 'quorumkv-testing-')) : undefined
   let cluster: LocalCluster | undefined
   try {
-    cluster = await startLocalCluster({
-      nodes,
-      dataDir: directory ?? dataDir,
-      httpPort: http === true ? 0 : undefined,
-      settings: { ...settings, ...defined({ replicationFactor, writeQuorum, readQuorum }) },
-      log,
-      onFatal,
-    })
-    await cluster.ready()
-    return new TestCluster(cluster, directory)
+    const begun = await tellingLater(() =>
+      startLocalCluster({
+        nodes,
+        dataDir: directory ?? dataDir,
+        httpPort: http === true ? 0 : undefined,
+        settings: { ...settings, ...defined({ replicationFactor, writeQuorum, readQuorum }) },
+        log,
+        onFatal,
+      }),
+    )
+    cluster = begun
+    await tellingLater(() => begun.ready())
+    return new TestCluster(begun, directory)
   } catch (error) {
     await cluster?.stop()
     await removeDirectory(directory)
