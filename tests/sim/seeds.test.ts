@@ -14,7 +14,7 @@ import type { ChangeCounts } from './play/topology-history.js'
 
 const threads = 2
 const freshSeeds = Array.from({ length: 200 }, (_, i) => i + 1)
-const seedsOfChanges = [...Array.from({ length: 32 }, (_, i) => i + 1), ...failedSeedsOfChanges.map(([seed]) => seed)]
+const seedsOfChanges = [...Array.from({ length: 24 }, (_, i) => i + 1), ...failedSeedsOfChanges.map(([seed]) => seed)]
 const seedsWithoutAtlas = Array.from({ length: 10 }, (_, i) => i + 1)
 const seedsPlayedTwice = [11, 12, 13, 14, 15]
 
@@ -67,10 +67,13 @@ test('where any disk may be damaged, nothing is told that nobody wrote, and nobo
 }, 300_000)
 
 test('a seed is one play, bit for bit', async () => {
-  for (const options of [{ twice: true }, { twice: true, changes: true }]) {
-    const played = await play(seedsPlayedTwice, options)
+  // A play of changes takes five times as long.
+  for (const changes of [false, true]) {
+    const options = { twice: true, changes }
+    const seeds = changes ? seedsPlayedTwice.slice(0, 2) : seedsPlayedTwice
+    const played = await play(seeds, options)
     expect(failures(played, options)).toBe('')
-    expect(new Set(played.map(({ report }) => report!.hash)).size).toBe(seedsPlayedTwice.length)
+    expect(new Set(played.map(({ report }) => report!.hash)).size).toBe(seeds.length)
   }
 }, 300_000)
 
