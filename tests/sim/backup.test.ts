@@ -92,7 +92,7 @@ test('records that are restored while the floors of their slots rise: what is to
     const key = Buffer.from(`x${i}`)
     names.get(slotOf(key))?.push(key)
   }
-  for (const seed of ['a', 'c', 'e']) {
+  for (const seed of ['a', 'b', 'c', 'd', 'e', 'f']) {
     const cluster = await start(`target ${seed}`)
     // From a backup of another cluster, an hour old.
     const stamp = hlcOf(cluster.trueWallMs - 3_600_000, 0)
