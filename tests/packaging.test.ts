@@ -221,6 +221,26 @@ describe('values', () => {
     expect(argsOf({ replicaCount: 7 })).toEqual(argsOf({}))
   })
 
+  it('give a command line that kv-server takes with TLS, tokens and a secret of the cluster', () => {
+    const values = { ...variants['with everything'], tls: { existingSecret: 'kv-tls', requireClientCert: true } }
+    const [server] = only(renderChart(values), 'StatefulSet').spec.template.spec.containers
+    const invocation = configOf(
+      server.args.map((each) => each.replaceAll('$(POD_NAME)', 'kv-quorumkv-0')),
+      {},
+    )
+    if (invocation.kind !== 'check-config') throw new Error('printed')
+    expect(invocation.config).toMatchObject({
+      insecure: false,
+      tlsCert: '/etc/quorumkv/tls/kv-quorumkv-0.crt',
+      tlsKey: '/etc/quorumkv/tls/kv-quorumkv-0.key',
+      tlsCa: '/etc/quorumkv/tls/ca.crt',
+      requireClientCert: true,
+      authFile: '/run/quorumkv/auth.yaml',
+      clusterSecretFile: '/run/quorumkv/cluster-secret',
+      logLevel: 'debug',
+    })
+  })
+
   it('shorten names that would be too long for the ids of members', () => {
     const set = renderChart({ insecure: true, replicaCount: 100 }, 'a'.repeat(53)).find(
       ({ kind }) => kind === 'StatefulSet',

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { productionClosure, readLockfile, readPublished } from '../../scripts/lockfile.mjs'
 import { makeTemporaryDirectory, startServer, type TestServer } from '../fixtures.js'
 import { type Packed, packAll, publicFace } from './public-faces.js'
 
@@ -18,6 +19,9 @@ const run = promisify(execFile)
 const { packed, printed } = packAll(root, makeTemporaryDirectory())
 console.log(printed.trim())
 const packageOf = (name: Packed['name']): Packed => packed.find((each) => each.name === name)!
+
+/** How many packages may come with each: one more is a decision, not an accident. */
+const dependenciesMax: Readonly<Record<string, number>> = { client: 34, keyv: 34, server: 100, testing: 100, cli: 106 }
 
 interface Failed {
   readonly code: number
@@ -36,6 +40,13 @@ async function printedBy(cwd: string, command: string, argv: readonly string[]):
 }
 
 describe.each(packed)('@quorumkv/$name', ({ name, folder, manifest, tarball }) => {
+  test('brings no more packages of others than was decided', () => {
+    const published = readPublished(join(folder, '..'))
+    const { length } = productionClosure(readLockfile(root), published, `@quorumkv/${name}`)
+    console.log(`@quorumkv/${name} brings ${length} packages`)
+    expect(length).toBeLessThanOrEqual(dependenciesMax[name]!)
+  })
+
   test('publint finds nothing', async () => {
     expect(await printedBy(root, tool('publint'), [tarball, '--strict'])).toContain('All good!')
   })

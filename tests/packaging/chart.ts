@@ -67,7 +67,7 @@ export function renderTexts(values: Values = {}, release: string = 'kv'): Record
     ),
     Release: { Name: release, Namespace: 'stores', Service: 'Helm' },
   }
-  const templates = new Templates((value) => stringify(value, { lineWidth: 0 }))
+  const templates = new Templates((value) => stringify(value, { lineWidth: 0, sortMapEntries: true }))
   const names = readdirSync(`${folder}templates`).sort()
   for (const name of names) if (name.endsWith('.tpl')) templates.define(read(`templates/${name}`))
   const rendered = names.filter((name) => !name.endsWith('.tpl'))
