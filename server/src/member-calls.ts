@@ -38,11 +38,16 @@ interface Connection {
 export class MemberCalls {
   readonly #clock: Clock
   readonly #certificates: Certificates | undefined
+  readonly #authorization: () => string | undefined
   readonly #connections = new Map<string, Connection>()
 
-  /** `certificates`: undefined where members do not speak TLS. */
-  constructor(clock: Clock, certificates: Certificates | undefined) {
+  /**
+   * `certificates`: undefined where members do not speak TLS. `authorization`: what shows them that a node calls; undefined:
+   * nothing but the certificate.
+   */
+  constructor(clock: Clock, certificates: Certificates | undefined, authorization: () => string | undefined) {
     this.#clock = clock
+    this.#authorization = authorization
     this.#certificates = certificates
     // A connection keeps the certificate that it was made with. Questions under way fail, as when the member is away.
     certificates?.onChange(() => this.keep())
@@ -56,7 +61,10 @@ export class MemberCalls {
         if (error === null) resolve(response)
         else reject(toError(error))
       }
-      this.#client(member).figures({ eventsAfter }, new Metadata(), { deadline }, done)
+      const metadata = new Metadata()
+      const authorization = this.#authorization()
+      if (authorization !== undefined) metadata.set('authorization', authorization)
+      this.#client(member).figures({ eventsAfter }, metadata, { deadline }, done)
     })
   }
 

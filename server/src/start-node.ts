@@ -7,6 +7,7 @@ import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
 import { AccessControl } from './access/access-control.js'
 import { openAudit } from './access/audit.js'
 import { AuthFile } from './access/auth-file.js'
+import { CallerProof } from './access/caller-proof.js'
 import { formatAddress, isWildcard, splitAddress } from './addresses.js'
 import { clusterService } from './cluster-service.js'
 import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from './config.js'
@@ -210,8 +211,10 @@ async function startOnDisk(
   let core: Node | undefined
   const security = await openSecurity(config, { disk: disk.disk, clock, log, node: () => core })
   const audit = openAudit(log, () => clock.wallMs())
-  const access = new AccessControl({ clock, log, audit, node: () => core, file: authFile })
   const { certificates, tls } = security
+  const { secret } = security.trust
+  const proof = secret === undefined ? undefined : new CallerProof(secret, clock)
+  const access = new AccessControl({ clock, log, audit, node: () => core, file: authFile, proof })
   const host = new GrpcHost(log, fail, access, security)
   const draining = (): void => {
     health.set(false)

@@ -4,18 +4,22 @@ import type { Node } from '@quorumkv/internal/cluster'
 import type { Clock, Log, Timer } from '@quorumkv/internal/env'
 import { type AccessList, nobodyGranted } from '@quorumkv/internal/slots'
 import { nameInToken, tokenHash } from '@quorumkv/proto/tokens'
+import type { CertificateName } from '../tls/names.js'
 import type { Audit } from './audit.js'
 import type { AuthFile, FilePrincipal } from './auth-file.js'
-import { anyone, Principal } from './principal.js'
+import type { CallerProof } from './caller-proof.js'
+import { anyone, nodePrincipal, Principal } from './principal.js'
 
 export interface AccessOptions {
   readonly clock: Clock
   readonly log: Log
   readonly audit: Audit
   /** Whose topology says whom the members let in; undefined while there is none. */
-  readonly node: () => Pick<Node, 'topology'> | undefined
+  readonly node: () => Pick<Node, 'id' | 'topology'> | undefined
   /** Undefined: nobody is asked who they are. */
   readonly file: AuthFile | undefined
+  /** By what other nodes prove who they are where certificates do not; undefined: by nothing. */
+  readonly proof?: CallerProof | undefined
 }
 
 /** A principal, and what is kept of its token. */
@@ -64,6 +68,12 @@ export class AccessControl {
     return this.#principals
   }
 
+  /** What `authorization` says in this node's own calls to others; undefined: nothing, its certificate is enough. */
+  asNode(): string | undefined {
+    const id = this.#options.node()?.id
+    return id === undefined ? undefined : this.#options.proof?.show(id)
+  }
+
   /** Calls `changed` whenever somebody may be over. */
   onChange(changed: () => void): void {
     this.#onChange.add(changed)
@@ -76,14 +86,20 @@ export class AccessControl {
   }
 
   /**
-   * Who shows this: the contents of `authorization`, of a call or a request. Throws KvError: `unauthenticated` where nothing is shown
-   * or it is nobody's; `unavailable` where it may be that of somebody whom only the members know, and this node does not
-   * know yet what they have agreed on.
+   * Who shows this: the contents of `authorization`, of a call or a request, or else a certificate that an authority of this node
+   * vouches for, of the connection. Throws KvError: `unauthenticated` where nothing is shown or it is nobody's;
+   * `unavailable` where it may be that of somebody whom only the members know, and this node does not know yet what they
+   * have agreed on; what `certificate` throws.
    */
-  identify(authorization: string | undefined): Principal {
+  identify(
+    authorization: string | undefined,
+    certificate: () => CertificateName | undefined = () => undefined,
+  ): Principal {
     if (this.#file === undefined) return anyone
     this.refresh()
-    if (authorization === undefined || authorization === '') throw unknown('a token is needed')
+    if (authorization === undefined || authorization === '') return this.#certified(certificate())
+    const node = this.#options.proof?.nodeThatShows(authorization)
+    if (node !== undefined) return nodePrincipal(node)
     const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
     const name = token === undefined ? undefined : nameInToken(token)
     if (token === undefined || name === undefined) throw unknown('this is no token: "Bearer qkv_…" is expected')
@@ -92,10 +108,26 @@ export class AccessControl {
       principal.checkValid()
       return principal
     }
-    if (this.#options.node()?.topology === undefined) {
-      throw new KvError('unavailable', 'this node does not know yet who may call', { outcome: 'not-applied' })
-    }
+    this.#checkKnowing()
     throw unknown('the token is nobody’s, or has been revoked')
+  }
+
+  /** Whom a certificate names. Its key is what proves it: no token is needed, whatever the principal has. */
+  #certified(name: CertificateName | undefined): Principal {
+    if (name === undefined) throw unknown('a token is needed')
+    this.#checkKnowing()
+    const { clusterId } = this.#options.node()!.topology!
+    if (name.clusterId !== clusterId) throw unknown(`the certificate is for cluster ${name.clusterId}`)
+    if (name.kind === 'node') return nodePrincipal(name.nodeId)
+    const [known] = this.#known.get(name.principal) ?? []
+    if (known === undefined) throw unknown(`the certificate names ${name.principal}, and there is no such principal`)
+    known.principal.checkValid()
+    return known.principal
+  }
+
+  #checkKnowing(): void {
+    if (this.#options.node()?.topology !== undefined) return
+    throw new KvError('unavailable', 'this node does not know yet who may call', { outcome: 'not-applied' })
   }
 
   /** Takes over what the topology says now, and who has expired. Costs two comparisons where nothing has changed. */

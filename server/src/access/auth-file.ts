@@ -81,6 +81,9 @@ function fromEntry(entry: z.infer<typeof entrySchema>, place: string): FilePrinc
   }
 }
 
+/** Rights of anybody else than its owner, but for reading by its group: so orchestrators hand files to the user of a container. */
+const othersMask = 0o037
+
 /** What a file looks like from outside: another one there, or another content, looks otherwise. */
 function looks({ mtimeMs, ctimeMs, size, ino, mode }: ReturnType<typeof statSync> & object): string {
   return [mtimeMs, ctimeMs, size, ino, mode].join(' ')
@@ -96,11 +99,11 @@ function readChecked(path: string): { readonly text: string; readonly looks: str
   try {
     const stat = fstatSync(file)
     if (!stat.isFile()) throw new FatalError('usage', `--auth-file: ${path} is no file`)
-    if ((stat.mode & 0o077) !== 0) {
+    if ((stat.mode & othersMask) !== 0) {
       const mode = (stat.mode & 0o777).toString(8).padStart(4, '0')
       throw new FatalError(
         'usage',
-        `--auth-file: ${path} has mode ${mode}: nobody but its owner may have a right to it (0600)`,
+        `--auth-file: ${path} has mode ${mode}: nobody but its owner may write it, and no others than its group read it (chmod 600)`,
       )
     }
     if (stat.size > fileBytesMax) {

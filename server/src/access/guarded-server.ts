@@ -11,6 +11,7 @@ import {
 } from '@grpc/grpc-js'
 import { assert, KvError } from '@quorumkv/internal/base'
 import { toStatus } from '../errors.js'
+import { certificateName } from '../tls/names.js'
 import type { AccessControl } from './access-control.js'
 import { anyone, type Principal } from './principal.js'
 import { grpcTable, type Rule, ruleOf } from './table.js'
@@ -19,6 +20,8 @@ import { grpcTable, type Rule, ruleOf } from './table.js'
 interface Call {
   readonly metadata: Metadata
   getPeer(): string
+  /** Empty unless the connection is encrypted, and an authority vouches for the caller's certificate. */
+  getAuthContext(): { readonly sslPeerCertificate?: { readonly subjectaltname?: string | undefined } }
   emit(event: 'error', error: ServerErrorResponse): boolean
 }
 
@@ -102,7 +105,10 @@ export class GuardedServer extends Server {
   #admit(call: Call, path: string, { permission }: Rule): Principal | KvError {
     let who: Principal | undefined
     try {
-      who = this.#access.identify(call.metadata.get('authorization')[0]?.toString())
+      const authorization = call.metadata.get('authorization')[0]?.toString()
+      who = this.#access.identify(authorization, () =>
+        certificateName(call.getAuthContext().sslPeerCertificate?.subjectaltname),
+      )
       if (permission === 'read' || permission === 'write' || permission === 'admin') who.checkRole(permission)
     } catch (error) {
       if (!(error instanceof KvError)) throw error

@@ -2,10 +2,10 @@ import { KvError, startsWith } from '@quorumkv/internal/base'
 import type { Role } from '@quorumkv/internal/slots'
 
 /**
- * How a principal became one. `cluster`: the members have agreed on it; `file`: it stands in this node's own file; `anyone`:
- * nobody is asked who they are.
+ * How a principal became one. `cluster`: the members have agreed on it; `file`: it stands in this node's own file; `node`: it is another
+ * node of the cluster; `anyone`: nobody is asked who they are.
  */
-export type PrincipalSource = 'cluster' | 'file' | 'anyone'
+export type PrincipalSource = 'cluster' | 'file' | 'node' | 'anyone'
 
 export interface PrincipalOptions {
   readonly name: string
@@ -88,6 +88,11 @@ export const anyone: Principal = new Principal({
   source: 'anyone',
   expiresAtMs: undefined,
 })
+
+/** Another node of the cluster, which may look at this one as its own callers may. */
+export function nodePrincipal(id: string): Principal {
+  return new Principal({ name: `node ${id}`, role: 'read', prefixes: [], source: 'node', expiresAtMs: undefined })
+}
 
 function denied(message: string): KvError {
   return new KvError('permission-denied', message, { outcome: 'not-applied' })

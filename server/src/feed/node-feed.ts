@@ -8,7 +8,7 @@ import { Feed } from './feed.js'
 /** The feed of a node: what it sees, and what the other members tell it over gRPC. */
 export function nodeFeed(services: ServiceContext, replaceAfterMs: number): Feed {
   const { clock, onBug, certificates } = services
-  const calls = new MemberCalls(clock, certificates)
+  const calls = new MemberCalls(clock, certificates, () => services.access.asNode())
   const source = new Collector({
     clock,
     node: services.node,

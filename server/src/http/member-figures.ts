@@ -66,7 +66,7 @@ export class FiguresOfMembers {
   constructor(services: ServiceContext, stopping: AbortSignal) {
     this.#services = services
     this.#stopping = stopping
-    this.#calls = new MemberCalls(services.clock, services.certificates)
+    this.#calls = new MemberCalls(services.clock, services.certificates, () => services.access.asNode())
     stopping.addEventListener('abort', () => this.#calls.keep(), { once: true })
   }
 

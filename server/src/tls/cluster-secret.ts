@@ -83,6 +83,17 @@ export class ClusterSecret {
     return isToken(proof) && timingSafeEqual(Buffer.from(proof), Buffer.from(this.proof(role, terms)))
   }
 
+  /** What proves that a node which calls another at a time knows the secret. */
+  callProof(nodeId: string, atMs: number): string {
+    const text = JSON.stringify(['quorumkv call 1', nodeId, atMs])
+    return createHmac('sha256', this.#key).update(text).digest('base64url')
+  }
+
+  /** Compares in constant time. */
+  provesCall(proof: unknown, nodeId: string, atMs: number): boolean {
+    return isToken(proof) && timingSafeEqual(Buffer.from(proof), Buffer.from(this.callProof(nodeId, atMs)))
+  }
+
   /** With `toJSON`, for who writes it down by mistake; the field is one that `inspect` does not see. */
   toString(): string {
     return hidden

@@ -1,0 +1,218 @@
+import { renameSync } from 'node:fs'
+import { KvError } from '@quorumkv/internal/base'
+import type { Timer } from '@quorumkv/internal/env'
+import { type Grant, nobodyGranted, type Topology } from '@quorumkv/internal/slots'
+import { newToken } from '@quorumkv/proto/tokens'
+import { describe, expect, test } from 'vitest'
+import { fakeTopology } from '../fake-node.test-support.js'
+import { type LogLine, recordingLog } from '../services.test-support.js'
+import { ClusterSecret } from '../tls/cluster-secret.js'
+import type { CertificateName } from '../tls/names.js'
+import { entry, grantOf, TestAuthFile } from './access.test-support.js'
+import { AccessControl } from './access-control.js'
+import { openAudit } from './audit.js'
+import { AuthFile } from './auth-file.js'
+import { CallerProof } from './caller-proof.js'
+
+/** A node whose time moves when it is told to. */
+class Scene implements Disposable {
+  readonly file: TestAuthFile = new TestAuthFile()
+  readonly lines: LogLine[] = []
+  readonly access: AccessControl
+  nowMs = 1_700_000_000_000
+  topology: Topology | undefined = { ...fakeTopology(3), featureLevel: 2 }
+  #fire: () => void = () => undefined
+
+  constructor(secret?: ClusterSecret) {
+    const log = recordingLog(this.lines)
+    const clock = {
+      wallMs: () => this.nowMs,
+      monotonicMs: () => this.nowMs,
+      setTimer: (_: number, fire: () => void): Timer => {
+        this.#fire = fire
+        return { cancel: () => undefined }
+      },
+      defer: () => undefined,
+    }
+    this.access = new AccessControl({
+      clock,
+      log,
+      audit: openAudit(log, () => this.nowMs),
+      file: new AuthFile(this.file.path),
+      node: () => ({ id: 'n1' as never, topology: this.topology }),
+      proof: secret === undefined ? undefined : new CallerProof(secret, clock),
+    })
+  }
+
+  /** A second goes by. */
+  tick(): void {
+    this.nowMs += 1_000
+    this.#fire()
+  }
+
+  grant(...grants: Grant[]): void {
+    const { access = nobodyGranted } = this.topology ?? {}
+    this.topology = { ...this.topology!, access: { revision: access.revision + 1, grants } }
+  }
+
+  [Symbol.dispose](): void {
+    this.access.stop()
+    this.file[Symbol.dispose]()
+  }
+}
+
+function failure(act: () => unknown): Partial<KvError> {
+  try {
+    return { message: `gave ${String(act())}` }
+  } catch (error) {
+    expect(error).toBeInstanceOf(KvError)
+    return error as KvError
+  }
+}
+
+const token = newToken('app')
+const bearer = `Bearer ${token}`
+
+describe('who a principal is', () => {
+  test('it stays the same object while nothing about it changes, whatever else does', () => {
+    using scene = new Scene()
+    const other = grantOf(newToken('z'), 'z', 'read')
+    scene.grant(grantOf(token, 'app', 'write', ['a']))
+    const first = scene.access.identify(bearer)
+    scene.grant(grantOf(token, 'app', 'write', ['a']), other)
+    scene.topology = { ...scene.topology!, access: { ...scene.topology!.access } }
+    expect(scene.access.identify(bearer)).toBe(first)
+    scene.grant(grantOf(token, 'app', 'write', ['b']), other)
+    const changed = scene.access.identify(bearer)
+    expect(changed).not.toBe(first)
+    expect(failure(() => first.checkValid())).toMatchObject({ code: 'unauthenticated', outcome: 'not-applied' })
+  })
+
+  test('a revocation and an expiry are told to those who hold it, within a second without any call', () => {
+    using scene = new Scene()
+    let told = 0
+    scene.access.onChange(() => told++)
+    scene.grant(grantOf(token, 'app', 'write'), {
+      ...grantOf(newToken('b'), 'b', 'read'),
+      expiresAtMs: scene.nowMs + 1_500,
+    })
+    const app = scene.access.identify(bearer)
+    const before = told
+    scene.tick()
+    expect([told, app.over]).toEqual([before, ''])
+    scene.tick()
+    expect(told).toBe(before + 1)
+    scene.grant()
+    scene.tick()
+    expect(app.over).toBe('the token has been revoked')
+    expect(failure(() => scene.access.identify(bearer))).toMatchObject({ code: 'unauthenticated' })
+  })
+
+  test('before a node knows what the members have agreed on, it does not say of anybody that they are nobody', () => {
+    using scene = new Scene()
+    scene.topology = undefined
+    expect(failure(() => scene.access.identify(bearer))).toMatchObject({ code: 'unavailable' })
+    expect(scene.access.identify(`Bearer ${scene.file.token}`)).toMatchObject({ name: 'root', source: 'file' })
+    expect(failure(() => scene.access.identify(undefined))).toMatchObject({ code: 'unauthenticated' })
+  })
+})
+
+describe('who shows no token', () => {
+  const certified = (scene: Scene, change: Partial<CertificateName> = {}) => {
+    const name = {
+      kind: 'client',
+      clusterId: scene.topology!.clusterId,
+      principal: 'app',
+      ...change,
+    } as CertificateName
+    return scene.access.identify(undefined, () => name)
+  }
+
+  test('is the principal that the certificate names, for as long as there is one of that name', () => {
+    using scene = new Scene()
+    expect(failure(() => certified(scene))).toMatchObject({ code: 'unauthenticated' })
+    scene.grant(grantOf(token, 'app', 'write', ['a']))
+    expect(certified(scene)).toBe(scene.access.identify(bearer))
+    expect(failure(() => certified(scene, { clusterId: 'f'.repeat(32) as never }))).toMatchObject({
+      code: 'unauthenticated',
+    })
+    scene.grant()
+    expect(failure(() => certified(scene))).toMatchObject({ code: 'unauthenticated' })
+  })
+
+  test('is another node by its certificate, and may look and nothing else', () => {
+    using scene = new Scene()
+    const name = { kind: 'node', clusterId: scene.topology!.clusterId, nodeId: 'n2' } as CertificateName
+    const node = scene.access.identify(undefined, () => name)
+    expect(node).toMatchObject({ role: 'read', source: 'node', mayWrite: false, mayAdminister: false })
+  })
+
+  test('is another node by the secret, for a minute; what it shows is nobody’s elsewhere, later, or under another name', () => {
+    const secret = new ClusterSecret(Buffer.alloc(32, 7))
+    using scene = new Scene(secret)
+    const shown = scene.access.asNode()!
+    expect(shown).not.toContain(Buffer.alloc(32, 7).toString('base64url'))
+    expect(scene.access.identify(shown)).toMatchObject({ name: 'node n1', role: 'read' })
+    const bad = [
+      shown.replace('n1', 'n2'),
+      shown.replace(/ \d+ /, ` ${scene.nowMs + 1} `),
+      `${shown}x`,
+      shown.slice(0, -1),
+    ]
+    for (const each of bad)
+      expect(failure(() => scene.access.identify(each))).toMatchObject({ code: 'unauthenticated' })
+    using stranger = new Scene(new ClusterSecret(Buffer.alloc(32, 8)))
+    expect(failure(() => stranger.access.identify(shown))).toMatchObject({ code: 'unauthenticated' })
+    using open = new Scene()
+    expect(failure(() => open.access.identify(shown))).toMatchObject({ code: 'unauthenticated' })
+    scene.nowMs += 61_000
+    expect(failure(() => scene.access.identify(shown))).toMatchObject({ code: 'unauthenticated' })
+  })
+})
+
+describe('the auth file', () => {
+  test('is read again when it changes, also by a rename; one that is no good is told of once, and changes nothing', () => {
+    using scene = new Scene()
+    const { file, access, lines } = scene
+    const second = newToken('second')
+    file.write(entry(second, 'second'))
+    scene.tick()
+    expect(access.identify(`Bearer ${second}`).name).toBe('second')
+    expect(failure(() => access.identify(`Bearer ${file.token}`))).toMatchObject({ code: 'unauthenticated' })
+    for (const [text, mode] of [
+      ['principals: []', 0o600],
+      [entry(file.token), 0o644],
+      [`${second}: x`, 0o600],
+    ] as const) {
+      lines.length = 0
+      file.write(text, mode)
+      for (let i = 0; i < 3; i++) scene.tick()
+      expect(lines.filter(({ level }) => level === 'error')).toHaveLength(1)
+      expect(JSON.stringify(lines)).not.toContain(second.slice(-43))
+      expect(access.identify(`Bearer ${second}`).name).toBe('second')
+    }
+    lines.length = 0
+    renameSync(file.path, `${file.path}.gone`)
+    for (let i = 0; i < 3; i++) scene.tick()
+    expect(lines.filter(({ level }) => level === 'error')).toHaveLength(1)
+    renameSync(`${file.path}.gone`, file.path)
+    file.write(entry(file.token), 0o640)
+    scene.tick()
+    expect(access.identify(`Bearer ${file.token}`).name).toBe('root')
+  })
+})
+
+test('refusals of callers whom nobody knows cannot fill a disk: they are counted', () => {
+  const lines: LogLine[] = []
+  let nowMs = 0
+  const audit = openAudit(recordingLog(lines), () => nowMs)
+  const refused = { action: 'a', from: 'x', outcome: 'unauthenticated' }
+  for (let i = 0; i < 1_000; i++) audit({ ...refused, who: '' })
+  for (let i = 0; i < 30; i++) audit({ ...refused, who: 'known', outcome: 'permission-denied' })
+  expect(lines).toHaveLength(50)
+  nowMs = 1_000
+  audit({ ...refused, who: '' })
+  expect(lines[50]!.facts).toMatchObject({ refusals: 980 })
+  audit({ action: 'a', who: 'known', from: 'x', outcome: 'ok' })
+  expect(lines.at(-1)).toMatchObject({ level: 'info', facts: { log: 'audit', who: 'known' } })
+})
