@@ -99,6 +99,12 @@ test('what is slow again long after all was well is not of the overload, an erro
   const calmAgain = [1, 2, 3, 4, 5].map((end) => piece(end, 0, end === 1 ? 900 : 1))
   expect(recoveredAfter(after([...calmAgain, piece(6, 0, 900)]), 500)).toBe(1)
   expect(recoveredAfter(after([...calmAgain, piece(6, 1, 1)]), 500)).toBe(6)
+  const refusedIn = (...ends: number[]): FloodedPhase =>
+    after([], {
+      intervals: [1, 2, 3, 4, 5, 6].map((end) => ({ endSeconds: end, done: 1, failed: ends.includes(end) ? 1 : 0 })),
+    })
+  expect(recoveredAfter(refusedIn(1, 3, 6), 500)).toBe(6)
+  expect(recoveredAfter(refusedIn(1, 2, 6), 500)).toBe(2)
 })
 
 test('the slowest failure is told, from its start, and once', async () => {

@@ -65,24 +65,29 @@ export function errorsOf({ flood, measured }: FloodedPhase): Readonly<Record<str
   return byCode
 }
 
+/** When what was unwell had ended, by whole pieces of the time: before the first `wellInARow` that were well; 0: none was unwell. */
+function unwellUntil(pieces: readonly { readonly endSeconds: number; readonly isWell: boolean }[]): number {
+  let well = 0
+  let until = 0
+  for (const { isWell, endSeconds } of pieces) {
+    if (well === wellInARow) break
+    well = isWell ? well + 1 : 0
+    if (!isWell) until = endSeconds
+  }
+  return until
+}
+
 /**
- * How long after the overload errors or slow operations still occurred, in seconds; 0: not at all. Errors count whenever
- * they come; slowness up to the first `wellInARow` pieces of the time without it, as a flush that takes long, seconds
- * after everything was well, is not of the overload.
+ * How long after the overload errors or slow operations still occurred, in seconds; 0: not at all. Errors of those that are
+ * measured count whenever they come. Slowness, and what the flood's clients refuse, count up to the first `wellInARow`
+ * pieces of the time without them: a flush that takes 15 ms, seconds after everything was well, fills clients that accept
+ * 256 operations at a time, and is not of the overload.
  */
 export function recoveredAfter({ flood, measured }: FloodedPhase, p99UsMax: number): number {
-  const lastFailed = [
-    ...flood.intervals.filter(({ failed }) => failed > 0),
-    ...measured.intervals.filter(({ errors }) => errors > 0),
-  ].map(({ endSeconds }) => endSeconds)
-  let well = 0
-  let slowUntil = 0
-  for (const { p99Us: slow, endSeconds } of measured.intervals) {
-    if (well === wellInARow) break
-    well = slow > p99UsMax ? 0 : well + 1
-    if (well === 0) slowUntil = endSeconds
-  }
-  return Math.max(slowUntil, ...lastFailed)
+  const slow = measured.intervals.map(({ p99Us: each, endSeconds }) => ({ endSeconds, isWell: each <= p99UsMax }))
+  const refused = flood.intervals.map(({ failed, endSeconds }) => ({ endSeconds, isWell: failed === 0 }))
+  const failed = measured.intervals.filter(({ errors }) => errors > 0).map(({ endSeconds }) => endSeconds)
+  return Math.max(unwellUntil(slow), unwellUntil(refused), ...failed)
 }
 
 function sumOf(counts: Readonly<Record<string, number>>): number {
