@@ -1,22 +1,24 @@
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { afterEach, expect, it } from 'vitest'
 import { Health } from './health.js'
 import { runHealth } from './health-command.js'
+import { CertificateFolder } from './tls/certificates.test-support.js'
 
 const ends: (() => void)[] = []
 afterEach(() => {
   for (const end of ends.splice(0)) end()
 })
 
-async function listen(): Promise<{ health: Health; address: string }> {
+async function listen(
+  protection: ServerCredentials = ServerCredentials.createInsecure(),
+): Promise<{ health: Health; address: string }> {
   const server = new Server()
   const health = new Health(server)
   const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    ),
+    server.bindAsync('127.0.0.1:0', protection, (error, bound) => (error === null ? resolve(bound) : reject(error))),
   )
   ends.push(() => server.forceShutdown())
   return { health, address: `127.0.0.1:${port}` }
@@ -57,6 +59,22 @@ it('--wait ends when the node serves', async () => {
   const waiting = run(['--addr', address, '--wait', '20s'])
   setTimeout(() => health.set(true), 300)
   expect(await waiting).toEqual([0, `${address}: serving\n`])
+})
+
+it('asks over TLS as the node itself would: a certificate that is wanted is shown, another authority is not believed', async () => {
+  using folder = await CertificateFolder.create()
+  using others = await CertificateFolder.create()
+  const { ca } = folder
+  const { cert = '', key = '' } = await folder.node('n1')
+  const pair = { cert_chain: readFileSync(cert), private_key: readFileSync(key) }
+  const { health, address } = await listen(ServerCredentials.createSsl(readFileSync(ca), [pair], true))
+  health.set(true)
+  const serving = [0, `${address}: serving\n`]
+  expect(await run(['--addr', address, '--tls-ca', ca, '--tls-cert', cert, '--tls-key', key])).toEqual(serving)
+  expect(await run(['--addr', address], { KV_TLS_CA: ca, KV_TLS_CERT: cert, KV_TLS_KEY: key })).toEqual(serving)
+  expect((await run(['--addr', address, '--tls-ca', others.ca, '--tls-cert', cert, '--tls-key', key]))[0]).toBe(1)
+  expect((await run(['--addr', address, '--tls-ca', ca]))[0]).toBe(1)
+  expect((await run(['--addr', address]))[0]).toBe(1)
 })
 
 it('refuses what is wrong: an address, a duration, a file that is not there', async () => {

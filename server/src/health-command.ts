@@ -114,8 +114,12 @@ export async function runHealth(
   const target = targetOf(given)
   setLogVerbosity(logVerbosity.NONE)
   // A node that comes up is to be seen at once.
-  const pauses = { 'grpc.initial_reconnect_backoff_ms': betweenMs, 'grpc.max_reconnect_backoff_ms': betweenMs }
-  const client = new Client(target.address, target.credentials, pauses)
+  const client = new Client(target.address, target.credentials, {
+    'grpc.initial_reconnect_backoff_ms': betweenMs,
+    'grpc.max_reconnect_backoff_ms': betweenMs,
+    // An address is no name that TLS may ask for, and Node.js warns of it; which name it is does not matter here.
+    'grpc.ssl_target_name_override': 'localhost',
+  })
   try {
     const alive = options['alive'] === true
     const obstacle = await waitFor(client, alive, Date.now() + waitMs)
