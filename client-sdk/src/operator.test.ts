@@ -186,3 +186,35 @@ test('figures that cannot be are an error, and none that a sum is made of', asyn
   operator.faults.push({ code: status.UNIMPLEMENTED, details: 'an older node' })
   await expect(client.operator.figures(address)).rejects.toBeInstanceOf(KvError)
 })
+
+test('pages of backups and records to be restored travel as they are', async () => {
+  const { operator } = client
+  const knownDigests = new Uint8Array(8).fill(7)
+  expect(await operator.backupSlots({ slot: 5, after: Buffer.from('a'), knownDigests })).toEqual({
+    slots: [
+      { slot: 5, unchanged: true, records: Buffer.alloc(0), count: 0, more: false, floorMs: 9 },
+      { slot: 6, unchanged: false, records: Buffer.from('r'), count: 1, more: true, floorMs: 0 },
+    ],
+    next: { slot: 6, after: Buffer.from('k') },
+    hlc: 2n ** 63n + 1n,
+    clusterId: 'c'.repeat(32),
+  })
+  expect(await operator.restoreSlots(Buffer.from('rr'), 2, { highestHlc: 77n })).toEqual({
+    ...{ stored: 3, superseded: 2, deleted: 1 },
+  })
+  expect(requests()).toEqual(
+    expect.arrayContaining([
+      ['backupSlots', { slot: 5, after: Buffer.from('a'), knownDigests: Buffer.alloc(8, 7) }],
+      ['restoreSlots', { records: Buffer.from('rr'), count: 2, highestHlc: 77n }],
+    ]),
+  )
+  const refused = async (attempt: Promise<unknown>, field: string): Promise<void> => {
+    await expect(attempt).rejects.toMatchObject({ code: 'invalid-argument', field })
+  }
+  await refused(operator.backupSlots({ slot: -1, after: knownDigests }), 'slot')
+  await refused(operator.backupSlots({ slot: 0, after: 'text' as never }), 'after')
+  await refused(operator.backupSlots({ slot: 0, after: knownDigests, knownDigests: 'x' as never }), 'knownDigests')
+  await refused(operator.restoreSlots('text' as never, 1), 'records')
+  await refused(operator.restoreSlots(knownDigests, 1_025), 'count')
+  await refused(operator.restoreSlots(knownDigests, 1, { highestHlc: -1n }), 'highestHlc')
+})

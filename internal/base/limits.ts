@@ -142,6 +142,8 @@ export const limits = {
   scanPageBytesMax: 1_048_576,
   /** Bytes of records on one page of a backup, and of one request to restore some; a single record may be larger. */
   backupPageBytesMax: 524_288,
+  /** Slots that are read side by side for one page. */
+  backupSlotsMax: 16,
   /** A segment of a backup is closed when it has passed this size. */
   backupSegmentBytes: 67_108_864,
   restoreBytesMax: 524_288,

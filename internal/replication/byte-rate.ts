@@ -31,10 +31,15 @@ export class ByteRate {
     this.#bytesPerSecond = bytes
   }
 
-  /** Resolves when these bytes are paid for, or when the pauses stop. Several may wait; each waits for its own. */
-  async pay(bytes: number): Promise<void> {
+  /** These bytes have been moved; whoever pays next waits for them as well. */
+  owe(bytes: number): void {
     this.#settle()
     this.#moved += bytes
+  }
+
+  /** Resolves when these bytes are paid for, or when the pauses stop. Several may wait; each waits for its own. */
+  async pay(bytes: number): Promise<void> {
+    this.owe(bytes)
     const upTo = this.#moved
     while (!this.#pauses.stopped) {
       const leftMs = ((upTo - this.#paid) * 1000) / this.#bytesPerSecond

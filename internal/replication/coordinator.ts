@@ -277,8 +277,8 @@ export class Coordinator implements DirectOperations, SlotTransfers {
 
   async exportSlots(request: SlotExport, options: OperationOptions): Promise<ExportedPage> {
     const nowMs = this.#context.clock.monotonicMs()
-    // Of each slot the pages of a read quorum wait for each other.
-    const bytes = (request.bytesMax + limits.valueBytesMax) * this.#routing.readQuorum
+    // Of each slot the pages of a read quorum wait for each other, and each may have a value beyond its share.
+    const bytes = (request.bytesMax + limits.backupSlotsMax * limits.valueBytesMax) * this.#routing.readQuorum
     const refusal = this.#refusal(bytes, options, nowMs)
     if (refusal !== undefined) throw refusal
     const admitted = new Admission(this.#load, bytes, undefined, emptyBytes, options, nowMs, undefined)

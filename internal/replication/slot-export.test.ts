@@ -109,3 +109,23 @@ test('what one owner has collected and another still holds is not in it: it is d
   expect(keysOf(found)).toEqual([])
   expect(found[slotOf(Buffer.from('gone'))]).toMatchObject({ floorMs: 40 })
 })
+
+test('values that are too large for one message together come on several pages', async () => {
+  const s = scene()
+  bySlots(s)
+  for (let i = 0; i < 40; i++)
+    for (const replica of s.replicas) replica.hold(record(`big${i}`, 'x'.repeat(900), version(10)))
+  const options = { consistency: 'quorum' as const, deadlineMs: 600_000 }
+  let [slot, after]: [number, Uint8Array] = [0, emptyBytes]
+  let count = 0
+  while (slot < 4_096) {
+    const request = { slot: slot as Slot, after, known: () => undefined, bytesMax: 1_000 }
+    const page = await exportPage(s.context, () => s.routing, request, options, 1)
+    const records = page.slots.flatMap((each) => each.records)
+    expect(records.length).toBeLessThanOrEqual(1)
+    count += records.length
+    slot = page.next.slot
+    after = page.next.after
+  }
+  expect(count).toBe(40)
+})

@@ -15,7 +15,7 @@ export interface SlotExport {
   readonly after: Uint8Array
   /** What the caller has of a slot: where the digest is the same, nothing is told of it. Undefined: nothing. */
   readonly known: (slot: Slot) => Digest | undefined
-  /** Of records on one page; one record comes in any case. */
+  /** Of records on one page; one slot comes in any case, of which one record may be larger. */
   readonly bytesMax: number
 }
 
@@ -53,7 +53,7 @@ export async function exportPage(
 ): Promise<ExportedPage> {
   const { slot: first, after, bytesMax } = request
   const fitting = Math.floor(bytesMax / Math.max(1, 2 * bytesPerSlot))
-  const count = Math.max(1, Math.min(fitting, limits.scanSlotsMax, slotCount - first))
+  const count = Math.max(1, Math.min(fitting, limits.backupSlotsMax, slotCount - first))
   const share = Math.max(1, Math.floor(bytesMax / count))
   const stretches = await Promise.all(
     Array.from({ length: count }, (_, i) => {
@@ -64,13 +64,18 @@ export async function exportPage(
     }),
   )
   const slots: ExportedSlot[] = []
+  let bytes = 0
   for (const [i, stretch] of stretches.entries()) {
     const slot = (first + i) as Slot
     const records = stretch.records.filter((record) => !isFloorVersion(record))
     const { more, floorMs } = stretch
     const whole = !more && (i > 0 || after.length === 0)
     const unchanged = whole && isSame(records, request.known(slot))
-    slots.push({ slot, records: unchanged ? [] : records, more, floorMs, unchanged })
+    const kept = unchanged ? [] : records
+    bytes += kept.reduce((sum, record) => sum + encodedRecordBytes(record), 0)
+    // Each slot has told one record at least, however large: together they may be too much for one message.
+    if (bytes > bytesMax && i > 0) return { slots, next: { slot, after: emptyBytes } }
+    slots.push({ slot, records: kept, more, floorMs, unchanged })
     // What was read of the slots behind this one is read again.
     if (more) return { slots, next: { slot, after: lastKeyOf(stretch, i === 0 ? after : emptyBytes) } }
   }
@@ -98,11 +103,4 @@ function digestOfRecords(records: readonly StoredRecord[]): Digest {
     sum.lo = (sum.lo ^ hash.lo) >>> 0
   }
   return sum
-}
-
-/** What an export holds of records in memory. */
-export function exportedBytes({ slots }: ExportedPage): number {
-  let bytes = 0
-  for (const { records } of slots) for (const record of records) bytes += encodedRecordBytes(record)
-  return bytes
 }

@@ -50,7 +50,7 @@ export class BackupCalls {
         operationOf(scope),
       )
       const slots = page.slots.map(toContents)
-      this.#moved(slots.reduce((sum, { records }) => sum + records.length, 0))
+      this.#rate.owe(slots.reduce((sum, { records }) => sum + records.length, 0))
       return {
         slots,
         nextSlot: page.next.slot,
@@ -68,7 +68,7 @@ export class BackupCalls {
     return this.#run(scope, async (node, transfers) => {
       this.#checkStamps(records, hlcFromBigint(request.highestHlc), node)
       const tally = await transfers.restore(records, operationOf(scope))
-      this.#moved(request.records.length)
+      this.#rate.owe(request.records.length)
       return tally
     })
   }
@@ -111,10 +111,6 @@ export class BackupCalls {
   /** A low rate is kept by small pages, not by long waits between large ones. */
   get #bytesMax(): number {
     return Math.max(1, Math.min(limits.backupPageBytesMax, Math.round(this.#rate.bytesPerSecond / 4)))
-  }
-
-  #moved(bytes: number): void {
-    void this.#rate.pay(bytes)
   }
 }
 

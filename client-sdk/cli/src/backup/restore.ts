@@ -133,8 +133,8 @@ class RestoreRun {
         if (lot.length === 0) return
         const first = lot[0]!.slot
         this.#underWay.add(first)
-        await this.#restore(reader, lot, 'values')
-        if (this.#options.overwrite !== true) await this.#restore(reader, lot, 'tombstones')
+        const left = await this.#restore(reader, lot, 'values')
+        if (left > 0 && this.#options.overwrite !== true) await this.#restore(reader, lot, 'tombstones')
         this.#underWay.delete(first)
       }
     } catch (error) {
@@ -160,7 +160,9 @@ class RestoreRun {
     return lot
   }
 
-  async #restore(reader: BackupReader, lot: readonly SlotPlace[], pass: Pass): Promise<void> {
+  /** Resolves with how many records it has left to the other pass. */
+  async #restore(reader: BackupReader, lot: readonly SlotPlace[], pass: Pass): Promise<number> {
+    let left = 0
     let batch: StoredRecord[] = []
     let bytes = 0
     const send = async (): Promise<void> => {
@@ -173,7 +175,12 @@ class RestoreRun {
     for (const place of lot) {
       await reader.read(place, async (records) => {
         for (const record of records) {
-          if (!this.#isWanted(record, pass, nowMs)) continue
+          if (!this.#isOfPrefix(record, pass)) continue
+          // What has expired is as good as deleted.
+          if (isLive(record, nowMs) !== (pass === 'values')) {
+            left++
+            continue
+          }
           const size = encodedRecordBytes(record)
           const full = batch.length >= limits.restoreRecordsMax || bytes + size > limits.restoreBytesMax
           if (full) await send()
@@ -185,18 +192,15 @@ class RestoreRun {
       })
     }
     await send()
+    if (this.#options.overwrite === true) this.#tally.passedOver += left
+    return left
   }
 
-  /** What has expired is as good as deleted. */
-  #isWanted(record: StoredRecord, pass: Pass, nowMs: number): boolean {
-    const { prefix, overwrite } = this.#options
-    const live = isLive(record, nowMs)
-    if (Buffer.compare(record.key.subarray(0, prefix.length), prefix) !== 0) {
-      if (pass === 'values') this.#tally.passedOver++
-      return false
-    }
-    if (overwrite === true && !live) this.#tally.passedOver++
-    return live === (pass === 'values')
+  #isOfPrefix({ key }: StoredRecord, pass: Pass): boolean {
+    const { prefix } = this.#options
+    const is = Buffer.compare(key.subarray(0, prefix.length), prefix) === 0
+    if (!is && pass === 'values') this.#tally.passedOver++
+    return is
   }
 
   async #bring(batch: readonly StoredRecord[]): Promise<void> {
