@@ -41,6 +41,33 @@ export function accessChanged(topology: Topology, change: AccessChange): Topolog
   }
 }
 
+/**
+ * The same for the register, which asks again while other changes come first. A member that does not know somebody who is to be revoked
+ * may only not have heard of them yet: so it has a document agreed on first that says nothing new. Where that is in force,
+ * everything is known that had been agreed on before.
+ */
+export function accessAlteration(change: AccessChange): (now: Topology) => Topology | undefined {
+  if (change.kind === 'grant') return (now) => accessChanged(now, change)
+  let wasThere = false
+  let fence: Topology | undefined
+  return (now) => {
+    if (now.access.grants.some(({ name }) => name === change.name)) {
+      wasThere = true
+      return accessChanged(now, change)
+    }
+    if (wasThere) return undefined
+    if (now.featureLevel < accessLevel || isInForce(fence, now)) return accessChanged(now, change)
+    fence = withGrants(now, now.access.grants)
+    return fence
+  }
+}
+
+/** Whether this document has become that of its epoch, or one that says the same of who may call. */
+function isInForce(fence: Topology | undefined, { epoch, access }: Topology): boolean {
+  if (fence?.epoch !== epoch || fence.access.grants.length !== access.grants.length) return false
+  return fence.access.grants.every(({ name }, i) => name === access.grants[i]!.name)
+}
+
 function fullBecause(what: string): string {
   return `there is no room for one more principal, because of all that are there (${what}): revoke some`
 }

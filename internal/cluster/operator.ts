@@ -3,7 +3,7 @@ import { FatalError, invalidArgument, KvError, limits, type NodeId, type Slot } 
 import type { Log, Random } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import type { TightestSlot, Topology } from '../slots/index.js'
-import { type AccessChange, accessChanged } from './access-changes.js'
+import { type AccessChange, accessAlteration } from './access-changes.js'
 import { alteration, mostIncoming, ownedSlots, planOf, tightestOf, type WantedChange } from './change-plan.js'
 import { type ForcedPlan, type ForcedRemoval, forcedRemoval } from './forced-removal.js'
 import type { HandoverDriver } from './handover-driver.js'
@@ -62,15 +62,7 @@ export class Operator implements Members {
 
   /** See `Members`. */
   async changeAccess(change: AccessChange, timeoutMs: number = limits.returnChangeMs): Promise<void> {
-    let wasThere = false
-    await this.#alter((now) => {
-      // Asked again when it has been done: of somebody who is gone by now nothing is left to revoke.
-      if (change.kind === 'revoke' && wasThere && !now.access.grants.some(({ name }) => name === change.name))
-        return undefined
-      const after = accessChanged(now, change)
-      wasThere = true
-      return after
-    }, timeoutMs)
+    await this.#alter(accessAlteration(change), timeoutMs)
   }
 
   async #alter(alter: (now: Topology) => Topology | undefined, timeoutMs: number): Promise<void> {
