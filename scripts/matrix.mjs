@@ -1,5 +1,5 @@
 // Unit tests and a few with real processes on every release line of Node.js that is supported: `npm run test:matrix -- [LINE …]
-// [--unit]`. The runtimes come from the npm registry, where each is a package of one program that runs nothing when it is installed;
+// [PATH …] [--unit]`; a path narrows the unit tests down to what is below it. The runtimes come from the npm registry, where each is a package of one program that runs nothing when it is installed;
 // they are kept outside the tree, in $XDG_CACHE_HOME/quorumkv or ~/.cache/quorumkv.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -13,14 +13,15 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'quorumkv')
 
 const given = process.argv.slice(2)
-const wanted = given.filter((word) => !word.startsWith('--'))
+const paths = given.filter((word) => word.includes('/'))
+const wanted = given.filter((word) => !word.startsWith('--') && !paths.includes(word))
 const unknown = [
   ...wanted.filter((line) => lines[line] === undefined),
   ...given.filter((word) => /^--(?!unit$)/.test(word)),
 ]
 if (unknown.length > 0) {
   console.error(
-    `usage: npm run test:matrix -- [${Object.keys(lines).join(' | ')} …] [--unit]; what is ${unknown.join(', ')}?`,
+    `usage: npm run test:matrix -- [${Object.keys(lines).join(' | ')} …] [PATH …] [--unit]; what is ${unknown.join(', ')}?`,
   )
   process.exit(2)
 }
@@ -69,7 +70,7 @@ const rows = []
 for (const line of wanted.length > 0 ? wanted : Object.keys(lines)) {
   const version = lines[line]
   const bin = runtime(version)
-  rows.push({ version, what: 'unit', ...test(bin, ['--project', 'unit']) })
+  rows.push({ version, what: 'unit', ...test(bin, ['--project', 'unit', ...paths]) })
   if (!given.includes('--unit')) rows.push({ version, what: 'e2e', ...test(bin, ['--project', 'e2e', ...processes]) })
 }
 for (const { version, what, ok, text } of rows)
