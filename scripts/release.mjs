@@ -63,7 +63,11 @@ for (const [name, check] of Object.entries(checks)) {
   for (const fault of found) console.log(`       ${fault}`)
 }
 
-execFileSync('npm', ['run', '--silent', 'pack'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+const packing = spawnSync('npm', ['run', '--silent', 'pack'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+if (packing.status !== 0) {
+  console.log(`FAIL packages are made\n${faults + 1} faults: not a release`)
+  process.exit(1)
+}
 writeFileSync(join(out, `quorumkv-${version}.cdx.json`), `${JSON.stringify(billOfMaterials(root), undefined, 2)}\n`)
 const files = readdirSync(out)
   .filter((name) => /\.(tgz|cdx\.json)$/.test(name))
