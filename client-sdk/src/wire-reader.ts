@@ -227,6 +227,7 @@ export class ResponseReader {
 
   /** A field that this client does not know. */
   private skip(tag: number, end: number): void {
+    if (tag < 8 || tag > 0xffff_ffff) throw new Error(`tag ${tag} is none`)
     switch (tag & 7) {
       case varint:
         this.varint()

@@ -207,6 +207,8 @@ test.each([
   ['a field that runs over its end', [0x1a, 3, 0x79, 1, 2]],
   ['a number without an end', [0x10, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255]],
   ['a group', [0x1b]],
+  ['a field without a number', [0x00, 0x00]],
+  ['a field with a number of over 29 bits', [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01, 0x00]],
 ])('%s is refused', (_what, input) => {
   expect(() => new ResponseReader(() => undefined).read(Buffer.from(input))).toThrow()
 })

@@ -1,7 +1,7 @@
 import { FatalError, KvError, limits } from '../base/index.js'
 import { type Clock, type Disk, DiskError, type Log, type Timer } from '../env/index.js'
-import { compareHlc, type Hlc, HybridClock, hlcMs, hlcOf } from '../hlc/index.js'
-import { readDocument, writeDocument } from '../store/index.js'
+import { compareHlc, type Hlc, HybridClock, hlcMs, hlcMsMax, hlcOf } from '../hlc/index.js'
+import { readDocumentAs, writeDocument } from '../store/index.js'
 import type { ClockWitnesses } from './clock-witnesses.js'
 
 const documentName = 'clock'
@@ -51,9 +51,7 @@ export class StampingClock {
 
   /** Reads the ceiling and starts above it. Throws DiskError, or FatalError `corrupt`. */
   static async open(options: StampingClockOptions): Promise<StampingClock> {
-    const bytes = await readDocument(options.disk, documentName)
-    const ceilingMs = bytes === undefined ? 0 : new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0, true)
-    const clock = new StampingClock(options, ceilingMs)
+    const clock = new StampingClock(options, await readCeiling(options.disk))
     clock.#watch()
     return clock
   }
@@ -192,6 +190,21 @@ export class StampingClock {
     this.#waiters.clear()
     for (const retry of waiters) retry()
   }
+}
+
+/**
+ * The ceiling, in Unix milliseconds, that was written last; 0: none was. Throws FatalError `corrupt` where the document is
+ * none, and DiskErrors.
+ */
+export async function readCeiling(disk: Disk): Promise<number> {
+  return (await readDocumentAs(disk, documentName, decoded)) ?? 0
+}
+
+function decoded(bytes: Uint8Array): number {
+  if (bytes.length !== 8) throw new RangeError(`${bytes.length} bytes, where a ceiling has 8`)
+  const ceilingMs = new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0, true)
+  if (!(ceilingMs >= 0 && ceilingMs <= hlcMsMax)) throw new RangeError(`a ceiling at ${ceilingMs} ms`)
+  return ceilingMs
 }
 
 function encoded(ceilingMs: number): Uint8Array {

@@ -3,7 +3,7 @@ import { invalidArgument, parseEpoch } from '../base/index.js'
 import type { AcceptorState, Ballot } from '../consensus/index.js'
 import type { Disk } from '../env/index.js'
 import type { Topology } from '../slots/index.js'
-import { readDocument, writeDocument } from '../store/index.js'
+import { readDocumentAs, writeDocument } from '../store/index.js'
 import { topologyFromMessage, topologyToMessage } from './topology-codec.js'
 
 const documentName = 'votes'
@@ -28,10 +28,12 @@ export function decodeVotes(bytes: Uint8Array): AcceptorState<Topology> {
   return { epoch: parseEpoch(epoch), promised: parseBallot(promised, 'promised'), vote }
 }
 
-/** What this directory has promised and voted for about a topology to come; undefined: nothing. */
-export async function readVotes(disk: Disk): Promise<AcceptorState<Topology> | undefined> {
-  const bytes = await readDocument(disk, documentName)
-  return bytes === undefined ? undefined : decodeVotes(bytes)
+/**
+ * What this directory has promised and voted for about a topology to come; undefined: nothing. Throws FatalError `corrupt`
+ * where the document is none, and DiskErrors.
+ */
+export function readVotes(disk: Disk): Promise<AcceptorState<Topology> | undefined> {
+  return readDocumentAs(disk, documentName, decodeVotes)
 }
 
 /** Durable when it resolves. */

@@ -82,6 +82,25 @@ export async function readDocument(disk: Disk, name: string): Promise<Uint8Array
 }
 
 /**
+ * What `decode` makes of a document; undefined: nothing was ever written under this name. Throws like `readDocument`, and
+ * FatalError `corrupt` for whatever `decode` throws: contents whose checksum is right, and that none of our code writes.
+ */
+export async function readDocumentAs<T>(
+  disk: Disk,
+  name: string,
+  decode: (payload: Uint8Array) => T,
+): Promise<T | undefined> {
+  const payload = await readDocument(disk, name)
+  if (payload === undefined) return undefined
+  try {
+    return decode(payload)
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error)
+    throw corruption({ path: name, offset: headerBytes, expected: `the document "${name}"`, found }, error)
+  }
+}
+
+/**
  * Replaces a document as a whole: when this resolves the new contents are durable, and a crash at any time before
  * leaves the old or the new. The caller sees to it that one name has one writer at a time, and that `payload` is at
  * most `limits.documentBytesMax` long. Throws FatalError `disk-failed` where a sync fails, and DiskErrors.

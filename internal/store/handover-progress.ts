@@ -26,12 +26,18 @@ export interface HandoverProgress {
  * slots are streamed again. Throws DiskErrors.
  */
 export async function readHandoverProgress(disk: Disk): Promise<HandoverProgress | undefined> {
+  let contents: Readonly<Record<string, unknown>> | undefined
   try {
-    const contents = await readJsonDocument(disk, documentName)
-    return contents === undefined ? undefined : parse(contents)
+    contents = await readJsonDocument(disk, documentName)
   } catch (error) {
     if (error instanceof FatalError && error.reason === 'corrupt') return undefined
     throw error
+  }
+  try {
+    return contents === undefined ? undefined : parse(contents)
+  } catch {
+    // Whatever a field has in the place of an epoch, an incarnation or slots: it is damaged as well.
+    return undefined
   }
 }
 

@@ -3,6 +3,7 @@ export {
   documentHeaderBytes,
   encodeDocument,
   readDocument,
+  readDocumentAs,
   writeDocument,
 } from './durable-file.js'
 export {

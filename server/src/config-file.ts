@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { FatalError } from '@quorumkv/internal/base'
-import { parseDocument } from 'yaml'
+import { type Document, parseDocument } from 'yaml'
 import { z } from 'zod'
 import type { ConfigSource } from './config.js'
 import { kebabName, type SettingName, settingNames } from './settings.js'
@@ -34,13 +34,22 @@ function readText(path: string): string {
   return bytes.toString('utf8')
 }
 
+/** The library finds an alias to nothing, and aliases that multiply, only when the values are asked for. */
+function valuesOf(document: Document.Parsed, path: string): unknown {
+  try {
+    return document.toJS()
+  } catch (error) {
+    throw new FatalError('usage', `${path}: ${error instanceof Error ? error.message : error}`, error)
+  }
+}
+
 /** Parses YAML, of which JSON is a part. Every scalar stays the text that was written: an id of 007 is not 7. */
 function parseSettings(text: string, path: string): Partial<Record<string, string | string[]>> {
   const document = parseDocument(text, { schema: 'failsafe', uniqueKeys: true })
   const problem = document.errors[0]
   if (problem !== undefined) throw new FatalError('usage', `${path}: ${problem.message}`)
   if (document.contents === null) return {}
-  const checked = fileSchema().safeParse(document.toJS())
+  const checked = fileSchema().safeParse(valuesOf(document, path))
   if (checked.success) return checked.data
   const issue = checked.error.issues[0]
   if (issue?.code === 'unrecognized_keys') {

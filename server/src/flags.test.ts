@@ -241,6 +241,7 @@ describe('the file', () => {
 
   it.each([
     ['adr: x', 'unknown key "adr"'],
+    ['id: *nobody', 'Unresolved alias'],
     ['dataDir: x', 'unknown key "dataDir"'],
     ['config: x', 'unknown key "config"'],
     ['weight: {a: 1}', 'weight: must be a text, a number or true or false'],
