@@ -1,0 +1,33 @@
+import { randomInt } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { environmentNumber } from '../crash/report.js'
+import { failureText, figuresText, Judge } from './judge.js'
+import { targets } from './targets/index.js'
+
+const seed = process.env['KV_SEED'] ?? String(randomInt(1, 2 ** 31))
+/** In all, in the short form. */
+const cases = environmentNumber('KV_FUZZ_CASES') ?? 110_000
+const only = process.env['KV_FUZZ_TARGET']
+const index = process.env['KV_FUZZ_CASE']
+const minutes = environmentNumber('KV_FUZZ_MINUTES')
+const untilMs = minutes === undefined ? undefined : performance.now() + minutes * 60_000
+
+const chosen = targets.filter(({ name }) => only === undefined || name === only)
+if (chosen.length === 0)
+  throw new Error(`there is no target ${only}; there are ${targets.map(({ name }) => name).join(', ')}`)
+const shares = chosen.reduce((sum, { share }) => sum + share, 0)
+
+describe('what others have written', () => {
+  test.for(chosen)('$name: taken or refused, nothing else', { timeout: 3_600_000 }, async (target) => {
+    await using judge = new Judge()
+    const figures = await judge.run(target, {
+      seed,
+      cases: Math.ceil((cases * target.share) / shares),
+      index: index === undefined ? undefined : Number(index),
+      untilMs,
+    })
+    process.stdout.write(`fuzz KV_SEED=${seed} ${figuresText(figures)}\n`)
+    expect(figures.failures.map(failureText).join('\n\n')).toBe('')
+    expect(figures.cases).toBeGreaterThan(0)
+  })
+})
