@@ -84,3 +84,14 @@ test('the only voter is borne out by itself, and whoever is no member any more b
   witnesses.follow(clusterOf(), self)
   expect(witnesses.localIsAhead()).toBe(false)
 })
+
+test.each([0, -1, 2 ** 48, Number.NaN, Number.POSITIVE_INFINITY])(
+  'a reading of %s is none, and says nothing of the local clock',
+  (wallMs) => {
+    const clock = new SkewedClock()
+    const witnesses = new ClockWitnesses(clock, 10_000)
+    witnesses.heard(a, wallMs)
+    expect(witnesses.offsetMs()).toBe(0)
+    expect(witnesses.bearOutLocal()).toBe(false)
+  },
+)

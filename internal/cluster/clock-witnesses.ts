@@ -1,5 +1,6 @@
 import type { NodeId } from '../base/index.js'
 import type { Clock } from '../env/index.js'
+import { hlcMsMax } from '../hlc/index.js'
 import { type Topology, voters } from '../slots/index.js'
 
 /**
@@ -32,7 +33,9 @@ export class ClockWitnesses {
     }
   }
 
+  /** What a message said; 0, or what no clock can read, says nothing. */
   heard(from: NodeId, wallMs: number): void {
+    if (!(wallMs > 0 && wallMs <= hlcMsMax)) return
     this.#offsetsMs.set(from, wallMs - this.#clock.monotonicMs())
   }
 

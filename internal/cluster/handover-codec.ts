@@ -24,6 +24,11 @@ export function reportToMessage(report: HandoverReport): ReportMessage {
 export function reportFromMessage(message: ReportMessage): HandoverReport {
   const { slots, done, bytes, remainingBytes, remainingMs, switched, obstacle } = message
   if (done > slots) throw invalidArgument('handoverReport.done', `${done} of ${slots} slots`)
+  for (const [name, value] of Object.entries({ bytes, remainingBytes, remainingMs })) {
+    const known = Number.isFinite(value) && value >= 0
+    if (!known && (value !== unknown || name === 'bytes'))
+      throw invalidArgument(`handoverReport.${name}`, `${value} is none`)
+  }
   return {
     id: parseNodeId(message.nodeId, 'handoverReport.nodeId'),
     incarnation: parseIncarnation(message.incarnation, 'handoverReport.incarnation'),

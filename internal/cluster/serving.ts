@@ -304,7 +304,7 @@ export class Serving {
 
   /** What another node says on the link to it. Returns why the link must end, or undefined. */
   replied(from: { id: NodeId; life: string }, message: PeerMessage, link: PeerLink): string | undefined {
-    if (message.wallMs > 0) this.#witnesses.heard(from.id, message.wallMs)
+    this.#witnesses.heard(from.id, message.wallMs)
     const replica = this.remotes.get(from.id)
     // A node without a topology yet could not answer requests.
     if (replica?.up === false && message.epoch > 0) {

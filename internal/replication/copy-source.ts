@@ -2,6 +2,7 @@ import { type CopyReply, CopyState, ReadStatus } from '@quorumkv/proto/kv/peer/v
 import type { Slot } from '../base/index.js'
 import { decodeRecords, RecordFormatError, type StoredRecord } from '../record/index.js'
 import type { Digest } from '../store/index.js'
+import { toldMs } from './floor-peer.js'
 
 /** What the asking node holds of a slot. */
 export interface OwnCopy {
@@ -72,7 +73,7 @@ export function copyAnswer({ status, states, counts, floorMs, records, more }: C
     if (kind === undefined) throw new RecordFormatError(0, `a copy in state ${state}`)
     const part = all.slice(from, from + counts[i]!)
     from += counts[i]!
-    return { kind, records: part, more: more && i === states.length - 1, floorMs: floorMs[i]! }
+    return { kind, records: part, more: more && i === states.length - 1, floorMs: toldMs(floorMs[i]!) }
   })
   return { kind: 'held', parts }
 }

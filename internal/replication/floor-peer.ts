@@ -1,5 +1,6 @@
 import type { Slot } from '../base/index.js'
-import type { Floor } from '../record/index.js'
+import { hlcMsMax } from '../hlc/index.js'
+import { type Floor, RecordFormatError } from '../record/index.js'
 import type { Digest, Store } from '../store/index.js'
 
 /** How does an owner stand to a floor that a slot may get, and to one that it may be given now? */
@@ -19,6 +20,15 @@ export interface FloorAnswer {
   /** Over all records up to the one and up to the other. */
   readonly agreed: Digest
   readonly candidate: Digest
+}
+
+/**
+ * A floor or horizon, Unix milliseconds, as another node tells it: it travels as a double, which holds much else. Throws
+ * RecordFormatError for what is none, before anything is compared with it.
+ */
+export function toldMs(ms: number): number {
+  if (Number.isInteger(ms) && ms >= 0 && ms <= hlcMsMax) return ms
+  throw new RecordFormatError(0, `a floor or horizon at ${ms}`)
 }
 
 const none: Digest = { hi: 0, lo: 0 }

@@ -4,7 +4,7 @@ import type { Log } from '../env/index.js'
 import { RecordFormatError } from '../record/index.js'
 import { slotCount } from '../slots/index.js'
 import type { Store } from '../store/index.js'
-import { type FloorAnswer, failedFloors, floorStanding } from './floor-peer.js'
+import { type FloorAnswer, failedFloors, floorStanding, toldMs } from './floor-peer.js'
 import type { Horizon } from './horizon.js'
 import type { PeerLink } from './peer-link.js'
 import type { Routing } from './routing.js'
@@ -80,8 +80,8 @@ export class FloorServer {
 }
 
 function check(slot: number, floorMs: number): void {
-  const ok = slot < slotCount && Number.isSafeInteger(floorMs) && floorMs >= 0 && floorMs < 2 ** 48
-  if (!ok) throw new RecordFormatError(0, `a floor of slot ${slot} at ${floorMs}`)
+  if (slot >= slotCount) throw new RecordFormatError(0, `a floor of slot ${slot}`)
+  toldMs(floorMs)
 }
 
 function reply(

@@ -1,4 +1,4 @@
-import { PeerMessage, ReadMode, WriteVerdict } from '@quorumkv/proto/kv/peer/v1/messages'
+import { CopyState, PeerMessage, ReadMode, ReadStatus, WriteVerdict } from '@quorumkv/proto/kv/peer/v1/messages'
 import { expect, test } from 'vitest'
 import { Instruments, KvError, limits, type NodeId, type Slot } from '../base/index.js'
 import { zeroVersion } from '../hlc/index.js'
@@ -363,4 +363,41 @@ test('who asks a node to forget learns that it has, or that the link broke befor
   replica.detach()
   replica.forget('n1' as NodeId, 'life 2', [3 as Slot], waiter)
   expect(told).toEqual([true, false, false])
+})
+
+const noFloors = [Number.NaN, Number.POSITIVE_INFINITY, -1, 0.5, 2 ** 48]
+
+test.each(noFloors)('a reply that tells of a floor at %s is malformed, and nobody is told of it', (floorMs) => {
+  const { replica } = pair()
+  const told: unknown[] = []
+  replica.floors({ slot: 1 as Slot, agreedMs: 0, candidateMs: 5 }, (answer) => told.push(answer))
+  replica.digests({ level: 4, member: 0, places: [1] }, (answer) => told.push(answer))
+  const copied = { slot: 1 as Slot, digest: { hi: 0, lo: 0 }, floorMs: 0 }
+  const ask = { slots: [copied], after: new Uint8Array(0), recordsMax: 1, bytesMax: 1, settled: false }
+  replica.copy(ask, (answer) => told.push(answer))
+  const digest = { hi: 0, lo: 0 }
+  const floors = { agreedHi: digest.hi, agreedLo: digest.lo, candidateHi: 0, candidateLo: 0 }
+  const none = Buffer.alloc(0)
+  for (const wrong of [
+    { floorReplies: [{ id: 1, status: ReadStatus.RECORD, floorMs, horizonMs: 0, ...floors }] },
+    { floorReplies: [{ id: 1, status: ReadStatus.RECORD, floorMs: 0, horizonMs: floorMs, ...floors }] },
+    { digestReplies: [{ id: 1, status: ReadStatus.RECORD, digests: none, lost: [], floorMs }] },
+    {
+      copyReplies: [
+        {
+          id: 1,
+          status: ReadStatus.RECORD,
+          states: [CopyState.HELD],
+          counts: [0],
+          floorMs: [floorMs],
+          records: none,
+          more: false,
+        },
+      ],
+    },
+    { pages: [{ id: 1, status: ReadStatus.RECORD, records: none, count: 0, more: false, floorMs }] },
+  ]) {
+    expect(() => replica.received({ ...emptyPeerMessage(), ...wrong })).toThrow(RecordFormatError)
+  }
+  expect(told).toEqual([])
 })

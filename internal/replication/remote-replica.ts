@@ -22,7 +22,7 @@ import {
   refillingEntries,
 } from './compared-replica.js'
 import { type CopyAnswer, type CopyAsk, type CopySource, copyAnswer, failedCopy } from './copy-source.js'
-import { type FloorAnswer, type FloorAsk, type FloorPeer, failedFloors, refillingFloors } from './floor-peer.js'
+import { type FloorAnswer, type FloorAsk, type FloorPeer, failedFloors, refillingFloors, toldMs } from './floor-peer.js'
 import { ItemReader, itemKind } from './items.js'
 import { asBuffer } from './outbox.js'
 import type { PeerLink } from './peer-link.js'
@@ -253,10 +253,16 @@ export class RemoteReplica implements ComparedReplica, FloorPeer, CopySource {
   received(message: PeerMessage): void {
     if (message.items.length > 0) this.#replies(message.items)
     for (const page of message.pages) this.#pageReply(page)
-    for (const reply of message.floorReplies) this.#floors.take(reply.id)?.(floorAnswer(reply))
-    for (const reply of message.digestReplies) this.#digests.take(reply.id)?.(digestAnswer(reply))
+    // Decoded first, all of them: who waits is told of what is malformed by the end of the link.
+    for (const reply of message.floorReplies) {
+      const answer = floorAnswer(reply)
+      this.#floors.take(reply.id)?.(answer)
+    }
+    for (const reply of message.digestReplies) {
+      const answer = digestAnswer(reply)
+      this.#digests.take(reply.id)?.(answer)
+    }
     for (const page of message.entryPages) {
-      // Decoded first: who waits is told of a malformed page by the end of the link.
       const answer = entryAnswer(page)
       this.#entries.take(page.id)?.(answer)
     }
@@ -291,7 +297,12 @@ export class RemoteReplica implements ComparedReplica, FloorPeer, CopySource {
     if (page.status === ReadStatus.REFILLING) reply = refillingPage
     else if (page.status === ReadStatus.WRONG_EPOCH) reply = wrongEpochPage
     else if (page.status === ReadStatus.RECORD) {
-      reply = { kind: 'held', records: decodeRecords(page.records, page.count), more: page.more, floorMs: page.floorMs }
+      reply = {
+        kind: 'held',
+        records: decodeRecords(page.records, page.count),
+        more: page.more,
+        floorMs: toldMs(page.floorMs),
+      }
     }
     const waiter = this.#pages.take(page.id)
     waiter?.pageReplied(this.#pages.takenPosition, reply)
@@ -301,14 +312,14 @@ export class RemoteReplica implements ComparedReplica, FloorPeer, CopySource {
 function floorAnswer(reply: FloorReply): FloorAnswer {
   if (reply.status === ReadStatus.REFILLING) return refillingFloors
   if (reply.status !== ReadStatus.RECORD) return failedFloors
-  const { floorMs, horizonMs } = reply
+  const [floorMs, horizonMs] = [toldMs(reply.floorMs), toldMs(reply.horizonMs)]
   const agreed = { hi: reply.agreedHi, lo: reply.agreedLo }
   return { kind: 'held', floorMs, horizonMs, agreed, candidate: { hi: reply.candidateHi, lo: reply.candidateLo } }
 }
 
 function digestAnswer({ status, digests, lost, floorMs }: DigestReply): DigestAnswer {
   if (status === ReadStatus.REFILLING) return refillingDigests
-  return status === ReadStatus.RECORD ? { kind: 'held', digests, lost, floorMs } : failedDigests
+  return status === ReadStatus.RECORD ? { kind: 'held', digests, lost, floorMs: toldMs(floorMs) } : failedDigests
 }
 
 function entryAnswer({ status, keys, versionHi, versionLo, versionNode, recordBytes, more }: EntryPage): EntryAnswer {

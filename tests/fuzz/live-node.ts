@@ -28,12 +28,13 @@ export class LiveNode implements AsyncDisposable {
   readonly #cluster: LocalCluster
   readonly #honest = new Map<string, Shown>()
   readonly #bugs: unknown[]
+  readonly #slotDigest = { hi: 0, lo: 0 }
 
   private constructor(cluster: LocalCluster, bugs: unknown[]) {
     this.#cluster = cluster
     this.#bugs = bugs
     const [node] = cluster.nodes
-    this.core = (node as unknown as { running: { core: Node } }).running.core
+    this.core = node!.running.core
     this.grpcPort = Number(/\d+$/.exec(node!.address)![0])
     this.httpPort = Number(/\d+$/.exec(node!.httpAddresses[0]!)![0])
     this.context = {
@@ -67,9 +68,18 @@ export class LiveNode implements AsyncDisposable {
     return localStore
   }
 
-  /** Rises with all that is stored. */
-  get sequence(): number {
-    return this.#store.statistics().lastSequence
+  /** Tells what is stored from anything else that could be: the digests of all slots, in one. */
+  get digest(): string {
+    const store = this.#store
+    const slot = this.#slotDigest
+    let hi = 0
+    let lo = 0
+    for (let i = 0; i < slotCount; i++) {
+      store.digest(i as Slot, slot)
+      hi ^= slot.hi
+      lo ^= slot.lo
+    }
+    return `${hi}/${lo}`
   }
 
   /** Throws a Fault where the node has failed, or what was taken for a bug has come up. */

@@ -12,6 +12,8 @@ export interface Target {
   readonly bytesPerByteMax?: number
   /** What it keeps for each case for good, as a node keeps what was written to it; 0 unless given. */
   readonly keptBytesPerCase?: number
+  /** So many cases side by side, for a target that mostly waits; 1 unless given. */
+  readonly atOnce?: number
   open(): Promise<OpenTarget>
 }
 

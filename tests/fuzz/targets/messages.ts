@@ -1,6 +1,7 @@
-import { KvError } from '@quorumkv/internal/base'
+import { KvError, type Slot } from '@quorumkv/internal/base'
 import { RecordFormatError } from '@quorumkv/internal/record'
-import { ItemReader } from '@quorumkv/internal/replication'
+import { ItemReader, type PeerLink, RemoteReplica } from '@quorumkv/internal/replication'
+import { DigestLevel, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { ClusterService, TopologyResponse } from '@quorumkv/proto/kv/v1/cluster'
 import { KvService, SessionRequest, SessionResponse } from '@quorumkv/proto/kv/v1/kv'
 import { KvError as ClientError } from '../../../client-sdk/src/errors.js'
@@ -138,6 +139,72 @@ export const topologyResponse: Target = {
   },
 }
 
+/** A link that takes everything and has room for more, so that each kind of request waits for a reply with the id 1. */
+const takingLink = {
+  overloaded: false,
+  queuedBytes: 0,
+  outbox: () => new Proxy({}, { get: () => () => undefined }),
+  sendNow: () => undefined,
+  close: () => undefined,
+} as unknown as PeerLink
+
+/** Every number of an answer that stands for a floor or a horizon must be one. */
+function checkFloor(ms: number): void {
+  if (!Number.isInteger(ms) || ms < 0 || ms >= 2 ** 48) throw new Fault(`a floor at ${ms} was taken`)
+}
+
+/** A replica that is asked everything at once is told what a message says. */
+function answered(message: PeerMessage): void {
+  const replica = new RemoteReplica()
+  replica.attach(takingLink, 'life')
+  const slot = 1 as Slot
+  const none = new Uint8Array(0)
+  const record = { hi: 1, lo: 1, node: 1, key: Uint8Array.of(1), tombstone: true, expiresAtMs: 0, value: none }
+  replica.write(record, true, { writeReplied: () => undefined }, 0)
+  replica.read(record.key, true, { readReplied: () => undefined }, 0)
+  const page = { slot, prefix: none, after: none, recordsMax: 1, bytesMax: 1 }
+  replica.page(page, { pageReplied: (_, reply) => checkFloor(reply.floorMs) }, 0)
+  replica.digests({ level: DigestLevel.BUCKETS, member: 0, places: [1] }, (answer) => {
+    if (answer.kind === 'held') checkFloor(answer.floorMs)
+  })
+  replica.entries({ slot, buckets: [1], after: none, entriesMax: 1, bytesMax: 1 }, () => undefined)
+  replica.floors({ slot, agreedMs: 0, candidateMs: 1 }, ({ floorMs, horizonMs }) => {
+    checkFloor(floorMs)
+    checkFloor(horizonMs)
+  })
+  const copied = { slot, digest: { hi: 0, lo: 0 }, floorMs: 0 }
+  const copy = { slots: [copied], after: none, recordsMax: 1, bytesMax: 1, settled: false }
+  replica.copy(copy, ({ parts }) => {
+    for (const { floorMs } of parts) checkFloor(floorMs)
+  })
+  replica.received(message)
+}
+
+export const peerReply: Target = {
+  name: 'peer-reply',
+  share: 60,
+  async open() {
+    const replies = (await recordedTraffic()).map((bytes) => {
+      const message = PeerMessage.decode(bytes)
+      const lists = [
+        message.pages,
+        message.digestReplies,
+        message.entryPages,
+        message.floorReplies,
+        message.copyReplies,
+      ]
+      for (const list of lists) for (const reply of list) reply.id = 1
+      return { message, counts: lists.some(({ length }) => length > 0) || message.items.length > 0 }
+    })
+    const corpus = replies.filter(({ counts }) => counts).map(({ message }) => PeerMessage.encode(message).finish())
+    const promised = (error: unknown): boolean => error instanceof RecordFormatError || isDecodeError(error)
+    return {
+      make: (random) => mutate(random, corpus),
+      run: (input) => refusedBy(promised, () => answered(decodeMessage(input))),
+    }
+  },
+}
+
 const topology = topologyOf([{ id: 'n1' }, { id: 'n2' }, { id: 'n3' }])
 const [self] = topology.members
 const local: LocalNode = { ...self!, life: 'life', replication: topology.replication, virtualNodes: 150 }
@@ -152,7 +219,11 @@ function readPeerMessage(input: Uint8Array): void {
   if (message.topology !== undefined) topologyFromMessage(message.topology)
   if (registerRequest !== undefined) requestFromMessage(registerRequest)
   if (registerReply !== undefined) replyFromMessage(registerReply)
-  if (handoverReport !== undefined) reportFromMessage(handoverReport)
+  if (handoverReport !== undefined) {
+    const { bytes, remainingBytes = 0, remainingMs = 0 } = reportFromMessage(handoverReport)
+    // They are shown as whole numbers, which nothing else can be made into.
+    if (![bytes, remainingBytes, remainingMs].every(Number.isFinite)) throw new Fault('a report with what is no number')
+  }
   if (gossip === undefined) return
   const swim = gossipFromMessage(gossip)
   checkMessage(swim)

@@ -78,7 +78,7 @@ export async function openSessions(alter?: (live: LiveNode) => Promise<unknown>)
   return {
     make: (random) => mutate(random, corpus),
     run: async (input) => {
-      const before = live.sequence
+      const before = live.digest
       for (const key of keysIn(input)) mayBe.add(key)
       const call = new OneMessage()
       sessions.serve(call as unknown as SessionCall)
@@ -93,7 +93,7 @@ export async function openSessions(alter?: (live: LiveNode) => Promise<unknown>)
       await alter?.(live)
       live.checkAlive()
       const wrote = writesIn(call.answers)
-      if (!wrote && live.sequence !== before) throw new Fault('something is stored, and no answer says so')
+      if (!wrote && live.digest !== before) throw new Fault('something is stored, and no answer says so')
       return how === 'in order' && wrote ? 'taken' : 'refused'
     },
     settle: () => live.check((key) => mayBe.has(key)),

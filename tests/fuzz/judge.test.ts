@@ -1,0 +1,117 @@
+import { expect, test } from 'vitest'
+import { Judge } from './judge.js'
+import { keptCases } from './kept.js'
+import type { OpenTarget, Target, Verdict } from './target.js'
+import { targets } from './targets/index.js'
+import { openSessions } from './targets/session.js'
+
+/** A target with a fault in it, from its 20th case on. */
+function faulty(run: (turn: number) => Verdict | Promise<Verdict>, more: Partial<OpenTarget> = {}): Target {
+  return {
+    name: 'faulty',
+    share: 1,
+    async open() {
+      let turn = 0
+      return { make: (random) => random.bytes(8), run: () => run(++turn), ...more }
+    },
+  }
+}
+
+async function faultsOf(target: Target, cases: number): Promise<string[]> {
+  await using judge = new Judge()
+  const { failures } = await judge.run(target, { seed: 'planted', cases })
+  return failures.map(({ what }) => what)
+}
+
+test('a target without a fault is told of none', async () => {
+  expect(
+    await faultsOf(
+      faulty(() => 'refused'),
+      2_000,
+    ),
+  ).toEqual([])
+})
+
+test('an error that was not promised is a fault, and told with the case and its bytes', async () => {
+  await using judge = new Judge()
+  const target = faulty((turn) => {
+    if (turn === 20) throw new TypeError('undefined is not a function')
+    return 'taken'
+  })
+  const { failures, cases } = await judge.run(target, { seed: 'planted', cases: 50 })
+  expect(cases).toBe(50)
+  expect(failures).toHaveLength(1)
+  expect(failures[0]).toMatchObject({ index: 19, target: 'faulty', what: expect.stringContaining('not a function') })
+  expect(failures[0]!.input).toHaveLength(8)
+})
+
+test('an error that nobody catches is a fault, thrown or rejected', async () => {
+  const thrown = faulty((turn) => {
+    if (turn === 20) setImmediate(() => expect.unreachable('thrown later'))
+    return 'taken'
+  })
+  expect(await faultsOf(thrown, 50)).toEqual([expect.stringMatching(/nobody caught .*thrown later/)])
+  const rejected = faulty((turn) => {
+    if (turn === 20) void Promise.reject(new Error('rejected'))
+    return 'taken'
+  })
+  expect(await faultsOf(rejected, 50)).toEqual([expect.stringMatching(/nobody caught .*rejected/)])
+})
+
+test('work out of proportion is a fault, and a pause that does not come again is none', async () => {
+  const busy = (ms: number): Verdict => {
+    for (const endMs = performance.now() + ms; performance.now() < endMs; );
+    return 'taken'
+  }
+  expect(
+    await faultsOf(
+      faulty((turn) => busy(turn >= 20 ? 260 : 0)),
+      20,
+    ),
+  ).toEqual([expect.stringContaining('three times')])
+  expect(
+    await faultsOf(
+      faulty((turn) => busy(turn === 20 ? 260 : 0)),
+      20,
+    ),
+  ).toEqual([])
+})
+
+test('memory that a length asks for, and the input does not explain, is a fault', async () => {
+  const held: Buffer[] = []
+  const target = faulty((turn) => {
+    if (turn === 20) held.push(Buffer.alloc(67_108_864))
+    return 'taken'
+  })
+  expect(await faultsOf(target, 50)).toEqual([expect.stringMatching(/^held 6\d+ bytes, for an input of 8$/)])
+})
+
+test('what grows with every case is a fault', async () => {
+  const kept: string[][] = []
+  const target = faulty((turn) => {
+    kept.push(Array.from({ length: 700 }, (_, i) => `${turn} ${i}`))
+    return 'taken'
+  })
+  expect(await faultsOf(target, 6_000)).toEqual([expect.stringMatching(/^the heap has grown/)])
+})
+
+test('what is stored and not told of is a fault, also where it replaces an honest record', async () => {
+  const planted: Target = {
+    name: 'session',
+    share: 1,
+    open: () =>
+      openSessions(async ({ core }) => {
+        const options = { consistency: 'quorum' as const, deadlineMs: performance.now() + 5_000 }
+        await core.put(Buffer.from('honest 3'), Buffer.from('another value'), options)
+      }),
+  }
+  const faults = await faultsOf(planted, 20)
+  expect(faults).toContainEqual(expect.stringContaining('something is stored, and no answer says so'))
+  expect(faults).toContainEqual(expect.stringContaining('the record honest 3 has changed'))
+})
+
+test.each(keptCases)('kept: $target, where $was', async ({ target: name, hex }) => {
+  const target = targets.find((one) => one.name === name)
+  await using judge = new Judge()
+  expect(await judge.one(target!, Buffer.from(hex, 'hex'))).toBeUndefined()
+})
