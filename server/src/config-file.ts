@@ -1,12 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { FatalError } from '@quorumkv/internal/base'
-import { type Document, parseDocument } from 'yaml'
+import { type Document, Lexer, parseDocument } from 'yaml'
 import { z } from 'zod'
 import type { ConfigSource } from './config.js'
 import { kebabName, type SettingName, settingNames } from './settings.js'
 
 /** A file of settings is a page; whatever is larger was named by mistake. */
-const fileBytesMax = 1_048_576
+const fileBytesMax = 65_536
+
+/** No setting is nested deeper than in a list, which may be in a document of its own. */
+const nestingMax = 16
 
 function fileSchema(): z.ZodType<Partial<Record<string, string | string[]>>> {
   const scalar = z.string('must be a text, a number or true or false')
@@ -34,6 +37,25 @@ function readText(path: string): string {
   return bytes.toString('utf8')
 }
 
+/**
+ * The library descends by recursion, and where its stack does not suffice Node ends the process: thousands of opening brackets
+ * are enough. So what opens is counted before, by the library's own lexer, which does not recurse.
+ */
+function checkNesting(text: string, path: string): void {
+  let brackets = 0
+  let onLine = 0
+  for (const token of new Lexer().lex(text)) {
+    if (token === '[' || token === '{') brackets++
+    else if (token === ']' || token === '}') brackets--
+    else if (token === ',' || token === '\n' || token === '\r\n') onLine = 0
+    // Lists of lists, keys that are maps, and what is said of a value: all of them may open many on one line.
+    else if (token === '-' || token === '?' || token === ':' || /^[&!]/.test(token)) onLine++
+    if (brackets > nestingMax || onLine > nestingMax) {
+      throw new FatalError('usage', `${path}: is nested more than ${nestingMax} deep`)
+    }
+  }
+}
+
 /** The library finds an alias to nothing, and aliases that multiply, only when the values are asked for. */
 function valuesOf(document: Document.Parsed, path: string): unknown {
   try {
@@ -45,6 +67,7 @@ function valuesOf(document: Document.Parsed, path: string): unknown {
 
 /** Parses YAML, of which JSON is a part. Every scalar stays the text that was written: an id of 007 is not 7. */
 function parseSettings(text: string, path: string): Partial<Record<string, string | string[]>> {
+  checkNesting(text, path)
   const document = parseDocument(text, { schema: 'failsafe', uniqueKeys: true })
   const problem = document.errors[0]
   if (problem !== undefined) throw new FatalError('usage', `${path}: ${problem.message}`)

@@ -242,6 +242,10 @@ describe('the file', () => {
   it.each([
     ['adr: x', 'unknown key "adr"'],
     ['id: *nobody', 'Unresolved alias'],
+    [`id: ${'['.repeat(20_000)}`, 'nested more than 16 deep'],
+    [`${'- '.repeat(20_000)}x`, 'nested more than 16 deep'],
+    [`${'? '.repeat(20_000)}x`, 'nested more than 16 deep'],
+    [`id: ${'{a: '.repeat(9_000)}`, 'nested more than 16 deep'],
     ['dataDir: x', 'unknown key "dataDir"'],
     ['config: x', 'unknown key "config"'],
     ['weight: {a: 1}', 'weight: must be a text, a number or true or false'],

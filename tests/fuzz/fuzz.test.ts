@@ -10,7 +10,7 @@ const cases = environmentNumber('KV_FUZZ_CASES') ?? 110_000
 const only = process.env['KV_FUZZ_TARGET']
 const index = process.env['KV_FUZZ_CASE']
 const minutes = environmentNumber('KV_FUZZ_MINUTES')
-const untilMs = minutes === undefined ? undefined : performance.now() + minutes * 60_000
+const endMs = minutes === undefined ? undefined : performance.now() + minutes * 60_000
 
 const chosen = targets.filter(({ name }) => only === undefined || name === only)
 if (chosen.length === 0)
@@ -20,6 +20,10 @@ const shares = chosen.reduce((sum, { share }) => sum + share, 0)
 describe('what others have written', () => {
   test.for(chosen)('$name: taken or refused, nothing else', { timeout: 3_600_000 }, async (target) => {
     await using judge = new Judge()
+    // What is left of the time is shared by those that are left.
+    const left = chosen.length - chosen.indexOf(target)
+    const nowMs = performance.now()
+    const untilMs = endMs === undefined ? undefined : nowMs + Math.max(1_000, (endMs - nowMs) / left)
     const figures = await judge.run(target, {
       seed,
       cases: Math.ceil((cases * target.share) / shares),

@@ -26,7 +26,7 @@ const numbers = ['9'.repeat(400), '1e999', '-0', '0x10', '٣', '1_000', 'NaN', '
 
 export const configFile: Target = {
   name: 'config',
-  share: 25,
+  share: 8,
   bytesPerByteMax: 4_000,
   async open() {
     const folder = mkdtempSync(join(tmpdir(), 'quorumkv-fuzz-'))
@@ -38,7 +38,20 @@ export const configFile: Target = {
       'a: &a [x, x]\nb: &b [*a, *a]\npeers: [*b, *b]\n',
       'http-addr: "[::1]:0"\nhttp-allow-host: a.example,b.example\ninsecure: true\nlog-format: json\nslow-ms: 5\n',
     ].map(bytes)
-    const words = ['&a ', '*a', '? ', '!!js ', '%YAML 1.9\n', '---\n', '<<: *a\n', ...numbers]
+    const words = [
+      '['.repeat(6_000),
+      '{a: '.repeat(4_000),
+      '- '.repeat(9_000),
+      '? '.repeat(9_000),
+      '&a ',
+      '*a',
+      '? ',
+      '!!js ',
+      '%YAML 1.9\n',
+      '---\n',
+      '<<: *a\n',
+      ...numbers,
+    ]
     const promised = (error: unknown): boolean =>
       (error instanceof FatalError && error.reason === 'usage') ||
       (error instanceof KvError && error.code === 'invalid-argument')
