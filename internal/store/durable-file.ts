@@ -96,7 +96,7 @@ export async function readDocumentAs<T>(
     return decode(payload)
   } catch (error) {
     const found = error instanceof Error ? error.message : String(error)
-    throw corruption({ path: name, offset: headerBytes, expected: `the document "${name}"`, found }, error)
+    throw corruption({ path: name, offset: documentHeaderBytes, expected: `the document "${name}"`, found }, error)
   }
 }
 

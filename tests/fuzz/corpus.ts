@@ -14,7 +14,13 @@ const bytes = (text: string): Buffer => Buffer.from(text)
 /** What clients really send, in all its forms. Keys that they write begin with `case`. */
 export function clientMessages(): Uint8Array[] {
   const operation = (id: number, request: SessionRequest['operations'][number]['request']) => ({
-    ...{ id, timeoutMs: 500, stampAboveMs: 0n, stampLimitMs: 0n },
+    ...{
+      id,
+      timeoutMs: 500,
+      stampAboveMs: 0n,
+      stampLimitMs: 0n,
+      traceparent: id % 3 === 0 ? `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01` : '',
+    },
     request,
   })
   const get = { $case: 'get', value: { key: bytes('case 1'), consistency: 0 } } as const

@@ -22,13 +22,12 @@ describe('what others have written', () => {
     await using judge = new Judge()
     // What is left of the time is shared by those that are left.
     const left = chosen.length - chosen.indexOf(target)
-    const nowMs = performance.now()
-    const untilMs = endMs === undefined ? undefined : nowMs + Math.max(1_000, (endMs - nowMs) / left)
+    const forMs = endMs === undefined ? undefined : Math.max(1_000, (endMs - performance.now()) / left)
     const figures = await judge.run(target, {
       seed,
       cases: Math.ceil((cases * target.share) / shares),
       index: index === undefined ? undefined : Number(index),
-      untilMs,
+      forMs,
     })
     process.stdout.write(`fuzz KV_SEED=${seed} ${figuresText(figures)}\n`)
     expect(figures.failures.map(failureText).join('\n\n')).toBe('')

@@ -46,8 +46,8 @@ export interface RunOptions {
   readonly cases: number
   /** Only this one. */
   readonly index?: number | undefined
-  /** No new case after this moment of `performance.now()`. */
-  readonly untilMs?: number | undefined
+  /** No new case begins later than so long after the first. */
+  readonly forMs?: number | undefined
 }
 
 setFlagsFromString('--expose-gc')
@@ -138,7 +138,7 @@ export class Judge implements AsyncDisposable {
   }
 
   async #cases(target: Target, open: OpenTarget, options: RunOptions, figures: Figures): Promise<void> {
-    const { seed, cases, index: only, untilMs = Number.POSITIVE_INFINITY } = options
+    const { seed, cases, index: only, forMs = Number.POSITIVE_INFINITY } = options
     const startedMs = performance.now()
     let warm: { heap: number; rss: number; cases: number } | undefined
     let input: Uint8Array = new Uint8Array(0)
@@ -158,7 +158,7 @@ export class Judge implements AsyncDisposable {
       }
     }
     const end = only === undefined ? cases : only + 1
-    while (index < end && figures.failures.length < faultsMax && performance.now() < untilMs) {
+    while (index < end && figures.failures.length < faultsMax && performance.now() - startedMs < forMs) {
       const many = Math.min(target.atOnce ?? 1, end - index)
       if (many === 1) {
         input = open.make(new SimRandom(`${seed}/${target.name}/${index}`))

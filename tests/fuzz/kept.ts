@@ -39,6 +39,11 @@ export const keptCases: readonly KeptCase[] = [
     hex: '716464723c3c3a202a610a3a20313231403132372e302e302e313a392220202d223132372e70',
   },
   {
+    target: 'http-bytes',
+    was: 'a host that ends in a number and is no address ended the node',
+    hex: '474554202f6665656420485454502f312e310d0a486f73743a206c6f63616c312e310d0a0d0a',
+  },
+  {
     target: 'peer-message',
     was: 'a report on a handover was taken whose bytes are not a number, and broke whoever asked for the status',
     hex: 'e20135 0a026e311220 6161616161616161616161616161616161616161616161616161616161616161 1803 2005 2801 31 000000000000f87f'.replaceAll(

@@ -7,7 +7,7 @@ import type { Store } from '@quorumkv/internal/store'
 import { type LocalCluster, startLocalCluster } from '@quorumkv/server/local'
 import { freshTraffic } from '../../server/src/link-traffic.js'
 import type { ServiceContext } from '../../server/src/service-context.js'
-import { testMeter } from '../../server/src/services.test-support.js'
+import { openAccess, testMeter } from '../../server/src/services.test-support.js'
 import { Fault } from './target.js'
 
 const text = new TextEncoder()
@@ -38,6 +38,7 @@ export class LiveNode implements AsyncDisposable {
     this.grpcPort = Number(/\d+$/.exec(node!.address)![0])
     this.httpPort = Number(/\d+$/.exec(node!.httpAddresses[0]!)![0])
     this.context = {
+      access: openAccess,
       clock: new NodeClock(),
       log: silentLog,
       meter: testMeter,

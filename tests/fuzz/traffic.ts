@@ -13,6 +13,7 @@ export function tamperedNetwork(network: Network, host: string, tamper: Tamper):
     const other = link.remote.slice(0, link.remote.lastIndexOf(':'))
     return {
       remote: link.remote,
+      proved: link.proved,
       start: (handlers: LinkHandlers) => link.start(handlers),
       send: (bytes) => link.send(tamper(bytes, host, other, channel)),
       close: (reason) => link.close(reason),

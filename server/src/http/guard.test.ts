@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { FakeNode } from '../fake-node.test-support.js'
 import { answer, testApp } from './app.test-support.js'
-import { hostOf } from './guard.js'
+import { guard, hostOf } from './guard.js'
 
 const url = 'http://kv.example:8080/kv/k'
 const body = 'v'
@@ -36,6 +36,12 @@ describe('a name', () => {
       expect(await answer(response)).toMatchObject({ code: 'permission-denied' })
     }
     expect(node.records.size).toBe(0)
+  })
+
+  it('that ends in a number and is no address is refused; the library lets it pass as far as here', async () => {
+    const request = { url: 'http://local1.1/feed', method: 'GET', header: () => 'local1.1' }
+    const passed = guard({ hostNames: () => [] })({ req: request } as never, async () => undefined)
+    await expect(passed).rejects.toMatchObject({ status: 400, code: 'invalid-argument', field: 'host' })
   })
 
   it('is what is before the port', () => {

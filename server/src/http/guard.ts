@@ -28,9 +28,19 @@ function isOwnOrigin(origin: string, authority: string): boolean {
   return match?.[1]?.toLowerCase() === authority.toLowerCase()
 }
 
+/** The library lets pass what looks like a name and ends in a number, `a.1` say, which is no name and no address either. */
+function parsedUrl(url: string): URL {
+  try {
+    return new URL(url)
+  } catch (error) {
+    if (error instanceof TypeError) throw refusal(400, 'host', 'is neither a name nor an address')
+    throw error
+  }
+}
+
 /** Where a request goes: the `Host` header; a request line with a whole URL must say the same. */
 function authorityOf(url: string, header: string | undefined): string {
-  const asked = new URL(url)
+  const asked = parsedUrl(url)
   if (header === undefined) return asked.host
   if (hostOf(header) !== hostOf(asked.host)) {
     throw refusal(400, 'host', 'the request line and the header name different hosts')

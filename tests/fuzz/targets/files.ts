@@ -159,7 +159,7 @@ async function documents(): Promise<OpenTarget> {
   }
 }
 
-export const documentFile: Target = { name: 'document', share: 30, open: documents }
+export const documentFile: Target = { name: 'document', share: 30, keptBytesPerCase: 1_000, open: documents }
 
 // --- hints
 
@@ -169,6 +169,8 @@ const frameHeaderBytes = 40
 export const hintFile: Target = {
   name: 'hints',
   share: 30,
+  // The simulated disk remembers what it has done.
+  keptBytesPerCase: 1_000,
   async open() {
     const holder = await Holder.start('hints')
     holder.keep(far, 'a', 'b', 'c')

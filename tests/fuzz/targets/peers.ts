@@ -92,6 +92,7 @@ function greetingOf(cluster: SimCluster): Uint8Array {
     weight,
     levelMin: levels.min,
     levelMax: levels.max,
+    authenticates: false,
   }
   return PeerMessage.encode({
     ...empty,
