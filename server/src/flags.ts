@@ -24,6 +24,9 @@ For an --auth-file (see kv-server auth --help):
 Of a node that runs:
   kv-server health [--wait 60s]              tells whether it serves: status 0 or 1
 
+Certificates for nodes and clients (see kv-server certs --help):
+  kv-server certs init --dir ./certs --nodes n1,n2,n3
+
 Each setting can also be given as an environment variable (--data-dir: KV_DATA_DIR) or as a key of the file
 (data-dir: /var/lib/kv). A flag wins over the environment, the environment over the file.
 

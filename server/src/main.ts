@@ -11,6 +11,7 @@ import { runHealth } from './health-command.js'
 import { openLog } from './logging.js'
 import { type Ask, runRepair } from './repair.js'
 import { type RunningNode, startConfiguredNode } from './start-node.js'
+import { runCerts } from './tls/certs-command.js'
 import { runVerify } from './verify.js'
 
 /** Ends the process with the status that `error` stands for, at once: what is not acknowledged by now never is. */
@@ -120,6 +121,7 @@ function otherCommand(argv: readonly string[]): Promise<number> | undefined {
   const output = { out: (text: string): void => void process.stdout.write(text) }
   if (command === 'verify') return runVerify(rest, process.env, output)
   if (command === 'auth') return runAuth(rest, output, () => text(process.stdin))
+  if (command === 'certs') return runCerts(rest, output)
   if (command === 'health') return runHealth(rest, process.env, output)
   if (command !== 'repair') return undefined
   const ask: Ask = process.stdin.isTTY && process.stdout.isTTY ? askOnTerminal : undefined

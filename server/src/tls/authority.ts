@@ -108,6 +108,11 @@ export class Authority {
     return new Authority(cert, await webcrypto.subtle.importKey('pkcs8', pkcs8, keyAlgorithm, true, ['sign']))
   }
 
+  /** Its common name. */
+  get subject(): string {
+    return new X509Certificate(this.cert).subjectName.getField('CN')[0] ?? ''
+  }
+
   /** The private key, in PEM: who has it can make certificates for anybody. */
   key(): Promise<string> {
     return keyText(this.#key)
