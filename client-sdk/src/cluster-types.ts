@@ -1,6 +1,6 @@
 import type { HandoverStatus, PlannedChange } from './changes.js'
 import type { KvError } from './errors.js'
-import type { ConvergenceStatus, HintStatus, StorageStatus } from './node-status.js'
+import type { CertificateStatus, ConvergenceStatus, HintStatus, StorageStatus } from './node-status.js'
 import type { CallOptions, Key } from './types.js'
 
 /** `suspect`: it does not answer, or is not known yet; `dead`: nor did it contradict in time; `left`: it said that it stops. */
@@ -85,6 +85,10 @@ export interface ClusterStatus {
   readonly featureLevel: number
   /** Operations of clients that run at the node. */
   readonly operations: number
+  /** What the node speaks TLS with; empty: it does not. */
+  readonly certificates: readonly CertificateStatus[]
+  /** Why certificates that were replaced on the node's disk are not used; empty: they are, or none were. */
+  readonly certificateProblem: string
 }
 
 /** What one member said about itself, or why it did not. */

@@ -1,5 +1,6 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from 'node:tls'
+import { closedAfterHandshake, closedWithoutAWord, explainTlsError } from '@quorumkv/proto/tls-errors'
 import type { Call } from './call.js'
 import type { TlsOptions } from './client-options.js'
 import { parseEndpoint } from './endpoints.js'
@@ -31,6 +32,8 @@ export class Connection {
   /** Undefined where nobody watches. */
   private readonly tell: ConnectEnd | undefined
   private ended = false
+  /** The node speaks HTTP/2. */
+  private ready = false
   private heard = false
   /** Of the token that the session was begun with. */
   private generation = 0
@@ -82,10 +85,11 @@ export class Connection {
     const socket = tls === undefined ? connectTcp({ host, port }) : connectTls({ host, port, ...tlsOptions(tls, host) })
     // While nothing has come about, it does not keep the process alive.
     socket.unref()
-    // Later on the transport tells of both.
+    // Later on the transport tells of it. HTTP/2 itself does not see an error that TLS has right after the handshake, by which a
+    // node refuses a certificate.
     socket.on('error', (cause: NodeJS.ErrnoException) => {
       // Where a name has several addresses the error is an AggregateError without a message.
-      if (this.transport === undefined) this.refuse(cause.message || `connect ${cause.code}`, cause)
+      if (!this.ready) this.refuse(explained(cause) ?? (cause.message || `connect ${cause.code}`), cause)
     })
     socket.once('close', () => {
       if (this.transport === undefined) this.refuse('closed the connection', undefined)
@@ -101,14 +105,14 @@ export class Connection {
       this.refuse('does not speak HTTP/2 over TLS', undefined)
       return
     }
-    let ready = false
     const transport = new Transport(this.address, socket, this.config.token, {
       ready: () => {
-        ready = true
+        this.ready = true
         this.authorize(transport, socket)
       },
       lost: (reason, cause) => {
-        if (!ready) return this.refuse(reason, cause)
+        if (!this.ready)
+          return this.refuse(explained(cause) ?? (cause === undefined ? wordless(socket) : reason), cause)
         const error = new KvError('unavailable', `${this.address}: ${reason}`, { node: this.address, cause })
         this.break({ error, refused: false })
       },
@@ -185,6 +189,17 @@ function tlsOptions(tls: TlsOptions, host: string): ConnectionOptions {
     ...(tls.cert !== undefined && { cert: pem(tls.cert) }),
     ...(tls.key !== undefined && { key: pem(tls.key) }),
   }
+}
+
+/** What is wrong with TLS, or undefined: it is something else. */
+function explained(cause: Error | undefined): string | undefined {
+  const words = explainTlsError(cause)
+  return words === undefined ? undefined : `no encrypted connection: ${words}`
+}
+
+/** The other side has taken the connection, and ended it before it said anything that HTTP/2 is. */
+function wordless(socket: Socket): string {
+  return socket instanceof TLSSocket ? closedAfterHandshake : closedWithoutAWord
 }
 
 function pem(value: string | Uint8Array): string | Buffer {

@@ -428,6 +428,8 @@ export class FakeNode {
       draining: this.draining,
       operations: 0,
       featureLevel: 1,
+      certificates: [],
+      certificateProblem: '',
     }
   }
 }

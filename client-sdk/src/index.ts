@@ -54,7 +54,7 @@ export type {
 } from './collection-types.js'
 export { KvError, type KvErrorCode, type KvErrorOptions, type WriteOutcome } from './errors.js'
 export type { LatencyFigures, NodeFigures, OperationFigures } from './node-figures.js'
-export type { ConvergenceStatus, HintStatus, PeerConvergence, StorageStatus } from './node-status.js'
+export type { CertificateStatus, ConvergenceStatus, HintStatus, PeerConvergence, StorageStatus } from './node-status.js'
 export type { KvOperations } from './operations.js'
 export type {
   SchemaInput,

@@ -1,3 +1,15 @@
+/** A certificate that the answering node speaks TLS with. */
+export interface CertificateStatus {
+  /** `node`: its own; `authority`: of those that it trusts, the one that expires first. */
+  readonly kind: string
+  /** Whose it is, for people. */
+  readonly subject: string
+  /** From when on it holds; Unix milliseconds. */
+  readonly validFromMs: number
+  /** Until when; Unix milliseconds. */
+  readonly expiresAtMs: number
+}
+
 /** The answering node's own store. */
 export interface StorageStatus {
   /** Live keys. */

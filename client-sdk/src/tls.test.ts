@@ -58,3 +58,36 @@ test.each([
   })
   expect(cluster.data.size).toBe(0)
 })
+
+test.each<[string, KvClientOptions['tls'], RegExp]>([
+  [
+    'an authority that it does not know',
+    true,
+    /no encrypted connection: no authority that is trusted here has signed its certificate/,
+  ],
+  [
+    'that it needs a certificate',
+    { ca: testCertificate },
+    /no encrypted connection: it wants a certificate of this side/,
+  ],
+  ['that the other side wants TLS', false, /Protocol error|it may want TLS/],
+])('a client that cannot agree on TLS says what is wrong: %s', async (_what, tls, message) => {
+  await startTls(testCertificate, true)
+  await using client = new KvClient({ endpoints: cluster.endpoints.slice(0, 1), tls, failWhenRefused: true })
+  const error: unknown = await client.get('k', { timeoutMs: 2_000 }).then(
+    () => expect.unreachable('it was answered'),
+    (reason: unknown) => reason,
+  )
+  expect(error).toMatchObject({ retryable: true })
+  expect(`${(error as Error).message} ${((error as Error).cause as Error | undefined)?.message}`).toMatch(message)
+})
+
+test('a name that the certificate is not for is named', async () => {
+  await startTls(null, false)
+  const port = cluster.endpoints[0]!.split(':')[1]
+  const endpoints = [`127.0.0.2:${port}`]
+  await using client = new KvClient({ endpoints, tls: { ca: testCertificate }, failWhenRefused: true })
+  await expect(client.get('k', { timeoutMs: 2_000 })).rejects.toMatchObject({
+    code: expect.stringMatching(/unavailable|timeout/),
+  })
+})

@@ -142,6 +142,10 @@ export function statusOf(response: StatusResponse): ClusterStatus {
     draining: response.draining,
     operations: response.operations,
     featureLevel: response.featureLevel,
+    certificates: response.certificates.map(({ kind, subject, validFromMs, expiresAtMs }) => {
+      return { kind, subject, validFromMs: Number(validFromMs), expiresAtMs: Number(expiresAtMs) }
+    }),
+    certificateProblem: response.certificateProblem,
   }
 }
 

@@ -44,7 +44,7 @@ function toHints({ node, hints, bytes, oldestMsAgo, dropped }: NodeStatus['hints
   }
 }
 
-function toStatusResponse(node: Node): StatusResponse {
+function toStatusResponse(node: Node, certificates: ServiceContext['certificates']): StatusResponse {
   const { id, clusterId, phase, topology, store, refillObstacle, convergence, hints, floors, uptimeMs } = node.status()
   return {
     nodeId: id,
@@ -64,6 +64,10 @@ function toStatusResponse(node: Node): StatusResponse {
     draining: node.members?.draining ?? false,
     operations: node.members?.operations ?? 0,
     featureLevel: topology?.featureLevel ?? 0,
+    certificates: (certificates?.facts ?? []).map(({ kind, subject, fromMs, toMs }) => {
+      return { kind, subject, validFromMs: BigInt(fromMs), expiresAtMs: BigInt(toMs) }
+    }),
+    certificateProblem: certificates?.problem ?? '',
   }
 }
 
@@ -190,7 +194,9 @@ export function clusterService(context: ServiceContext): ClusterServer {
     restoreSlots: (call, callback) =>
       answerUnary(call, callback, context, 'write', async (request, scope) => backups.restore(request, scope)),
     status: (call, callback) =>
-      answerUnary(call, callback, context, 'read', async (_request, { node }) => toStatusResponse(node)),
+      answerUnary(call, callback, context, 'read', async (_request, { node }) =>
+        toStatusResponse(node, context.certificates),
+      ),
     figures: (call, callback) =>
       answerUnary(call, callback, context, 'read', async (request, { node }) => answerFigures(node, request, context)),
     locate: (call, callback) => answerUnary(call, callback, context, 'read', answerLocate),

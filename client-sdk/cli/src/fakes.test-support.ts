@@ -482,6 +482,8 @@ export class FakeClient implements Client {
       draining: this.draining.has(id),
       operations: 0,
       featureLevel: 1,
+      certificates: [],
+      certificateProblem: '',
     }
   }
 }

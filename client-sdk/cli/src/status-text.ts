@@ -33,8 +33,10 @@ export function statusJson({ seen, told }: ClusterView): object {
     const one = told.get(member.id)
     if (one === undefined) return member
     if (!one.ok) return { ...member, error: { code: one.error.code, message: one.error.message } }
-    const { serverVersion, uptimeMs, storage, convergence, hints, draining } = one.status
-    return { ...member, serverVersion, uptimeMs, epoch: one.status.epoch, draining, ...storage, convergence, hints }
+    const { serverVersion, uptimeMs, epoch, storage, convergence, hints, draining } = one.status
+    const { certificates, certificateProblem } = one.status
+    const own = { serverVersion, uptimeMs, epoch, draining, ...storage, convergence, hints }
+    return { ...member, ...own, certificates, certificateProblem }
   })
   const { clusterId, epoch, nodeId, forming, replication, handover, planned, featureLevel } = seen
   return { clusterId, epoch, nodeId, forming, featureLevel, ...replication, members, handover, planned }
@@ -156,11 +158,30 @@ export function coloured(liveness: Member['liveness'], colours: Colors): string 
   return liveness === 'dead' ? colours.red(liveness) : colours.yellow(liveness)
 }
 
+/** A certificate is worth a line from this long before its end. */
+const expiresSoonMs = 2_592_000_000
+
+/** What is wrong with certificates, or soon will be. */
+export function certificateLines(
+  id: string,
+  { certificates, certificateProblem }: Pick<ClusterStatus, 'certificates' | 'certificateProblem'>,
+  nowMs: number,
+): string[] {
+  const lines = certificates.flatMap(({ kind, subject, expiresAtMs }) => {
+    const leftMs = expiresAtMs - nowMs
+    if (leftMs > expiresSoonMs) return []
+    const whose = kind === 'node' ? `the certificate of ${id}` : `an authority that ${id} trusts (${subject})`
+    return [leftMs < 0 ? `${whose} has expired` : `${whose} expires in ${formatDuration(leftMs)}`]
+  })
+  if (certificateProblem !== '') lines.push(`${id} does not use its new certificate: ${certificateProblem}`)
+  return lines
+}
+
 function trouble(one: MemberStatus | undefined, members: readonly Member[], colours: Colors): string[] {
   if (one === undefined) return []
   if (!one.ok) return [colours.yellow(`${one.id} did not answer: ${one.error.message}`)]
   const { readOnly, lostSlots, refillObstacle, tombstones, floorObstacle } = one.status.storage
-  const lines: string[] = []
+  const lines = certificateLines(one.id, one.status, Date.now())
   if (readOnly) lines.push(`${one.id} takes no writes: its disk is full`)
   if (floorObstacle !== '') lines.push(`${one.id} keeps ${plural(tombstones, 'tombstone')}: ${floorObstacle}`)
   if (lostSlots > 0) {

@@ -50,7 +50,7 @@ describe('the metrics', () => {
   })
 
   it('have labels of few values, and none of them a key', () => {
-    const allowed = new Set(['kind', 'role', 'code', 'level', 'member', 'state', 'channel', 'id', 'version'])
+    const allowed = new Set(['kind', 'outcome', 'role', 'code', 'level', 'member', 'state', 'channel', 'id', 'version'])
     for (const { name, labels = [] } of metricDefinitions) {
       for (const label of labels) expect(allowed, `${name}: ${label}`).toContain(label)
     }
@@ -119,7 +119,7 @@ test('a scrape of a real node tells of the put and the get before it', async () 
   const names = new Set(lines.map(({ name }) => name.replace(/_(bucket|sum|count)$/, '')))
   const missing = metricDefinitions.filter(({ name }) => !names.has(name)).map(({ name }) => name)
   const excused =
-    /^kv_(operation_errors|member_|hints_waiting|differing_slots|handover_(received|slots)|snapshot_(age|duration|bytes))/
+    /^kv_(tls_|operation_errors|member_|hints_waiting|differing_slots|handover_(received|slots)|snapshot_(age|duration|bytes))/
   expect(missing.filter((name) => !excused.test(name))).toEqual([])
 })
 

@@ -51,6 +51,26 @@ export const processMetrics: readonly MetricDefinition[] = [
   },
   {
     type: 'gauge',
+    name: 'kv_tls_certificate_expiry_seconds',
+    help: 'Unix time at which a certificate in use expires; of authorities the first that does',
+    labels: ['kind'],
+    read: ({ services }) => (services.certificates?.facts ?? []).map(({ kind, toMs }) => [toMs / 1_000, { kind }]),
+  },
+  {
+    type: 'counter',
+    name: 'kv_tls_reloads_total',
+    help: 'Certificates that were read again; failed: what had changed was no good, and the old stayed in use',
+    labels: ['outcome'],
+    read: ({ services: { certificates } }) =>
+      certificates === undefined
+        ? []
+        : [
+            [certificates.counts.reloaded, { outcome: 'ok' }],
+            [certificates.counts.failed, { outcome: 'failed' }],
+          ],
+  },
+  {
+    type: 'gauge',
     name: 'kv_client_sessions',
     help: 'Sessions of clients that are open',
     read: ({ services }) => [[services.calls().sessions]],
