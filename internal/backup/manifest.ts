@@ -107,7 +107,10 @@ export async function readManifest(disk: Disk, name: string): Promise<Manifest |
   const bytes = await readWhole(disk, path)
   if (bytes === undefined) return undefined
   const payload = decodeDocument(bytes)
-  if (typeof payload === 'string') throw new BackupDamage(path, 0, 'a manifest', payload)
+  if (typeof payload === 'string') {
+    const later = payload.startsWith('format version') ? ', which a later release has written: use that one' : ''
+    throw new BackupDamage(path, 0, 'a manifest', `${payload}${later}`)
+  }
   let parsed: unknown
   try {
     parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload))
