@@ -350,6 +350,11 @@ export const limits = {
   accessListBytesMax: 262_144,
   /** How often a node looks whether its auth file has changed, and whether somebody has expired. */
   accessCheckMs: 1_000,
+  /** Who has signed in over HTTP is asked again after so long, and may have signed in at one node so many times at once. */
+  loginMs: 43_200_000,
+  loginsOfOneMax: 16,
+  /** Of a request to sign in: a token and what is around it. */
+  loginBytesMax: 1024,
   /** Copies of a key. */
   replicationFactorMax: 7,
   /** Virtual nodes of a member, and its shares of the data in units of the lightest. */

@@ -49,6 +49,7 @@ describe('defaults', () => {
       tlsKey: undefined,
       tlsCa: undefined,
       requireClientCert: false,
+      metricsOpen: false,
       clusterSecretFile: undefined,
       peers: [],
       id: undefined,

@@ -25,6 +25,8 @@ export interface SettingValues {
   /** Undefined: callers are asked for no certificates. */
   readonly tlsCa: string | undefined
   readonly requireClientCert: boolean
+  /** `/metrics` needs no token. */
+  readonly metricsOpen: boolean
   /** Undefined: nodes need not know one. */
   readonly clusterSecretFile: string | undefined
   readonly reflection: boolean
@@ -196,6 +198,12 @@ export const settings: { readonly [Name in SettingName]: Setting<SettingValues[N
       'principals of this node, see kv-server auth --help; with it whoever calls has to show a token of one of them, or of ' +
       'one that the members have agreed on (default: nobody is asked)',
     parse: parsePath,
+  }),
+  metricsOpen: setting({
+    group: 'security',
+    help: 'let everybody read /metrics who can reach --http-addr, also where callers have to say who they are',
+    defaultText: 'false',
+    parse: parseBoolean,
   }),
   clusterSecretFile: optional({
     group: 'security',

@@ -250,6 +250,7 @@ async function startOnDisk(
     hostNames: () => hostNames,
     stopping: stopping.signal,
     feed: nodeFeed(context, config.replaceAfter),
+    metricsOpen: config.metricsOpen,
   })
   const http = new HttpHost(app, log, fail, { tls })
   try {

@@ -202,17 +202,18 @@ describe('the auth file', () => {
   })
 })
 
-test('refusals of callers whom nobody knows cannot fill a disk: they are counted', () => {
+test('refusals cannot fill a disk, and those of callers whom nobody knows hide no others: they are counted', () => {
   const lines: LogLine[] = []
   let nowMs = 0
   const audit = openAudit(recordingLog(lines), () => nowMs)
   const refused = { action: 'a', from: 'x', outcome: 'unauthenticated' }
   for (let i = 0; i < 1_000; i++) audit({ ...refused, who: '' })
   for (let i = 0; i < 30; i++) audit({ ...refused, who: 'known', outcome: 'permission-denied' })
-  expect(lines).toHaveLength(50)
+  audit({ ...refused, who: 'known', outcome: 'unavailable' })
+  expect(lines).toHaveLength(41)
   nowMs = 1_000
   audit({ ...refused, who: '' })
-  expect(lines[50]!.facts).toMatchObject({ refusals: 980 })
+  expect(lines[41]!.facts).toMatchObject({ refusals: 990 })
   audit({ action: 'a', who: 'known', from: 'x', outcome: 'ok' })
   expect(lines.at(-1)).toMatchObject({ level: 'info', facts: { log: 'audit', who: 'known' } })
 })

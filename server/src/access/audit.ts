@@ -21,15 +21,17 @@ export type Audit = (event: AuditEvent) => void
 
 const refusalsPerSecondMax = 20
 
+const isRefusal = (outcome: string): boolean => outcome === 'unauthenticated' || outcome === 'permission-denied'
+
 /**
  * Tells events to a log, in lines that say `log: audit`: what was done as information, what was refused or failed as a warning.
- * Refusals of callers whom nobody knows are told up to 20 times a second, and then counted, so that they cannot fill a
- * disk; all others are told whatever their number.
+ * Refusals are told up to 20 times a second, those of callers whom nobody knows by themselves, and then counted, so that
+ * neither can fill a disk or hide the other; all else is told whatever its number.
  */
 export function openAudit(log: Log, nowMs: () => number): Audit {
   let second = 0
-  let told = 0
   let left = 0
+  let told = { known: 0, unknown: 0 }
   return (event) => {
     const facts = { log: 'audit', ...event }
     if (event.outcome === 'ok') {
@@ -40,14 +42,11 @@ export function openAudit(log: Log, nowMs: () => number): Audit {
     if (now !== second) {
       if (left > 0) log.warn('refusals were not told one by one', { log: 'audit', refusals: left })
       second = now
-      told = 0
+      told = { known: 0, unknown: 0 }
       left = 0
     }
-    if (event.who === '' && ++told > refusalsPerSecondMax) left++
-    else
-      log.warn(
-        event.outcome === 'unauthenticated' || event.outcome === 'permission-denied' ? 'refused' : 'failed',
-        facts,
-      )
+    if (!isRefusal(event.outcome)) log.warn('failed', facts)
+    else if (++told[event.who === '' ? 'unknown' : 'known'] > refusalsPerSecondMax) left++
+    else log.warn('refused', facts)
   }
 }

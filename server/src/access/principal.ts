@@ -53,7 +53,7 @@ export class Principal {
   /** Whether it may use a key; or, of the prefix of many, each of them. */
   covers(key: Uint8Array): boolean {
     const prefixes = this.#prefixes
-    if (prefixes.length === 0) return true
+    if (prefixes.length === 0) return this.source !== 'node'
     for (let i = 0; i < prefixes.length; i++) if (startsWith(key, prefixes[i]!)) return true
     return false
   }
@@ -89,7 +89,10 @@ export const anyone: Principal = new Principal({
   expiresAtMs: undefined,
 })
 
-/** Another node of the cluster, which may look at this one as its own callers may. */
+/**
+ * Another node of the cluster. It may look at this one, and use no key: over plain connections its proof can be overheard, and is good
+ * for some seconds more.
+ */
 export function nodePrincipal(id: string): Principal {
   return new Principal({ name: `node ${id}`, role: 'read', prefixes: [], source: 'node', expiresAtMs: undefined })
 }

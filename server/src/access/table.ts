@@ -64,6 +64,45 @@ export const grpcTable: Readonly<Record<string, Rule>> = {
   },
 }
 
+/**
+ * Every route of every method of HTTP, as routes are written (`:key` stands for what a request says there), and the files of the
+ * page. What is not here cannot be served: a node with such a route does not start.
+ */
+export const httpTable: Readonly<Record<string, Rule>> = {
+  'GET /livez': open,
+  'GET /readyz': open,
+  // The page itself, which holds nothing: what it shows it asks for as whoever has signed in.
+  'GET /': open,
+  'GET /favicon.svg': open,
+  'GET /assets/*': open,
+  'GET /whoami': open,
+  'POST /login': { permission: 'open', perKey: false, audited: true },
+  'POST /logout': { permission: 'open', perKey: false, audited: true },
+  'GET /version': read,
+  'GET /openapi.json': read,
+  'GET /metrics': read,
+  'GET /cluster': read,
+  'GET /routing_table': read,
+  'GET /feed': read,
+  'GET /partition/': readKeys,
+  'GET /partition/:key': readKeys,
+  'GET /locate/:key': readKeys,
+  'GET /kv': readKeys,
+  'GET /kv/': readKeys,
+  'GET /kv/:key': readKeys,
+  'PUT /kv/': writeKeys,
+  'PUT /kv/:key': writeKeys,
+  'DELETE /kv/': writeKeys,
+  'DELETE /kv/:key': writeKeys,
+}
+
+/** As `ruleOf`, for a route. `metricsOpen`: whoever collects figures has no token. */
+export function ruleOfRoute(method: string, path: string, metricsOpen: boolean): Rule {
+  const file = path.startsWith('/assets/') ? '/assets/*' : path
+  const rule = ruleOf(httpTable, `${method} ${file}`)
+  return metricsOpen && path === '/metrics' ? open : rule
+}
+
 /** What it takes to call a method of a table. Throws FatalError `bug` for one that nobody has thought about. */
 export function ruleOf(table: Readonly<Record<string, Rule>>, method: string): Rule {
   const rule = Object.hasOwn(table, method) ? table[method] : undefined

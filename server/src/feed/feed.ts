@@ -35,7 +35,8 @@ export class Feed {
   readonly #source: ViewSource
   readonly #frames: Frames
   readonly #ticker: Ticker
-  readonly #streams = new Set<Stream>()
+  /** With whether those who look may not any more. */
+  readonly #streams = new Map<Stream, () => boolean>()
   #resting: Timer | undefined
   #closed = false
 
@@ -53,16 +54,17 @@ export class Feed {
 
   /**
    * A stream of server-sent events, which begins behind the event of this id where that is known, and with a snapshot
-   * otherwise. Throws KvError `overloaded` where there are too many, `unavailable` after `close`.
+   * otherwise. It ends at a `review` that finds `isOver`. Throws KvError `overloaded` where there are too many,
+   * `unavailable` after `close`.
    */
-  open(lastEventId?: string): ReadableStream<Uint8Array> {
+  open(lastEventId?: string, isOver: () => boolean = () => false): ReadableStream<Uint8Array> {
     if (this.#closed) throw new KvError('unavailable', 'the node is stopping')
     if (this.#streams.size >= limits.feedStreamsMax) {
       throw new KvError('overloaded', `${limits.feedStreamsMax} pages look at this node already`)
     }
     this.#wake()
     const stream = new Stream(this.#clock, this.#frames, this.#frames.seenBy(lastEventId), () => this.#left(stream))
-    this.#streams.add(stream)
+    this.#streams.set(stream, isOver)
     return stream.readable
   }
 
@@ -70,14 +72,19 @@ export class Feed {
   close(): void {
     this.#closed = true
     this.#rest()
-    for (const stream of [...this.#streams]) stream.end()
+    for (const stream of [...this.#streams.keys()]) stream.end()
+  }
+
+  /** Ends the streams of those who may not look any more. */
+  review(): void {
+    for (const [stream, isOver] of [...this.#streams]) if (isOver()) stream.end()
   }
 
   async #collect(): Promise<void> {
     const view = await this.#source.view()
     if (this.#closed) return
     this.#frames.add(view)
-    for (const stream of this.#streams) stream.wake()
+    for (const stream of this.#streams.keys()) stream.wake()
   }
 
   #wake(): void {

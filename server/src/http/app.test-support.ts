@@ -1,3 +1,6 @@
+import type { Node } from '@quorumkv/internal/cluster'
+import type { Log } from '@quorumkv/internal/env'
+import type { AccessControl } from '../access/access-control.js'
 import { FakeNode } from '../fake-node.test-support.js'
 import { nodeFeed } from '../feed/node-feed.js'
 import { freshTraffic } from '../link-traffic.js'
@@ -19,25 +22,35 @@ export interface TestApp {
 /** The application over a fake node, or none yet; it is asked without a server. */
 export function testApp(
   fake: FakeNode | 'starting' = new FakeNode(),
-  tuning: Partial<Pick<HttpParts, 'bodiesBytesMax' | 'feed' | 'stopping'>> = {},
+  tuning: Partial<Pick<HttpParts, 'bodiesBytesMax' | 'feed' | 'metricsOpen' | 'stopping'>> = {},
+  accessOf: (node: () => Node | undefined, log: Log) => AccessControl = () => openAccess,
 ): TestApp {
   const bugs: unknown[] = []
   const lines: LogLine[] = []
+  const log = recordingLog(lines)
+  const node = (): Node | undefined => (fake === 'starting' ? undefined : fake)
   const services: ServiceContext = {
     clock: testClock,
-    log: recordingLog(lines),
-    access: openAccess,
+    log,
+    access: accessOf(node, log),
     meter: testMeter,
     traffic: freshTraffic(),
     scans: { running: 0 },
     calls: () => ({ streams: 2, sessions: 1 }),
-    node: () => (fake === 'starting' ? undefined : fake),
+    node,
     draining: () => undefined,
     onBug: (error) => bugs.push(error),
   }
   const stopping = new AbortController().signal
   return {
-    app: createHttpApp({ services, hostNames: () => ['kv.example'], stopping, feed: nodeFeed(services, 0), ...tuning }),
+    app: createHttpApp({
+      services,
+      hostNames: () => ['kv.example'],
+      stopping,
+      feed: nodeFeed(services, 0),
+      metricsOpen: false,
+      ...tuning,
+    }),
     services,
     lines,
     bugs,

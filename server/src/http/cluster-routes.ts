@@ -168,6 +168,7 @@ export function mountClusterRoutes(app: HttpApp, { services, stopping }: HttpPar
   app.openapi(partitionRoute, (c) => {
     const key = keyOfPath(c.req.url, c.req.valid('query').keyEncoding)
     checkKey(key)
+    c.get('caller').principal.checkKey(key)
     const node = requireNode(services)
     const { table } = routingOf(node)
     const hash = murmur3_32(key)

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { OpenAPIHono } from '@hono/zod-openapi'
-import { emptyBytes, limits } from '@quorumkv/internal/base'
+import { limits } from '@quorumkv/internal/base'
 import type { MiddlewareHandler } from 'hono'
-import type { AccessControl } from '../access/access-control.js'
 import { isRequestId } from '../request-name.js'
+import { admit, checkTable, recordForAudit } from './admission.js'
 import { allowedMethods } from './allowed-methods.js'
 import { ByteBudget, holdBytes } from './byte-budget.js'
 import { mountClusterRoutes } from './cluster-routes.js'
@@ -14,6 +14,8 @@ import { mountHealthRoutes } from './health-routes.js'
 import type { HttpApp, HttpEnv, HttpParts } from './http-parts.js'
 import { mountKvRoutes } from './kv-routes.js'
 import { mountLocateRoute } from './locate-route.js'
+import { mountLoginRoutes } from './login-routes.js'
+import { Logins } from './logins.js'
 import { mountMetricsRoute } from './metrics-route.js'
 import { mountOpenApiRoute } from './openapi-route.js'
 import { invalidInput, problemResponse, refusal } from './problem.js'
@@ -42,21 +44,6 @@ const addHeaders: MiddlewareHandler<HttpEnv> = async (c, next) => {
   }
 }
 
-/** What orchestrators ask, who have no token. */
-const openPaths: ReadonlySet<string> = new Set(['/livez', '/readyz'])
-
-/** Where callers have to say who they are, all that this door offers takes an admin of all keys. */
-function refuseUnknownCallers(access: AccessControl): MiddlewareHandler<HttpEnv> {
-  return async (c, next) => {
-    if (access.demanded && !openPaths.has(c.req.path)) {
-      const who = access.identify(c.req.header('authorization'))
-      who.checkRole('admin')
-      who.checkPrefix(emptyBytes)
-    }
-    await next()
-  }
-}
-
 /**
  * Everything that a node answers over HTTP, as an application of its own that needs no server: `HttpHost` feeds it, and
  * tests ask it directly.
@@ -67,11 +54,16 @@ export function createHttpApp(parts: HttpParts): HttpApp {
       if (!result.success) throw invalidInput(result.error, result.target)
     },
   })
+  const { metricsOpen, services, stopping } = parts
+  const logins = new Logins(services.clock)
+  stopping.addEventListener('abort', () => logins.closeAll(), { once: true })
+  const admission = { access: services.access, logins, metricsOpen }
   app.use('*', nameRequest)
   app.use('*', holdBytes(new ByteBudget(parts.bodiesBytesMax ?? limits.httpBodiesBytesMax)))
   app.use('*', addHeaders)
+  app.use('*', recordForAudit(admission))
   app.use('*', guard(parts))
-  app.use('*', refuseUnknownCallers(parts.services.access))
+  app.use('*', admit(admission))
   app.onError((error, c) => problemResponse(c, parts.services, error))
   app.notFound((c) => {
     const methods = allowedMethods(app, c.req.path)
@@ -87,8 +79,10 @@ export function createHttpApp(parts: HttpParts): HttpApp {
   mountKvRoutes(app, parts)
   mountClusterRoutes(app, parts)
   mountLocateRoute(app, parts)
-  mountFeedRoutes(app, parts)
-  mountOpenApiRoute(app)
+  mountLoginRoutes(app, parts, logins)
+  mountFeedRoutes(app, parts, logins)
+  mountOpenApiRoute(app, metricsOpen)
   mountDashboardRoutes(app)
+  checkTable(app, metricsOpen)
   return app
 }

@@ -3,6 +3,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Feed } from '../feed/feed.js'
 import type { ServiceContext } from '../service-context.js'
 import type { Holding } from './byte-budget.js'
+import type { Caller } from './caller.js'
 
 /** What the routes of the HTTP door share. */
 export interface HttpParts {
@@ -13,6 +14,8 @@ export interface HttpParts {
   readonly stopping: AbortSignal
   /** Tells pages how the cluster is. */
   readonly feed: Feed
+  /** Whoever asks is told the metrics. */
+  readonly metricsOpen: boolean
   /** As in `limits` unless a test makes it small. */
   readonly bodiesBytesMax?: number
 }
@@ -26,6 +29,8 @@ export interface HttpEnv {
     requestId: string
     /** What the request holds of the bytes that all of them may hold: see `limits.httpBodiesBytesMax`. */
     holding: Holding
+    /** Who asks: known before any handler is called, but for those of routes that are open. */
+    caller: Caller
   }
 }
 

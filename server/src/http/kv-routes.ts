@@ -109,6 +109,7 @@ function refuseConditions(c: Context<HttpEnv>): void {
 function keyOf(c: Context<HttpEnv>, { keyEncoding }: KeyQuery): Buffer {
   const key = keyOfPath(c.req.url, keyEncoding)
   checkKey(key)
+  c.get('caller').principal.checkKey(key)
   return key
 }
 
@@ -186,6 +187,7 @@ function mountScan(app: HttpApp, services: ServiceContext): void {
     const { limit, cursor, keysOnly } = query
     const prefix = queryBytes(c.req.url, 'prefix') ?? emptyBytes
     checkPrefix(prefix)
+    c.get('caller').principal.checkPrefix(prefix)
     if (limit === 0) throw invalidArgument('limit', 'must be 1 at least, got 0')
     const node = requireNode(services)
     const found = await node.scan({

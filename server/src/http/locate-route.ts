@@ -74,6 +74,7 @@ export function mountLocateRoute(app: HttpApp, { services }: Pick<HttpParts, 'se
   app.openapi(locateRoute, async (c) => {
     const key = keyOfPath(c.req.url, c.req.valid('query').keyEncoding)
     checkKey(key)
+    c.get('caller').principal.checkKey(key)
     const node = requireNode(services)
     const cancellation = new Cancellation()
     c.req.raw.signal.addEventListener('abort', () => cancellation.cancel(), { once: true })

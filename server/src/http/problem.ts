@@ -135,6 +135,8 @@ export function problemResponse(c: Context<HttpEnv>, context: ServiceContext, th
   const headers = {
     'content-type': problemType,
     ...(after === undefined ? {} : { 'retry-after': after }),
+    // RFC 6750. Browsers know no such scheme, and open no window of their own for it.
+    ...(status === 401 ? { 'www-authenticate': 'Bearer realm="quorumkv"' } : {}),
     ...(error instanceof HttpRefusal ? error.headers : {}),
   }
   return new Response(JSON.stringify(problem), { status, headers })

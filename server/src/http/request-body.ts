@@ -165,3 +165,9 @@ export async function readValue(c: Context<HttpEnv>): Promise<Buffer> {
   if (value.length > limits.valueBytesMax) throw tooLarge('value', limits.valueBytesMax)
   return value
 }
+
+/** A small body that must be JSON, and be said to be: forms cannot. Rejects with KvError. */
+export async function readJson(c: Context<HttpEnv>, bytesMax: number): Promise<unknown> {
+  if (bodyKind(c) === 'json') return parsed(await readBody(c, 'body', bytesMax))
+  throw refusal(415, 'content-type', 'must be application/json, in UTF-8')
+}

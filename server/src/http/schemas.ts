@@ -219,7 +219,8 @@ const problem: z.ZodType<Problem> = z
 
 const meanings = {
   400: 'the request cannot be accepted; `field` says why',
-  403: 'asked under a foreign name, or from a foreign page',
+  401: 'this node asks who calls, and what was shown is nobody’s',
+  403: 'more than the caller may; or asked under a foreign name, or from a foreign page',
   404: 'nothing is here',
   413: 'too large',
   415: 'neither JSON nor bytes',

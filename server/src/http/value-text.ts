@@ -3,7 +3,7 @@ import type { Version } from '@quorumkv/internal/hlc'
 import { asBuffer } from '../messages.js'
 
 /*
- * Keys and values in JSON: as text where they are UTF-8, else in base64 under a name that says so. Either way the bytes can
+ * Keys, values and prefixes in JSON: as text where they are UTF-8, else in base64 under a name that says so. Either way the bytes can
  * be had back exactly.
  */
 
@@ -19,6 +19,11 @@ export function keyText(key: Uint8Array): KeyText {
 
 export function valueText(value: Uint8Array): ValueText {
   return isUtf8(value) ? { value: asBuffer(value).toString() } : { valueBase64: asBuffer(value).toString('base64') }
+}
+
+export function prefixText(prefix: Uint8Array): { readonly prefix: string } | { readonly prefixBase64: string } {
+  const bytes = asBuffer(prefix)
+  return isUtf8(prefix) ? { prefix: bytes.toString() } : { prefixBase64: bytes.toString('base64') }
 }
 
 const hex = (half: number): string => half.toString(16).padStart(8, '0')

@@ -148,6 +148,7 @@ export const httpApp: Target = {
       hostNames: () => [],
       stopping: new AbortController().signal,
       feed,
+      metricsOpen: false,
     })
     const corpus = [
       'GET\n/kv/honest%201?consistency=one&timeoutMs=500\naccept:application/octet-stream\nif-none-match:"x"',
