@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { type KvError, limits } from '../base/index.js'
 import { Coordinator } from './coordinator.js'
-import { applied, record, type Scene, scene, version } from './replication.test-support.js'
+import { applied, nameOf, record, type Scene, scene, version } from './replication.test-support.js'
 
 const key = Buffer.from('k')
 const large = limits.valueBytesMax
@@ -68,5 +68,18 @@ test('a write whose replaced value finds no room is applied, and its caller is t
   expect(ended.filter((code) => code === 'done').length).toBeGreaterThan(fitting - 10)
   const told = await writes.at(-1)!.catch((error: KvError) => error)
   expect(told).toMatchObject({ code: 'overloaded', outcome: undefined })
+  expect(node.operations).toBe(0)
+})
+
+test('records that are restored move the clock above them, and what it cannot follow is not stored', async () => {
+  const s = scene()
+  for (const replica of s.replicas) replica.automatic = true
+  const node = coordinator(s)
+  const options = { consistency: 'quorum' as const, deadlineMs: 60_000 }
+  const [near, far] = [record('near', 'v', version(9_000)), record('far', 'v', version(30_000))]
+  expect(await node.restore([near, record('old', 'v', version(1))], options)).toMatchObject({ stored: 2 })
+  expect(s.context.stampMs).toBe(9_000)
+  await expect(node.restore([near, far], options)).rejects.toMatchObject({ code: 'unavailable' })
+  expect(s.replicas.some(({ held }) => held.has(nameOf(far.key)))).toBe(false)
   expect(node.operations).toBe(0)
 })

@@ -9,6 +9,7 @@ import {
   stacklessError,
   type TraceWatch,
 } from '../base/index.js'
+import { compareHlc, type Hlc, zeroVersion } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import { slotCount, slotOf } from '../slots/index.js'
 import { type KeyLocation, LocateOperation } from './locate.js'
@@ -293,6 +294,9 @@ export class Coordinator implements DirectOperations, SlotTransfers {
     const bytes = records.reduce((sum, { key, value }) => sum + key.length + value.length, 0)
     const refusal = this.#refusal(bytes, options, nowMs)
     if (refusal !== undefined) throw refusal
+    // What is written from now on through this node is above them; and nothing comes in that nobody could overwrite.
+    const highest = records.reduce<Hlc>((high, record) => (compareHlc(record, high) > 0 ? record : high), zeroVersion)
+    this.#context.raiseClock(highest)
     const admitted = new Admission(this.#load, bytes, undefined, emptyBytes, options, nowMs, undefined)
     const placed = records.map((record) => ({ slot: slotOf(record.key), record }))
     return await this.#during(admitted, () => restoreAll(this.#context, this.#routing, placed, options))

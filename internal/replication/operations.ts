@@ -90,8 +90,9 @@ export interface SlotTransfers {
   /** One page of slots, each from a read quorum of its owners. */
   exportSlots(request: SlotExport, options: OperationOptions): Promise<ExportedPage>
   /**
-   * Brings records to write quorums of their owners under the versions that they have. Those that are stamped ahead of
-   * the clock are the caller's business. After a failure any of them may have been stored; it may be repeated.
+   * Brings records to write quorums of their owners under the versions that they have. Rejects with `unavailable`, and
+   * stores nothing, where one is stamped further ahead of the clock than the cluster allows, or nobody bears out this
+   * node's clock. After another failure any of them may have been stored; it may be repeated.
    */
   restore(records: readonly StoredRecord[], options: OperationOptions): Promise<RestoreTally>
 }
