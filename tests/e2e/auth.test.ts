@@ -10,6 +10,7 @@ import { commandLine, eventually, freePorts, makeTemporaryDirectory } from '../f
 const serverProgram = join(import.meta.dirname, '../../server/bin/kv-server.js')
 const directory = makeTemporaryDirectory()
 const authFile = join(directory, 'auth.yaml')
+const clusterSecretFile = join(directory, 'cluster.secret')
 const names = ['n1', 'n2', 'n3']
 const lines: string[] = []
 const nodes = new Map<string, RunningNode>()
@@ -50,7 +51,8 @@ async function start(name: string, more: Record<string, string | boolean> = { au
     id: name,
     dataDir: join(directory, name),
     peers: ports.map((each) => `127.0.0.1:${each}`),
-    insecure: true,
+    clusterSecretFile,
+    httpAddr: '127.0.0.1:0',
     log,
     onFatal: (error) => void lines.push(`fatal ${error.message}`),
     ...more,
@@ -72,6 +74,7 @@ async function failure(promise: Promise<unknown>): Promise<Partial<KvError>> {
 
 beforeAll(async () => {
   ports = await freePorts(3)
+  writeFileSync(clusterSecretFile, 's'.repeat(40), { mode: 0o600 })
   const made = await kvServer('auth', 'init', '--auth-file', authFile)
   expect(made).toMatchObject({ status: 0, err: '' })
   root = made.out.trim()
@@ -274,11 +277,23 @@ describe('a cluster that asks who calls', () => {
     const [port] = await freePorts(1)
     const joining = await kvServer(
       ...['--id', 'n4', '--addr', `:${port}`, '--data-dir', join(directory, 'n4'), '--log-format', 'json'],
+      ...['--cluster-secret-file', clusterSecretFile],
       ...['--peers', ports.map((each) => `127.0.0.1:${each}`).join()],
     )
     expect(joining.status).toBe(6)
     expect(joining.err).toContain('demands authentication')
     await (await start('n3')).ready
+  })
+
+  test('nodes tell each other their figures, by the secret that they share, and whoever asks them for those needs a token', async () => {
+    const url = `http://${nodes.get('n1')!.httpAddresses[0]}/cluster`
+    expect((await fetch(url)).status).toBe(401)
+    const told = async (): Promise<unknown[]> => {
+      const answer = await fetch(url, { headers: { authorization: `Bearer ${root}` } })
+      const { members } = (await answer.json()) as { members: { id: string; figures?: unknown }[] }
+      return members.filter((member) => JSON.stringify(member).includes('tableBytes')).map(({ id }) => id)
+    }
+    await eventually('all have told', async () => (await told()).length === 3)
   })
 
   test('no token is in any log, at any level, nor in what anybody is told', async () => {
