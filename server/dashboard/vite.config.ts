@@ -14,5 +14,13 @@ export default defineConfig({
 
 /** `npx vite` beside a running node, or the fixture, for work on the page. */
 function proxied(target: string): Record<string, string> {
-  return { '/feed': target, '/kv': target, '/locate': target, '/version': target }
+  return {
+    '/feed': target,
+    '/kv': target,
+    '/locate': target,
+    '/version': target,
+    '/whoami': target,
+    '/login': target,
+    '/logout': target,
+  }
 }

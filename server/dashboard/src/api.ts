@@ -1,4 +1,5 @@
 import { bytesOfBase64, pathSegment } from './keys.js'
+import { askWho } from './live/session.js'
 
 /** What a node refuses, or does not get done, in its words. */
 export class RequestError extends Error {
@@ -109,6 +110,7 @@ async function request(
       init.method === undefined ? '' : 'unknown',
     )
   }
+  if (response.status === 401) void askWho()
   if (!response.ok && response.status !== 404) throw await failure(response)
   return response
 }

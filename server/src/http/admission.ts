@@ -73,11 +73,12 @@ export function recordForAudit({ access, metricsOpen }: AdmissionParts): Middlew
     await next()
     const { error } = c
     const refused = error instanceof KvError && refusals.has(error.code)
-    const [rule] = rulesOf(c, metricsOpen)
-    // Where nobody is asked who they are, only foreign pages and names are refused, of which none is anybody's.
-    if (!access.demanded || !(refused || rule?.audited === true)) return
-    const [route] = matchedRoutes(c).filter(isRoute)
     const caller = c.get('caller') as HttpEnv['Variables']['caller'] | undefined
+    // Nobody's successes, and their bad input, would be a way to fill the log.
+    const audited = caller !== undefined && rulesOf(c, metricsOpen)[0]?.audited === true
+    // Where nobody is asked who they are, only foreign pages and names are refused, of which none is anybody's.
+    if (!access.demanded || !(refused || audited)) return
+    const [route] = matchedRoutes(c).filter(isRoute)
     access.audit({
       action: route === undefined ? 'HTTP' : `${route.method} ${route.path}`,
       who: caller?.principal.name ?? '',

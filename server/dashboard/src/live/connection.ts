@@ -1,7 +1,8 @@
-import { type ShallowRef, shallowRef } from 'vue'
+import { type ShallowRef, shallowRef, watch } from 'vue'
 import { applyDelta } from '../../../src/feed/delta.js'
 import type { ClusterView, ViewDelta } from '../../../src/feed/view.js'
 import { History } from './history.js'
+import { askWho, session } from './session.js'
 
 export type Link =
   | { readonly state: 'connecting' }
@@ -22,27 +23,45 @@ export const history: History = new History()
 /** Counts what has been told, for those who draw `history`. */
 export const frames: ShallowRef<number> = shallowRef(0)
 
-/** The stream of this page: opened again whenever it ends, from where it was. */
+/** The stream of this page, while somebody looks who may: opened again whenever it ends, from where it was. */
 class Connection {
   #source: EventSource | undefined
   #lastId = ''
   #heardMs = Date.now()
   #openedMs = 0
 
+  #wanted = false
+
   start(): void {
-    this.#open()
+    watch(session, ({ state }) => this.#want(state === 'in' || state === 'open'), { immediate: true })
     setInterval(() => this.#watch(), watchMs)
     // A page that was asleep may hold a stream that is long gone.
     addEventListener('online', () => this.#open())
   }
 
+  #want(wanted: boolean): void {
+    this.#wanted = wanted
+    this.#source?.close()
+    // Nothing of what the one before saw is for who comes next.
+    this.#lastId = ''
+    view.value = undefined
+    link.value = { state: 'connecting' }
+    history.clear()
+    this.#open()
+  }
+
   #open(): void {
     this.#source?.close()
+    if (!this.#wanted) return
     this.#openedMs = Date.now()
     const source = new EventSource(this.#lastId === '' ? '/feed' : `/feed?last=${encodeURIComponent(this.#lastId)}`)
     source.addEventListener('snapshot', (event) => this.#snapshot(event))
     source.addEventListener('delta', (event) => this.#delta(event))
-    source.addEventListener('error', () => this.#lost())
+    source.addEventListener('error', () => {
+      this.#lost()
+      // The browser tries again by itself unless the node refused it; why, it does not tell.
+      if (source.readyState === EventSource.CLOSED) void askWho()
+    })
     this.#source = source
   }
 
@@ -70,6 +89,7 @@ class Connection {
   }
 
   #watch(): void {
+    if (!this.#wanted) return
     const nowMs = Date.now()
     if (nowMs - this.#heardMs > silentMs) this.#lost()
     const ended = this.#source?.readyState === EventSource.CLOSED

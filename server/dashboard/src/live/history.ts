@@ -58,6 +58,14 @@ export class History {
     }
   }
 
+  /** Forgets everything. */
+  clear(): void {
+    this.#times.fill(Number.NaN)
+    this.#rows.clear()
+    this.#next = 0
+    this.#count = 0
+  }
+
   #write(id: string, at: number, sample: Sample): void {
     let row = this.#rows.get(id)
     if (row === undefined) {
