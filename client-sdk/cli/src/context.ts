@@ -2,6 +2,7 @@ import type { ClientStats, Consistency, KvClientOptions, KvOperations } from '@q
 import type { Colors } from 'picocolors/types.js'
 import type { Io } from './io.js'
 import type { Look } from './table.js'
+import type { TlsPaths } from './tls-options.js'
 
 /** The part of the SDK that the commands use. */
 export interface Client
@@ -42,6 +43,8 @@ export interface GlobalOptions {
   readonly timeoutMs: number | undefined
   /** Where the token is that says who calls; undefined: in KV_TOKEN, if anywhere. */
   readonly tokenFile: string | undefined
+  /** Undefined: connections are not encrypted. */
+  readonly tls: TlsPaths | undefined
 }
 
 /** What a command works with. */

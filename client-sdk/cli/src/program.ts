@@ -31,10 +31,11 @@ import { coloursFor, OutputClosedError, plainColours, write, writeJson } from '.
 import { explain, sentence } from './report.js'
 import { registerInside } from './shell/commands.js'
 import type { Register } from './shell/shell.js'
+import { addTlsOptions, type TlsFlags, tlsOptionsOf, tlsPathsOf } from './tls-options.js'
 
 const defaultEndpoint = '127.0.0.1:50051'
 
-interface ParsedGlobals {
+interface ParsedGlobals extends TlsFlags {
   readonly endpoints?: string
   readonly json?: true
   readonly output?: OutputForm
@@ -136,6 +137,7 @@ export function createProgram(io: Io, execute: Execute, register: Register): Com
       'a file with the token that says who calls (env KV_TOKEN_FILE, or the token in KV_TOKEN)',
     )
     .addHelpText('after', help)
+  addTlsOptions(program)
   const registrations = [registerGet, registerPut, registerDelete, registerTtl, registerMget, registerScan]
   for (const register of [...registrations, registerImport, registerExport, registerBackup]) register(program, execute)
   const ofCluster = [
@@ -170,14 +172,14 @@ function version(): string {
 }
 
 function globalsOf(program: Command, io: Io): GlobalOptions {
-  const { endpoints, json, output, consistency, timeout, tokenFile } = program.opts<ParsedGlobals>()
+  const { endpoints, json, output, consistency, timeout, tokenFile, ...tls } = program.opts<ParsedGlobals>()
   if (json === true && output !== undefined && output !== 'json') {
     throw new UsageError('--output', `--json and --output ${output} contradict each other: give one of them`)
   }
   const form = json === true ? 'json' : output
   const asJson = form === 'json'
   const file = tokenFile ?? (io.env['KV_TOKEN_FILE'] || undefined)
-  const common = { consistency, timeoutMs: timeout, tokenFile: file }
+  const common = { consistency, timeoutMs: timeout, tokenFile: file, tls: tlsPathsOf(tls, io) }
   return { endpoints: endpointsOf(endpoints, io), json: asJson, output: form, ...common }
 }
 
@@ -200,6 +202,7 @@ function contextOf(program: Command, io: Io, connect: Connect, clients: Client[]
       // What waits for the end of something long may have more time than one call.
       timeoutMs: options.timeoutMs === undefined ? undefined : Math.min(options.timeoutMs, limits.callMsMax),
       failWhenRefused: true,
+      tls: tlsOptionsOf(options.tls),
       tokenFile: options.tokenFile,
       token: options.tokenFile === undefined ? io.env['KV_TOKEN'] || undefined : undefined,
       ...more,

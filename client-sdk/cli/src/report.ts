@@ -95,10 +95,15 @@ function silentHint(error: KvError, endpoints: readonly string[]): string {
   if (/ENOTFOUND|EAI_AGAIN|Name resolution failed/i.test(root)) {
     return 'There is no host of that name: look at --endpoints (or KV_ENDPOINTS), or at the DNS of this machine.'
   }
+  if (/no encrypted connection|after the TLS handshake/.test(root)) {
+    return 'Look at --tls-ca, --tls-cert and --tls-key, and at the certificate there: `kv-server certs show FILE`.'
+  }
+  if (/it may want TLS/.test(root))
+    return 'Encrypt: --tls-ca names the authorities to trust, --tls trusts those of this machine.'
   if (/Protocol error|Parse Error|not a QuorumKV node|wrong version number|ERR_HTTP2/i.test(root)) {
     return (
       'Something else than gRPC without TLS is spoken there: name the port of `--addr` (50051, say), and not that of ' +
-      '`--http-addr`; or does the node want TLS?'
+      '`--http-addr`; or does the node want TLS (--tls-ca)?'
     )
   }
   if (/EHOSTUNREACH|ENETUNREACH/.test(root))

@@ -6,6 +6,7 @@ import { formatDuration } from '../duration.js'
 import { exitStatus, UsageError } from '../exit.js'
 import type { Interrupt, Io } from '../io.js'
 import { write } from '../output.js'
+import { tlsArguments } from '../tls-options.js'
 import { registerInside } from './commands.js'
 import { interruptible } from './interruptible-client.js'
 
@@ -84,13 +85,14 @@ export class Shell {
   /** As the program's options, in front of every line. */
   #globals(): string[] {
     const { consistency, output, timeoutMs } = this.settings
-    const { tokenFile } = this.#context.options
+    const { tokenFile, tls } = this.#context.options
     return [
       `--endpoints=${this.#context.options.endpoints.join(',')}`,
       ...(consistency === undefined ? [] : [`--consistency=${consistency}`]),
       ...(output === undefined ? [] : [`--output=${output}`]),
       ...(timeoutMs === undefined ? [] : [`--timeout=${timeoutMs}`]),
       ...(tokenFile === undefined ? [] : [`--token-file=${tokenFile}`]),
+      ...tlsArguments(tls),
     ]
   }
 
