@@ -1,4 +1,5 @@
-import { renameSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, renameSync, rmdirSync, symlinkSync, unlinkSync } from 'node:fs'
 import { KvError } from '@quorumkv/internal/base'
 import type { Timer } from '@quorumkv/internal/env'
 import { type Grant, nobodyGranted, type Topology } from '@quorumkv/internal/slots'
@@ -200,6 +201,30 @@ describe('the auth file', () => {
     scene.tick()
     expect(access.identify(`Bearer ${file.token}`).name).toBe('root')
   })
+
+  test('may turn into anything while the node runs: it goes on with who stood there', () => {
+    using scene = new Scene()
+    const { file, access, lines } = scene
+    renameSync(file.path, `${file.path}.gone`)
+    const others: readonly (readonly [() => void, () => void])[] = [
+      // A chain of links without an end cannot even be looked at.
+      [() => symlinkSync(file.path, file.path), () => unlinkSync(file.path)],
+      [() => mkdirSync(file.path), () => rmdirSync(file.path)],
+      [() => execFileSync('mkfifo', ['-m', '600', file.path]), () => unlinkSync(file.path)],
+      [() => file.write(''), () => unlinkSync(file.path)],
+    ]
+    for (const [make, remove] of others) {
+      lines.length = 0
+      make()
+      for (let i = 0; i < 3; i++) scene.tick()
+      remove()
+      expect(lines.filter(({ level }) => level === 'error')).toHaveLength(1)
+      expect(access.identify(`Bearer ${file.token}`).name).toBe('root')
+    }
+    renameSync(`${file.path}.gone`, file.path)
+    scene.tick()
+    expect(access.identify(`Bearer ${file.token}`).name).toBe('root')
+  })
 })
 
 test('refusals cannot fill a disk, and those of callers whom nobody knows hide no others: they are counted', () => {
@@ -207,7 +232,9 @@ test('refusals cannot fill a disk, and those of callers whom nobody knows hide n
   let nowMs = 0
   const audit = openAudit(recordingLog(lines), () => nowMs)
   const refused = { action: 'a', from: 'x', outcome: 'unauthenticated' }
-  for (let i = 0; i < 1_000; i++) audit({ ...refused, who: '' })
+  // Anybody can ask a node that does not know yet who may call, send what is no login, and sign out.
+  const outcomes = ['unavailable', 'unauthenticated', 'invalid-argument', 'ok']
+  for (let i = 0; i < 1_000; i++) audit({ ...refused, who: '', outcome: outcomes[i % 4]! })
   for (let i = 0; i < 30; i++) audit({ ...refused, who: 'known', outcome: 'permission-denied' })
   audit({ ...refused, who: 'known', outcome: 'unavailable' })
   expect(lines).toHaveLength(41)

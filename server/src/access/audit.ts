@@ -23,21 +23,19 @@ const refusalsPerSecondMax = 20
 
 const isRefusal = (outcome: string): boolean => outcome === 'unauthenticated' || outcome === 'permission-denied'
 
+/** Not of what a node does by itself: that comes from nowhere. */
+const isStranger = ({ who, from }: AuditEvent): boolean => who === '' && from !== ''
+
 /**
  * Tells events to a log, in lines that say `log: audit`: what was done as information, what was refused or failed as a warning.
- * Refusals are told up to 20 times a second, those of callers whom nobody knows by themselves, and then counted, so that
- * neither can fill a disk or hide the other; all else is told whatever its number.
+ * Refusals, and whatever is brought about by callers whom nobody knows, are told up to 20 times a second, those of strangers by
+ * themselves, and then counted, so that neither can fill a disk or hide the other; all else is told whatever its number.
  */
 export function openAudit(log: Log, nowMs: () => number): Audit {
   let second = 0
   let left = 0
   let told = { known: 0, unknown: 0 }
-  return (event) => {
-    const facts = { log: 'audit', ...event }
-    if (event.outcome === 'ok') {
-      log.info('allowed', facts)
-      return
-    }
+  const isOneTooMany = (event: AuditEvent): boolean => {
     const now = Math.floor(nowMs() / 1000)
     if (now !== second) {
       if (left > 0) log.warn('refusals were not told one by one', { log: 'audit', refusals: left })
@@ -45,8 +43,15 @@ export function openAudit(log: Log, nowMs: () => number): Audit {
       told = { known: 0, unknown: 0 }
       left = 0
     }
-    if (!isRefusal(event.outcome)) log.warn('failed', facts)
-    else if (++told[event.who === '' ? 'unknown' : 'known'] > refusalsPerSecondMax) left++
-    else log.warn('refused', facts)
+    if (!isRefusal(event.outcome) && !isStranger(event)) return false
+    const isOver = ++told[event.who === '' ? 'unknown' : 'known'] > refusalsPerSecondMax
+    if (isOver) left++
+    return isOver
+  }
+  return (event) => {
+    if (isOneTooMany(event)) return
+    const facts = { log: 'audit', ...event }
+    if (event.outcome === 'ok') log.info('allowed', facts)
+    else log.warn(isRefusal(event.outcome) ? 'refused' : 'failed', facts)
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs'
 import { FatalError, KvError, limits } from '@quorumkv/internal/base'
 import { canonicalPrefixes, type Role, roles } from '@quorumkv/internal/slots'
 import { parseDocument } from 'yaml'
@@ -90,12 +90,17 @@ function looks({ mtimeMs, ctimeMs, size, ino, mode }: ReturnType<typeof statSync
 }
 
 function readChecked(path: string): { readonly text: string; readonly looks: string } {
-  let file: number
   try {
-    file = openSync(path, 'r')
+    return readOpened(path)
   } catch (error) {
+    if (error instanceof FatalError) throw error
     throw new FatalError('usage', `--auth-file: cannot read ${path}: ${(error as Error).message}`, error)
   }
+}
+
+function readOpened(path: string): { readonly text: string; readonly looks: string } {
+  // Otherwise opening a pipe would wait for who writes to it, and the node with it.
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const stat = fstatSync(file)
     if (!stat.isFile()) throw new FatalError('usage', `--auth-file: ${path} is no file`)
@@ -147,8 +152,12 @@ export class AuthFile {
     return true
   }
 
+  /** What cannot be looked at (its directory is closed, or links go round) looks otherwise, and is refused when it is read. */
   #look(): string {
-    const stat = statSync(this.path, { throwIfNoEntry: false })
-    return stat === undefined ? 'nothing' : looks(stat)
+    try {
+      return looks(statSync(this.path))
+    } catch (error) {
+      return String((error as NodeJS.ErrnoException).code)
+    }
   }
 }
