@@ -18,13 +18,16 @@ export interface ReloadCounts {
   readonly failed: number
 }
 
-/** What tells one state of the files from another, without reading them. A symbolic link counts as what it points to. */
+/**
+ * What tells one state of the files from another, without reading them: also who may read them, which is often set after they
+ * were written. A symbolic link counts as what it points to.
+ */
 async function signature({ cert, key, ca }: TlsFiles): Promise<string> {
   const paths = ca === undefined ? [cert, key] : [cert, key, ca]
   const states = paths.map(async (path) => {
     try {
-      const { mtimeMs, size, ino } = await stat(path)
-      return `${mtimeMs}/${size}/${ino}`
+      const { mtimeMs, ctimeMs, size, ino } = await stat(path)
+      return `${mtimeMs}/${ctimeMs}/${size}/${ino}`
     } catch (error) {
       return String((error as NodeJS.ErrnoException).code)
     }
@@ -97,7 +100,11 @@ export class Certificates {
 
   /** Reads the files again, changed or not. Resolves to whether what they hold is in use now. */
   reload(): Promise<boolean> {
-    this.#reloading ??= this.#reload().finally(() => {
+    return this.#reloadOnce(false)
+  }
+
+  #reloadOnce(unchanged: boolean): Promise<boolean> {
+    this.#reloading ??= this.#reload(unchanged).finally(() => {
       this.#reloading = undefined
     })
     return this.#reloading
@@ -109,7 +116,8 @@ export class Certificates {
     this.#timer?.cancel()
   }
 
-  async #reload(): Promise<boolean> {
+  /** `unchanged`: the same files were no good before, which was told then. */
+  async #reload(unchanged: boolean): Promise<boolean> {
     const { files, clock, log } = this.#options
     this.#read = await signature(files)
     let material: TlsMaterial
@@ -118,8 +126,10 @@ export class Certificates {
       this.#checkName(material.name)
     } catch (error) {
       if (!(error instanceof KvError)) throw error
-      this.#counts = { ...this.#counts, failed: this.#counts.failed + 1 }
-      if (this.#problem !== error.message) log.error('a new certificate is not used', { problem: error.message })
+      if (!unchanged) {
+        this.#counts = { ...this.#counts, failed: this.#counts.failed + 1 }
+        if (this.#problem !== error.message) log.error('a new certificate is not used', { problem: error.message })
+      }
       this.#problem = error.message
       return false
     }
@@ -158,7 +168,10 @@ export class Certificates {
     // Certificate and key are written one after the other: they are read once they have been left alone for a while.
     const settled = now === this.#seen
     this.#seen = now
-    if (settled && now !== this.#read && !this.#closed) await this.reload()
+    if (!settled || this.#closed) return
+    // What is wrong may pass: a clock that is a little behind that of the authority takes a new certificate a moment later.
+    if (now !== this.#read) await this.reload()
+    else if (this.#problem !== undefined) await this.#reloadOnce(true)
   }
 
   #warn(): void {

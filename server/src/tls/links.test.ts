@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { chmodSync, writeFileSync } from 'node:fs'
 import { connect as connectHttp2 } from 'node:http2'
 import { type AddressInfo, connect as connectTcp, createServer } from 'node:net'
 import { KvError, limits } from '@quorumkv/internal/base'
@@ -238,6 +238,22 @@ describe('a certificate that is replaced', () => {
     await folder.node('b')
     expect(await b.certificates!.reload()).toBe(true)
     expect(b.certificates!.problem).toBeUndefined()
+  })
+
+  it('by one that holds only in a moment, or that may not be read yet, is used as soon as that is over', async () => {
+    const b = await Peer.start('b', await folder.node('b'))
+    const certificates = b.certificates!
+    // Dates in certificates have no fractions of a second.
+    const fromMs = Math.ceil(Date.now() / 1_000 + 1) * 1_000
+    const files = await folder.node('b', { fromMs, toMs: fromMs + hourMs })
+    await eventually('it is found', () => certificates.counts.failed === 1)
+    expect(certificates.problem).toContain('is not valid before')
+    await eventually('it is used', () => certificates.counts.reloaded === 1)
+    expect([certificates.problem, certificates.facts[0]!.fromMs]).toEqual([undefined, fromMs])
+    expect(b.lines.filter(({ message }) => message === 'a new certificate is not used')).toHaveLength(1)
+    // Who may read it says nothing about when it was written.
+    chmodSync(files.key, 0o640)
+    await eventually('it is read again', () => certificates.counts.reloaded === 2)
   })
 
   it('together with its authority, by way of both, without a moment in which nodes do not trust each other', async () => {
