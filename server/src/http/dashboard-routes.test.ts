@@ -97,6 +97,17 @@ describe('the feed', () => {
     await again.body!.cancel()
   })
 
+  it('opens no stream for who asks for its headers alone', async () => {
+    const { app } = testApp()
+    for (let i = 0; i <= limits.feedStreamsMax; i++) {
+      const response = await app.request('/feed', { method: 'HEAD' })
+      expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8'])
+    }
+    const page = await app.request('/feed')
+    expect(page.status).toBe(200)
+    await page.body!.cancel()
+  })
+
   it('ends when the node stops', async () => {
     const stopping = new AbortController()
     const { app } = testApp(new FakeNode(), { stopping: stopping.signal })

@@ -18,6 +18,8 @@ export function mountFeedRoutes(app: HttpApp, { feed, services, stopping }: Http
   services.access.onChange(() => feed.review())
   logins.onChange(() => feed.review())
   app.get('/feed', (c) => {
+    // Nobody would read the stream, nor ever end it.
+    if (c.req.method === 'HEAD') return new Response(null, { headers })
     const caller = c.get('caller')
     const stream = feed.open(c.req.header('last-event-id') ?? c.req.query('last'), () => isOver(caller))
     return new Response(stream, { headers })
