@@ -1,6 +1,6 @@
 import { KvError, type NodeId } from '@quorumkv/internal/base'
 import { SimWorld } from '@quorumkv/internal/env-sim'
-import { FiguresResponse, Liveness } from '@quorumkv/proto/kv/v1/cluster'
+import { FiguresResponse, Liveness, ProcessFigures } from '@quorumkv/proto/kv/v1/cluster'
 import { expect, it } from 'vitest'
 import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
 import { Collector } from './collector.js'
@@ -171,4 +171,40 @@ it('before there is a cluster, and before there is a node, that is told', async 
   const view = await stage.view()
   expect(view).toMatchObject({ self: 'fake', cluster: { forming: true }, nodes: {}, handover: null })
   expect(view.health.sentence).toContain('fake waits for the nodes')
+})
+
+it('an answer that was asked for before everybody left tells nothing to those who come later', async () => {
+  const stage = new Stage(2)
+  const events = [{ number: 1n, atMs: 5n, kind: 'snapshot', subject: '', text: 'taken' }]
+  let answer = (_: FiguresResponse): void => undefined
+  stage.answers.set('n2', () => new Promise((resolve) => (answer = resolve)))
+  const early = stage.collector.view()
+  await stage.world.advance(5_000)
+  await early
+  stage.collector.rest()
+  answer(stage.figures('n2', { events }))
+  await stage.world.advance(10)
+  stage.answers.set('n2', async () => stage.figures('n2', { events }))
+  const late = stage.collector.view()
+  await stage.world.advance(10)
+  expect((await late).events).toHaveLength(1)
+})
+
+it('figures that are no numbers, and times that are no dates, do not reach the page', async () => {
+  const stage = new Stage(2)
+  const process = { ...ProcessFigures.decode(new Uint8Array(0)), cpu: Number.NaN, gcMs: Number.POSITIVE_INFINITY }
+  const event = { number: 1n, kind: 'snapshot', subject: '', text: 'taken' }
+  const events = [
+    { ...event, atMs: 2n ** 63n - 1n },
+    { ...event, number: 2n, atMs: -(2n ** 63n) },
+  ]
+  stage.answers.set('n2', async () => stage.figures('n2', { process, events }))
+  for (let i = 0; i < 2; i++) {
+    const looked = stage.collector.view()
+    await stage.world.advance(1_000)
+    const view = JSON.parse(JSON.stringify(await looked)) as ClusterView
+    expect(view.nodes['n2']!.process).toMatchObject({ cpu: 0, gcMs: 0 })
+    expect(view.events.length).toBeGreaterThan(0)
+    for (const { atMs } of view.events) expect(() => new Date(atMs).toISOString()).not.toThrow()
+  }
 })

@@ -8,7 +8,10 @@ import { EventLog } from './events.js'
 import type { ViewSource } from './feed.js'
 import { healthOf, type Observed } from './health.js'
 import { opinionOf, steady, type Told, toldParts } from './node-view.js'
-import type { ClusterView, NodeView, RingView } from './view.js'
+import { type ClusterView, eventsKept, type NodeView, type RingView } from './view.js'
+
+/** The last moment that a `Date` can hold. */
+const dateMsMax = 8_640_000_000_000_000
 
 export interface CollectorOptions {
   readonly clock: Clock
@@ -103,7 +106,9 @@ export class Collector implements ViewSource {
 
   async #askOne(member: CalledMember, known: Known): Promise<void> {
     try {
-      this.#take(member.id, known, await this.#options.ask(member, known.lastEvent))
+      const figures = await this.#options.ask(member, known.lastEvent)
+      // Otherwise it was asked before everybody left, and would tell its events twice.
+      if (this.#known.get(member.id) === known) this.#take(member.id, known, figures)
     } catch (error) {
       if (error instanceof KvError) known.obstacle = error.message
       else this.#options.onBug(error)
@@ -114,7 +119,9 @@ export class Collector implements ViewSource {
 
   #take(id: string, known: Known, figures: FiguresResponse): void {
     known.take(figures, this.#options.clock.monotonicMs())
-    const told = figures.events.map(({ atMs, kind, subject, text }) => ({ atMs: Number(atMs), kind, subject, text }))
+    const told = figures.events.slice(-eventsKept).map(({ atMs, kind, subject, text }) => {
+      return { atMs: Math.max(0, Math.min(Number(atMs), dateMsMax)), kind, subject, text }
+    })
     this.#events.add(id, told)
   }
 

@@ -9,8 +9,21 @@ import { clusterOf, nodeOf } from './view.test-support.js'
 class Source implements ViewSource {
   made = 0
   rests = 0
+  /** Views that are being made, now and at most. */
+  underWay = 0
+  mostUnderWay = 0
+  /** What the next views wait for. */
+  held: Promise<void> = Promise.resolve()
 
   async view(): Promise<ClusterView> {
+    this.mostUnderWay = Math.max(this.mostUnderWay, ++this.underWay)
+    const view = this.#next()
+    await this.held
+    this.underWay--
+    return view
+  }
+
+  #next(): ClusterView {
     const observed = { ...clusterOf([nodeOf(1)]), atMs: ++this.made }
     return { ...observed, health: healthOf(observed) }
   }
@@ -148,4 +161,29 @@ it('a node that stops ends all streams, and opens none', async () => {
   feed.close()
   expect(await next).toBeUndefined()
   expect(() => feed.open()).toThrow(expect.objectContaining({ code: 'unavailable' }))
+})
+
+it('a page that comes while a view is still made for those who have left gets one of its own, at the usual pace', async () => {
+  const { feed, source, pass } = stage()
+  const first = pageOf(feed.open())
+  const told = first.read()
+  await pass(10)
+  expect((await told)?.atMs).toBe(1)
+  let release = (): void => undefined
+  source.held = new Promise((resolve) => {
+    release = resolve
+  })
+  await pass(limits.feedIntervalMs)
+  await first.leave()
+  await pass(limits.feedLingerMs)
+  expect([source.made, source.rests]).toEqual([2, 1])
+  const second = pageOf(feed.open())
+  const next = second.read()
+  await pass(10)
+  release()
+  await pass(10)
+  expect(await next).toMatchObject({ event: 'snapshot', atMs: 3 })
+  await pass(5 * limits.feedIntervalMs)
+  expect([source.made, source.mostUnderWay]).toEqual([8, 1])
+  await second.leave()
 })

@@ -38,6 +38,7 @@ export class Feed {
   /** With whether those who look may not any more. */
   readonly #streams = new Map<Stream, () => boolean>()
   #resting: Timer | undefined
+  #rests = 0
   #closed = false
 
   constructor({ clock, source, life, onBug }: FeedOptions) {
@@ -81,8 +82,10 @@ export class Feed {
   }
 
   async #collect(): Promise<void> {
+    const rests = this.#rests
     const view = await this.#source.view()
-    if (this.#closed) return
+    // Begun for pages that have left: what it tells belongs to what is forgotten.
+    if (this.#closed || rests !== this.#rests) return
     this.#frames.add(view)
     for (const stream of this.#streams.keys()) stream.wake()
   }
@@ -103,6 +106,7 @@ export class Feed {
   #rest(): void {
     this.#resting?.cancel()
     this.#resting = undefined
+    this.#rests++
     this.#ticker.stop()
     this.#frames.forget()
     this.#source.rest()

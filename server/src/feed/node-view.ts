@@ -31,9 +31,14 @@ function whole(value: bigint | undefined): number {
   return Number(value ?? 0n)
 }
 
+/** 0 for what is no number: JSON would make null of it, with which the page cannot reckon. */
+function finite(value: number): number {
+  return Number.isFinite(value) ? value : 0
+}
+
 /** With a digit behind the point: more would change every second and tell nothing. */
 function tenths(value: number): number {
-  return Math.round(value * 10) / 10
+  return finite(Math.round(value * 10) / 10)
 }
 
 function latencyView(latency: Latency | undefined): LatencyView {
@@ -103,7 +108,7 @@ export function processView(told: Told, previous: ProcessView | undefined): Proc
     heapUsedBytes: whole(process?.heapUsedBytes),
     heapTotalBytes: whole(process?.heapTotalBytes),
     externalBytes: whole(process?.externalBytes),
-    cpu: Math.round((process?.cpu ?? 0) * 100) / 100,
+    cpu: finite(Math.round((process?.cpu ?? 0) * 100) / 100),
     loopDelay: latencyView(process?.eventLoopDelay),
     gcMs: rateOf(told)((figures) => figures.process?.gcMs ?? 0),
     connections: process?.connections ?? 0,

@@ -8,6 +8,9 @@ export class Ticker {
   readonly #onBug: (error: unknown) => void
   #timer: Timer | undefined
   #running = false
+  #ticking = false
+  /** When the next tick is due. */
+  #dueMs = 0
 
   constructor(clock: Clock, intervalMs: number, tick: () => Promise<void>, onBug: (error: unknown) => void) {
     this.#clock = clock
@@ -19,7 +22,9 @@ export class Ticker {
   start(): void {
     if (this.#running) return
     this.#running = true
-    this.#round()
+    // A tick from before `stop` is not to have another beside it: the first one follows it.
+    if (this.#ticking) this.#dueMs = this.#clock.monotonicMs()
+    else this.#round()
   }
 
   /** Idempotent. A tick that runs goes on to its end. */
@@ -30,10 +35,12 @@ export class Ticker {
   }
 
   #round(): void {
-    const dueMs = this.#clock.monotonicMs() + this.#intervalMs
+    this.#ticking = true
+    this.#dueMs = this.#clock.monotonicMs() + this.#intervalMs
     const next = (): void => {
+      this.#ticking = false
       if (!this.#running) return
-      const delayMs = Math.max(0, dueMs - this.#clock.monotonicMs())
+      const delayMs = Math.max(0, this.#dueMs - this.#clock.monotonicMs())
       this.#timer = this.#clock.setTimer(delayMs, () => this.#round())
     }
     this.#tick().then(next, this.#onBug)
