@@ -59,6 +59,17 @@ test('clear and the iterator keep to their namespace, also where one is the begi
   expect(await client.get('a')).toBe('not ours')
 })
 
+test('clear deletes keys that are no text, too', async () => {
+  const store = new KeyvQuorumKv(client)
+  store.namespace = 'n'
+  const key = Buffer.from([0x6e, 0x3a, 0xff])
+  await client.put(key, 'written past Keyv')
+  await store.set('n:a', '1')
+  await store.clear()
+  expect(await client.get(key)).toBeUndefined()
+  expect(await store.get('n:a')).toBeUndefined()
+})
+
 test('clear without a namespace and without a prefix is refused: it would empty the cluster', async () => {
   const store = new KeyvQuorumKv(client)
   await client.put('key', 'value')

@@ -140,14 +140,15 @@ export class KeyvQuorumKv extends EventEmitter {
         },
       )
     }
-    let batch: string[] = []
+    let batch: Uint8Array[] = []
     const drop = async (): Promise<void> => {
       const keys = batch
       batch = []
       await Promise.all(keys.map((key) => this.#client.delete(key)))
     }
-    for await (const { key } of this.#client.scan({ prefix: within, keysOnly: true })) {
-      batch.push(key)
+    // As bytes: whoever writes past Keyv may have stored keys that are no text.
+    for await (const { keyBytes } of this.#client.scan({ prefix: within, keysOnly: true })) {
+      batch.push(keyBytes)
       if (batch.length === batchMax) await drop()
     }
     await drop()
