@@ -1,4 +1,4 @@
-import { context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import { context, SpanKind, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api'
 import {
   AggregationTemporality,
   InMemoryMetricExporter,
@@ -181,4 +181,23 @@ test('spans or metrics alone may be asked for', async () => {
   await client.get('k')
   expect(spans()).toHaveLength(0)
   expect((await points()).some(({ name }) => name === 'db.client.operation.duration')).toBe(true)
+})
+
+test('a tracer whose ids are no trace context, or in capitals, does no harm', async () => {
+  const span = trace.wrapSpanContext({ traceId: 'abc', spanId: '1', traceFlags: 1 })
+  const capitals = trace.wrapSpanContext({ traceId: 'AB'.repeat(16), spanId: 'CD'.repeat(8), traceFlags: 1 })
+  const uncaught: unknown[] = []
+  const caught = (error: unknown): void => void uncaught.push(error)
+  process.on('uncaughtException', caught)
+  try {
+    for (const given of [span, capitals]) {
+      const own: Tracer = { startSpan: () => given, startActiveSpan: tracer.startActiveSpan.bind(tracer) }
+      using _ = instrument(client, { tracer: own, meter: false })
+      await client.put('key', 'value')
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  } finally {
+    process.off('uncaughtException', caught)
+  }
+  expect(uncaught).toEqual([])
 })

@@ -10,6 +10,7 @@ import {
   type BatchObservableCallback,
   context,
   type Histogram,
+  isSpanContextValid,
   type Meter,
   metrics,
   type Span,
@@ -171,8 +172,11 @@ class Watch {
 
 function propagate(told: CommandTrace, span: Span | undefined): void {
   if (span === undefined) return
-  const { traceId, spanId, traceFlags } = span.spanContext()
-  if ((traceFlags & TraceFlags.SAMPLED) !== 0) told.propagate(`00-${traceId}-${spanId}-01`)
+  const spanContext = span.spanContext()
+  const { traceId, spanId, traceFlags } = spanContext
+  // What a tracer gives is not ours: of ids that no node could take, none is told.
+  if ((traceFlags & TraceFlags.SAMPLED) === 0 || !isSpanContextValid(spanContext)) return
+  told.propagate(`00-${traceId.toLowerCase()}-${spanId.toLowerCase()}-01`)
 }
 
 /** Undefined: told as part of its batch. */
