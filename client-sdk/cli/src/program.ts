@@ -218,7 +218,8 @@ function contextOf(program: Command, io: Io, connect: Connect, clients: Client[]
   const terminal = io.stdout.isTTY === true
   const raw = options.output === 'raw'
   const colours = raw ? plainColours : coloursFor(io.stdout, io.env)
-  const look = { colours, columns: terminal && !raw ? io.stdout.columns : undefined, raw }
+  // A terminal that does not know its size, inside a container for instance, says 0.
+  const look = { colours, columns: terminal && !raw ? io.stdout.columns || undefined : undefined, raw }
   const shown = options.output === 'table' || (terminal && !raw)
   return { io, options, colours, look, shown, client, connect: another }
 }

@@ -50,6 +50,19 @@ describe('status --watch', () => {
     expect(lines.map((line) => line.match(/ops.*/)?.[0])).toEqual([undefined, known, undefined, undefined, known])
   })
 
+  it('where a terminal does not know its size it prints whole lines', async () => {
+    const client = new FakeClient()
+    const io = new FakeIo({ timing: client.timing, terminal: true, columns: 0 })
+    const status = client.status.bind(client)
+    let times = 0
+    client.status = async () => {
+      if (++times === 2) io.interrupt()
+      return await status()
+    }
+    expect(await run(['status', '--watch'], io, () => client)).toBe(0)
+    expect(io.stdout.text).toContain('node-3 dead, keys node-1 0 node-2 0')
+  })
+
   it('tells a program what is not known, too', async () => {
     const client = new FakeClient()
     const io = new FakeIo({ timing: client.timing })

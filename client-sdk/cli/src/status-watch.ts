@@ -133,10 +133,11 @@ class Screen {
 
   async show(picture: string): Promise<void> {
     const { stdout } = this.#context.io
-    const { columns = 80, rows = 24 } = stdout
+    const [columns, rows] = [stdout.columns || 80, stdout.rows || 24]
     const all = picture.trimEnd().split('\n')
     // The last row stays free: a newline there would scroll the picture away from where it is looked for.
-    const lines = all.length < rows ? all : [...all.slice(0, rows - 2), `… ${all.length - rows + 2} more lines`]
+    const lines =
+      all.length < rows ? all : [...all.slice(0, Math.max(0, rows - 2)), `… ${all.length - rows + 2} more lines`]
     const up = this.#lines === 0 ? '' : `\x1b[${this.#lines}A`
     this.#lines = lines.length
     await write(

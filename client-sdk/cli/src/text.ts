@@ -26,7 +26,7 @@ export function formatBytes(bytes: number): string {
  * characters and marks that reverse the direction of text become escapes; `keep` lists those that are let through.
  */
 export function visible(text: string, keep = ''): string {
-  return text.replace(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu, (char) => {
+  return text.replace(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu, (char) => {
     if (keep.includes(char)) return char
     if (char === '\n') return '\\n'
     if (char === '\t') return '\\t'

@@ -1,15 +1,21 @@
-import { appendFileSync, chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, readFileSync, realpathSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Io } from '../io.js'
 import { limits } from '../limits.js'
+import { visible } from '../text.js'
 
 /** Lines that may name a secret are not written down, as redis-cli keeps AUTH out of its file; so is what begins with a blank. */
 const secret = /pass(word|wd|phrase)?\b|passw|secret|token|credential|api[-_ ]?key|private[-_ ]?key|\bauth/i
 
 /** Whether a line may be kept in a file. */
 export function mayBeKept(line: string): boolean {
-  return line.length <= limits.shellHistoryLineCharsMax && /^\S/.test(line) && !secret.test(line)
+  return /^\S/.test(line) && !secret.test(line) && mayBeShown(line)
+}
+
+/** The editor shows a line as it is: one that would move the cursor, retitle the terminal or turn text around is no history. */
+function mayBeShown(line: string): boolean {
+  return line.length <= limits.shellHistoryLineCharsMax && visible(line, '\t') === line
 }
 
 /** The lines of earlier sessions, in a file that only its owner can read. Failures are told once, and end nothing. */
@@ -42,16 +48,19 @@ export class History {
     if (path === undefined) return []
     const lines: string[] = []
     this.#try(() => {
-      const text = readIfThere(path)
-      if (text === undefined) return
-      const all = text.split('\n').filter((line) => line !== '')
+      const file = fileOf(path)
+      if (file === undefined) return
+      const written = readFileSync(file, 'utf8')
+        .split('\n')
+        .map((line) => line.trimEnd())
+      const all = written.filter((line) => line !== '' && mayBeShown(line))
       lines.push(...all.slice(-limits.shellHistoryLinesMax).reverse())
       if (all.length > limits.shellHistoryLinesMax * 2) {
         // Another shell's line that comes in between is lost: history, not data.
-        writeFileSync(`${path}.new`, `${[...lines].reverse().join('\n')}\n`, { mode: 0o600 })
-        renameSync(`${path}.new`, path)
+        writeFileSync(`${file}.new`, `${[...lines].reverse().join('\n')}\n`, { mode: 0o600 })
+        renameSync(`${file}.new`, file)
       }
-      if (path !== '/dev/null') chmodSync(path, 0o600)
+      chmodSync(file, 0o600)
     })
     return lines
   }
@@ -65,9 +74,16 @@ export class History {
   }
 }
 
-function readIfThere(path: string): string | undefined {
+/**
+ * Where links lead to. Undefined: nothing is there yet, or something that is no file, such as `/dev/null`, which has nothing
+ * to tell, and whose mode is not ours to change.
+ */
+function fileOf(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8')
+    const file = realpathSync(path)
+    const stats = statSync(file)
+    // Of a directory it is told below why it cannot be read.
+    return stats.isFile() || stats.isDirectory() ? file : undefined
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error

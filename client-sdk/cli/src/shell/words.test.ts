@@ -86,6 +86,14 @@ describe('the words of a line', () => {
     )
   })
 
+  it('what is offered cannot turn the direction of the line that is typed, in quotes of any kind', () => {
+    for (const mark of ['\u202e', '\u2066', '\u061c', '\u200f', '\u009b']) {
+      const key = Buffer.from(`a${mark}b`)
+      expect(typed(key, "'")).toBeUndefined()
+      for (const quote of ['', '"'] as const) expect(typed(key, quote)).not.toContain(mark)
+    }
+  })
+
   it('knows where the word at the cursor begins', () => {
     expect(WordReader.partial('get us')).toEqual({ words: ['get'], start: 4, quote: '', word: 'us' })
     expect(WordReader.partial('get ')).toEqual({ words: ['get'], start: 4, quote: '', word: '' })

@@ -218,21 +218,22 @@ export function escapedBytes(word: string): Buffer | undefined {
   )
 }
 
+/** As they are, these could repaint the line that is typed: controls, C1 too, and marks that change the direction of text. */
+const repainting = /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffd]/u
+
 const special: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
 /** A word as it has to be typed to mean these bytes, inside the given quotes. Undefined: it cannot be there. */
 export function typed(bytes: Uint8Array, quote: Quote): string | undefined {
   const text = Buffer.from(bytes).toString('utf8')
   const isText = Buffer.from(text).equals(bytes)
-  if (quote === "'") return isText && !/['\p{Cc}]/u.test(text) ? `'${text}` : undefined
+  if (quote === "'") return isText && !text.includes("'") && !repainting.test(text) ? `'${text}` : undefined
   const chars = isText ? [...text] : [...Buffer.from(bytes).toString('latin1')]
   const escaped = chars.map((char) => {
     const code = char.codePointAt(0)!
     if (special[char] !== undefined) return special[char]
     if (code < 0x20 || code === 0x7f || (!isText && code > 0x7f)) return `\\x${code.toString(16).padStart(2, '0')}`
-    // C1 controls and marks that reverse text: as they are they could repaint the line that is typed.
-    if (/[\p{Cc}\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffd]/u.test(char))
-      return `\\u{${code.toString(16)}}`
+    if (repainting.test(char)) return `\\u{${code.toString(16)}}`
     return (quote === '"' ? /["\\]/ : /[\s"'\\<#]/).test(char) ? `\\${char}` : char
   })
   return quote + escaped.join('')
