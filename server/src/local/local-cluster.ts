@@ -219,6 +219,8 @@ export class LocalCluster implements AsyncDisposable {
     const node = this.node(index)
     if (this.#stopping !== undefined) throw new KvError('closed', 'the cluster has been stopped')
     if (node.state !== 'down') await node.stop()
+    // It may have been stopped meanwhile, and has then not waited for this.
+    if (this.#stopping !== undefined) throw new KvError('closed', 'the cluster has been stopped')
     await node.start()
   }
 

@@ -47,6 +47,8 @@ export class LocalNode {
   #httpAddresses: readonly string[] = []
   #running: Running | undefined
   #starting: Promise<void> | undefined
+  /** Lives that are being ended: a next one may not begin on their disk, and a cluster has not stopped before they have. */
+  readonly #ending = new Set<Promise<void>>()
   #serving = false
   #reachable = true
   #failure: Error | undefined
@@ -114,13 +116,29 @@ export class LocalNode {
     }
   }
 
-  /** Stops it in order, unless it is down; one that is being started is waited for. @internal */
+  /** Stops it in order, unless it is down; one that is being started or ended is waited for. @internal */
   async settleDown(): Promise<void> {
     await this.#starting?.catch(() => undefined)
     if (this.#running !== undefined) await this.stop()
+    await this.#ended()
+  }
+
+  /** When no life is being ended any more. What goes wrong there is told to whoever ends it. */
+  async #ended(): Promise<void> {
+    await Promise.allSettled(this.#ending)
+  }
+
+  async #whileEnding(ended: Promise<void>): Promise<void> {
+    this.#ending.add(ended)
+    try {
+      await ended
+    } finally {
+      this.#ending.delete(ended)
+    }
   }
 
   async #start(): Promise<void> {
+    await this.#ended()
     const { index, log, fabric } = this.#options
     const life = new Life()
     const config = resolveConfig([programSource({ ...this.#settings, id: this.id })])
@@ -155,17 +173,19 @@ export class LocalNode {
   /** Stops in order, at most `graceMs` for what runs. @internal */
   async stop(graceMs?: number): Promise<void> {
     const { node } = this.#take()
-    await node.stop(graceMs)
+    await this.#whileEnding(node.stop(graceMs))
   }
 
   /** As when its machine loses power: nothing is said to anyone, and what memory had not synced is lost. @internal */
   async kill(): Promise<void> {
-    await this.#end(this.#take())
+    await this.#whileEnding(this.#end(this.#take()))
   }
 
   /** Takes its data away; a running one is killed. @internal */
   async wipe(): Promise<void> {
+    if (this.#starting !== undefined) throw invalidArgument('node', `${this.id} is being started`)
     if (this.#running !== undefined) await this.kill()
+    await this.#ended()
     this.#memory?.erase()
     if (this.#options.dataDir !== undefined) await rm(this.#options.dataDir, { recursive: true, force: true })
   }
@@ -197,7 +217,7 @@ export class LocalNode {
     this.#running = undefined
     this.#serving = false
     const ended = fatal ? running.node.stop() : this.#end(running)
-    ended.then(
+    this.#whileEnding(ended).then(
       () => this.#options.failed(error),
       (cause: unknown) => this.#options.failed(new Error(`${this.id} could not be ended`, { cause })),
     )

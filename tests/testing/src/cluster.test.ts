@@ -169,6 +169,17 @@ describe('bad input', () => {
     expect(cluster.nodes.map(({ state }) => state)).toEqual(['serving', 'serving'])
   })
 
+  test('what closes while a node is being stopped or started again leaves none running, and no file', async () => {
+    const before = temporaryDirectories()
+    const cluster = await startCluster({ nodes: 2, disk: true })
+    const stopping = cluster.stop(1)
+    const restarting = expect(cluster.restart(0)).rejects.toMatchObject({ code: 'closed' })
+    await cluster.close()
+    await Promise.all([stopping, restarting])
+    expect(cluster.nodes.map(({ state }) => state)).toEqual(['down', 'down'])
+    expect(temporaryDirectories()).toEqual(before)
+  })
+
   test('a closed cluster gives no clients and starts no nodes', async () => {
     const cluster = await startCluster({ nodes: 1 })
     await cluster.close()
