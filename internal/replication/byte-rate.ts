@@ -1,3 +1,4 @@
+import type { Cancellation } from '../base/index.js'
 import type { Clock } from '../env/index.js'
 import type { Pauses } from './pauses.js'
 
@@ -47,6 +48,24 @@ export class ByteRate {
       await this.#pauses.pause(Math.min(leftMs, lookMs))
       this.#settle()
     }
+  }
+
+  /**
+   * Waits until what has been moved so far is paid for, but no longer than its caller does. Resolves with whether it is; true as
+   * well when the pauses stop. `cancellation` has no other listener meanwhile, and none afterwards.
+   */
+  async isPaidBy(deadlineMs: number, cancellation: Cancellation): Promise<boolean> {
+    this.#settle()
+    const upTo = this.#moved
+    while (!this.#pauses.stopped) {
+      const leftMs = ((upTo - this.#paid) * 1000) / this.#bytesPerSecond
+      if (leftMs < 1) return true
+      const patienceMs = deadlineMs - this.#clock.monotonicMs()
+      if (patienceMs <= 0 || cancellation.cancelled) return false
+      await this.#pauses.pauseUnless(cancellation, Math.min(leftMs, patienceMs, lookMs))
+      this.#settle()
+    }
+    return true
   }
 
   #settle(): void {

@@ -1,3 +1,4 @@
+import type { Cancellation } from '../base/index.js'
 import type { Clock, Timer } from '../env/index.js'
 
 /**
@@ -42,6 +43,19 @@ export class Pauses {
       if (this.#stopped) resolve()
       else this.begin(ms, resolve)
     })
+  }
+
+  /** Resolves after `ms`, at `endAll`, or when nobody waits any more: `cancellation` has no listener then. */
+  async pauseUnless(cancellation: Cancellation, ms: number): Promise<void> {
+    if (this.#stopped || cancellation.cancelled) return
+    await new Promise<void>((resolve) => {
+      const end = this.begin(ms, resolve)
+      cancellation.onCancel(() => {
+        end()
+        resolve()
+      })
+    })
+    cancellation.onCancel(undefined)
   }
 
   /** What another node answers, or `silence` when it takes longer than `withinMs`, or at `endAll`. */

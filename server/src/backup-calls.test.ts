@@ -1,4 +1,4 @@
-import { status } from '@grpc/grpc-js'
+import { Metadata, status } from '@grpc/grpc-js'
 import { emptyBytes, KvError, limits, type Slot } from '@quorumkv/internal/base'
 import type { Handovers } from '@quorumkv/internal/cluster'
 import { hlcOf, hlcToBigint } from '@quorumkv/internal/hlc'
@@ -147,4 +147,32 @@ test('a node that fails to read or to store tells it as operations do', async ()
   node.coordinator = undefined
   await expect(backup(services)).rejects.toMatchObject({ code: status.UNAVAILABLE })
   expect(services.bugs).toEqual([])
+})
+
+test('whoever waits for the stream rate is told so when its time is over, and holds no place any more', async () => {
+  const node = new FakeNode()
+  node.handovers = { streamBytesPerSecond: 1 } as Handovers
+  node.exported = {
+    slots: [
+      { slot: 0 as Slot, records: [record('a', 1, 'x'.repeat(9_000))], more: false, floorMs: 0, unchanged: false },
+    ],
+    next: { slot: 1, after: emptyBytes },
+  }
+  await using services = await startServices(node)
+  await backup(services)
+  const late = Array.from({ length: limits.backupCallsMax }, () =>
+    reply<BackupSlotsResponse>((done) =>
+      services.cluster.backupSlots(wanted, new Metadata(), { deadline: Date.now() + 400 }, done),
+    ),
+  )
+  // Of gRPC itself it would be DEADLINE_EXCEEDED, and nobody would know that nothing was done.
+  for (const one of late) {
+    await expect(one).rejects.toMatchObject({
+      code: status.RESOURCE_EXHAUSTED,
+      details: expect.stringContaining('1 bytes per second'),
+    })
+  }
+  node.handovers = { streamBytesPerSecond: limits.streamBytesPerSecond } as Handovers
+  await backup(services)
+  expect(node.exports).toHaveLength(2)
 })

@@ -89,7 +89,8 @@ export class BackupCalls {
     )
   }
 
-  async #run<T>({ node }: UnaryScope, work: (node: Node, transfers: SlotTransfers) => Promise<T>): Promise<T> {
+  async #run<T>(scope: UnaryScope, work: (node: Node, transfers: SlotTransfers) => Promise<T>): Promise<T> {
+    const { node, deadlineMs, cancellation } = scope
     if (this.#running >= limits.backupCallsMax) {
       throw new KvError('overloaded', `${this.#running} calls of backups are running`, { outcome: 'not-applied' })
     }
@@ -97,7 +98,10 @@ export class BackupCalls {
     try {
       this.#rate.bytesPerSecond = node.handovers?.streamBytesPerSecond ?? this.#rate.bytesPerSecond
       // For what others have moved: who waits here has not begun, and may still be told so.
-      await this.#rate.pay(0)
+      if (!(await this.#rate.isPaidBy(deadlineMs, cancellation))) {
+        const rate = `${Math.round(this.#rate.bytesPerSecond)} bytes per second`
+        throw new KvError('overloaded', `backups have moved more than ${rate} allow so far`, { outcome: 'not-applied' })
+      }
       const { coordinator } = node
       if (coordinator === undefined) {
         throw new KvError('unavailable', 'this node does not serve', { outcome: 'not-applied' })
