@@ -41,7 +41,7 @@ function readText(path: string): string {
  * The library descends by recursion, and where its stack does not suffice Node ends the process: thousands of opening brackets
  * are enough. So what opens is counted before, by the library's own lexer, which does not recurse.
  */
-function checkNesting(text: string, path: string): void {
+export function checkNesting(text: string, path: string): void {
   let brackets = 0
   let onLine = 0
   for (const token of new Lexer().lex(text)) {

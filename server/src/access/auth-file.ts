@@ -1,8 +1,9 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs'
 import { FatalError, KvError, limits } from '@quorumkv/internal/base'
 import { canonicalPrefixes, type Role, roles } from '@quorumkv/internal/slots'
-import { parseDocument } from 'yaml'
+import { type Document, parseDocument } from 'yaml'
 import { z } from 'zod'
+import { checkNesting } from '../config-file.js'
 
 /** A principal that stands in a node's own file. */
 export interface FilePrincipal {
@@ -35,12 +36,13 @@ const fileSchema = z.strictObject({ principals: z.array(entrySchema).max(limits.
  * stands there is never told: somebody may have written a token where its hash belongs.
  */
 export function parseAuthFile(text: string, path: string): readonly FilePrincipal[] {
+  checkNesting(text, path)
   const document = parseDocument(text, { schema: 'failsafe', uniqueKeys: true })
   const problem = document.errors[0]
   if (problem !== undefined) {
     throw new FatalError('usage', `${path}: line ${problem.linePos?.[0].line ?? 1}: this is no YAML (${problem.code})`)
   }
-  const checked = fileSchema.safeParse(document.toJS())
+  const checked = fileSchema.safeParse(valuesOf(document, path))
   if (!checked.success) {
     const issue = checked.error.issues[0]!
     const place = issue.path.length === 0 ? 'the file' : issue.path.join('.')
@@ -59,6 +61,16 @@ export function parseAuthFile(text: string, path: string): readonly FilePrincipa
     throw new FatalError('usage', `${path}: one principal at least must be an admin of all keys`)
   }
   return principals
+}
+
+/** The library finds an alias to nothing, and aliases that multiply, only now. It would tell what stands there. */
+function valuesOf(document: Document.Parsed, path: string): unknown {
+  try {
+    return document.toJS()
+  } catch (error) {
+    if (error instanceof ReferenceError) throw new FatalError('usage', `${path}: an alias in it cannot be used`)
+    throw error
+  }
 }
 
 function fromEntry(entry: z.infer<typeof entrySchema>, place: string): FilePrincipal {

@@ -22,7 +22,8 @@ export function isPrincipal(text: string): boolean {
 
 /**
  * The entries of what Node gives as `subjectaltname`: `DNS:a, URI:b, …`. One that holds a comma, a quote or anything
- * else unusual comes as a JSON string, so that a DNS name cannot pretend to be two entries (CVE-2021-44532).
+ * else unusual comes as a JSON string, so that a DNS name cannot pretend to be two entries (CVE-2021-44532). Throws
+ * `permission-denied` where it is none.
  */
 export function alternativeNames(
   text: string | undefined,
@@ -31,9 +32,18 @@ export function alternativeNames(
   const names: { type: string; value: string }[] = []
   for (let match = entry.exec(text ?? ''); match !== null; match = entry.exec(text ?? '')) {
     const [, type = '', value = ''] = match
-    names.push({ type, value: value.startsWith('"') ? String(JSON.parse(value)) : value })
+    names.push({ type, value: value.startsWith('"') ? unquoted(value) : value })
   }
   return names
+}
+
+function unquoted(value: string): string {
+  try {
+    return String(JSON.parse(value))
+  } catch (error) {
+    if (error instanceof SyntaxError) throw bad(value, 'which cannot be read')
+    throw error
+  }
 }
 
 function bad(text: string, why: string): KvError {
