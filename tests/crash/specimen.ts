@@ -100,6 +100,23 @@ export class Specimen {
     damage: (victim: SimStore) => Promise<void> | void,
     later: readonly StoredRecord[] = [],
   ): Promise<Outcome> {
+    const { victim, error } = await this.start(damage)
+    if (error === undefined) {
+      const outcome = this.#judge(victim)
+      if (later.length > 0) await goOn(victim, later)
+      return outcome
+    }
+    if (error instanceof FatalError && error.reason === 'corrupt') return { kind: 'stop', message: error.message }
+    throw error
+  }
+
+  /**
+   * Starts the directory when `damage` has been done to it: the store that has come of it, or else the error that its start
+   * failed with. Throws where more memory was asked for than the files explain.
+   */
+  async start(
+    damage: (victim: SimStore) => Promise<void> | void,
+  ): Promise<{ readonly victim: SimStore; readonly error: unknown }> {
     const world = new SimWorld({ seed: 'victim' })
     let largest = 0
     const watcher: DiskWatcher = {
@@ -116,13 +133,7 @@ export class Specimen {
     // No length in a file may make the store ask for more than the file holds, or than it reads at a time.
     const most = Math.min(limits.readChunkBytes, Math.max(...sizes) + 1)
     if (largest > most) throw new Error(`a buffer of ${largest} bytes was read into, where ${most} are enough`)
-    if (error === undefined) {
-      const outcome = this.#judge(victim)
-      if (later.length > 0) await goOn(victim, later)
-      return outcome
-    }
-    if (error instanceof FatalError && error.reason === 'corrupt') return { kind: 'stop', message: error.message }
-    throw error
+    return { victim, error }
   }
 
   #judge(victim: SimStore): Outcome {

@@ -7,12 +7,13 @@ import { targets } from './targets/index.js'
 const seed = process.env['KV_SEED'] ?? String(randomInt(1, 2 ** 31))
 /** In all, in the short form. */
 const cases = environmentNumber('KV_FUZZ_CASES') ?? 110_000
-const only = process.env['KV_FUZZ_TARGET']
+/** One target, or several with commas between them. */
+const only = process.env['KV_FUZZ_TARGET']?.split(',')
 const index = process.env['KV_FUZZ_CASE']
 const minutes = environmentNumber('KV_FUZZ_MINUTES')
 const endMs = minutes === undefined ? undefined : performance.now() + minutes * 60_000
 
-const chosen = targets.filter(({ name }) => only === undefined || name === only)
+const chosen = targets.filter(({ name }) => only === undefined || only.includes(name))
 if (chosen.length === 0)
   throw new Error(`there is no target ${only}; there are ${targets.map(({ name }) => name).join(', ')}`)
 const shares = chosen.reduce((sum, { share }) => sum + share, 0)

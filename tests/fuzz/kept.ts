@@ -56,4 +56,14 @@ export const keptCases: readonly KeptCase[] = [
     was: 'a page of a slot with a floor that is not a number was merged',
     hex: '520d 0801 1003 31 000000000000f87f'.replaceAll(' ', ''),
   },
+  {
+    target: 'certificate-name',
+    was: 'a name in quotes that is no JSON was an internal error',
+    hex: '5552493a2271756f72756d6b763a2f2f30313233343536373839616263646566303132333435363738396162236465662d636c69656e742f617070222c20444e533a225c75303136311c222222',
+  },
+  {
+    target: 'auth-file',
+    was: 'an alias to nothing was an internal error, which ended a node that reads its file again',
+    hex: '2a61',
+  },
 ]

@@ -172,7 +172,8 @@ function repeated(part: Uint8Array, times: number): Uint8Array {
 /** Something near one of the inputs of a corpus, now and then one of them as it is, or nothing that anyone has ever sent. */
 export function mutate(random: SimRandom, corpus: readonly Uint8Array[]): Uint8Array {
   if (random.chance(0.03)) return random.bytes(upTo(random, 512))
-  let bytes = random.pick(corpus)
+  // A copy that is no Buffer: what `slice` gives of one is the same memory, and changes would stay in the corpus.
+  let bytes: Uint8Array = new Uint8Array(random.pick(corpus))
   const most = Math.max(inputBytesMax, bytes.length)
   if (random.chance(0.03)) return bytes.slice()
   for (let i = 1 + random.below(3); i > 0; i--) bytes = random.pick(mutations)(random, bytes, corpus)

@@ -1,6 +1,6 @@
 // `npm run fuzz`: the long form of tests/fuzz.
 //
-//   npm run fuzz -- [--cases N] [--minutes M] [--target NAME] [--seed S] [--case I] [what vitest takes]
+//   npm run fuzz -- [--cases N] [--minutes M] [--target NAME[,NAME…]] [--seed S] [--case I] [what vitest takes]
 //
 // --cases: in all, shared among the targets (1,000,000); --minutes: no case begins later; --case: this one alone.
 import { spawnSync } from 'node:child_process'

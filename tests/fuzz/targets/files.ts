@@ -63,15 +63,32 @@ function groupOf(i: number): ReturnType<typeof put>[] {
 
 const small = { tuning: { logSegmentBytes: 2_048, logPreallocateBytes: 1_024 } }
 
+/** A directory with a log of several segments. */
+export function historyOfLog(): Promise<Specimen> {
+  return Specimen.of(small, async (sim, commit) => {
+    for (let i = 1; i <= 30; i++) await commit(...groupOf(i))
+    await sim.world.advance(100)
+  })
+}
+
+/** A directory with two snapshots, and a log behind them. */
+export function historyOfSnapshots(): Promise<Specimen> {
+  return Specimen.of(small, async (sim, commit) => {
+    for (let i = 1; i <= 12; i++) await commit(...groupOf(i))
+    await sim.settle(sim.store.snapshot())
+    for (let i = 13; i <= 20; i++) await commit(...groupOf(i))
+    await sim.settle(sim.store.snapshot())
+    for (let i = 21; i <= 24; i++) await commit(...groupOf(i))
+    await sim.world.advance(100)
+  })
+}
+
 /** Recovery decides everything by `Specimen.after`: all is there, a loud stop, or a tail that cannot be told from a torn one. */
 export const logFile: Target = {
   name: 'log',
   share: 10,
   async open() {
-    const specimen = await Specimen.of(small, async (sim, commit) => {
-      for (let i = 1; i <= 30; i++) await commit(...groupOf(i))
-      await sim.world.advance(100)
-    })
+    const specimen = await historyOfLog()
     return damagedFile(specimen, specimen.segments)
   },
 }
@@ -80,14 +97,7 @@ export const snapshotFile: Target = {
   name: 'snapshot',
   share: 8,
   async open() {
-    const specimen = await Specimen.of(small, async (sim, commit) => {
-      for (let i = 1; i <= 12; i++) await commit(...groupOf(i))
-      await sim.settle(sim.store.snapshot())
-      for (let i = 13; i <= 20; i++) await commit(...groupOf(i))
-      await sim.settle(sim.store.snapshot())
-      for (let i = 21; i <= 24; i++) await commit(...groupOf(i))
-      await sim.world.advance(100)
-    })
+    const specimen = await historyOfSnapshots()
     return damagedFile(specimen, specimen.snapshots)
   },
 }

@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { Client, credentials, status } from '@grpc/grpc-js'
+import { limits } from '@quorumkv/internal/base'
 import { ClusterClient, ClusterService } from '@quorumkv/proto/kv/v1/cluster'
 import { KvClient, KvService } from '@quorumkv/proto/kv/v1/kv'
 import { clientMessages } from '../corpus.js'
@@ -121,6 +122,8 @@ export const grpcMessage: Target = {
           )
         })
         live.checkAlive()
+        // A case may have made it one byte in a second, for which the next ones would wait as they should.
+        live.core.handovers!.streamBytesPerSecond = limits.streamBytesPerSecond
         if (code === status.DEADLINE_EXCEEDED) throw new Fault(`${path} was not answered`)
         if (code === status.UNKNOWN) throw new Fault(`${path} failed in a way that nobody foresaw`)
         const isWrite = path === KvService.put.path || path === KvService.delete.path

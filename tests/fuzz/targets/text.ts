@@ -13,6 +13,7 @@ import { parseBytes } from '../../../client-sdk/cli/src/text.js'
 import { KvError as ClientError } from '../../../client-sdk/src/errors.js'
 import { resolveOptions } from '../../../client-sdk/src/options.js'
 import { Version } from '../../../client-sdk/src/version.js'
+import { decodeCursor, encodeCursor } from '../../../internal/replication/scan.js'
 import { resolveConfig } from '../../../server/src/config.js'
 import { fileSource } from '../../../server/src/config-file.js'
 import { keyOfPath, queryBytes } from '../../../server/src/http/url-bytes.js'
@@ -212,6 +213,33 @@ export const urlKey: Target = {
           },
         )
       },
+    }
+  },
+}
+
+/** What scans hand out and get back, in the place of bytes and of text. */
+export const cursor: Target = {
+  name: 'cursor',
+  share: 50,
+  async open() {
+    const prefix = bytes('user:')
+    const corpus = [
+      encodeCursor({ slot: 0, after: new Uint8Array(0) }, prefix),
+      encodeCursor({ slot: 4095, after: bytes('user:1') }, prefix),
+      encodeCursor({ slot: 7, after: Buffer.alloc(1_024, 'k') }, prefix),
+      encodeCursor({ slot: 7, after: bytes('user:2') }, bytes('another')),
+    ]
+    return {
+      make: (random) => mutate(random, corpus),
+      run: (input) =>
+        refusedBy(
+          (error) => error instanceof KvError && error.code === 'invalid-argument',
+          () => {
+            const position = decodeCursor(input, prefix)
+            if (input.length > 0 && !Buffer.from(encodeCursor(position, prefix)).equals(input))
+              throw new Fault('a cursor that no scan makes was taken')
+          },
+        ),
     }
   },
 }
