@@ -29,7 +29,7 @@ export interface AccessOverview {
 /** What a new principal may do. */
 export interface NewPrincipal extends CallOptions {
   readonly role: Role
-  /** Its keys begin with one of these; none, or an empty one: all keys. */
+  /** Its keys begin with one of these; none: all keys. None of them may be empty. */
   readonly prefixes?: readonly Key[] | undefined
   /** From then on it is nobody any more. Default: never. */
   readonly expiresAt?: Date | undefined

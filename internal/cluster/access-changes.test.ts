@@ -96,14 +96,16 @@ test('the list is bounded, by principals and by bytes, and whoever asks is told 
   expect(encodeTopology(topology).length).toBeLessThan(limits.documentBytesMax / 2)
 })
 
-test('prefixes are kept once each, without those that another covers; an empty one stands for all keys', () => {
+test('prefixes are kept once each, without those that another covers; an empty one allows nobody everything by mistake', () => {
   const of = (...prefixes: string[]): string[] => {
     return canonicalPrefixes(prefixes.map((prefix) => text.encode(prefix))).map((bytes) =>
       new TextDecoder().decode(bytes),
     )
   }
   expect(of('b', 'ab', 'a', 'b', 'abc', 'c')).toEqual(['a', 'b', 'c'])
-  expect(of('a', '')).toEqual([])
+  for (const prefixes of [[''], ['a', '']]) {
+    expect(failure(() => of(...prefixes))).toMatchObject({ code: 'invalid-argument', field: 'prefixes' })
+  }
   expect(of()).toEqual([])
 })
 

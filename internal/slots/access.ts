@@ -44,18 +44,19 @@ export function parsePrincipalName(text: string, field: string = 'name'): string
 }
 
 /**
- * The prefixes that allow the same keys, as a grant has them: without those that begin with another; none, where one
- * of them is empty and so allows every key. Throws KvError `invalid-argument` naming `field`.
+ * The prefixes that allow the same keys, as a grant has them: without those that begin with another. An empty one, which would
+ * allow every key, is refused: it is what is left of a variable that was not set, and all keys are given by no prefix at all.
+ * Throws KvError `invalid-argument` naming `field`.
  */
 export function canonicalPrefixes(prefixes: readonly Uint8Array[], field: string = 'prefixes'): Uint8Array[] {
   for (const prefix of prefixes) {
+    if (prefix.length === 0) throw invalidArgument(field, 'must not be empty; whoever may use all keys has none')
     if (prefix.length > limits.keyBytesMax) {
       throw invalidArgument(field, `must be at most ${limits.keyBytesMax} bytes each, got ${prefix.length}`)
     }
   }
   const kept: Uint8Array[] = []
   for (const prefix of [...prefixes].sort(compareBytes)) {
-    if (prefix.length === 0) return []
     const last = kept.at(-1)
     if (last === undefined || !startsWith(prefix, last)) kept.push(prefix)
   }

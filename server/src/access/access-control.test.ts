@@ -184,6 +184,7 @@ describe('the auth file', () => {
       ['principals: []', 0o600],
       [entry(file.token), 0o644],
       [`${second}: x`, 0o600],
+      [`${entry(file.token)}    prefixes: ['']\n`, 0o600],
     ] as const) {
       lines.length = 0
       file.write(text, mode)

@@ -115,11 +115,10 @@ test('whatever principals, operations and keys: each key of each call is decided
   let revision = 0
   let decided = 0
   const token = newToken('caller')
-  const callers = fc.record({ role, prefixes: fc.array(text, { maxLength: 3 }) })
+  const prefix = text.filter((letters) => letters !== '')
+  const callers = fc.record({ role, prefixes: fc.array(prefix, { maxLength: 3 }) })
   await fc.assert(
-    fc.asyncProperty(callers, fc.array(act, { minLength: 1, maxLength: 4 }), async (given, acts) => {
-      // Empty prefixes stand for all keys.
-      const caller = given.prefixes.includes('') ? { ...given, prefixes: [] } : given
+    fc.asyncProperty(callers, fc.array(act, { minLength: 1, maxLength: 4 }), async (caller, acts) => {
       const grants = [grantOf(token, 'caller', caller.role, [...new Set(caller.prefixes)].sort())]
       node.topology = { ...node.topology!, access: { revision: ++revision, grants } }
       for (const one of acts) {
