@@ -191,6 +191,18 @@ describe('schemas', () => {
     expect(misfit.cause).toBeInstanceOf(SchemaError)
   })
 
+  test('whatever a schema throws is told as a KvError', async () => {
+    const thrown: unknown = Object.create(null)
+    const validate = (): never => {
+      throw thrown
+    }
+    const standard: StandardSchemaV1<unknown> = { '~standard': { version: 1, vendor: 'test', validate } }
+    const values = client.collection('odd:', standard)
+    await client.put('odd:1', '{}')
+    await expect(values.put('1', {})).rejects.toMatchObject({ code: 'invalid-argument', cause: thrown })
+    await expect(values.get('1')).rejects.toMatchObject({ code: 'not-valid', cause: thrown })
+  })
+
   test('values go in as given and come out as the schema makes them', async () => {
     const events = client.collection('e:', z.object({ at: z.coerce.date<Date | string>(), n: z.number().default(3) }))
     await events.put('1', { at: new Date(5) })

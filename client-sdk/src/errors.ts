@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 /** What went wrong, by what the caller can do about it. */
 export type KvErrorCode =
   /** The input cannot be accepted; `field` names what is wrong. Nothing was changed. */
@@ -93,5 +95,11 @@ export function invalidArgument(field: string, message: string, cause?: unknown)
 /** What callers see is always a KvError; anything else that turns up is a bug of ours, and is reported as one. */
 export function asKvError(error: unknown): KvError {
   if (error instanceof KvError) return error
-  return new KvError('internal', error instanceof Error ? error.message : String(error), { cause: error })
+  return new KvError('internal', messageOf(error), { cause: error })
+}
+
+/** What was thrown, in words; it may be anything, an object that no text can be made of too. */
+export function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message
+  return typeof error === 'object' && error !== null ? inspect(error, { customInspect: false }) : String(error)
 }

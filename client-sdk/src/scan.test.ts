@@ -147,6 +147,7 @@ test.each([
   [{ prefix: '\ud800' }, 'prefix'],
   [{ cursor: '' }, 'cursor'],
   [{ cursor: 'ä' }, 'cursor'],
+  [{ cursor: 'A' }, 'cursor'],
   [{ consistency: 'most' as never }, 'consistency'],
   [{ timeoutMs: 0 }, 'timeoutMs'],
   [{ signal: {} as never }, 'signal'],

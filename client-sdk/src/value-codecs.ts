@@ -1,5 +1,5 @@
 import { textOf } from './codec.js'
-import { invalidArgument, KvError } from './errors.js'
+import { invalidArgument, KvError, messageOf } from './errors.js'
 import {
   isStandardSchema,
   pathOf,
@@ -137,7 +137,7 @@ function toJson(value: unknown): string {
   try {
     stored = JSON.stringify(value)
   } catch (cause) {
-    throw invalidArgument('value', `has no JSON: ${cause instanceof Error ? cause.message : String(cause)}`, cause)
+    throw invalidArgument('value', `has no JSON: ${messageOf(cause)}`, cause)
   }
   if (stored === undefined) throw invalidArgument('value', `has no JSON: it is ${kindOf(value)}`)
   return stored
