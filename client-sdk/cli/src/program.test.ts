@@ -1,4 +1,5 @@
 import { PassThrough } from 'node:stream'
+import { KvError } from '@quorumkv/client'
 import { describe, expect, it } from 'vitest'
 import type { Connect } from './context.js'
 import { FakeClient, FakeIo, type FakeIoOptions, fault } from './fakes.test-support.js'
@@ -514,6 +515,17 @@ describe('status, ring and partition', () => {
     expect(rest).toEqual({ key: 'k', hash: 0x9abcdef0, slot: 9 })
     expect(owners[0]).toEqual({ id: 'node-1', address: '127.0.0.1:50051', liveness: 'alive' })
     expect((await kv(['partition', 'k'])).out).toContain('hash 0x9abcdef0, slot 9')
+  })
+})
+
+describe('words of others', () => {
+  it('cannot retitle the terminal or turn text around when a failure is told', async () => {
+    const client = new FakeClient()
+    client.status = () => Promise.reject(new KvError('unavailable', 'no \x1b]0;title\x07\u009b2J\u202enode'))
+    const { status, err } = await kv(['status'], client)
+    expect(status).toBe(1)
+    expect(err).toContain('\\x1b]0;title')
+    expect(err).not.toMatch(/(?!\n)\p{Cc}|\u202e/u)
   })
 })
 

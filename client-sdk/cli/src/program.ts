@@ -31,6 +31,7 @@ import { coloursFor, OutputClosedError, plainColours, write, writeJson } from '.
 import { explain, sentence } from './report.js'
 import { registerInside } from './shell/commands.js'
 import type { Register } from './shell/shell.js'
+import { visible } from './text.js'
 import { addTlsOptions, type TlsFlags, tlsOptionsOf, tlsPathsOf } from './tls-options.js'
 
 const defaultEndpoint = '127.0.0.1:50051'
@@ -249,7 +250,8 @@ async function failed(
   try {
     if (json) await writeJson(io.stderr, { error: told })
     else {
-      const text = sentence({ ...report, hint: usageHint })
+      // A node, a file or a codec may have put anything into its words.
+      const text = visible(sentence({ ...report, hint: usageHint }), '\n\t')
       // What is to be typed there has no `kv` in front.
       await write(io.stderr, `${inShell ? text.replace(/`kv (?=[a-z])/g, '`') : text}\n`)
     }

@@ -4,7 +4,7 @@ import { handoverLines } from './change-text.js'
 import type { Client } from './context.js'
 import { formatDuration } from './duration.js'
 import { type Look, table } from './table.js'
-import { formatBytes, formatCount, plural } from './text.js'
+import { formatBytes, formatCount, plural, visible } from './text.js'
 
 const waitsText = 'does not serve yet: its log says what it waits for'
 
@@ -179,7 +179,7 @@ export function certificateLines(
 
 function trouble(one: MemberStatus | undefined, members: readonly Member[], colours: Colors): string[] {
   if (one === undefined) return []
-  if (!one.ok) return [colours.yellow(`${one.id} did not answer: ${one.error.message}`)]
+  if (!one.ok) return [colours.yellow(visible(`${one.id} did not answer: ${one.error.message}`))]
   const { readOnly, lostSlots, refillObstacle, tombstones, floorObstacle } = one.status.storage
   const lines = certificateLines(one.id, one.status, Date.now())
   if (readOnly) lines.push(`${one.id} takes no writes: its disk is full`)
@@ -201,5 +201,5 @@ function trouble(one: MemberStatus | undefined, members: readonly Member[], colo
     if (differingSlots > 0) lines.push(`${one.id} and ${nodeId} differ in ${plural(differingSlots, 'slot')}`)
     if (obstacle !== '') lines.push(`${one.id} could not be compared with ${nodeId}: ${obstacle}`)
   }
-  return lines.map((line) => colours.yellow(line))
+  return lines.map((line) => colours.yellow(visible(line)))
 }
