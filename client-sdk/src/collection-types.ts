@@ -46,7 +46,8 @@ export interface CollectionScanOptions extends ScanOptions {
   readonly prefix?: Key | undefined
   /**
    * Called for each value that does not fit the codec (`not-valid`, `not-text`), whose entry is then left out. Absent:
-   * the first such value ends the scan with its error.
+   * the first such value ends the scan with its error. An entry that is left out takes the cursor of its page with it,
+   * where it had one: the next one comes with a later page.
    */
   readonly onMisfit?: ((error: KvError, keyBytes: Uint8Array) => void) | undefined
 }

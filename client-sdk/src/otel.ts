@@ -36,7 +36,10 @@ export interface InstrumentOptions {
 
 /** What `instrument` began. */
 export interface Instrumentation extends Disposable {
-  /** Ends it. Spans that are open are ended when their calls are. May be called again. */
+  /**
+   * Ends it, and ends spans that are open. May be called again. To close the client does not: who makes many clients
+   * disables what watches each, or their figures, and with them the clients, are kept.
+   */
   disable(): void
 }
 
