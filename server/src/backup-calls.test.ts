@@ -1,5 +1,5 @@
-import { Metadata, status } from '@grpc/grpc-js'
-import { emptyBytes, KvError, limits, type Slot } from '@quorumkv/internal/base'
+import { status } from '@grpc/grpc-js'
+import { Cancellation, emptyBytes, KvError, limits, type Slot } from '@quorumkv/internal/base'
 import type { Handovers } from '@quorumkv/internal/cluster'
 import { hlcOf, hlcToBigint } from '@quorumkv/internal/hlc'
 import { encodeRecords, floorTombstone, type StoredRecord } from '@quorumkv/internal/record'
@@ -11,8 +11,10 @@ import type {
   RestoreSlotsResponse,
 } from '@quorumkv/proto/kv/v1/cluster'
 import { expect, test } from 'vitest'
+import { anyone } from './access/principal.js'
+import { BackupCalls } from './backup-calls.js'
 import { FakeNode, fakeTopology } from './fake-node.test-support.js'
-import { reply, startServices, type TestServices } from './services.test-support.js'
+import { reply, startServices, type TestServices, testClock } from './services.test-support.js'
 
 const record = (key: string, ms = 1_000, value = 'v'): StoredRecord => {
   return {
@@ -152,27 +154,27 @@ test('a node that fails to read or to store tells it as operations do', async ()
 test('whoever waits for the stream rate is told so when its time is over, and holds no place any more', async () => {
   const node = new FakeNode()
   node.handovers = { streamBytesPerSecond: 1 } as Handovers
+  const records = [record('a', 1, 'x'.repeat(9_000))]
   node.exported = {
-    slots: [
-      { slot: 0 as Slot, records: [record('a', 1, 'x'.repeat(9_000))], more: false, floorMs: 0, unchanged: false },
-    ],
+    slots: [{ slot: 0 as Slot, records, more: false, floorMs: 0, unchanged: false }],
     next: { slot: 1, after: emptyBytes },
   }
-  await using services = await startServices(node)
-  await backup(services)
-  const late = Array.from({ length: limits.backupCallsMax }, () =>
-    reply<BackupSlotsResponse>((done) =>
-      services.cluster.backupSlots(wanted, new Metadata(), { deadline: Date.now() + 400 }, done),
-    ),
-  )
-  // Of gRPC itself it would be DEADLINE_EXCEEDED, and nobody would know that nothing was done.
-  for (const one of late) {
-    await expect(one).rejects.toMatchObject({
-      code: status.RESOURCE_EXHAUSTED,
-      details: expect.stringContaining('1 bytes per second'),
-    })
+  const calls = new BackupCalls(testClock)
+  const backupWithin = (ms: number, cancellation = new Cancellation()): Promise<BackupSlotsResponse> => {
+    const deadlineMs = testClock.monotonicMs() + ms
+    return calls.backup(wanted, { node, deadlineMs, cancellation, request: undefined, principal: anyone })
   }
+  await backupWithin(5_000)
+  const late = Array.from({ length: limits.backupCallsMax }, () => backupWithin(100))
+  const refusal = { code: 'overloaded', outcome: 'not-applied', message: expect.stringContaining('1 bytes per second') }
+  for (const { status: ended, ...rest } of await Promise.allSettled(late))
+    expect({ ended, ...rest }).toMatchObject({ ended: 'rejected', reason: refusal })
+  // Those who go away do not wait for their time.
+  const gone = Array.from({ length: limits.backupCallsMax }, () => new Cancellation())
+  const left = gone.map((cancellation) => backupWithin(3_600_000, cancellation))
+  for (const cancellation of gone) cancellation.cancel()
+  for (const { status: ended } of await Promise.allSettled(left)) expect(ended).toBe('rejected')
   node.handovers = { streamBytesPerSecond: limits.streamBytesPerSecond } as Handovers
-  await backup(services)
+  await backupWithin(5_000)
   expect(node.exports).toHaveLength(2)
 })
