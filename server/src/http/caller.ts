@@ -1,4 +1,5 @@
 import { TLSSocket } from 'node:tls'
+import { KvError } from '@quorumkv/internal/base'
 import type { Context } from 'hono'
 import { getCookie } from 'hono/cookie'
 import type { AccessControl } from '../access/access-control.js'
@@ -51,13 +52,23 @@ export function handleOf(c: Context<HttpEnv>): string | undefined {
 }
 
 /**
+ * What nodes show each other over gRPC where they have no certificates is not taken here, where none of them calls: it can be
+ * overheard, and is good for a minute, while a feed that was begun with it would go on for ever.
+ */
+function byToken(authorization: string, access: AccessControl): Principal {
+  const principal = access.identify(authorization)
+  if (principal.source !== 'node') return principal
+  throw new KvError('unauthenticated', 'a token is needed', { outcome: 'not-applied' })
+}
+
+/**
  * Who makes a request: by the token that it shows, or by where its browser has signed in, or by the certificate of its connection,
  * in this order. Undefined: it shows nothing, or a login that is over. Throws as `AccessControl.identify`.
  */
 export function callerOf(c: Context<HttpEnv>, access: AccessControl, logins: Logins): Caller | undefined {
   if (!access.demanded) return anyCaller
   const authorization = c.req.header('authorization')
-  if (authorization !== undefined) return { principal: access.identify(authorization), by: 'token' }
+  if (authorization !== undefined) return { principal: byToken(authorization, access), by: 'token' }
   access.refresh()
   const handle = handleOf(c)
   const login = handle === undefined ? undefined : logins.find(handle)
