@@ -50,6 +50,8 @@ export function checkNesting(text: string, path: string): void {
     else if (token === ',' || token === '\n' || token === '\r\n') onLine = 0
     // Lists of lists, keys that are maps, and what is said of a value: all of them may open many on one line.
     else if (token === '-' || token === '?' || token === ':' || /^[&!]/.test(token)) onLine++
+    // Below zero, as many more could be opened; and the library says a word on each, which takes seconds.
+    if (brackets < 0) throw new FatalError('usage', `${path}: closes a bracket that was never opened`)
     if (brackets > nestingMax || onLine > nestingMax) {
       throw new FatalError('usage', `${path}: is nested more than ${nestingMax} deep`)
     }

@@ -26,3 +26,8 @@ test('a file that is nested thousands deep is refused: a node that reads it agai
     expect(refusalOf(open.repeat(9_000))).toMatchObject({ reason: 'usage', message: expect.stringContaining('nested') })
   }
 })
+
+test('brackets that close nothing are refused, and do not make room for as many to open', () => {
+  for (const text of [`principals: []${']'.repeat(9_000)}`, `${']'.repeat(9_000)}${'['.repeat(9_000)}`])
+    expect(refusalOf(text)).toMatchObject({ reason: 'usage', message: expect.stringContaining('never opened') })
+})
