@@ -1,4 +1,4 @@
-import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import { type ChannelCredentials, Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { encodeRecords } from '@quorumkv/internal/record'
 import {
   AuthCreateRequest,
@@ -27,11 +27,14 @@ import {
 import {
   Consistency,
   DeleteRequest,
+  ErrorCode,
   GetRequest,
   PutRequest,
   ScanRequest,
   SessionRequest,
+  SessionResponse,
 } from '@quorumkv/proto/kv/v1/kv'
+import { channelKey } from '../exchange.js'
 
 /** The key that the samples are about. */
 export const sampleKey: Buffer = Buffer.from('app/key')
@@ -119,18 +122,27 @@ function verdictOf(code: status): Verdict {
   return code === status.PERMISSION_DENIED ? 'permission-denied' : 'admitted'
 }
 
+/** What a session says of its operation; undefined: nothing yet. */
+function verdictOfSession(data: Buffer): Verdict | undefined {
+  const [result] = SessionResponse.decode(data).results
+  if (result === undefined) return undefined
+  const refused = result.outcome?.$case === 'error' && result.outcome.value.code === ErrorCode.PERMISSION_DENIED
+  return refused ? 'permission-denied' : 'admitted'
+}
+
 /** Calls methods by their paths, with messages as bytes. */
 export class RawClient {
   readonly #client: Client
 
-  constructor(address: string) {
-    this.#client = new Client(address, credentials.createInsecure())
+  constructor(address: string, how: ChannelCredentials = credentials.createInsecure()) {
+    this.#client = new Client(address, how)
   }
 
   /** Whether a call with these metadata gets past the door; an answer is one, and so is any other failure. */
   call(path: string, authorization: string | undefined, request: Buffer = samples[path]!): Promise<Verdict> {
     const metadata = new Metadata()
     if (authorization !== undefined) metadata.set('authorization', authorization)
+    if (path.endsWith('/Exchange')) metadata.set(channelKey, 'requests')
     const deadline = Date.now() + 10_000
     return new Promise((resolve) => {
       if (!streaming.test(path)) {
@@ -143,9 +155,12 @@ export class RawClient {
         resolve(verdict)
         call.cancel()
       }
-      // Sent at once by whoever takes sessions and links; else the first message, or that there is none.
+      // Sent at once by whoever takes links; else the first message, or that there is none.
       call.on('metadata', () => path.endsWith('/Exchange') && end('admitted'))
-      call.on('data', () => end('admitted'))
+      call.on('data', (data: Buffer) => {
+        const verdict = path.endsWith('/Session') ? verdictOfSession(data) : 'admitted'
+        if (verdict !== undefined) end(verdict)
+      })
       call.on('error', (error: ServiceError) => end(verdictOf(error.code)))
       call.on('end', () => end('admitted'))
       call.write(request)
