@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { FatalError } from '@quorumkv/internal/base'
-import { type Document, Lexer, parseDocument } from 'yaml'
+import { type Document, isNode, isScalar, Lexer, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
 import type { ConfigSource } from './config.js'
 import { kebabName, type SettingName, settingNames } from './settings.js'
@@ -41,7 +41,7 @@ function readText(path: string): string {
  * The library descends by recursion, and where its stack does not suffice Node ends the process: thousands of opening brackets
  * are enough. So what opens is counted before, by the library's own lexer, which does not recurse.
  */
-export function checkNesting(text: string, path: string): void {
+function checkNesting(text: string, path: string): void {
   let brackets = 0
   let onLine = 0
   for (const token of new Lexer().lex(text)) {
@@ -58,6 +58,29 @@ export function checkNesting(text: string, path: string): void {
   }
 }
 
+/**
+ * The document of a file that people write: every scalar is the text that stands there. Throws FatalError `usage` for what is
+ * nested deep, and for a key that a map has twice: the library compares each with all others, which takes seconds.
+ */
+export function parseScalars(text: string, path: string): Document.Parsed {
+  checkNesting(text, path)
+  const document = parseDocument(text, { schema: 'failsafe', uniqueKeys: false })
+  visit(document, {
+    Map(_, { items }) {
+      const seen = new Set<unknown>()
+      for (const { key } of items) {
+        const name = isScalar(key) ? key.value : key
+        if (seen.has(name)) {
+          const line = text.slice(0, isNode(key) ? key.range?.[0] : 0).split('\n').length
+          throw new FatalError('usage', `${path}: line ${line}: this key is there already`)
+        }
+        seen.add(name)
+      }
+    },
+  })
+  return document
+}
+
 /** The library finds an alias to nothing, and aliases that multiply, only when the values are asked for. */
 function valuesOf(document: Document.Parsed, path: string): unknown {
   try {
@@ -69,8 +92,7 @@ function valuesOf(document: Document.Parsed, path: string): unknown {
 
 /** Parses YAML, of which JSON is a part. Every scalar stays the text that was written: an id of 007 is not 7. */
 function parseSettings(text: string, path: string): Partial<Record<string, string | string[]>> {
-  checkNesting(text, path)
-  const document = parseDocument(text, { schema: 'failsafe', uniqueKeys: true })
+  const document = parseScalars(text, path)
   const problem = document.errors[0]
   if (problem !== undefined) throw new FatalError('usage', `${path}: ${problem.message}`)
   if (document.contents === null) return {}

@@ -1,9 +1,9 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs'
 import { FatalError, KvError, limits } from '@quorumkv/internal/base'
 import { canonicalPrefixes, type Role, roles } from '@quorumkv/internal/slots'
-import { type Document, parseDocument } from 'yaml'
+import type { Document } from 'yaml'
 import { z } from 'zod'
-import { checkNesting } from '../config-file.js'
+import { parseScalars } from '../config-file.js'
 
 /** A principal that stands in a node's own file. */
 export interface FilePrincipal {
@@ -36,8 +36,7 @@ const fileSchema = z.strictObject({ principals: z.array(entrySchema).max(limits.
  * stands there is never told: somebody may have written a token where its hash belongs.
  */
 export function parseAuthFile(text: string, path: string): readonly FilePrincipal[] {
-  checkNesting(text, path)
-  const document = parseDocument(text, { schema: 'failsafe', uniqueKeys: true })
+  const document = parseScalars(text, path)
   const problem = document.errors[0]
   if (problem !== undefined) {
     throw new FatalError('usage', `${path}: line ${problem.linePos?.[0].line ?? 1}: this is no YAML (${problem.code})`)
