@@ -18,6 +18,8 @@ export interface KvErrorOptions {
   readonly field?: string
   /** For failed writes. */
   readonly outcome?: WriteOutcome
+  /** For `overloaded`, where it is known: it makes no sense to come again earlier. */
+  readonly retryAfterMs?: number
   readonly cause?: unknown
 }
 
@@ -27,12 +29,14 @@ export class KvError extends Error {
   readonly code: ErrorCode
   readonly field: string | undefined
   readonly outcome: WriteOutcome | undefined
+  readonly retryAfterMs: number | undefined
 
   constructor(code: ErrorCode, message: string, options: KvErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.field = options.field
     this.outcome = options.outcome
+    this.retryAfterMs = options.retryAfterMs
   }
 }
 

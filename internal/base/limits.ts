@@ -42,8 +42,23 @@ export const limits = {
   certificateWarnAgainMs: 86_400_000,
   /** Connections at a time of one listener of HTTP. */
   httpConnectionsMax: 1024,
-  /** Calls at a time on one connection from a client. */
+  /** Connections at a time of the port for clients and nodes, and of each door from one address (of IPv6: the first 64 bits). */
+  connectionsMax: 4096,
+  connectionsPerAddressMax: 1024,
+  httpConnectionsPerAddressMax: 512,
+  /** A connection from a client on which nothing has been called for so long is closed. */
+  connectionIdleMs: 300_000,
+  /** Calls at a time on one connection from a client, and the headers of one of them. */
   connectionStreamsMax: 1024,
+  callHeaderBytesMax: 16_384,
+  /** Bytes of messages that have not come to their end yet, of all calls, and how long one message may take to do so. */
+  receivedBytesMax: 268_435_456,
+  messageMsMax: 30_000,
+  /** Who takes nothing for so long of what waits for it is cut off; it is looked at so often. */
+  readerStallMs: 60_000,
+  slowCheckMs: 1_000,
+  /** Scans of one node at a time. */
+  scansMax: 256,
   /** Operations that one node coordinates at a time, and the bytes of their keys and of all values that they hold. */
   coordinatedOpsMax: 65_536,
   coordinatedBytesMax: 268_435_456,

@@ -11,6 +11,9 @@ export const outcomeTrailer = 'kv-outcome'
 /** The trailer of what was refused as `invalid-argument`: the field that is wrong. */
 export const fieldTrailer = 'kv-field'
 
+/** What a server of gRPC says about when to try again (gRFC A6), which clients of other languages go by on their own. */
+export const pushbackTrailer = 'grpc-retry-pushback-ms'
+
 const statusOf: Readonly<Record<ErrorCode, status>> = {
   'invalid-argument': status.INVALID_ARGUMENT,
   unavailable: status.UNAVAILABLE,
@@ -57,6 +60,7 @@ export function toStatus(error: unknown, kind: OperationKind): ServerErrorRespon
   const metadata = new Metadata()
   if (kind === 'write') metadata.set(outcomeTrailer, outcomeOf(error))
   if (known && error.field !== undefined) metadata.set(fieldTrailer, error.field)
+  if (known && error.retryAfterMs !== undefined) metadata.set(pushbackTrailer, String(error.retryAfterMs))
   return Object.assign(new Error(details), {
     code: known ? statusOf[error.code] : status.INTERNAL,
     details,

@@ -72,6 +72,10 @@ describe('defaults', () => {
       replaceAfter: 600_000,
       logLevel: 'info',
       reflection: false,
+      maxConnections: 4096,
+      maxConnectionsPerAddress: 1024,
+      rateLimit: 0,
+      byteRateLimit: 0,
       slowMs: 100,
       logFormat: undefined,
     })

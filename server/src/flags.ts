@@ -27,6 +27,9 @@ Of a node that runs:
 Certificates for nodes and clients (see kv-server certs --help):
   kv-server certs init --dir ./certs --nodes n1,n2,n3
 
+The limits that cannot be set as well:
+  kv-server limits
+
 Each setting can also be given as an environment variable (--data-dir: KV_DATA_DIR) or as a key of the file
 (data-dir: /var/lib/kv). A flag wins over the environment, the environment over the file.
 

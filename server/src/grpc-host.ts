@@ -7,9 +7,11 @@ import {
 import type { Log, Network } from '@quorumkv/internal/env'
 import type { AccessControl } from './access/access-control.js'
 import { GuardedServer } from './access/guarded-server.js'
+import { grpcTable } from './access/table.js'
 import { formatAddress, type ListenAddress } from './addresses.js'
 import { GrpcNetwork, peerBytesService } from './grpc-network.js'
 import { serverOptions } from './grpc-options.js'
+import type { Http2Guard, Http2GuardOptions } from './limits/http2-guard.js'
 import type { Traffic } from './link-traffic.js'
 import { bindAll } from './listening.js'
 import { blindTrust, type LinkTrust } from './tls/link-trust.js'
@@ -43,9 +45,10 @@ export class GrpcHost {
     onBug: (error: unknown) => void,
     access: AccessControl,
     { tls, trust }: HostSecurity = { tls: undefined, trust: blindTrust },
+    tuning: Omit<Http2GuardOptions, 'takesStream' | 'log'> = {},
   ) {
     this.#log = log
-    this.#server = new GuardedServer(serverOptions, access)
+    this.#server = new GuardedServer(serverOptions, access, grpcTable, { log, ...tuning })
     this.#credentials = tls === undefined ? ServerCredentials.createInsecure() : new FollowingServerCredentials(tls)
     this.#network = new GrpcNetwork({ isBound: (address) => this.#bound.includes(address), onBug, log, trust })
     this.#server.addService(peerBytesService, { exchange: this.#network.serve })
@@ -59,6 +62,11 @@ export class GrpcHost {
   /** What went over links to and from other nodes, each of which has a connection of its own. */
   get traffic(): Traffic {
     return this.#network.traffic
+  }
+
+  /** What stands before its connections. */
+  get guard(): Http2Guard {
+    return this.#server.guard
   }
 
   /** For services that add themselves, such as grpc-health-check's. */
@@ -99,6 +107,7 @@ export class GrpcHost {
       const late = setTimeout(resolve, graceMs + cutOffMs)
       this.#server.tryShutdown(() => {
         clearTimeout(late)
+        this.#server.guard.stop()
         resolve()
       })
     })

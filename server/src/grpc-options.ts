@@ -12,5 +12,6 @@ export const serverOptions: ChannelOptions = {
   'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMs,
   // Nobody reads it here, and it costs bookkeeping for each message.
   'grpc.enable_channelz': 0,
+  'grpc.max_connection_idle_ms': limits.connectionIdleMs,
   'grpc.max_concurrent_streams': limits.connectionStreamsMax,
 }

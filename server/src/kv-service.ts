@@ -24,7 +24,10 @@ export function kvService(context: ServiceContext, sessions: SessionService): Kv
         checkKey(request.key)
         principal.checkKey(request.key)
         const consistency = parseConsistency(request.consistency)
-        return toGetResponse(await node.get(request.key, { consistency, ...scope }))
+        principal.rate?.admit(request.key.length)
+        const record = await node.get(request.key, { consistency, ...scope })
+        if (record !== undefined) principal.rate?.charge(record.value.length)
+        return toGetResponse(record)
       }),
     put: (call, callback) =>
       answerUnary(call, callback, context, 'write', async (request, { node, principal, ...scope }) => {
@@ -36,6 +39,7 @@ export function kvService(context: ServiceContext, sessions: SessionService): Kv
         checkTtl(ttlMs)
         const consistency = parseConsistency(request.consistency)
         const options = { consistency, ...scope, ttlMs, returnPrevious }
+        principal.rate?.admit(key.length + value.length)
         return toPutResponse(await node.put(key, value, options))
       }),
     delete: (call, callback) =>
@@ -43,6 +47,7 @@ export function kvService(context: ServiceContext, sessions: SessionService): Kv
         checkKey(request.key)
         principal.checkKey(request.key)
         const consistency = parseConsistency(request.consistency)
+        principal.rate?.admit(request.key.length)
         return toDeleteResponse(await node.delete(request.key, { consistency, ...scope }))
       }),
     scan: (call) => void serveScan(call, context),

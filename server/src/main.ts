@@ -8,6 +8,7 @@ import type { NodeConfig } from './config.js'
 import { exitStatusOf, isDecommissioned } from './exit.js'
 import { type Invocation, parseCommandLine } from './flags.js'
 import { runHealth } from './health-command.js'
+import { limitsText } from './limits/table.js'
 import { openLog } from './logging.js'
 import { type Ask, runRepair } from './repair.js'
 import { type RunningNode, startConfiguredNode } from './start-node.js'
@@ -122,6 +123,10 @@ function otherCommand(argv: readonly string[]): Promise<number> | undefined {
   if (command === 'verify') return runVerify(rest, process.env, output)
   if (command === 'auth') return runAuth(rest, output, () => text(process.stdin))
   if (command === 'certs') return runCerts(rest, output)
+  if (command === 'limits' && rest.length === 0) {
+    output.out(limitsText())
+    return Promise.resolve(0)
+  }
   if (command === 'health') return runHealth(rest, process.env, output)
   if (command !== 'repair') return undefined
   const ask: Ask = process.stdin.isTTY && process.stdout.isTTY ? askOnTerminal : undefined

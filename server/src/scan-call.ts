@@ -1,5 +1,6 @@
 import type { ServerWritableStream } from '@grpc/grpc-js'
-import { type Cancellation, limits } from '@quorumkv/internal/base'
+import { type Cancellation, KvError, limits } from '@quorumkv/internal/base'
+import type { StoredRecord } from '@quorumkv/internal/record'
 import type { ScanRequest, ScanResponse } from '@quorumkv/proto/kv/v1/kv'
 import { principalOf } from './access/guarded-server.js'
 import { toStatus } from './errors.js'
@@ -26,6 +27,11 @@ function send(call: ScanCall, response: ScanResponse): Promise<void> {
   })
 }
 
+/** What they have of keys and values. */
+export function bytesOf(records: readonly StoredRecord[]): number {
+  return records.reduce((bytes, { key, value }) => bytes + key.length + value.length, 0)
+}
+
 async function sendPages(call: ScanCall, context: ServiceContext, cancellation: Cancellation): Promise<void> {
   const { request } = call
   const { consistency, pageSize } = checkScan(request)
@@ -37,12 +43,14 @@ async function sendPages(call: ScanCall, context: ServiceContext, cancellation: 
   while (!cancellation.cancelled) {
     context.access.refresh()
     principal.checkValid()
+    principal.rate?.admit(0)
     // A scan may take as long as its caller allows; a page may not.
     const timeoutMs = giveUpAfterMs(Math.min(timeLeftMs(call, context.clock), limits.requestTimeoutMs))
     const deadlineMs = context.clock.monotonicMs() + timeoutMs
     const wanted = { prefix: request.prefix, pageSize, cursor, consistency }
     const page = await node.scan({ ...wanted, deadlineMs, cancellation, request: named })
     if (cancellation.cancelled) return
+    principal.rate?.charge(bytesOf(page.records))
     await send(call, toScanResponse(page.records, page.cursor, request.keysOnly))
     cursor = page.cursor
     if (cursor.length === 0) break
@@ -52,6 +60,10 @@ async function sendPages(call: ScanCall, context: ServiceContext, cancellation: 
 
 /** Serves one Scan: page after page, as fast as the client reads. */
 export async function serveScan(call: ScanCall, context: ServiceContext): Promise<void> {
+  if (context.scans.running >= limits.scansMax) {
+    call.emit('error', toStatus(new KvError('overloaded', `the node serves ${limits.scansMax} scans already`), 'read'))
+    return
+  }
   context.scans.running++
   try {
     await sendPages(call, context, cancellationOf(call))

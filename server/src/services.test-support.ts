@@ -76,13 +76,14 @@ export interface TestServices extends AsyncDisposable {
 export async function startServices(
   fake: FakeNode | 'starting' = new FakeNode(),
   accessOf: (node: () => Node | undefined, log: Log) => AccessControl = () => openAccess,
+  tuning: ConstructorParameters<typeof GrpcHost>[4] = {},
 ): Promise<TestServices> {
   const node = fake === 'starting' ? undefined : fake
   const lines: LogLine[] = []
   const bugs: unknown[] = []
   const log = recordingLog(lines)
   const access = accessOf(() => node, log)
-  const host = new GrpcHost(log, (error) => bugs.push(error), access)
+  const host = new GrpcHost(log, (error) => bugs.push(error), access, undefined, tuning)
   const draining = (): void => {
     health.set(false)
     sessions.drain()

@@ -184,6 +184,7 @@ export class Session implements OperationOwner {
     try {
       check(operation)
       if (!this.#principal.unrestricted) checkPermission(operation, this.#principal)
+      this.#principal.rate?.admit(operation.key.length + operation.value.length)
       this.#ask(operation)
     } catch (error) {
       this.failed(operation, error)
@@ -216,6 +217,7 @@ export class Session implements OperationOwner {
   got(operation: SessionOperation, record: StoredRecord | undefined): void {
     if (this.#closed) return
     this.#inFlight.remove(operation)
+    if (record !== undefined) this.#principal.rate?.charge(record.value.length)
     if (record !== undefined && !this.#fits(record.value.length)) {
       this.#withhold(operation)
       return

@@ -1,66 +1,9 @@
-import type { Address } from '@quorumkv/internal/base'
-import { invalidArgument, limits, type NodeId, parseAddress, parseNodeId } from '@quorumkv/internal/base'
-import type { PeerName } from '@quorumkv/internal/cluster'
-import type { FsyncPolicy } from '@quorumkv/internal/store'
-import { type ListenAddress, parseHostNames, parseListenAddresses, parsePeers } from './addresses.js'
+import { invalidArgument, limits, parseAddress, parseNodeId } from '@quorumkv/internal/base'
+import { parseHostNames, parseListenAddresses, parsePeers } from './addresses.js'
+import type { SettingName, SettingValues } from './setting-values.js'
 import { parseBoolean, parseChoice, parseDurationMs, parseSizeBytes, parseWhole } from './units.js'
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
-export type LogFormat = 'json' | 'pretty'
-
-/** Everything that can be set, parsed. Durations are milliseconds, sizes bytes. */
-export interface SettingValues {
-  readonly addr: readonly ListenAddress[]
-  readonly advertise: Address | undefined
-  /** Undefined: no HTTP. */
-  readonly httpAddr: readonly ListenAddress[] | undefined
-  /** Names under which HTTP may be asked, besides this machine's own. */
-  readonly httpAllowHost: readonly string[]
-  readonly insecure: boolean
-  /** Undefined: nobody is asked who they are. */
-  readonly authFile: string | undefined
-  /** Undefined: nothing is encrypted. */
-  readonly tlsCert: string | undefined
-  readonly tlsKey: string | undefined
-  /** Undefined: callers are asked for no certificates. */
-  readonly tlsCa: string | undefined
-  readonly requireClientCert: boolean
-  /** `/metrics` needs no token. */
-  readonly metricsOpen: boolean
-  /** Undefined: nodes need not know one. */
-  readonly clusterSecretFile: string | undefined
-  readonly reflection: boolean
-  readonly peers: readonly PeerName[]
-  readonly id: NodeId | undefined
-  readonly zone: string
-  readonly weight: number
-  readonly virtualNodes: number
-  readonly replicationFactor: number
-  /** Undefined: a majority of the replicas. */
-  readonly readQuorum: number | undefined
-  readonly writeQuorum: number | undefined
-  readonly dataDir: string
-  readonly fsync: FsyncPolicy
-  readonly fsyncIntervalMs: number
-  readonly snapshotInterval: number
-  readonly snapshotWalBytes: number
-  readonly streamRate: number
-  readonly maxClockDrift: number
-  readonly probeIntervalMs: number
-  readonly probeTimeoutMs: number
-  readonly suspicionMult: number
-  readonly gossipIntervalMs: number
-  readonly gossipFanout: number
-  /** 0: never. */
-  readonly replaceAfter: number
-  readonly logLevel: LogLevel
-  /** 0: none is told of. */
-  readonly slowMs: number
-  /** Undefined: pretty on a terminal, else JSON. */
-  readonly logFormat: LogFormat | undefined
-}
-
-export type SettingName = keyof SettingValues
+export type { LogFormat, LogLevel, SettingName, SettingValues } from './setting-values.js'
 
 /** One setting: a flag, an environment variable, a key of the file and an option of `startNode`, all alike. */
 export interface Setting<Value> {
@@ -95,6 +38,7 @@ const groups = {
   cluster: 'Cluster:',
   storage: 'Storage:',
   liveness: 'Failure detection:',
+  limits: 'Limits (all of them: kv-server limits):',
   log: 'Log:',
 }
 
@@ -358,6 +302,36 @@ export const settings: { readonly [Name in SettingName]: Setting<SettingValues[N
       'other copies, where as many nodes as the replication factor are left; 0: never',
     defaultText: '10m',
     parse: (text, label) => (text === '0' ? 0 : parseDurationMs(text, label, 1000, 30 * dayMs)),
+  }),
+  maxConnections: setting({
+    group: 'limits',
+    argument: '<n>',
+    help: 'connections of clients and nodes at a time; above it the longest idle one is closed, or else the newcomer',
+    defaultText: String(limits.connectionsMax),
+    parse: (text, label) => parseWhole(text, label, 16, 1_000_000),
+  }),
+  maxConnectionsPerAddress: setting({
+    group: 'limits',
+    argument: '<n>',
+    help: '…of which one address may have so many',
+    defaultText: String(limits.connectionsPerAddressMax),
+    parse: (text, label) => parseWhole(text, label, 1, 1_000_000),
+  }),
+  rateLimit: setting({
+    group: 'limits',
+    argument: '<n>',
+    help:
+      'operations per second that one principal may ask of this node, unless --auth-file says otherwise; without it all ' +
+      'callers count as one; 0: no limit',
+    defaultText: '0',
+    parse: (text, label) => parseWhole(text, label, 0, 1_000_000_000),
+  }),
+  byteRateLimit: setting({
+    group: 'limits',
+    argument: '<size>',
+    help: '…and the bytes of keys and values, either way; 0: no limit',
+    defaultText: '0',
+    parse: (text, label) => (text === '0' ? 0 : parseSizeBytes(text, label, 1_024, 1_099_511_627_776)),
   }),
   logLevel: setting({
     group: 'log',

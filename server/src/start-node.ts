@@ -214,8 +214,12 @@ async function startOnDisk(
   const { certificates, tls } = security
   const { secret } = security.trust
   const proof = secret === undefined ? undefined : new CallerProof(secret, clock)
-  const access = new AccessControl({ clock, log, audit, node: () => core, file: authFile, proof })
-  const host = new GrpcHost(log, fail, access, security)
+  const rates = { operationsPerSecond: config.rateLimit, bytesPerSecond: config.byteRateLimit }
+  const access = new AccessControl({ rates, clock, log, audit, node: () => core, file: authFile, proof })
+  const host = new GrpcHost(log, fail, access, security, {
+    connectionsMax: config.maxConnections,
+    perAddressMax: config.maxConnectionsPerAddress,
+  })
   const draining = (): void => {
     health.set(false)
     sessions.drain()

@@ -4,11 +4,12 @@ import type { Node } from '@quorumkv/internal/cluster'
 import type { Clock, Log, Timer } from '@quorumkv/internal/env'
 import { type AccessList, nobodyGranted } from '@quorumkv/internal/slots'
 import { nameInToken, tokenHash } from '@quorumkv/proto/tokens'
+import { RateLimit, type Rates, unlimitedRates } from '../limits/rate-limit.js'
 import type { CertificateName } from '../tls/names.js'
 import type { Audit } from './audit.js'
 import type { AuthFile, FilePrincipal } from './auth-file.js'
 import type { CallerProof } from './caller-proof.js'
-import { anyone, nodePrincipal, Principal } from './principal.js'
+import { anyonePrincipal, nodePrincipal, Principal } from './principal.js'
 
 export interface AccessOptions {
   readonly clock: Clock
@@ -20,6 +21,8 @@ export interface AccessOptions {
   readonly file: AuthFile | undefined
   /** By what other nodes prove who they are where certificates do not; undefined: by nothing. */
   readonly proof?: CallerProof | undefined
+  /** Of principals for whom the auth file does not say otherwise. */
+  readonly rates?: Rates
 }
 
 /** A principal, and what is kept of its token. */
@@ -40,6 +43,8 @@ const nobodysHash = Buffer.alloc(32)
  */
 export class AccessControl {
   readonly audit: Audit
+  /** Who everybody is, where nobody is asked. */
+  readonly anyone: Principal
   readonly #options: AccessOptions
   readonly #file: AuthFile | undefined
   /** By name; a name may stand in the file and in the topology. */
@@ -53,6 +58,7 @@ export class AccessControl {
     this.#options = options
     this.#file = options.file
     this.audit = options.audit
+    this.anyone = anyonePrincipal(this.#rateOf('anyone', {}))
     if (options.file === undefined) return
     this.#rebuild(options.file.principals, nobodyGranted)
     this.#wait()
@@ -95,7 +101,7 @@ export class AccessControl {
     authorization: string | undefined,
     certificate: () => CertificateName | undefined = () => undefined,
   ): Principal {
-    if (this.#file === undefined) return anyone
+    if (this.#file === undefined) return this.anyone
     this.refresh()
     if (authorization === undefined || authorization === '') return this.#certified(certificate())
     const node = this.#options.proof?.nodeThatShows(authorization)
@@ -151,11 +157,15 @@ export class AccessControl {
     const before = this.#known
     const known = new Map<string, Known[]>()
     const add = (source: 'file' | 'cluster', given: FilePrincipal): void => {
-      const { name, role, prefixes, tokenHash: hash, expiresAtMs } = given
+      const { name, role, prefixes, tokenHash: hash, expiresAtMs, rates = {} } = given
       const hex = [hash, ...prefixes].map((bytes) => Buffer.from(bytes).toString('hex'))
-      const nature = JSON.stringify([source, role, expiresAtMs, ...hex])
+      const nature = JSON.stringify([source, role, expiresAtMs, rates, ...hex])
       const same = before.get(name)?.find((one) => one.nature === nature)
-      const one = same ?? { nature, hash, principal: new Principal({ name, role, prefixes, source, expiresAtMs }) }
+      const make = (): Principal => {
+        const rate = this.#rateOf(name, rates)
+        return new Principal({ name, role, prefixes, source, expiresAtMs, rate })
+      }
+      const one = same ?? { nature, hash, principal: make() }
       known.set(name, [...(known.get(name) ?? []), one])
     }
     for (const principal of principals) add('file', principal)
@@ -168,6 +178,14 @@ export class AccessControl {
     }
     this.#expire()
     for (const changed of this.#onChange) changed()
+  }
+
+  /** Its buckets hang on the principal, so there are as many as there are principals. */
+  #rateOf(name: string, own: Partial<Rates>): RateLimit | undefined {
+    const { clock, rates: others = unlimitedRates } = this.#options
+    const rates = { ...others, ...own }
+    if (rates.operationsPerSecond === 0 && rates.bytesPerSecond === 0) return undefined
+    return new RateLimit(name, rates, clock)
   }
 
   /** Whether somebody has. */

@@ -4,6 +4,7 @@ import { canonicalPrefixes, type Role, roles } from '@quorumkv/internal/slots'
 import type { Document } from 'yaml'
 import { z } from 'zod'
 import { parseScalars } from '../config-file.js'
+import type { Rates } from '../limits/rate-limit.js'
 
 /** A principal that stands in a node's own file. */
 export interface FilePrincipal {
@@ -15,10 +16,15 @@ export interface FilePrincipal {
   readonly tokenHash: Uint8Array
   /** Unix milliseconds. Undefined: never. */
   readonly expiresAtMs: number | undefined
+  /** How fast it may go, where that is not as for all others. */
+  readonly rates?: Partial<Rates>
 }
 
 /** A file of principals is a few pages; whatever is larger was named by mistake. */
 const fileBytesMax = 1_048_576
+
+/** All scalars of the file are text. */
+const rateSchema = z.string().regex(/^[0-9]{1,12}$/, 'must be a whole number; 0: as much as it wants')
 
 const entrySchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9-]{1,63}$/, 'must be 1 to 63 characters of a-z, 0-9 and "-"'),
@@ -26,6 +32,8 @@ const entrySchema = z.strictObject({
   tokenSha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hex digits'),
   prefixes: z.array(z.string()).optional(),
   prefixesBase64: z.array(z.base64()).optional(),
+  operationsPerSecond: rateSchema.optional(),
+  bytesPerSecond: rateSchema.optional(),
   expires: z.iso.datetime('must be a time like 2030-01-31T00:00:00Z').optional(),
 })
 
@@ -74,6 +82,7 @@ function valuesOf(document: Document.Parsed, path: string): unknown {
 
 function fromEntry(entry: z.infer<typeof entrySchema>, place: string): FilePrincipal {
   const { name, role, tokenSha256, prefixes = [], prefixesBase64 = [], expires } = entry
+  const { operationsPerSecond, bytesPerSecond } = entry
   try {
     const bytes = [
       ...prefixes.map((text) => Buffer.from(text)),
@@ -85,6 +94,10 @@ function fromEntry(entry: z.infer<typeof entrySchema>, place: string): FilePrinc
       prefixes: canonicalPrefixes(bytes),
       tokenHash: Buffer.from(tokenSha256, 'hex'),
       expiresAtMs: expires === undefined ? undefined : Date.parse(expires),
+      rates: {
+        ...(operationsPerSecond === undefined ? {} : { operationsPerSecond: Number(operationsPerSecond) }),
+        ...(bytesPerSecond === undefined ? {} : { bytesPerSecond: Number(bytesPerSecond) }),
+      },
     }
   } catch (error) {
     if (error instanceof KvError) throw new FatalError('usage', `${place}: ${error.message}`, error)

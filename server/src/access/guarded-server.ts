@@ -3,17 +3,20 @@ import {
   type handleUnaryCall,
   type Metadata,
   Server,
+  type ServerCredentials,
   type ServerErrorResponse,
   type ServiceDefinition,
   type sendUnaryData,
   type UntypedHandleCall,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
-import { assert, KvError } from '@quorumkv/internal/base'
+import { assert, KvError, limits } from '@quorumkv/internal/base'
+import { silentLog } from '@quorumkv/internal/env'
 import { toStatus } from '../errors.js'
+import { type GuardedHttp2Server, Http2Guard, type Http2GuardOptions } from '../limits/http2-guard.js'
 import { certificateName } from '../tls/names.js'
 import type { AccessControl } from './access-control.js'
-import { anyone, type Principal } from './principal.js'
+import type { Principal } from './principal.js'
 import { grpcTable, type Rule, ruleOf } from './table.js'
 
 /** What every call of gRPC has, whatever its kind. */
@@ -28,10 +31,19 @@ interface Call {
 const caller = Symbol('principal')
 
 /**
+ * What this class uses of the library that is not for users of it: connections and streams are to be seen before the library
+ * sees them. The version is pinned, and a server that has no such method is not made.
+ */
+interface Internals {
+  createHttp2Server(credentials: ServerCredentials): GuardedHttp2Server
+  readonly commonServerOptions: { settings?: object }
+}
+
+/**
  * Who makes a call, as the server has found out before the handler was called. `anyone` at a node that asks nobody.
  */
-export function principalOf(call: object, { demanded }: Pick<AccessControl, 'demanded'>): Principal {
-  if (!demanded) return anyone
+export function principalOf(call: object, access: Pick<AccessControl, 'demanded' | 'anyone'>): Principal {
+  if (!access.demanded) return access.anyone
   const principal = (call as { [caller]?: Principal })[caller]
   assert(principal !== undefined, 'a handler is called only for callers who are known')
   return principal
@@ -46,12 +58,34 @@ export class GuardedServer extends Server {
   readonly #table: Readonly<Record<string, Rule>>
   /** The paths of all methods that can be called. */
   readonly methods: Set<string> = new Set()
+  /** Those of them that take many messages. */
+  readonly #streaming = new Set<string>()
+  /** Holds the limits that the library does not. */
+  readonly guard: Http2Guard
 
   /** `table` is another one only in tests. */
-  constructor(options: ChannelOptions, access: AccessControl, table: Readonly<Record<string, Rule>> = grpcTable) {
+  constructor(
+    options: ChannelOptions,
+    access: AccessControl,
+    table: Readonly<Record<string, Rule>> = grpcTable,
+    guardOptions: Omit<Http2GuardOptions, 'takesStream'> = { log: silentLog },
+  ) {
     super(options)
     this.#access = access
     this.#table = table
+    this.guard = new Http2Guard({ ...guardOptions, takesStream: (path) => this.#streaming.has(path) })
+    const internals = this as unknown as Internals
+    const { createHttp2Server, commonServerOptions } = internals
+    assert(typeof createHttp2Server === 'function', 'this version of grpc-js makes its servers as the pinned one does')
+    commonServerOptions.settings = {
+      ...commonServerOptions.settings,
+      maxHeaderListSize: limits.callHeaderBytesMax,
+    }
+    internals.createHttp2Server = (credentials) => {
+      const server = Reflect.apply(createHttp2Server, this, [credentials]) as GuardedHttp2Server
+      this.guard.guard(server)
+      return server
+    }
   }
 
   /** Throws FatalError `bug` where a method is not in the table, whether callers are asked who they are or not. */
@@ -60,6 +94,7 @@ export class GuardedServer extends Server {
     for (const [name, { path, originalName, requestStream, responseStream }] of Object.entries(service)) {
       const rule = ruleOf(this.#table, path)
       this.methods.add(path)
+      if (requestStream) this.#streaming.add(path)
       const field = implementation[name] === undefined ? (originalName ?? name) : name
       const handler = implementation[field]
       const isOpen = rule.permission === 'open' || rule.permission === 'peer'

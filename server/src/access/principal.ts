@@ -1,5 +1,6 @@
 import { KvError, startsWith } from '@quorumkv/internal/base'
 import type { Role } from '@quorumkv/internal/slots'
+import type { RateLimit } from '../limits/rate-limit.js'
 
 /**
  * How a principal became one. `cluster`: the members have agreed on it; `file`: it stands in this node's own file; `node`: it is another
@@ -15,6 +16,8 @@ export interface PrincipalOptions {
   readonly source: PrincipalSource
   /** Unix milliseconds. Undefined: never. */
   readonly expiresAtMs: number | undefined
+  /** Undefined: it may go as fast as it can. */
+  readonly rate?: RateLimit | undefined
 }
 
 /**
@@ -30,11 +33,13 @@ export class Principal {
   readonly mayAdminister: boolean
   /** It may do with every key what can be done with keys, so that none has to be looked at. */
   readonly unrestricted: boolean
+  /** How fast it may go at this node; undefined: as fast as it can. */
+  readonly rate: RateLimit | undefined
   readonly #prefixes: readonly Uint8Array[]
   /** Why it is nobody any more: its calls that run end. Empty: it is somebody. */
   over: string = ''
 
-  constructor({ name, role, prefixes, source, expiresAtMs }: PrincipalOptions) {
+  constructor({ name, role, prefixes, source, expiresAtMs, rate }: PrincipalOptions) {
     this.name = name
     this.role = role
     this.source = source
@@ -42,6 +47,7 @@ export class Principal {
     this.mayWrite = role !== 'read'
     this.mayAdminister = role === 'admin'
     this.unrestricted = this.mayWrite && prefixes.length === 0
+    this.rate = rate
     this.#prefixes = prefixes
   }
 
@@ -80,14 +86,10 @@ export class Principal {
   }
 }
 
-/** Whoever calls a node that does not ask who they are. */
-export const anyone: Principal = new Principal({
-  name: 'anyone',
-  role: 'admin',
-  prefixes: [],
-  source: 'anyone',
-  expiresAtMs: undefined,
-})
+/** Whoever calls a node that does not ask who they are: all of them together go by one rate. */
+export function anyonePrincipal(rate: RateLimit | undefined): Principal {
+  return new Principal({ name: 'anyone', role: 'admin', prefixes: [], source: 'anyone', expiresAtMs: undefined, rate })
+}
 
 /**
  * Another node of the cluster. It may look at this one, and use no key: over plain connections its proof can be overheard, and is good

@@ -7,11 +7,13 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { limits } from '@quorumkv/internal/base'
 import type { Log } from '@quorumkv/internal/env'
 import type { ListenAddress } from '../addresses.js'
+import { ConnectionGate } from '../limits/connection-gate.js'
+import { type Peer, SlowPeers } from '../limits/slow-peers.js'
 import { bindAll } from '../listening.js'
 import { type ServerTls, serverTlsOptions } from '../tls/server-credentials.js'
 import { answerClientError, refuseConnect, refuseExpectation, unreadableRequest } from './client-error.js'
@@ -21,14 +23,24 @@ import type { HttpApp } from './http-parts.js'
 const checkIntervalMs = 1_000
 /** While the host stops, connections that have become idle are closed so often. */
 const closeIntervalMs = 20
-/** Connections beyond the limit are told of in the log so often at most. */
-const dropReportMs = 10_000
+/** Bytes on a connection that its other end has not taken. */
+function peerOf(socket: Socket): Peer {
+  return {
+    get writableLength() {
+      return socket.writableLength
+    },
+    taken: () => socket.bytesWritten - socket.writableLength,
+    cut: () => void socket.destroy(),
+  }
+}
 
 /** Limits that tests make small; what is left out is as in `limits`. */
 export interface HttpTuning {
   readonly headersTimeoutMs?: number
   readonly requestTimeoutMs?: number
   readonly connectionsMax?: number
+  readonly perAddressMax?: number
+  readonly readerStallMs?: number
   readonly checkIntervalMs?: number
 }
 
@@ -52,8 +64,8 @@ export class HttpHost {
   readonly #listener: (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>
   readonly #tls: ServerTls | undefined
   readonly #servers: (Server | TlsServer)[] = []
-  #dropped = 0
-  #dropReportedMs = Number.NEGATIVE_INFINITY
+  readonly #gate: ConnectionGate
+  readonly #peers: SlowPeers
   #stopped: Promise<void> | undefined
 
   constructor(
@@ -65,6 +77,18 @@ export class HttpHost {
     this.#log = log
     this.#tls = tls
     this.#tuning = tuning
+    this.#gate = new ConnectionGate({
+      protocol: 'HTTP',
+      log,
+      connectionsMax: tuning.connectionsMax ?? limits.httpConnectionsMax,
+      perAddressMax: tuning.perAddressMax ?? limits.httpConnectionsPerAddressMax,
+    })
+    this.#peers = new SlowPeers({
+      stallMs: tuning.readerStallMs ?? limits.readerStallMs,
+      messageMs: Number.POSITIVE_INFINITY,
+      checkMs: tuning.checkIntervalMs ?? limits.slowCheckMs,
+      onCut: (why) => log.info('a connection was cut off', { protocol: 'HTTP', why }),
+    })
     this.#listener = getRequestListener((request, env) => app.fetch(request, env as Env), {
       // The library would replace Request and Response for the whole process, also that of a program which embeds a node.
       overrideGlobalObjects: false,
@@ -105,6 +129,7 @@ export class HttpHost {
     await Promise.all(closed)
     clearInterval(idle)
     clearTimeout(late)
+    this.#peers.stop()
   }
 
   #bindOne(host: string, port: number): Promise<number> {
@@ -139,19 +164,16 @@ export class HttpHost {
     server.on('checkContinue', serve)
     server.on('checkExpectation', refuseExpectation)
     server.on('connect', refuseConnect)
-    server.maxConnections = tuning.connectionsMax ?? limits.httpConnectionsMax
-    // Longer than any request is worked on: what ends by this is a reader that takes nothing of its answer.
+    server.on(this.#tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+      const peer = peerOf(socket)
+      this.#peers.add(peer)
+      socket.once('close', () => this.#peers.remove(peer))
+    })
+    // Counted for all addresses together, from the handshake of TLS on.
+    this.#gate.guard(server)
+    // Longer than any request is worked on.
     server.setTimeout(limits.httpSilenceMsMax)
     server.on('clientError', answerClientError)
-    server.on('drop', () => this.#reportDrop())
     return server
-  }
-
-  #reportDrop(): void {
-    this.#dropped++
-    const nowMs = performance.now()
-    if (nowMs - this.#dropReportedMs < dropReportMs) return
-    this.#dropReportedMs = nowMs
-    this.#log.warn('HTTP connections were refused: there are too many', { refused: this.#dropped })
   }
 }

@@ -131,7 +131,8 @@ export function problemResponse(c: Context<HttpEnv>, context: ServiceContext, th
     requestId: c.get('requestId'),
     reasons: error instanceof HttpRefusal ? error.reasons : undefined,
   }
-  const after = retryAfter[code]
+  const told = error instanceof KvError ? error.retryAfterMs : undefined
+  const after = told === undefined ? retryAfter[code] : String(Math.ceil(told / 1_000))
   const headers = {
     'content-type': problemType,
     ...(after === undefined ? {} : { 'retry-after': after }),
