@@ -91,6 +91,9 @@ export function anyonePrincipal(rate: RateLimit | undefined): Principal {
   return new Principal({ name: 'anyone', role: 'admin', prefixes: [], source: 'anyone', expiresAtMs: undefined, rate })
 }
 
+/** The same without a rate. */
+export const anyone: Principal = anyonePrincipal(undefined)
+
 /**
  * Another node of the cluster. It may look at this one, and use no key: over plain connections its proof can be overheard, and is good
  * for some seconds more.

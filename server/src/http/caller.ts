@@ -66,7 +66,7 @@ function byToken(authorization: string, access: AccessControl): Principal {
  * in this order. Undefined: it shows nothing, or a login that is over. Throws as `AccessControl.identify`.
  */
 export function callerOf(c: Context<HttpEnv>, access: AccessControl, logins: Logins): Caller | undefined {
-  if (!access.demanded) return anyCaller
+  if (!access.demanded) return { principal: access.anyone, by: 'nothing' }
   const authorization = c.req.header('authorization')
   if (authorization !== undefined) return { principal: byToken(authorization, access), by: 'token' }
   access.refresh()

@@ -6,6 +6,7 @@ import type { OperationOptions, WriteResult } from '@quorumkv/internal/replicati
 import type { Context } from 'hono'
 import { accepts } from 'hono/accepts'
 import { requestName } from '../request-name.js'
+import { bytesOf } from '../scan-call.js'
 import { requireNode, type ServiceContext } from '../service-context.js'
 import { checkKey, checkPageSize, checkPrefix, checkTimeout, checkTtl } from '../validation.js'
 import type { HttpApp, HttpEnv, HttpParts } from './http-parts.js'
@@ -190,6 +191,8 @@ function mountScan(app: HttpApp, services: ServiceContext): void {
     c.get('caller').principal.checkPrefix(prefix)
     if (limit === 0) throw invalidArgument('limit', 'must be 1 at least, got 0')
     const node = requireNode(services)
+    const { rate } = c.get('caller').principal
+    rate?.admit(0)
     const found = await node.scan({
       prefix,
       pageSize: checkPageSize(limit ?? 0, 'limit'),
@@ -197,7 +200,9 @@ function mountScan(app: HttpApp, services: ServiceContext): void {
       ...operationOptions(c, services, query),
     })
     const { records } = found
-    c.get('holding').take(records.reduce((bytes, { key, value }) => bytes + key.length + value.length, 0))
+    const bytes = bytesOf(records)
+    rate?.charge(bytes)
+    c.get('holding').take(bytes)
     const next = found.cursor.length === 0 ? {} : { cursor: Buffer.from(found.cursor).toString('base64url') }
     return c.json({ entries: records.map((record) => toListed(record, keysOnly === 'true')), ...next }, 200)
   })
@@ -210,7 +215,10 @@ export function mountKvRoutes(app: HttpApp, { services }: HttpParts): void {
     const query = c.req.valid('query')
     const key = keyOf(c, query)
     const node = requireNode(services)
+    const { rate } = c.get('caller').principal
+    rate?.admit(key.length)
     const record = await node.get(key, operationOptions(c, services, query))
+    if (record !== undefined) rate?.charge(record.value.length)
     return record === undefined ? c.json({ found: false as const }, 404) : foundResponse(c, node, record)
   })
   app.openapi(putRoute, async (c) => {
@@ -222,6 +230,7 @@ export function mountKvRoutes(app: HttpApp, { services }: HttpParts): void {
     checkTimeout(query.timeoutMs, 'timeoutMs')
     const node = requireNode(services)
     const value = await readValue(c)
+    c.get('caller').principal.rate?.admit(key.length + value.length)
     const result = await node.put(key, value, { ...operationOptions(c, services, query), ttlMs, returnPrevious: false })
     return c.json(toPutResult(node, result), 200)
   })
@@ -230,6 +239,7 @@ export function mountKvRoutes(app: HttpApp, { services }: HttpParts): void {
     const key = keyOf(c, query)
     refuseConditions(c)
     const node = requireNode(services)
+    c.get('caller').principal.rate?.admit(key.length)
     return c.json(toDeleteResult(node, await node.delete(key, operationOptions(c, services, query))), 200)
   })
   mountScan(app, services)
