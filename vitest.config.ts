@@ -20,32 +20,16 @@ const alias = [
   { find: '@quorumkv/server', replacement: at('./server/src/index.ts') },
 ]
 
-// These replace modules of Node.js, or look at the process they are in: each file gets a process of its own. The others of
-// `unit` and `sim` share theirs, and with it what they import: that spares a third of the time of `unit`.
-const alone = [
-  'bench/src/path/path-benchmark.test.ts',
-  'client-sdk/cli/src/bench/usage.test.ts',
-  'client-sdk/src/connection.test.ts',
-  'internal/env-node/node-file.test.ts',
-  'server/src/data-directory.test.ts',
-  'server/src/directory-lock.test.ts',
-]
-
-interface ProjectOptions {
-  readonly exclude?: string[]
-  /** Whether each file gets a process of its own. */
-  readonly isolate?: boolean
-}
-
-const project = (name: string, include: string[], testTimeoutMs: number, options: ProjectOptions = {}) => ({
+/** @param isolate - whether each file gets a process of its own, and with it all that it imports anew */
+const project = (name: string, include: string[], testTimeoutMs: number, isolate = true) => ({
   resolve: { alias },
   test: {
     name,
     include,
-    exclude: ['**/dist/**', '**/node_modules/**', ...(options.exclude ?? [])],
+    exclude: ['**/dist/**', '**/node_modules/**'],
     testTimeout: testTimeoutMs,
     hookTimeout: 60_000,
-    isolate: options.isolate ?? true,
+    isolate,
   },
 })
 
@@ -71,10 +55,8 @@ export default defineConfig({
           'tests/testing/**/*.test.ts',
         ],
         30_000,
-        { exclude: alone, isolate: false },
       ),
-      project('unit-alone', alone, 30_000),
-      project('sim', ['tests/sim/**/*.test.ts', 'tests/story/**/*.test.ts'], 120_000, { isolate: false }),
+      project('sim', ['tests/sim/**/*.test.ts', 'tests/story/**/*.test.ts'], 120_000, false),
       project('crash', ['tests/crash/**/*.test.ts'], process.env['KV_CRASH'] === 'long' ? 3_600_000 : 120_000),
       project('fuzz', ['tests/fuzz/**/*.test.ts'], 120_000),
       project('e2e', ['tests/e2e/**/*.test.ts'], 120_000),

@@ -8,6 +8,9 @@ import { kebabName, type SettingName, settingNames } from './settings.js'
 /** A file of settings is a page; whatever is larger was named by mistake. */
 const fileBytesMax = 65_536
 
+/** Of a file of settings, and of one of as many principals as there may be. The library says a word on each that is wrong. */
+const linesMax = 10_000
+
 /** No setting is nested deeper than in a list, which may be in a document of its own. */
 const nestingMax = 16
 
@@ -63,6 +66,9 @@ function checkNesting(text: string, path: string): void {
  * nested deep, and for a key that a map has twice: the library compares each with all others, which takes seconds.
  */
 export function parseScalars(text: string, path: string): Document.Parsed {
+  if (text.split('\n', linesMax + 1).length > linesMax) {
+    throw new FatalError('usage', `${path}: has more than ${linesMax} lines`)
+  }
   checkNesting(text, path)
   const document = parseDocument(text, { schema: 'failsafe', uniqueKeys: false })
   visit(document, {

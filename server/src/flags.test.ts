@@ -255,6 +255,7 @@ describe('the file', () => {
     ['config: x', 'unknown key "config"'],
     ['weight: {a: 1}', 'weight: must be a text, a number or true or false'],
     ['weight: [1]', 'weight: must be a text'],
+    ['\n'.repeat(10_000), 'more than 10000 lines'],
     ['weight: 1\nweight: 2', 'line 2: this key is there already'],
     ['weight: x', 'weight: must be a whole number, got "x"'],
     ['- a', 'expected object'],

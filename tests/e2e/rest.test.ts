@@ -199,6 +199,16 @@ const samples: Readonly<Record<string, readonly [path: string, init: RequestInit
     ['/readyz?verbose', {}, 200],
   ],
   'get /version': [['/version', {}, 200]],
+  'get /whoami': [['/whoami', {}, 200]],
+  // These nodes ask nobody who they are: tests/e2e/access.test.ts signs in at others.
+  'post /login': [
+    ['/login', { headers: json, body: '{"token":"t"}' }, 400],
+    ['/login', { headers: { 'content-type': 'text/plain' }, body: 't' }, 415],
+  ],
+  'post /logout': [
+    ['/logout', { headers: json, body: '{}' }, 204],
+    ['/logout', { headers: { ...json, origin: 'http://evil.example' }, body: '{}' }, 403],
+  ],
 }
 
 async function everyOperationIsDescribed(url: string): Promise<void> {

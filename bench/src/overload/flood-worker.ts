@@ -17,7 +17,7 @@ async function perform(job: FloodJob): Promise<FloodAnswer> {
       clients = Array.from({ length: count }, () => new KvClient({ endpoints, maxInFlight, timeoutMs }))
       await Promise.all(clients.map((client) => client.ready()))
       flood = new Flood(clients, job)
-      await flood.load()
+      await flood.load(maxInFlight)
       return { kind: 'opened' }
     }
     if (flood === undefined) throw new Error('a stretch before the flood was opened')

@@ -94,6 +94,17 @@ test('the time of a failure counts from when the operation was sent', async () =
 test('every key is there before the flood begins', async () => {
   const written = new Set<unknown>()
   const put = ((key: unknown) => Promise.resolve(void written.add(key))) as unknown as FloodClient['put']
-  await new Flood([{ ...answering, put }], settings, new SteppedClock()).load()
+  await new Flood([{ ...answering, put }], settings, new SteppedClock()).load(256)
   expect([...written].sort()).toEqual(Array.from({ length: 10 }, (_, key) => `flood:000000000${key}`))
+})
+
+test('while keys are loaded no client is given more than it accepts', async () => {
+  let [pending, most] = [0, 0]
+  const put = (async () => {
+    most = Math.max(most, ++pending)
+    await Promise.resolve()
+    pending--
+  }) as unknown as FloodClient['put']
+  await new Flood([{ ...answering, put }], settings, new SteppedClock()).load(3)
+  expect(most).toBe(3)
 })

@@ -105,13 +105,17 @@ export class Flood {
     this.#value = Buffer.alloc(settings.valueBytes, 0x66)
   }
 
-  /** Writes every key once. Rejects as the client does. */
-  async load(): Promise<void> {
+  /**
+   * Writes every key once. Rejects as the client does.
+   *
+   * @param maxInFlight - what one client accepts at a time
+   */
+  async load(maxInFlight: number): Promise<void> {
     let next = 0
     const lane = async (client: FloodClient): Promise<void> => {
       while (next < this.#names.length) await client.put(this.#names[next++]!, this.#value)
     }
-    const lanes = Math.ceil(limits.floodLoadInFlight / this.#callers.length)
+    const lanes = Math.min(maxInFlight, Math.ceil(limits.floodLoadInFlight / this.#callers.length))
     await Promise.all(this.#callers.flatMap(({ client }) => Array.from({ length: lanes }, () => lane(client))))
   }
 
