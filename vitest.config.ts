@@ -59,6 +59,7 @@ export default defineConfig({
       project('sim', ['tests/sim/**/*.test.ts', 'tests/story/**/*.test.ts'], 120_000, false),
       project('crash', ['tests/crash/**/*.test.ts'], process.env['KV_CRASH'] === 'long' ? 3_600_000 : 120_000),
       project('fuzz', ['tests/fuzz/**/*.test.ts'], 120_000),
+      project('flood', ['tests/flood/**/*.test.ts'], 120_000),
       project('e2e', ['tests/e2e/**/*.test.ts'], 120_000),
       // The first may have to install a browser.
       project('browser', ['tests/browser/**/*.test.ts'], 420_000),

@@ -85,6 +85,20 @@ export function apiFaults(root, version) {
   return [`${files}: changed since ${before}, and CHANGELOG.md has no "- API: …" for ${version}`]
 }
 
+const shapes = 'tests/golden/schema-v1/shapes.json'
+
+/** What a schema that was released has lost since: fields and methods are only added to it. */
+function schemaFaults(root, before) {
+  if (git(root, 'ls-tree', '--name-only', before, shapes).trim() === '') return []
+  const released = JSON.parse(git(root, 'show', `${before}:${shapes}`))
+  const now = existsSync(join(root, shapes)) ? JSON.parse(readFileSync(join(root, shapes), 'utf8')) : {}
+  return Object.entries(released).flatMap(([message, fields]) =>
+    Object.entries(fields)
+      .filter(([number, field]) => now[message]?.[number] !== field)
+      .map(([number, field]) => `${shapes}: ${message} had "${number}: ${field}" in ${before}`),
+  )
+}
+
 /** What has been released is read for good: its golden files and archives stay. */
 export function formatFaults(root, version) {
   const before = releaseBefore(root, version)
@@ -96,5 +110,6 @@ export function formatFaults(root, version) {
   return [
     ...missing,
     ...released.map(([kind, path]) => `${path}: ${kind === 'D' ? 'removed' : 'changed'} since ${before}`),
+    ...schemaFaults(root, before),
   ]
 }

@@ -444,8 +444,12 @@ export class RunningProgram implements AsyncDisposable {
 }
 
 /** Starts `kv` on these servers; its state goes to a directory of its own. */
-export function startKv(addresses: readonly string[], argv: readonly string[]): RunningProgram {
-  const environment = { XDG_STATE_HOME: makeTemporaryDirectory() }
+export function startKv(
+  addresses: readonly string[],
+  argv: readonly string[],
+  more: Readonly<Record<string, string>> = {},
+): RunningProgram {
+  const environment = { XDG_STATE_HOME: makeTemporaryDirectory(), ...more }
   return new RunningProgram(process.execPath, [commandLine, '--endpoints', addresses.join(','), ...argv], environment)
 }
 

@@ -126,4 +126,24 @@ describe('a release', () => {
       'tests/data/formats/level-1.json.gz: removed since v1.0.0',
     ])
   })
+
+  it('loses no field and no method of an earlier one', () => {
+    const shapes = 'tests/golden/schema-v1/shapes.json'
+    const request = { 1: 'bytes key', 2: 'uint64 version' }
+    put(shapes, JSON.stringify({ 'kv.v1.GetRequest': request, 'kv.v1.Kv': { Get: 'GetRequest' } }))
+    commit()
+    git('tag', 'v1.0.0')
+    put(
+      shapes,
+      JSON.stringify({ 'kv.v1.GetRequest': { ...request, 3: 'bool fast' }, 'kv.v1.Kv': { Get: 'GetRequest' } }),
+    )
+    commit()
+    expect(formatFaults(root, '1.1.0')).toEqual([])
+    put(shapes, JSON.stringify({ 'kv.v1.GetRequest': { 1: 'bytes key', 2: 'uint32 version' } }))
+    commit()
+    expect(formatFaults(root, '1.1.0')).toEqual([
+      `${shapes}: kv.v1.GetRequest had "2: uint64 version" in v1.0.0`,
+      `${shapes}: kv.v1.Kv had "Get: GetRequest" in v1.0.0`,
+    ])
+  })
 })

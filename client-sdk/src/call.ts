@@ -5,7 +5,7 @@ import {
   type IncomingHttpStatusHeader,
   type OutgoingHttpHeaders,
 } from 'node:http2'
-import { FrameError, MessageDeframer } from '@quorumkv/proto/framing'
+import { decodeMessage, FrameError, MessageDeframer } from '@quorumkv/proto/framing'
 import { limits } from './limits.js'
 
 /** The codes of gRPC that mean something to this client (grpc.io, "Status codes and their use in gRPC"). */
@@ -160,16 +160,6 @@ function statusIn(headers: IncomingHttpHeaders & IncomingHttpStatusHeader): Call
   const text = typeof message === 'string' ? decodeMessage(message) : `gRPC status ${String(told)}`
   const field = headers['kv-field']
   return new CallError(code, text, undefined, typeof field === 'string' ? field : undefined)
-}
-
-/** gRPC percent-encodes messages; what somebody else sends need not be so. */
-function decodeMessage(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch (error) {
-    if (error instanceof URIError) return text
-    throw error
-  }
 }
 
 /** From gRPC's "HTTP to gRPC status code mapping": what proxies say in place of a node. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { FakeNode } from './fake-server.test-support.js'
-import { rejection, until } from './sockets.test-support.js'
+import type { FakeNode } from './session/fake-server.test-support.js'
+import { rejection, until } from './session/sockets.test-support.js'
 import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
 
 startThreeNodes()

@@ -1,6 +1,6 @@
 import { expect, expectTypeOf, test } from 'vitest'
 import type { ClientEventMap } from './index.js'
-import { until } from './sockets.test-support.js'
+import { until } from './session/sockets.test-support.js'
 import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
 
 startThreeNodes()

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
-import type { ClusterTopology } from './cluster-types.js'
 import { invalidArgument, type KvError } from './errors.js'
+import type { ClusterTopology } from './operator/cluster-types.js'
 
 /** A node as an event tells of it. */
 export interface NodeEvent {

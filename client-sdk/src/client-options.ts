@@ -19,11 +19,16 @@ export interface KvClientOptions {
   /**
    * Shows nodes who calls, where they ask: a token, or a function that gives one; it is called before the first connection, and again
    * when nodes do not take what it gave. Default: the environment variable `KV_TOKEN`, if there is one. Only TLS keeps it
-   * from whoever listens on the way.
+   * from whoever listens on the way: without, it is sent to this machine alone, unless `insecure` says otherwise.
    */
   readonly token?: string | (() => string | Promise<string>) | undefined
   /** The same out of a file, which is read before the first connection, and again when nodes do not take what stood there. */
   readonly tokenFile?: string | undefined
+  /**
+   * Sends the token also to other machines without TLS, for networks that nobody else listens to. Default: such endpoints are
+   * refused, and members at such addresses are not connected to.
+   */
+  readonly insecure?: boolean | undefined
   /**
    * Fail with `unavailable` as soon as every endpoint has refused a connection or has a name that nobody knows, and no
    * node has been reached before: for programs that do one thing and end. Default: try again until the call's time is

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { errorResult } from './fake-server.test-support.js'
 import type { NodeStats } from './index.js'
-import { rejection, until } from './sockets.test-support.js'
+import { errorResult } from './session/fake-server.test-support.js'
+import { rejection, until } from './session/sockets.test-support.js'
 import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
 
 startThreeNodes()

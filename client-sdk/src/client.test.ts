@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { KvClient, KvError, Version } from './index.js'
 import { limits } from './limits.js'
-import { rejection } from './sockets.test-support.js'
+import { rejection } from './session/sockets.test-support.js'
 import { client, cluster, startThreeNodes } from './three-nodes.test-support.js'
 
 startThreeNodes()

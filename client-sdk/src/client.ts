@@ -1,8 +1,16 @@
-import type { Operator } from './changes.js'
 import type { ClientEventName, ClientListener } from './client-events.js'
 import type { KvClientOptions } from './client-options.js'
 import type { ClientStats } from './client-stats.js'
-import { ClusterCalls } from './cluster.js'
+import { expiryOf, ownBytes, StoredValue, textOf } from './collection/codec.js'
+import { PrefixCollection } from './collection/collection.js'
+import type { Collection } from './collection/collection-types.js'
+import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './collection/standard-schema.js'
+import type { Codec } from './collection/value-codecs.js'
+import { asKvError } from './errors.js'
+import { readMany, writeMany } from './many.js'
+import type { KvOperations } from './operations.js'
+import type { Operator } from './operator/changes.js'
+import { ClusterCalls } from './operator/cluster.js'
 import type {
   ClusterStatus,
   ClusterTopology,
@@ -11,20 +19,14 @@ import type {
   RepairOptions,
   RepairProgress,
   SnapshotTaken,
-} from './cluster-types.js'
-import { expiryOf, ownBytes, StoredValue, textOf } from './codec.js'
-import { PrefixCollection } from './collection.js'
-import type { Collection } from './collection-types.js'
-import { Dispatcher } from './dispatcher.js'
-import { asKvError } from './errors.js'
-import { readMany, writeMany } from './many.js'
-import type { Operation, OperationKind } from './operation.js'
-import type { KvOperations } from './operations.js'
-import { OperatorCalls } from './operator.js'
+} from './operator/cluster-types.js'
+import { OperatorCalls } from './operator/operator.js'
 import { resolveOptions } from './options.js'
 import { deleteOperation, getOperation, putOperation } from './requests.js'
 import { planScan, scanEntries } from './scan.js'
-import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './standard-schema.js'
+import { Dispatcher } from './session/dispatcher.js'
+import type { Operation, OperationKind } from './session/operation.js'
+import type { Reply } from './session/wire-reader.js'
 import { type BatchTrace, commandChannel, inBatch, TracedOperation } from './tracing.js'
 import type {
   CallOptions,
@@ -42,9 +44,7 @@ import type {
   ScanOptions,
   Value,
 } from './types.js'
-import type { Codec } from './value-codecs.js'
 import { Version } from './version.js'
-import type { Reply } from './wire-reader.js'
 
 /**
  * A client of a QuorumKV cluster. It learns the members from any of its endpoints, sends each operation straight to a
@@ -66,7 +66,7 @@ export class KvClient implements KvOperations, AsyncDisposable {
   /**
    * @param options - options, a list of endpoints, or a URL such as `kv://host:50051,host:50052?tls=1&consistency=quorum`.
    * Its parameters are the options of the same names: `consistency`, `timeoutMs`, `connectTimeoutMs`, `maxInFlight`,
-   * `maxInFlightBytes`, `zone`, `tokenFile`; `failWhenRefused=1`; `addressMap=10.0.0.1:50051=localhost:7001,…`; and for TLS `tls=1`,
+   * `maxInFlightBytes`, `zone`, `tokenFile`; `insecure=1`; `failWhenRefused=1`; `addressMap=10.0.0.1:50051=localhost:7001,…`; and for TLS `tls=1`,
    * `tlsCa=FILE`, `tlsCert=FILE`, `tlsKey=FILE`.
    * @throws KvError `invalid-argument`, with the option as `field`
    */

@@ -4,7 +4,31 @@
  * @module @quorumkv/client
  */
 
-export type { AccessOverview, CreatedPrincipal, NewPrincipal, PrincipalInfo, Role } from './access-types.js'
+export { KvClient } from './client.js'
+export type { ClientEventMap, ClientEventName, ClientListener, NodeEvent } from './client-events.js'
+export type { KvClientOptions, TlsOptions } from './client-options.js'
+export type { ClientStats, NodeStats } from './client-stats.js'
+export { type CollectionStore, collectionOn } from './collection/collection.js'
+export type {
+  Collection,
+  CollectionEntry,
+  CollectionPutEntry,
+  CollectionPutOptions,
+  CollectionScanEntry,
+  CollectionScanOptions,
+} from './collection/collection-types.js'
+export type {
+  SchemaInput,
+  SchemaOutput,
+  StandardSchemaIssue,
+  StandardSchemaProps,
+  StandardSchemaResult,
+  StandardSchemaV1,
+} from './collection/standard-schema.js'
+export { bytes, type Codec, json, SchemaError, schema, text } from './collection/value-codecs.js'
+export { KvError, type KvErrorCode, type KvErrorOptions, type WriteOutcome } from './errors.js'
+export type { KvOperations } from './operations.js'
+export type { AccessOverview, CreatedPrincipal, NewPrincipal, PrincipalInfo, Role } from './operator/access-types.js'
 export type {
   BackupPage,
   BackupPosition,
@@ -12,7 +36,7 @@ export type {
   RestoreOptions,
   RestoreTally,
   SlotContents,
-} from './backups.js'
+} from './operator/backups.js'
 export type {
   CancelOptions,
   ChangeOptions,
@@ -25,11 +49,7 @@ export type {
   PlannedChange,
   RaisedLevel,
   StopVerdict,
-} from './changes.js'
-export { KvClient } from './client.js'
-export type { ClientEventMap, ClientEventName, ClientListener, NodeEvent } from './client-events.js'
-export type { KvClientOptions, TlsOptions } from './client-options.js'
-export type { ClientStats, NodeStats } from './client-stats.js'
+} from './operator/changes.js'
 export type {
   ClusterStatus,
   ClusterTopology,
@@ -42,28 +62,15 @@ export type {
   RepairProgress,
   ReplicationSettings,
   SnapshotTaken,
-} from './cluster-types.js'
-export { type CollectionStore, collectionOn } from './collection.js'
+} from './operator/cluster-types.js'
+export type { LatencyFigures, NodeFigures, OperationFigures } from './operator/node-figures.js'
 export type {
-  Collection,
-  CollectionEntry,
-  CollectionPutEntry,
-  CollectionPutOptions,
-  CollectionScanEntry,
-  CollectionScanOptions,
-} from './collection-types.js'
-export { KvError, type KvErrorCode, type KvErrorOptions, type WriteOutcome } from './errors.js'
-export type { LatencyFigures, NodeFigures, OperationFigures } from './node-figures.js'
-export type { CertificateStatus, ConvergenceStatus, HintStatus, PeerConvergence, StorageStatus } from './node-status.js'
-export type { KvOperations } from './operations.js'
-export type {
-  SchemaInput,
-  SchemaOutput,
-  StandardSchemaIssue,
-  StandardSchemaProps,
-  StandardSchemaResult,
-  StandardSchemaV1,
-} from './standard-schema.js'
+  CertificateStatus,
+  ConvergenceStatus,
+  HintStatus,
+  PeerConvergence,
+  StorageStatus,
+} from './operator/node-status.js'
 export type { BatchTrace, CommandTrace, ConnectTrace, TraceOutcome } from './tracing.js'
 export type {
   CallOptions,
@@ -83,5 +90,4 @@ export type {
   Value,
   ValueView,
 } from './types.js'
-export { bytes, type Codec, json, SchemaError, schema, text } from './value-codecs.js'
 export { Version } from './version.js'

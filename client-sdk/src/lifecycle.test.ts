@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { FakeCluster } from './fake-server.test-support.js'
 import { KvClient } from './index.js'
-import { rejection, startMuteServer, until } from './sockets.test-support.js'
+import { FakeCluster } from './session/fake-server.test-support.js'
+import { rejection, startMuteServer, until } from './session/sockets.test-support.js'
 
 let cluster: FakeCluster
 

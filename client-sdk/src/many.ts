@@ -1,4 +1,4 @@
-import { keyBytes } from './codec.js'
+import { keyBytes } from './collection/codec.js'
 import { asKvError, invalidArgument } from './errors.js'
 import { limits } from './limits.js'
 import type { Key, PutEntry, PutOutcome, PutResult, Value } from './types.js'

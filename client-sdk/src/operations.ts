@@ -1,5 +1,8 @@
-import type { Operator } from './changes.js'
 import type { ClientStats } from './client-stats.js'
+import type { Collection } from './collection/collection-types.js'
+import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './collection/standard-schema.js'
+import type { Codec } from './collection/value-codecs.js'
+import type { Operator } from './operator/changes.js'
 import type {
   ClusterStatus,
   ClusterTopology,
@@ -8,9 +11,7 @@ import type {
   RepairOptions,
   RepairProgress,
   SnapshotTaken,
-} from './cluster-types.js'
-import type { Collection } from './collection-types.js'
-import type { SchemaInput, SchemaOutput, StandardSchemaV1 } from './standard-schema.js'
+} from './operator/cluster-types.js'
 import type {
   CallOptions,
   DeleteOptions,
@@ -27,7 +28,6 @@ import type {
   ScanOptions,
   Value,
 } from './types.js'
-import type { Codec } from './value-codecs.js'
 
 /**
  * What can be done with a cluster: the methods of `KvClient`. Take this as a parameter where a test will hand in

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import type { KvClientOptions, TlsOptions } from './client-options.js'
-import { checkEndpoint } from './endpoints.js'
 import { asKvError, invalidArgument } from './errors.js'
 import { limits } from './limits.js'
 import { TokenSource } from './token-source.js'
+import { checkEndpoint, staysHere } from './topology/endpoints.js'
 import type { Consistency } from './types.js'
 
 /** Options with all defaults filled in. */
@@ -22,6 +22,13 @@ export interface ClientConfig {
   readonly zone: string | undefined
   /** Undefined: calls show nobody's. */
   readonly token: TokenSource | undefined
+  /** The token may be read on its way. */
+  readonly insecure: boolean
+}
+
+/** Whether what is sent to a node would tell the token to whoever listens on the way. */
+export function tellsToken({ token, tls, insecure }: ClientConfig, address: string): boolean {
+  return token !== undefined && tls === undefined && !insecure && !staysHere(address)
 }
 
 /** Throws `invalid-argument` unless `value` is a whole number from `min` to `max`. */
@@ -61,7 +68,7 @@ export function resolveOptions(input: KvClientOptions | string | readonly string
 
 function fill(options: KvClientOptions): ClientConfig {
   const { consistency } = options
-  return {
+  const config: ClientConfig = {
     endpoints: checkEndpoints(options.endpoints),
     consistency: consistency === undefined ? undefined : checkConsistency(consistency),
     timeoutMs: checkTimeout(options.timeoutMs ?? limits.timeoutMsDefault),
@@ -83,7 +90,14 @@ function fill(options: KvClientOptions): ClientConfig {
     addressMap: checkAddressMap(options.addressMap),
     zone: checkZone(options.zone),
     token: TokenSource.of(options),
+    insecure: checkFlag(options.insecure, 'insecure'),
   }
+  const open = config.endpoints.find((endpoint) => tellsToken(config, endpoint))
+  if (open === undefined) return config
+  throw invalidArgument(
+    'token',
+    `would be sent to ${open} without encryption: give tls, or insecure: true where nobody else can listen`,
+  )
 }
 
 function checkEndpoints(endpoints: unknown): readonly string[] {
@@ -181,7 +195,8 @@ function applyParameter(options: Mutable<KvClientOptions>, name: string, value: 
       options.tokenFile = value
       return
     case 'failWhenRefused':
-      options.failWhenRefused = parseFlag(name, value)
+    case 'insecure':
+      options[name] = parseFlag(name, value)
       return
     case 'tls':
       if (!parseFlag(name, value)) options.tls = false

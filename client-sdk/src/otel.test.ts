@@ -12,10 +12,10 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-node'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { errorResult, FakeCluster } from './fake-server.test-support.js'
 import { KvClient } from './index.js'
 import { type Instrumentation, instrument } from './otel.js'
-import { rejection } from './sockets.test-support.js'
+import { errorResult, FakeCluster } from './session/fake-server.test-support.js'
+import { rejection } from './session/sockets.test-support.js'
 
 const spanExporter = new InMemorySpanExporter()
 const tracers = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spanExporter)] })

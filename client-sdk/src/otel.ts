@@ -21,8 +21,8 @@ import {
   trace,
 } from '@opentelemetry/api'
 import type { KvClient } from './client.js'
-import { parseEndpoint } from './endpoints.js'
 import { KvError } from './errors.js'
+import { parseEndpoint } from './topology/endpoints.js'
 import type { BatchTrace, CommandTrace } from './tracing.js'
 import type { PutOutcome } from './types.js'
 

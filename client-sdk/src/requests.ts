@@ -1,8 +1,8 @@
-import { keyBytes, valueBytes, wireConsistency } from './codec.js'
+import { keyBytes, valueBytes, wireConsistency } from './collection/codec.js'
 import { invalidArgument } from './errors.js'
 import { limits } from './limits.js'
-import { Operation } from './operation.js'
 import { type ClientConfig, checkConsistency, checkTimeout, checkWhole } from './options.js'
+import { Operation } from './session/operation.js'
 import type { CallOptions, DeleteOptions, Key, PutOptions, ReadOptions, Value } from './types.js'
 
 /** What a call may take, as its options or the client's say. Throws `invalid-argument`. */

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { FakeCluster, type FakeNode } from './fake-server.test-support.js'
 import { KvClient, KvError, type ScanEntry, type ScanOptions } from './index.js'
-import { startSlowProxy, until } from './sockets.test-support.js'
+import { FakeCluster, type FakeNode } from './session/fake-server.test-support.js'
+import { startSlowProxy, until } from './session/sockets.test-support.js'
 
 let cluster: FakeCluster
 let client: KvClient

@@ -1,7 +1,7 @@
 import { ErrorCode, WriteOutcome as WireOutcome } from '@quorumkv/proto/kv/v1/kv'
 import { type CallError, grpcStatus } from './call.js'
 import { KvError, type KvErrorCode, stacklessError, type WriteOutcome } from './errors.js'
-import type { Reply } from './wire-reader.js'
+import type { Reply } from './session/wire-reader.js'
 
 const codesByStatus: ReadonlyMap<number, KvErrorCode> = new Map([
   [grpcStatus.invalidArgument, 'invalid-argument'],

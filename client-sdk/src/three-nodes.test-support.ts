@@ -1,6 +1,6 @@
 import { afterEach, beforeEach } from 'vitest'
-import { FakeCluster } from './fake-server.test-support.js'
 import { KvClient } from './index.js'
+import { FakeCluster } from './session/fake-server.test-support.js'
 
 /** Three nodes that only seem to be ones, anew for each test of a file that calls `startThreeNodes`. */
 export let cluster: FakeCluster

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ServerCredentials } from '@grpc/grpc-js'
 import { afterEach, expect, test } from 'vitest'
-import { FakeCluster } from './fake-server.test-support.js'
 import { KvClient, type KvClientOptions } from './index.js'
+import { FakeCluster } from './session/fake-server.test-support.js'
 import { testCertificate, testKey } from './tls.test-support.js'
 
 let cluster: FakeCluster

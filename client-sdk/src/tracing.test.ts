@@ -1,8 +1,8 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { errorResult, FakeCluster } from './fake-server.test-support.js'
 import { type BatchTrace, type CommandTrace, type ConnectTrace, json, KvClient } from './index.js'
-import { rejection, until } from './sockets.test-support.js'
+import { errorResult, FakeCluster } from './session/fake-server.test-support.js'
+import { rejection, until } from './session/sockets.test-support.js'
 
 type Told<T> = readonly [event: string, trace: T]
 

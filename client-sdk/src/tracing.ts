@@ -1,6 +1,6 @@
 import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel'
 import { invalidArgument } from './errors.js'
-import type { Operation, OperationKind } from './operation.js'
+import type { Operation, OperationKind } from './session/operation.js'
 import type { Key } from './types.js'
 
 /**

@@ -6,8 +6,10 @@ import { decodeRecord, recordLengthAt } from '../record/index.js'
 import { slotCount, slotOf } from '../slots/index.js'
 import { blockHeaderBytes, chainCrc, type Digest, encodeBlockHeader } from '../store/index.js'
 import { removeIfThere, syncDirectory, syncFile } from '../wal/index.js'
+import { missingOf } from './catalogue.js'
+import { BackupRefused } from './damage.js'
 import { type Manifest, placesOf, type SegmentFile, type SlotPlace, writeManifest } from './manifest.js'
-import { segmentPath } from './names.js'
+import { manifestPath, segmentPath } from './names.js'
 import { encodeBackupHeader, segmentHeaderBytes } from './segment-format.js'
 
 /** What a backup is of. */
@@ -62,6 +64,8 @@ export class BackupWriter {
   readonly #segmentBytes: number
   #segment: OpenSegment | undefined
   #segments = 0
+  /** The manifest may be there. */
+  #isNamed = false
   #slot: OpenSlot | undefined
   #block = new Uint8Array(limits.snapshotBufferBytesMin)
   #blockBytes = 0
@@ -120,7 +124,10 @@ export class BackupWriter {
     }
   }
 
-  /** Makes everything durable, and then the manifest. `hlc`: clocks of the cluster. Throws FatalError and DiskErrors. */
+  /**
+   * Makes everything durable, and then the manifest. `hlc`: clocks of the cluster. Throws FatalError, DiskErrors, and BackupRefused
+   * where what it needs has gone meanwhile; what is there then is to be abandoned.
+   */
   async finish(endedMs: number, hlc: { from: bigint; to: bigint }): Promise<Manifest> {
     await this.#closeSlot(slotCount)
     await this.#closeSegment()
@@ -135,7 +142,9 @@ export class BackupWriter {
       files: this.#files,
       slots: this.#places,
     }
+    this.#isNamed = true
     await writeManifest(this.#disk, manifest)
+    await this.#checkThere(manifest)
     return manifest
   }
 
@@ -143,9 +152,36 @@ export class BackupWriter {
   async abandon(): Promise<void> {
     const { file } = this.#segment ?? {}
     this.#segment = undefined
-    await file?.close()
-    for (let i = 1; i <= this.#segments; i++) await removeIfThere(this.#disk, segmentPath(this.#origin.name, i))
+    try {
+      await file?.close()
+    } finally {
+      await this.#remove()
+    }
+  }
+
+  async #remove(): Promise<void> {
+    const { name } = this.#origin
+    if (this.#isNamed) {
+      // First of all it must not be a backup any more.
+      for (const path of [manifestPath(name), `${manifestPath(name)}.tmp`]) await removeIfThere(this.#disk, path)
+      await syncDirectory(this.#disk, '.')
+    }
+    for (let i = 1; i <= this.#segments; i++) await removeIfThere(this.#disk, segmentPath(name, i))
     await syncDirectory(this.#disk, '.')
+  }
+
+  /**
+   * Somebody may have removed what this backup needs while it was made. Its manifest is there now, and keeps everybody else from
+   * removing more; who was faster has taken the parent's manifest away before (`removeBackup`).
+   */
+  async #checkThere(manifest: Manifest): Promise<void> {
+    const gone = await missingOf(this.#disk, manifest)
+    if (manifest.parent !== undefined) {
+      const parent = manifestPath(manifest.parent)
+      if (!(await this.#disk.list('.')).includes(parent)) gone.push(parent)
+    }
+    if (gone.length === 0) return
+    throw new BackupRefused(`somebody has removed ${gone.join(', ')} while ${manifest.name} was made, which needs it`)
   }
 
   async #openSlot(slot: number, floorMs: number): Promise<void> {

@@ -139,3 +139,33 @@ export function cutAfter(disk: Disk, after: number, cut: () => void): Disk & { c
     freeBytes: () => disk.freeBytes(),
   }
 }
+
+/** What a disk is asked to do. */
+export type DiskOperation = 'open' | 'read' | 'rename' | 'remove' | 'list' | 'syncDirectory'
+
+/** A disk that asks `before` first, which may throw, or do something else to the disk. */
+export function hooked(disk: Disk, before: (operation: DiskOperation, path: string) => void | Promise<void>): Disk {
+  const after = async <T>(operation: DiskOperation, path: string, work: () => Promise<T>): Promise<T> => {
+    await before(operation, path)
+    return await work()
+  }
+  const wrap = (file: DiskFile): DiskFile => ({
+    path: file.path,
+    size: () => file.size(),
+    read: (into, position) => after('read', file.path, () => file.read(into, position)),
+    write: (from, position) => file.write(from, position),
+    sync: () => file.sync(),
+    truncate: (size) => file.truncate(size),
+    preallocate: (size) => file.preallocate(size),
+    close: () => file.close(),
+  })
+  return {
+    open: async (path, mode) => wrap(await after('open', path, () => disk.open(path, mode))),
+    rename: (from, to) => after('rename', from, () => disk.rename(from, to)),
+    remove: (path) => after('remove', path, () => disk.remove(path)),
+    list: (directory) => after('list', directory, () => disk.list(directory)),
+    makeDirectory: (path) => disk.makeDirectory(path),
+    syncDirectory: (path) => after('syncDirectory', path, () => disk.syncDirectory(path)),
+    freeBytes: () => disk.freeBytes(),
+  }
+}

@@ -1,14 +1,28 @@
 import { type Disk, DiskError } from '../env/index.js'
 import { removeIfThere, syncDirectory } from '../wal/index.js'
-import { BackupDamage, BackupRefused } from './damage.js'
-import { type Manifest, readManifest, type SegmentFile } from './manifest.js'
+import { BackupDamage, BackupRefused, BackupUnreadable } from './damage.js'
+import { type Manifest, readManifest } from './manifest.js'
 import { fileOf, manifestPath, segmentPath } from './names.js'
+
+/** What a manifest says of the backup as a whole: the slots of a thousand backups at once would not fit into memory. */
+export type ManifestHead = Omit<Manifest, 'slots'>
+
+/** What all slots of a backup come to. */
+export interface BackupTotals {
+  readonly records: number
+  /** Of their blocks. */
+  readonly bytes: number
+  /** What of that is in the backup's own segments. */
+  readonly ownBytes: number
+}
 
 /** One backup of a directory. */
 export interface CatalogueEntry {
   readonly name: string
   /** Undefined: it is no backup, but what is left of one that was cut off, or is being written; or see `damage`. */
-  readonly manifest: Manifest | undefined
+  readonly head: ManifestHead | undefined
+  /** There where `head` is. */
+  readonly totals: BackupTotals | undefined
   /** What is wrong with the manifest. */
   readonly damage: BackupDamage | undefined
   /** Segments that it needs and that are not there, or not as long as they were, by their paths. */
@@ -17,33 +31,61 @@ export interface CatalogueEntry {
   readonly paths: readonly string[]
 }
 
-/** All backups of a directory, the oldest first. Throws DiskErrors; a directory that is not there holds none. */
+/** The files of each backup of a directory by its name, the oldest first. */
+type Names = ReadonlyMap<string, readonly string[]>
+
+/** Sizes of segments that have been looked at. */
+type Sizes = Map<string, number | undefined>
+
+/**
+ * All backups of a directory, the oldest first. Throws a DiskError where the directory cannot be read; one that is not
+ * there holds none.
+ */
 export async function listBackups(disk: Disk): Promise<CatalogueEntry[]> {
-  const owned = new Map<string, string[]>()
-  for (const path of await listIfThere(disk)) {
-    const file = fileOf(path)
-    if (file === undefined) continue
-    const paths = owned.get(file.name)
-    if (paths === undefined) owned.set(file.name, [path])
-    else paths.push(path)
-  }
-  const sizes = new Map<string, number | undefined>()
+  const sizes: Sizes = new Map()
   const entries: CatalogueEntry[] = []
-  for (const [name, paths] of [...owned].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const read = await manifestOrDamage(disk, name)
-    const missing: string[] = []
-    for (const file of read.manifest?.files ?? []) {
-      if (!(await isThere(disk, file, sizes))) missing.push(segmentPath(file.backup, file.segment))
-    }
-    entries.push({ name, ...read, missing, paths })
-  }
+  for (const [name, paths] of await namesIn(disk)) entries.push((await read(disk, name, paths, sizes)).entry)
   return entries
 }
 
-/** The newest backup of a cluster that can go on: everything that it needs is there. */
-export function newestOf(entries: readonly CatalogueEntry[], clusterId: string): Manifest | undefined {
-  return entries.findLast(({ manifest, missing }) => manifest?.clusterId === clusterId && missing.length === 0)
-    ?.manifest
+/** The newest backup of a directory that can be gone on from, and those after it that cannot. */
+export interface Newest {
+  readonly manifest: Manifest | undefined
+  /** The newest first. */
+  readonly passedOver: readonly CatalogueEntry[]
+}
+
+/** The newest backup that is `wanted` and of which everything is there. Reads no older ones: there may be thousands. */
+export async function newestOf(disk: Disk, wanted: (head: ManifestHead) => boolean = () => true): Promise<Newest> {
+  const sizes: Sizes = new Map()
+  const passedOver: CatalogueEntry[] = []
+  for (const [name, paths] of [...(await namesIn(disk))].reverse()) {
+    const { entry, manifest } = await read(disk, name, paths, sizes)
+    if (manifest !== undefined && !wanted(manifest)) continue
+    if (manifest !== undefined && entry.missing.length === 0) return { manifest, passedOver }
+    passedOver.push(entry)
+  }
+  return { manifest: undefined, passedOver }
+}
+
+/** The name of the newest backup, whatever its state. */
+export async function newestName(disk: Disk): Promise<string | undefined> {
+  return [...(await namesIn(disk)).keys()].at(-1)
+}
+
+/** What is not there of what a backup needs, or not as long as it was: paths of segments. */
+export async function missingOf(
+  disk: Disk,
+  { files }: Pick<Manifest, 'files'>,
+  sizes: Sizes = new Map(),
+): Promise<string[]> {
+  const missing: string[] = []
+  for (const { backup, segment, bytes } of files) {
+    const path = segmentPath(backup, segment)
+    if (!sizes.has(path)) sizes.set(path, await sizeOf(disk, path))
+    if (sizes.get(path) !== bytes) missing.push(path)
+  }
+  return missing
 }
 
 /**
@@ -54,21 +96,76 @@ export async function removeBackup(disk: Disk, name: string): Promise<CatalogueE
   const entries = await listBackups(disk)
   const entry = entries.find((each) => each.name === name)
   if (entry === undefined) throw new BackupRefused(`there is no backup ${name}`)
-  for (const other of entries) {
-    if (other === entry) continue
-    if (other.damage !== undefined) {
-      throw new BackupRefused(`${other.name} may need it, and cannot be read: remove that one first, or mend it`)
-    }
-    if (other.manifest?.files.some(({ backup }) => backup === name) === true) {
-      throw new BackupRefused(`${other.name} needs what is in ${name}: remove that one first, and those after it`)
+  for (const other of entries) if (other !== entry) checkNotNeeded(name, other)
+  // Without a manifest it is none: whatever happens from here on leaves no half of a backup.
+  const [named, retired] = [manifestPath(name), `${manifestPath(name)}.tmp`]
+  if (entry.paths.includes(named)) {
+    await disk.rename(named, retired)
+    await syncDirectory(disk, '.')
+    // Whoever makes one looks for this manifest when its own is there (`BackupWriter.finish`): one of the two sees the other.
+    try {
+      for (const [later, paths] of await namesIn(disk)) {
+        if (later !== name && !entries.some((each) => each.head !== undefined && each.name === later)) {
+          checkNotNeeded(name, (await read(disk, later, paths, new Map())).entry)
+        }
+      }
+    } catch (error) {
+      await disk.rename(retired, named)
+      await syncDirectory(disk, '.')
+      throw error
     }
   }
-  // Without a manifest it is none: whatever happens from here on leaves no half of a backup.
-  await removeIfThere(disk, manifestPath(name))
-  await syncDirectory(disk, '.')
-  for (const path of entry.paths) await removeIfThere(disk, path)
+  for (const path of [...entry.paths, retired]) await removeIfThere(disk, path)
   await syncDirectory(disk, '.')
   return entry
+}
+
+function checkNotNeeded(name: string, other: CatalogueEntry): void {
+  if (other.damage !== undefined) {
+    throw new BackupRefused(`${other.name} may need it, and cannot be read: remove that one first, or mend it`)
+  }
+  if (other.head?.files.some(({ backup }) => backup === name) === true) {
+    throw new BackupRefused(`${other.name} needs what is in ${name}: remove that one first, and those after it`)
+  }
+}
+
+async function namesIn(disk: Disk): Promise<Names> {
+  const owned = new Map<string, string[]>()
+  for (const path of await listIfThere(disk)) {
+    const file = fileOf(path)
+    if (file === undefined) continue
+    const paths = owned.get(file.name)
+    if (paths === undefined) owned.set(file.name, [path])
+    else paths.push(path)
+  }
+  return new Map([...owned].sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+async function read(
+  disk: Disk,
+  name: string,
+  paths: readonly string[],
+  sizes: Sizes,
+): Promise<{ entry: CatalogueEntry; manifest: Manifest | undefined }> {
+  const { manifest, damage } = await manifestOrDamage(disk, name)
+  if (manifest === undefined) {
+    const entry = { name, head: undefined, totals: undefined, damage, missing: [], paths }
+    return { entry, manifest }
+  }
+  const { slots: _, ...head } = manifest
+  const missing = await missingOf(disk, manifest, sizes)
+  return { entry: { name, head, totals: totalsOf(manifest), damage, missing, paths }, manifest }
+}
+
+/** What all slots of a backup come to. */
+export function totalsOf({ name, slots, files }: Manifest): BackupTotals {
+  let [records, bytes, ownBytes] = [0, 0, 0]
+  for (const place of slots) {
+    records += place.records
+    bytes += place.bytes
+    if (place.file !== undefined && files[place.file]!.backup === name) ownBytes += place.bytes
+  }
+  return { records, bytes, ownBytes }
 }
 
 async function listIfThere(disk: Disk): Promise<string[]> {
@@ -80,22 +177,23 @@ async function listIfThere(disk: Disk): Promise<string[]> {
   }
 }
 
-async function manifestOrDamage(disk: Disk, name: string): Promise<Pick<CatalogueEntry, 'manifest' | 'damage'>> {
+/** One file that cannot be read must not hide all the others. */
+async function manifestOrDamage(
+  disk: Disk,
+  name: string,
+): Promise<{ manifest: Manifest | undefined; damage: BackupDamage | undefined }> {
   try {
     return { manifest: await readManifest(disk, name), damage: undefined }
   } catch (error) {
     if (error instanceof BackupDamage) return { manifest: undefined, damage: error }
+    if (error instanceof DiskError)
+      return { manifest: undefined, damage: new BackupUnreadable(manifestPath(name), error) }
     throw error
   }
 }
 
-async function isThere(disk: Disk, file: SegmentFile, sizes: Map<string, number | undefined>): Promise<boolean> {
-  const path = segmentPath(file.backup, file.segment)
-  if (!sizes.has(path)) sizes.set(path, await sizeIfThere(disk, path))
-  return sizes.get(path) === file.bytes
-}
-
-async function sizeIfThere(disk: Disk, path: string): Promise<number | undefined> {
+/** Undefined: it is not there, or cannot be had. */
+async function sizeOf(disk: Disk, path: string): Promise<number | undefined> {
   try {
     const file = await disk.open(path, 'read')
     try {
@@ -104,7 +202,7 @@ async function sizeIfThere(disk: Disk, path: string): Promise<number | undefined
       await file.close()
     }
   } catch (error) {
-    if (error instanceof DiskError && error.code === 'not-found') return undefined
+    if (error instanceof DiskError) return undefined
     throw error
   }
 }

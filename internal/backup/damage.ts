@@ -1,3 +1,5 @@
+import type { DiskError } from '../env/index.js'
+
 /** A file of a backup does not hold what was written: nothing of it is used from there on. */
 export class BackupDamage extends Error {
   override readonly name = 'BackupDamage'
@@ -17,4 +19,12 @@ export class BackupDamage extends Error {
 /** A backup is there, and cannot be used as it was asked for. The message says why, and what to do. */
 export class BackupRefused extends Error {
   override readonly name = 'BackupRefused'
+}
+
+/** A file cannot be read: nobody knows whether it is damaged. As good as that for whoever needs it. */
+export class BackupUnreadable extends BackupDamage {
+  constructor(path: string, error: DiskError) {
+    super(path, 0, 'a file', error.message, error)
+    this.message = `${path} cannot be read: ${error.message}`
+  }
 }

@@ -20,10 +20,7 @@ export const limits = {
   /** A connection that does not answer a ping, sent when it has been idle this long, within the timeout is dead. */
   keepaliveTimeMs: 10_000,
   keepaliveTimeoutMs: 5_000,
-  /**
-   * HTTP: the request line with the key in it and all headers, the body as JSON (a value in base64, and what is around
-   * it), and the bodies that are being read or served at a time.
-   */
+  /** HTTP: the request line and all headers, a body as JSON (a value in base64, and what is around it), and all bodies under way. */
   httpHeaderBytesMax: 16_384,
   httpJsonBytesMax: 1_400_832,
   httpBodiesBytesMax: 268_435_456,
@@ -46,6 +43,8 @@ export const limits = {
   connectionsMax: 4096,
   connectionsPerAddressMax: 1024,
   httpConnectionsPerAddressMax: 512,
+  /** Requests of one connection that have not been answered to the end. */
+  httpPipelinedMax: 64,
   /** A connection from a client on which nothing has been called for so long is closed. */
   connectionIdleMs: 300_000,
   /** Calls at a time on one connection from a client, and the headers of one of them. */
@@ -54,9 +53,12 @@ export const limits = {
   /** Bytes of messages that have not come to their end yet, of all calls, and how long one message may take to do so. */
   receivedBytesMax: 268_435_456,
   messageMsMax: 30_000,
-  /** Who takes nothing for so long of what waits for it is cut off; it is looked at so often. */
+  /** Who has not taken after so long what waited is cut off. It is looked at so often; if it is there so long after, its connection ends. */
   readerStallMs: 60_000,
   slowCheckMs: 1_000,
+  cutGraceMs: 5_000,
+  /** Bytes of answers that clients have not taken, of all calls. Links between nodes have bounds of their own. */
+  answerBytesMax: 268_435_456,
   /** Scans of one node at a time. */
   scansMax: 256,
   /** Operations that one node coordinates at a time, and the bytes of their keys and of all values that they hold. */
@@ -68,6 +70,8 @@ export const limits = {
   readHedgeMs: 30,
   /** How often deadlines and hedges of running operations are looked at. */
   operationTickMs: 10,
+  /** Long work gives way where that tick is later than this: the event loop has not turned. */
+  overdueMs: 5,
   /** An owner that goes by another epoch is asked again after this long, then after longer and longer pauses. */
   askAgainMsMin: 10,
   askAgainMsMax: 100,
@@ -250,10 +254,7 @@ export const limits = {
   registerBackoffMsMax: 1_000,
   /** How long a returning node's change of the topology is tried before it is told that there is no majority. */
   returnChangeMs: 10_000,
-  /**
-   * A node that has moved wishes for its new address, and is believed for so long after; where another member is said to be there that
-   * can be reached and does not wish to be elsewhere for so long, it ends.
-   */
+  /** How long a moved node's wish for its new address is believed; it ends where another has been reached there, content, for so long. */
   addressWishMs: 5_000,
   addressTakenMs: 8_000,
   /** Whether the former life of a returning node is linked to others: so long they have to answer, and so often they are asked. */
@@ -261,10 +262,7 @@ export const limits = {
   returnAskIntervalMs: 250,
   /** Members that do not say within this time what their copies are worth are taken for down. */
   standingAnswerMs: 2_000,
-  /**
-   * What waits in memory to be written into files of hints, for all members together (a link that breaks may leave a second's
-   * writes at once), and the frame it becomes.
-   */
+  /** What waits to be written into files of hints, for all members (a broken link may leave a second's writes), and the frame it becomes. */
   hintBufferBytesMax: 33_554_432,
   hintFrameBytes: 262_144,
   /** So often hints are written and synced, old ones dropped, and members looked at that may have come back. */
@@ -323,8 +321,9 @@ export const limits = {
   swimGossipToDeadMs: 30_000,
   /** Who opens a link to a node greets within this; it waits for the answer for a fraction of it (a probe's interval and timeout). */
   greetingMsMax: 10_000,
-  /** Links at a time on which the other end has still to prove that it knows the cluster's secret. */
+  /** Links with the cluster's secret still to be proved, in all and from one address: a machine with many nodes opens three for each. */
   linksProvingMax: 256,
+  linksProvingPerAddressMax: 64,
   /** Addresses of which it is remembered that no link to them is trusted, and how often those are told of that call in vain. */
   distrustedMax: 512,
   distrustReportMs: 10_000,
@@ -365,6 +364,8 @@ export const limits = {
   accessListBytesMax: 262_144,
   /** How often a node looks whether its auth file has changed, and whether somebody has expired. */
   accessCheckMs: 1_000,
+  /** Of calls that come by the hundreds the audit log tells the first, and again the first after so long without any. */
+  auditRunMs: 60_000,
   /** Who has signed in over HTTP is asked again after so long, and may have signed in at one node so many times at once. */
   loginMs: 43_200_000,
   loginsOfOneMax: 16,

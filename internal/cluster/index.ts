@@ -1,6 +1,6 @@
-export type { AccessChange } from './access-changes.js'
-export type { ChangePlan, WantedChange } from './change-plan.js'
-export type { ForcedPlan, ForcedRemoval } from './forced-removal.js'
+export type { AccessChange } from './changes/access-changes.js'
+export type { ChangePlan, WantedChange } from './changes/change-plan.js'
+export type { ForcedPlan, ForcedRemoval } from './changes/forced-removal.js'
 export { startCoreNode } from './node.js'
 export type {
   Handovers,
@@ -16,5 +16,5 @@ export type {
   StopVerdict,
 } from './node-face.js'
 export { notServing } from './not-serving.js'
-export { decodeTopology, encodeTopology } from './topology-codec.js'
-export { decodeVotes } from './votes-document.js'
+export { decodeTopology, encodeTopology } from './topology/topology-codec.js'
+export { decodeVotes } from './topology/votes-document.js'

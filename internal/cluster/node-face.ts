@@ -21,10 +21,10 @@ import type {
 import type { LevelRange, Member, ReplicationSettings, SlotTable, Topology } from '../slots/index.js'
 import type { FsyncPolicy, SnapshotInfo, Store, StoreStatistics, StoreTuning } from '../store/index.js'
 import type { MemberStatus } from '../swim/index.js'
-import type { AccessChange } from './access-changes.js'
-import type { ChangePlan, WantedChange } from './change-plan.js'
-import type { ForcedPlan, ForcedRemoval } from './forced-removal.js'
-import type { HandoverStatus } from './handover-driver.js'
+import type { AccessChange } from './changes/access-changes.js'
+import type { ChangePlan, WantedChange } from './changes/change-plan.js'
+import type { ForcedPlan, ForcedRemoval } from './changes/forced-removal.js'
+import type { HandoverStatus } from './changes/handover-driver.js'
 
 /** What a node believes about a member of its cluster. It moves no data. */
 export interface Liveness {

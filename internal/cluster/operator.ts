@@ -3,15 +3,15 @@ import { FatalError, invalidArgument, KvError, limits, type NodeId, type Slot } 
 import type { Log, Random } from '../env/index.js'
 import type { PeerLink } from '../replication/index.js'
 import type { TightestSlot, Topology } from '../slots/index.js'
-import { type AccessChange, accessAlteration } from './access-changes.js'
-import { alteration, mostIncoming, ownedSlots, planOf, tightestOf, type WantedChange } from './change-plan.js'
-import { type ForcedPlan, type ForcedRemoval, forcedRemoval } from './forced-removal.js'
-import type { HandoverDriver } from './handover-driver.js'
+import { type AccessChange, accessAlteration } from './changes/access-changes.js'
+import { alteration, mostIncoming, ownedSlots, planOf, tightestOf, type WantedChange } from './changes/change-plan.js'
+import { type ForcedPlan, type ForcedRemoval, forcedRemoval } from './changes/forced-removal.js'
+import type { HandoverDriver } from './changes/handover-driver.js'
+import { objectionToFencing } from './changes/replaceable.js'
+import { type StandingReport, Standings, type StandingsOptions } from './gossip/standings.js'
 import type { Members, PlanWithEstimate, StopVerdict } from './node-face.js'
-import { objectionToFencing } from './replaceable.js'
 import type { Serving } from './serving.js'
-import { type StandingReport, Standings, type StandingsOptions } from './standings.js'
-import type { TopologyRegister } from './topology-register.js'
+import type { TopologyRegister } from './topology/topology-register.js'
 
 export interface OperatorOptions extends Pick<StandingsOptions, 'clock' | 'send'> {
   readonly log: Log

@@ -29,11 +29,11 @@ import {
 import type { SlotTable, Topology } from '../slots/index.js'
 import { openStore, type Store, type StoreStatistics } from '../store/index.js'
 import { ClockWitnesses } from './clock-witnesses.js'
+import { Remotes } from './gossip/remotes.js'
 import { guarded } from './guarded.js'
 import type { CopyStatus, NodeOptions } from './node-face.js'
-import { Remotes } from './remotes.js'
-import { routingUnder } from './routing-under.js'
 import { StampingClock } from './stamping-clock.js'
+import { routingUnder } from './topology/routing-under.js'
 
 /** This node, in this life of its process. */
 interface Self {

@@ -80,3 +80,10 @@ test('each reason of the system has the code that the store acts on; unknown one
   for (const code of ['EACCES', 'EPERM', 'EROFS']) expect(codeOf(code)).toBe('permission')
   for (const code of ['EIO', 'EBADF', 'EMFILE', 'ESTALE', undefined]) expect(codeOf(code)).toBe('io')
 })
+
+test('a place in which no directories can be made says so, and is not tried for ever', async () => {
+  for (const path of ['/proc/quorumkv', '/proc/quorumkv/deep/down', '/dev/null', '/dev/null/deep']) {
+    const error = await failure(new NodeDisk(path).makeDirectory(''))
+    expect(error.message).toMatch(/^makeDirectory .*: (ENOENT|EEXIST|ENOTDIR|EACCES)/)
+  }
+})

@@ -3,6 +3,7 @@ import * as fsPromises from 'node:fs/promises'
 import { dirname, resolve as resolvePath } from 'node:path'
 import { assert } from '../base/index.js'
 import type { Disk, DiskFile, OpenMode } from '../env/index.js'
+import { makeDirectories } from './make-directories.js'
 import { diskError } from './node-errors.js'
 import { NodeFile } from './node-file.js'
 
@@ -44,7 +45,7 @@ export class NodeDisk implements Disk {
 
   async makeDirectory(path: string): Promise<void> {
     const full = this.#resolve(path)
-    const first = await wrap('makeDirectory', path, fsPromises.mkdir(full, { recursive: true, mode: directoryMode }))
+    const first = await wrap('makeDirectory', path, makeDirectories(full, directoryMode))
     if (first === undefined) return
     // Names of the root and of what is above it can be made durable by nobody else.
     for (let made = this.#root; made.length >= first.length; made = dirname(made)) {

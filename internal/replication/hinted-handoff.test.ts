@@ -2,12 +2,12 @@ import { expect, test } from 'vitest'
 import { type Epoch, Instruments, limits, parseIncarnation, parseNodeId } from '../base/index.js'
 import { Holder } from '../hints/hints.test-support.js'
 import type { SlotTable } from '../slots/index.js'
-import type { ComparedReplica } from './compared-replica.js'
 import { HintedHandoff } from './hinted-handoff.js'
-import { lostWrite, refillingWrite, refusedWrite, type WriteReply } from './replica.js'
+import { noOtherSide, type Routing } from './operations/routing.js'
+import type { ComparedReplica } from './repair/compared-replica.js'
+import { lostWrite, refillingWrite, refusedWrite, type WriteReply } from './replicas/replica.js'
 import { applied, ScriptedReplica, stale, version } from './replication.test-support.js'
-import { noOtherSide, type Routing } from './routing.js'
-import { routingOf } from './slot-quorums.js'
+import { routingOf } from './transfer/slot-quorums.js'
 
 class Peer extends ScriptedReplica {
   busy = false

@@ -4,12 +4,12 @@ import type { HintPage, HintStatus, HintStore, OwnerHints } from '../hints/index
 import { hlcMs } from '../hlc/index.js'
 import type { StoredRecord } from '../record/index.js'
 import { type Member, slotOf } from '../slots/index.js'
-import { ByteRate } from './byte-rate.js'
-import type { ComparedReplica } from './compared-replica.js'
-import { Pauses } from './pauses.js'
-import type { WriteReply, WriteWaiter } from './replica.js'
-import type { Routing } from './routing.js'
-import { ownersOf } from './slot-quorums.js'
+import type { Routing } from './operations/routing.js'
+import type { ComparedReplica } from './repair/compared-replica.js'
+import type { WriteReply, WriteWaiter } from './replicas/replica.js'
+import { ByteRate } from './transfer/byte-rate.js'
+import { Pauses } from './transfer/pauses.js'
+import { ownersOf } from './transfer/slot-quorums.js'
 
 export interface HintedHandoffOptions {
   readonly clock: Clock

@@ -1,25 +1,8 @@
-export { ActiveOperations } from './active-operations.js'
-export { AntiEntropy, type ConvergenceStatus, type PeerConvergence } from './anti-entropy.js'
-export { ByteRate } from './byte-rate.js'
-export { Coordinator, type CoordinatorOptions } from './coordinator.js'
-export { CopyServer } from './copy-server.js'
-export { DigestServer } from './digest-server.js'
-export { FloorRounds, type FloorStatus, type FloorTuning } from './floor-rounds.js'
-export { FloorServer } from './floor-server.js'
-export {
-  Handover,
-  type HandoverOptions,
-  type IncomingProgress,
-  type KeptProgress,
-  noRoomForProgress,
-  type ProgressKeeper,
-} from './handover.js'
 export { HintedHandoff, type HintedHandoffOptions } from './hinted-handoff.js'
-export { Horizon, PacedReading } from './horizon.js'
-export { ItemReader, itemKind } from './items.js'
-export { LocalReplica } from './local-replica.js'
-export type { KeyLocation, OwnerHolding } from './locate.js'
-export { asksForData, decodeMessage } from './message-codec.js'
+export { ActiveOperations } from './operations/active-operations.js'
+export { Coordinator, type CoordinatorOptions } from './operations/coordinator.js'
+export { ItemReader, itemKind } from './operations/items.js'
+export type { KeyLocation, OwnerHolding } from './operations/locate.js'
 export type {
   Consistency,
   DirectOperations,
@@ -31,18 +14,35 @@ export type {
   SlotTransfers,
   WriteCaller,
   WriteResult,
-} from './operations.js'
-export { Outbox } from './outbox.js'
-export { Pauses } from './pauses.js'
-export { type Envelope, PeerLink, type PeerLinkHandlers } from './peer-link.js'
-export { Refiller, type RefillerOptions } from './refill.js'
-export { type ForgetWaiter, RemoteReplica } from './remote-replica.js'
-export type { RepairProgress, RepairRequest } from './repair.js'
-export type { Replica } from './replica.js'
-export { ReplicaServer } from './replica-server.js'
-export type { RestoreTally } from './restore-operation.js'
-export { noOtherSide, type OperationContext, type Routing } from './routing.js'
-export { ScanSlices } from './scan-slices.js'
-export { SharedSlots } from './shared-slots.js'
-export type { ExportedPage, ExportedSlot, SlotExport } from './slot-export.js'
-export { ownersOf, routingOf } from './slot-quorums.js'
+} from './operations/operations.js'
+export type { RestoreTally } from './operations/restore-operation.js'
+export { noOtherSide, type OperationContext, type Routing } from './operations/routing.js'
+export { ScanSlices } from './operations/scan-slices.js'
+export { AntiEntropy, type ConvergenceStatus, type PeerConvergence } from './repair/anti-entropy.js'
+export { DigestServer } from './repair/digest-server.js'
+export { FloorRounds, type FloorStatus, type FloorTuning } from './repair/floor-rounds.js'
+export { FloorServer } from './repair/floor-server.js'
+export { Horizon, PacedReading } from './repair/horizon.js'
+export type { RepairProgress, RepairRequest } from './repair/repair.js'
+export { LocalReplica } from './replicas/local-replica.js'
+export { asksForData, decodeMessage } from './replicas/message-codec.js'
+export { Outbox } from './replicas/outbox.js'
+export { type Envelope, PeerLink, type PeerLinkHandlers } from './replicas/peer-link.js'
+export { type ForgetWaiter, RemoteReplica } from './replicas/remote-replica.js'
+export type { Replica } from './replicas/replica.js'
+export { ReplicaServer } from './replicas/replica-server.js'
+export { ByteRate } from './transfer/byte-rate.js'
+export { CopyServer } from './transfer/copy-server.js'
+export {
+  Handover,
+  type HandoverOptions,
+  type IncomingProgress,
+  type KeptProgress,
+  noRoomForProgress,
+  type ProgressKeeper,
+} from './transfer/handover.js'
+export { Pauses } from './transfer/pauses.js'
+export { Refiller, type RefillerOptions } from './transfer/refill.js'
+export { SharedSlots } from './transfer/shared-slots.js'
+export type { ExportedPage, ExportedSlot, SlotExport } from './transfer/slot-export.js'
+export { ownersOf, routingOf } from './transfer/slot-quorums.js'

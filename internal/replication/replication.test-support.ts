@@ -3,10 +3,9 @@ import type { Clock, Link, LinkHandlers, Timer } from '../env/index.js'
 import { type Hlc, hlcMs, hlcOf, type Version, zeroVersion } from '../hlc/index.js'
 import { compareRecords, encodedRecordBytes, floorTombstone, floorVersion, type StoredRecord } from '../record/index.js'
 import type { Member, SlotTable } from '../slots/index.js'
-import { ActiveOperations } from './active-operations.js'
-import type { CopyAnswer, CopyAsk, CopyPart, CopySource } from './copy-source.js'
-import { failedCopy } from './copy-source.js'
-import { ItemReader } from './items.js'
+import { ActiveOperations } from './operations/active-operations.js'
+import { ItemReader } from './operations/items.js'
+import { noOtherSide, type OperationContext, type Routing } from './operations/routing.js'
 import type {
   PageReply,
   PageRequest,
@@ -16,9 +15,10 @@ import type {
   Replica,
   WriteReply,
   WriteWaiter,
-} from './replica.js'
-import { noOtherSide, type OperationContext, type Routing } from './routing.js'
-import { routingOf } from './slot-quorums.js'
+} from './replicas/replica.js'
+import type { CopyAnswer, CopyAsk, CopyPart, CopySource } from './transfer/copy-source.js'
+import { failedCopy } from './transfer/copy-source.js'
+import { routingOf } from './transfer/slot-quorums.js'
 
 /** Time that moves when told to. */
 export class ManualClock implements Clock {

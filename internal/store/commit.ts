@@ -5,9 +5,9 @@ import type { Appended } from '../wal/index.js'
 import type { Highest } from './highest.js'
 import { type MergeOutcome, Met } from './met.js'
 import type { CommitResult, CommitWaiter } from './store.js'
-import type { Table } from './table.js'
-import { applyFloor } from './table-floors.js'
-import { prefetchKeysMax } from './table-prefetch.js'
+import type { Table } from './table/table.js'
+import { applyFloor } from './table/table-floors.js'
+import { prefetchKeysMax } from './table/table-prefetch.js'
 
 /** Throws KvError `invalid-argument` for a record that the formats on disk cannot hold. */
 export function checkRecord(record: StoredRecord): void {

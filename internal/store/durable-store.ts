@@ -10,9 +10,8 @@ import { diskFailure } from './disk-failure.js'
 import type { LostSlots } from './lost-slots.js'
 import { writeManifest } from './manifest.js'
 import type { Recovered } from './recovery.js'
-import { Scrub } from './scrub.js'
-import { digestOfNothing, digestUpTo } from './slot-digests.js'
-import { Snapshots } from './snapshots.js'
+import { Scrub } from './repair/scrub.js'
+import { Snapshots } from './snapshot/snapshots.js'
 import type {
   CommitOptions,
   CommitResult,
@@ -24,9 +23,10 @@ import type {
   StoreOptions,
   StoreStatistics,
 } from './store.js'
-import type { Table } from './table.js'
-import { headerBytes } from './table-layout.js'
-import { prefetchKeysMax } from './table-prefetch.js'
+import { digestOfNothing, digestUpTo } from './table/slot-digests.js'
+import type { Table } from './table/table.js'
+import { headerBytes } from './table/table-layout.js'
+import { prefetchKeysMax } from './table/table-prefetch.js'
 
 /** The table, with a log in front of every change and snapshots behind. */
 export class DurableStore implements Store {

@@ -2,11 +2,11 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { limits } from '../base/index.js'
 import { isLive, type StoredRecord } from '../record/index.js'
-import { Arena } from './arena.js'
 import { SimStore } from './fixture.conformance.js'
 import { keysOfOneSlot, floorSlot as slot, write } from './floors.conformance.js'
 import { type Store, surveyDirectory, Table } from './index.js'
-import { rebuild } from './repair-rebuild.js'
+import { rebuild } from './repair/repair-rebuild.js'
+import { Arena } from './table/arena.js'
 
 const keys = keysOfOneSlot(60)
 const decoder = new TextDecoder()

@@ -1,6 +1,6 @@
-import type { Arena } from './arena.js'
-import { chunkAt, indexBytes, isFree, type SlotIndex, wordAt } from './table-index.js'
-import { buryRecord, moveOverheadBytes } from './table-moves.js'
+import type { Arena } from './table/arena.js'
+import { chunkAt, indexBytes, isFree, type SlotIndex, wordAt } from './table/table-index.js'
+import { buryRecord, moveOverheadBytes } from './table/table-moves.js'
 
 /**
  * Indexes of slots that were emptied, and whose records still lie in the arena as if they were alive. They are buried in

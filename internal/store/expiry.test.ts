@@ -4,7 +4,7 @@ import { emptyBytes, limits, type Slot } from '../base/index.js'
 import { compareRecords, isLive, type StoredRecord } from '../record/index.js'
 import { slotCount, slotOf } from '../slots/index.js'
 import { put, SimStore, tombstone } from './fixture.conformance.js'
-import { Table } from './table.js'
+import { Table } from './table/table.js'
 
 const driftMs = 10_000
 /** From an expiry on, until it must have been purged: the drift bound, the rounding, the interval, and the slices. */

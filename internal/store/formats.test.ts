@@ -11,9 +11,9 @@ import {
   encodeBlockHeader,
   encodeSnapshotFooter,
   encodeSnapshotHeader,
-} from './snapshot-format.js'
-import { readSnapshot } from './snapshot-reader.js'
-import { SnapshotWriter } from './snapshot-writer.js'
+} from './snapshot/snapshot-format.js'
+import { readSnapshot } from './snapshot/snapshot-reader.js'
+import { SnapshotWriter } from './snapshot/snapshot-writer.js'
 
 const header = {
   clusterId: parseClusterId('00112233445566778899aabbccddeeff'),

@@ -2,7 +2,7 @@ import { type Epoch, FatalError, type Incarnation, parseEpoch, parseIncarnation,
 import type { Disk } from '../env/index.js'
 import { formatVersion, removeIfThere, syncDirectory } from '../wal/index.js'
 import { readJsonDocument, writeJsonDocument } from './durable-file.js'
-import { parseRanges, rangesOf } from './slot-ranges.js'
+import { parseRanges, rangesOf } from './table/slot-ranges.js'
 
 /*
  * The document `handover` (FORMAT.md, "Document"): which slots that come to this node are all here already.

@@ -24,15 +24,23 @@ export {
   type RepairOptions,
   type RepairOutcome,
   type RepairPlan,
-} from './repair.js'
-export type { DocumentRepair } from './repair-documents.js'
+} from './repair/repair.js'
+export type { DocumentRepair } from './repair/repair-documents.js'
+export {
+  type DirectorySurvey,
+  type DocumentCheck,
+  type FileKind,
+  type FileReport,
+  type Finding,
+  surveyDirectory,
+} from './repair/verify.js'
 export {
   type BlockHeader,
   blockHeaderBytes,
   chainCrc,
   decodeBlockHeader,
   encodeBlockHeader,
-} from './snapshot-format.js'
+} from './snapshot/snapshot-format.js'
 export type {
   CommitOptions,
   CommitResult,
@@ -46,13 +54,5 @@ export type {
   StoreStatistics,
   StoreTuning,
 } from './store.js'
-export { Table } from './table.js'
-export { prefetchKeysMax } from './table-prefetch.js'
-export {
-  type DirectorySurvey,
-  type DocumentCheck,
-  type FileKind,
-  type FileReport,
-  type Finding,
-  surveyDirectory,
-} from './verify.js'
+export { Table } from './table/table.js'
+export { prefetchKeysMax } from './table/table-prefetch.js'

@@ -4,7 +4,7 @@ import { slotCount } from '../slots/index.js'
 import { corruption, formatVersion, removeIfThere, syncDirectory } from '../wal/index.js'
 import { checkDocumentFormat, readJsonDocument, writeJsonDocument } from './durable-file.js'
 import { forgetHandoverProgress } from './handover-progress.js'
-import { parseRanges, rangesOf } from './slot-ranges.js'
+import { parseRanges, rangesOf } from './table/slot-ranges.js'
 
 /*
  * The document `lost` (FORMAT.md, "Document"): of which slots this directory may lack records that the node once

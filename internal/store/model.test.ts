@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Instruments, KvError } from '../base/index.js'
-import { silentLog } from '../env/index.js'
+import { type Clock, Life, silentLog } from '../env/index.js'
 import { NodeClock, NodeDisk } from '../env-node/index.js'
 import type { CrashPolicy } from '../env-sim/index.js'
 import { compareRecords, isLive, type StoredRecord } from '../record/index.js'
+import { FillingDisk } from './filling-disk.conformance.js'
 import { clusterId, incarnation, put, SimStore, tombstone } from './fixture.conformance.js'
 import { type CommitResult, openStore, type Store, type StoreOptions } from './index.js'
-import { Life } from './life.conformance.js'
 import { CommitModel, contentsOf, isSameWrite } from './model.conformance.js'
 
 /*
@@ -59,15 +59,24 @@ async function simulated(seed: number, short: boolean): Promise<Machine> {
 /** Timers run a hundred times faster: an hour of expiries and second-long intervals would be nothing but waiting. */
 const haste = 100
 
+function hasty(clock: Clock): Clock {
+  return {
+    wallMs: () => clock.wallMs(),
+    monotonicMs: () => clock.monotonicMs() * haste,
+    setTimer: (delayMs, fire) => clock.setTimer(delayMs / haste, fire),
+    defer: (fire) => clock.defer(fire),
+  }
+}
+
 async function real(root: string): Promise<Machine> {
-  const disk = new NodeDisk(root)
+  const disk = new FillingDisk(new NodeDisk(root))
   const clock = new NodeClock()
-  let life = new Life(disk, clock, haste)
+  let life = new Life()
   const fatal: Error[] = []
   const open = (): Promise<Store> =>
     openStore({
-      disk: life.disk,
-      clock: life.clock,
+      disk: life.disk(disk),
+      clock: life.clock(hasty(clock)),
       instruments: new Instruments(() => 0),
       log: silentLog,
       clusterId,
@@ -91,7 +100,7 @@ async function real(root: string): Promise<Machine> {
     settle: (promise) => promise,
     advance: turn,
     setFull: (full) => {
-      life.full = full
+      disk.full = full
     },
     heal: async () => {
       const untilMs = clock.monotonicMs() + 10_000
@@ -99,7 +108,7 @@ async function real(root: string): Promise<Machine> {
     },
     crash: async () => {
       await life.end()
-      life = new Life(disk, clock, haste)
+      life = new Life()
       store = await open()
       expect(fatal).toEqual([])
     },

@@ -4,7 +4,7 @@ import { crc32 } from '../hash/index.js'
 import { writeJsonDocument } from './durable-file.js'
 import type { SimStore } from './fixture.conformance.js'
 import { planRepair, readDocument, readIdentity, surveyDirectory } from './index.js'
-import { copyOf, everything, image, stoppedNode } from './verify.test-support.js'
+import { copyOf, everything, image, stoppedNode } from './repair/verify.test-support.js'
 
 /** Where the checksum of each kind of file's header stands. */
 const crcAt = (path: string): number => {

@@ -17,14 +17,20 @@ import {
 import { Highest } from './highest.js'
 import { LostSlots, lostSlotsContents, normalizeSlots, readLostDocument, writeLostSlots } from './lost-slots.js'
 import { readManifest } from './manifest.js'
-import { readingAhead } from './read-ahead.js'
 import { RecoveryProgress } from './recovery-progress.js'
-import { salvage } from './salvage.js'
-import { listSnapshots, setAsideSnapshot, snapshotBytes, snapshotDirectory, snapshotPath } from './snapshot-files.js'
-import { readSnapshot } from './snapshot-reader.js'
+import { salvage } from './repair/salvage.js'
+import { readingAhead } from './snapshot/read-ahead.js'
+import {
+  listSnapshots,
+  setAsideSnapshot,
+  snapshotBytes,
+  snapshotDirectory,
+  snapshotPath,
+} from './snapshot/snapshot-files.js'
+import { readSnapshot } from './snapshot/snapshot-reader.js'
 import type { SnapshotInfo, StoreOptions } from './store.js'
-import { Table } from './table.js'
-import { applyFloor } from './table-floors.js'
+import { Table } from './table/table.js'
+import { applyFloor } from './table/table-floors.js'
 
 /** Everything that a store starts from. */
 export interface Recovered {

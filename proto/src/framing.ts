@@ -76,3 +76,13 @@ export class MessageDeframer {
     return length
   }
 }
+
+/** The text of `grpc-message`, which gRPC percent-encodes; what somebody else sends need not be so. */
+export function decodeMessage(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch (error) {
+    if (error instanceof URIError) return text
+    throw error
+  }
+}

@@ -1,6 +1,6 @@
 import { FatalError } from '@quorumkv/internal/base'
 import type { Log } from '@quorumkv/internal/env'
-import { formatAddress, type ListenAddress } from './addresses.js'
+import { formatAddress, type ListenAddress } from './config/addresses.js'
 
 /** gRPC tells why it could not bind only in words; Node's own errors have the same words in them. */
 function isMissingAddress(error: Error): boolean {

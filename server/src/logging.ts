@@ -1,7 +1,7 @@
 import type { Log } from '@quorumkv/internal/env'
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
 import pretty from 'pino-pretty'
-import type { LogFormat, LogLevel } from './settings.js'
+import type { LogFormat, LogLevel } from './config/settings.js'
 
 /** Standard error. Written at once: the last line before a crash is the one that is wanted. */
 const standardError = 2

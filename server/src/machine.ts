@@ -2,8 +2,8 @@ import type { Address } from '@quorumkv/internal/base'
 import type { PeerName } from '@quorumkv/internal/cluster'
 import type { Clock, Disk, Network } from '@quorumkv/internal/env'
 import { NodeClock, NodeDisk } from '@quorumkv/internal/env-node'
-import type { NodeConfig } from './config.js'
-import { openDataDirectory } from './data-directory.js'
+import type { NodeConfig } from './config/config.js'
+import { openDataDirectory } from './data/data-directory.js'
 
 /** A disk that is one node's alone. */
 export interface OpenDisk {

@@ -2,10 +2,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client, credentials } from '@grpc/grpc-js'
+import { type Clock, silentLog } from '@quorumkv/internal/env'
 import { Consistency, type GetResponse, KvClient, type PutResponse } from '@quorumkv/proto/kv/v1/kv'
 import { afterAll, describe, expect, it } from 'vitest'
+import { entry, expiringEntry, TestAuthFile } from './access/access.test-support.js'
+import { eventually, type LogLine, recordingLog, reply } from './calls/services.test-support.js'
+import { programSource, resolveConfig } from './config/config.js'
 import { startNode } from './index.js'
-import { eventually, type LogLine, recordingLog, reply } from './services.test-support.js'
+import { thisMachine } from './machine.js'
+import { startConfiguredNode } from './start-node.js'
+import { CertificateFolder } from './tls/certificates.test-support.js'
 
 const root = mkdtempSync(join(tmpdir(), 'kv-node-'))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -50,6 +56,53 @@ describe('a node inside a program', () => {
     const dataDir = fresh()
     await expect(startNode({ addr: node.address, dataDir })).rejects.toMatchObject({ reason: 'usage' })
     await (await startNode({ addr: '127.0.0.1:0', dataDir })).stop()
+  })
+
+  it('that does not come about leaves no timer and nothing open behind', async () => {
+    using folder = await CertificateFolder.create()
+    using file = new TestAuthFile()
+    const { cert, key, ca } = await folder.node('n1')
+    const settings = {
+      addr: '127.0.0.1:0',
+      dataDir: fresh(),
+      tlsCert: cert,
+      tlsKey: key,
+      tlsCa: ca,
+      authFile: file.path,
+    }
+    const config = resolveConfig([programSource(settings)])
+    const machine = thisMachine(config)
+    const waiting = new Set<object>()
+    const setTimer: Clock['setTimer'] = (delayMs, fire) => {
+      const timer = machine.clock.setTimer(delayMs, () => {
+        waiting.delete(timer)
+        fire()
+      })
+      const { cancel } = timer
+      waiting.add(timer)
+      return Object.assign(timer, {
+        cancel: () => {
+          waiting.delete(timer)
+          cancel.call(timer)
+        },
+      })
+    }
+    const { clock } = machine
+    const watched: Clock = {
+      wallMs: () => clock.wallMs(),
+      monotonicMs: () => clock.monotonicMs(),
+      defer: (task) => clock.defer(task),
+      setTimer,
+    }
+    const start = () => startConfiguredNode(config, silentLog, () => undefined, { ...machine, clock: watched })
+    file.write(expiringEntry(file.token, Date.now() - 1))
+    await expect(start()).rejects.toMatchObject({ reason: 'usage', message: expect.stringContaining('has expired') })
+    expect(waiting.size).toBe(0)
+    file.write(entry(file.token))
+    const node = await start()
+    expect(waiting.size).toBeGreaterThan(0)
+    await node.stop()
+    expect(waiting.size).toBe(0)
   })
 
   it('answers over HTTP where it is told to, and not after it has stopped', async () => {

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
-import { type Address, AssertionError, type ClusterId, Instruments, limits, type NodeId } from '@quorumkv/internal/base'
-import { type Node, type NodeStatus, startCoreNode } from '@quorumkv/internal/cluster'
+import { type Address, AssertionError, Instruments } from '@quorumkv/internal/base'
+import { type Node, startCoreNode } from '@quorumkv/internal/cluster'
 import { type Log, silentLog } from '@quorumkv/internal/env'
 import { NodeClock, NodeRandom } from '@quorumkv/internal/env-node'
 import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
@@ -8,57 +8,30 @@ import { AccessControl } from './access/access-control.js'
 import { openAudit } from './access/audit.js'
 import { AuthFile } from './access/auth-file.js'
 import { CallerProof } from './access/caller-proof.js'
-import { formatAddress, isWildcard, splitAddress } from './addresses.js'
-import { clusterService } from './cluster-service.js'
-import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from './config.js'
-import { isDecommissioned } from './exit.js'
+import { clusterService } from './calls/cluster-service.js'
+import { kvDefinition } from './calls/kv-definition.js'
+import { kvService } from './calls/kv-service.js'
+import type { CallCounts, ServiceContext } from './calls/service-context.js'
+import { isDecommissioned } from './commands/exit.js'
+import { formatAddress, isWildcard, splitAddress } from './config/addresses.js'
+import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from './config/config.js'
 import { nodeFeed } from './feed/node-feed.js'
 import { ProcessMeter } from './figures/process-meter.js'
 import { SlowLog } from './figures/slow-log.js'
-import { GrpcHost } from './grpc-host.js'
-import { Health } from './health.js'
+import { GrpcHost } from './grpc/grpc-host.js'
+import { Health } from './grpc/health.js'
+import { addReflection } from './grpc/reflection.js'
+import { type ConfiguredNode, HostedNode, type RunningNode } from './hosted-node.js'
 import { createHttpApp } from './http/http-app.js'
 import { HttpHost } from './http/http-host.js'
-import { kvDefinition } from './kv-definition.js'
-import { kvService } from './kv-service.js'
+import type { DoorReading } from './limits/door-reading.js'
 import { type Machine, type OpenDisk, thisMachine } from './machine.js'
-import { addReflection } from './reflection.js'
-import type { CallCounts, ServiceContext } from './service-context.js'
-import { SessionService } from './session-service.js'
+import { SessionService } from './session/session-service.js'
 import { type NodeSecurity, openSecurity, warnOfName } from './tls/node-security.js'
 import { NodeTraces } from './tracing/node-traces.js'
 
 /** What connections get to take the last replies; a client that watches the node's health would stay for ever. */
 const connectionGraceMs = 2_000
-
-/** A node with its gRPC server. */
-export interface RunningNode extends AsyncDisposable {
-  readonly id: NodeId
-  /** Where clients and other nodes are told to reach it. */
-  readonly address: Address
-  /** Where it listens. */
-  readonly addresses: readonly string[]
-  /** Where it listens for HTTP; empty: nowhere. */
-  readonly httpAddresses: readonly string[]
-  /** Undefined until it belongs to a cluster, at the latest when `ready` resolves. */
-  readonly clusterId: ClusterId | undefined
-  /**
-   * Resolves when it serves requests, which may take until the nodes named as peers are there. Rejects when it is
-   * stopped before, or must end.
-   */
-  readonly ready: Promise<void>
-  status(): NodeStatus
-  /**
-   * Reads certificates again, which it does by itself when their files change. What is no good is logged, and what was in use
-   * before stays.
-   */
-  reload(): Promise<void>
-  /**
-   * Takes no more requests, lets those that run finish (at most `graceMs`, 10 s unless given), closes the log, and
-   * gives the data directory free. Idempotent.
-   */
-  stop(graceMs?: number): Promise<void>
-}
 
 /** What `startNode` takes: the settings of `kv-server`, under the names of its flags in camel case. */
 export interface StartNodeOptions extends NodeSettings {
@@ -98,85 +71,6 @@ function ownHostNames(config: NodeConfig, address: Address): readonly string[] {
   return names.map((name) => name.toLowerCase())
 }
 
-/** A node as the modules of this package have it. */
-export interface ConfiguredNode extends RunningNode {
-  /** What is behind the servers. */
-  readonly core: Node
-  /**
-   * Closes its sockets and servers at once, without a word to anyone, and leaves the rest of it where it is: for whoever
-   * has seen to it that nothing of it moves any more. Instead of `stop`.
-   */
-  cutOff(): Promise<void>
-  /** Ends the sessions of all clients. */
-  hangUp(): void
-}
-
-/** What is done to a node: the ways in which it ends, and what it does again. */
-interface Handles {
-  readonly reload: () => Promise<void>
-  readonly shutDown: (graceMs: number) => Promise<void>
-  readonly cutOff: () => Promise<void>
-  readonly hangUp: () => void
-}
-
-/** The parts of a node, put together in the one place where that is done. */
-class HostedNode implements ConfiguredNode {
-  readonly id: NodeId
-  readonly address: Address
-  readonly addresses: readonly string[]
-  readonly httpAddresses: readonly string[]
-  readonly ready: Promise<void>
-  readonly core: Node
-  readonly #handles: Handles
-  #stopping: Promise<void> | undefined
-
-  constructor(
-    core: Node,
-    address: Address,
-    bound: { readonly grpc: readonly string[]; readonly http: readonly string[] },
-    ready: Promise<void>,
-    handles: Handles,
-  ) {
-    this.id = core.id
-    this.address = address
-    this.addresses = bound.grpc
-    this.httpAddresses = bound.http
-    this.ready = ready
-    this.core = core
-    this.#handles = handles
-  }
-
-  get clusterId(): ClusterId | undefined {
-    return this.core.status().clusterId
-  }
-
-  status(): NodeStatus {
-    return this.core.status()
-  }
-
-  reload(): Promise<void> {
-    return this.#handles.reload()
-  }
-
-  stop(graceMs: number = limits.shutdownGraceMs): Promise<void> {
-    this.#stopping ??= this.#handles.shutDown(graceMs)
-    return this.#stopping
-  }
-
-  cutOff(): Promise<void> {
-    this.#stopping ??= this.#handles.cutOff()
-    return this.#stopping
-  }
-
-  hangUp(): void {
-    this.#handles.hangUp()
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop()
-  }
-}
-
 /** Puts a node together from a checked configuration, and starts it. Rejects with FatalError, KvError or DiskError. */
 export async function startConfiguredNode(
   config: NodeConfig,
@@ -201,35 +95,79 @@ async function startOnDisk(
   disk: OpenDisk,
 ): Promise<ConfiguredNode> {
   const authFile = config.authFile === undefined ? undefined : new AuthFile(config.authFile)
+  const node: { core: Node | undefined } = { core: undefined }
+  const security = await openSecurity(config, { disk: disk.disk, clock: machine.clock, log, node: () => node.core })
+  const opened = new Opened()
+  opened.add(() => security.close())
+  try {
+    return await startSecured({ config, log, onFatal, machine, disk, authFile, node, security, opened })
+  } catch (error) {
+    await opened.close()
+    throw error
+  }
+}
+
+/** What a start that fails closes again, the latest first. */
+class Opened {
+  readonly #closers: (() => unknown)[] = []
+
+  add(close: () => unknown): void {
+    this.#closers.push(close)
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0).reverse()) await close()
+  }
+}
+
+interface Secured {
+  readonly config: NodeConfig
+  readonly log: Log
+  readonly onFatal: (error: Error) => void
+  readonly machine: Machine
+  readonly disk: OpenDisk
+  readonly authFile: AuthFile | undefined
+  /** `core` is there once it has been started. */
+  readonly node: { core: Node | undefined }
+  readonly security: NodeSecurity
+  /** Takes what is opened on the way. */
+  readonly opened: Opened
+}
+
+async function startSecured(parts: Secured): Promise<ConfiguredNode> {
+  const { config, log, machine, disk, node, security, opened } = parts
   let failed = false
   const fail = (error: unknown): void => {
     if (failed) return
     failed = true
-    onFatal(asError(error))
+    parts.onFatal(asError(error))
   }
   const { clock } = machine
-  let core: Node | undefined
-  const security = await openSecurity(config, { disk: disk.disk, clock, log, node: () => core })
   const audit = openAudit(log, () => clock.wallMs())
   const { certificates, tls } = security
   const { secret } = security.trust
   const proof = secret === undefined ? undefined : new CallerProof(secret, clock)
   const rates = { operationsPerSecond: config.rateLimit, bytesPerSecond: config.byteRateLimit }
-  const access = new AccessControl({ rates, clock, log, audit, node: () => core, file: authFile, proof })
+  const access = new AccessControl({ rates, clock, log, audit, node: () => node.core, file: parts.authFile, proof })
+  opened.add(() => access.stop())
   const host = new GrpcHost(log, fail, access, security, {
     connectionsMax: config.maxConnections,
     perAddressMax: config.maxConnectionsPerAddress,
   })
+  opened.add(() => host.stop(0))
   const draining = (): void => {
     health.set(false)
     sessions.drain()
   }
   const meter = new ProcessMeter(new NodeClock())
+  opened.add(() => meter.stop())
   const scans = { running: 0 }
   const calls = (): CallCounts => ({ streams: sessions.size + scans.running, sessions: sessions.size })
   const { traffic } = host
-  const reachable = (): Node | undefined => (machine.reachable() ? core : undefined)
-  const counted = { meter, traffic, scans, calls }
+  const reachable = (): Node | undefined => (machine.reachable() ? node.core : undefined)
+  const doors = (): readonly DoorReading[] => [host.read(), http.read()]
+  const answersAreFull = (): boolean => host.guard.answersAreFull
+  const counted = { meter, traffic, readers: host.guard.peers, scans, calls, doors, answersAreFull }
   const context: ServiceContext = {
     clock,
     log,
@@ -240,14 +178,15 @@ async function startOnDisk(
     draining,
     onBug: fail,
   }
-  const slow = new SlowLog({ clock, log, node: () => core, thresholdMs: config.slowMs })
-  const traces = new NodeTraces(clock, () => core?.id ?? '')
+  const slow = new SlowLog({ clock, log, node: () => node.core, thresholdMs: config.slowMs })
+  const traces = new NodeTraces(clock, () => node.core?.id ?? '')
   const sessions = new SessionService(context)
   host.addService(kvDefinition, kvService(context, sessions))
   host.addService(ClusterService, clusterService(context))
   const health = new Health(host.server)
   if (config.reflection) addReflection(host.server)
   const stopping = new AbortController()
+  opened.add(() => stopping.abort())
   const hostNames: string[] = []
   const app = createHttpApp({
     services: context,
@@ -257,63 +196,56 @@ async function startOnDisk(
     metricsOpen: config.metricsOpen,
   })
   const http = new HttpHost(app, log, fail, { tls })
-  try {
-    const bound = { grpc: await host.bind(config.addr), http: await http.bind(config.httpAddr ?? []) }
-    const address = advertisedAddress(config, bound.grpc, log)
-    hostNames.push(...ownHostNames(config, address))
-    warnOfName(certificates, splitAddress(address).host, log)
-    const started = await startCore(config, {
-      machine,
-      disk,
-      host,
-      log,
-      slow,
-      traces,
-      security,
-      listenAddress: bound.grpc[0]!,
-      address,
-      fail,
-    })
-    core = started
-    const ready = started.ready().then(() => health.set(started.members?.draining !== true))
-    // Whoever does not wait for it is not to be ended by its rejection.
-    ready.catch(() => undefined)
-    const release = async (graceMs: number): Promise<void> => {
-      await Promise.all([host.stop(graceMs), http.stop(graceMs)])
-      meter.stop()
-      access.stop()
-      security.close()
-      disk.close()
-    }
-    const shutDown = async (graceMs: number): Promise<void> => {
-      health.set(false)
-      stopping.abort()
-      try {
-        await started.stop(graceMs)
-      } finally {
-        sessions.close('the node stops')
-        await release(Math.min(graceMs, connectionGraceMs))
-      }
-    }
-    const cutOff = async (): Promise<void> => {
-      const released = release(0)
-      stopping.abort()
-      sessions.close('the node is gone')
-      await released
-    }
-    return new HostedNode(started, address, bound, ready, {
-      reload: () => security.reload(),
-      shutDown,
-      cutOff,
-      hangUp: () => sessions.hangUp('the way to this node was cut'),
-    })
-  } catch (error) {
-    await Promise.all([host.stop(0), http.stop(0)])
+  opened.add(() => http.stop(0))
+  const bound = { grpc: await host.bind(config.addr), http: await http.bind(config.httpAddr ?? []) }
+  const address = advertisedAddress(config, bound.grpc, log)
+  hostNames.push(...ownHostNames(config, address))
+  warnOfName(certificates, splitAddress(address).host, log)
+  const started = await startCore(config, {
+    machine,
+    disk,
+    host,
+    log,
+    slow,
+    traces,
+    security,
+    listenAddress: bound.grpc[0]!,
+    address,
+    fail,
+  })
+  node.core = started
+  const ready = started.ready().then(() => health.set(started.members?.draining !== true))
+  // Whoever does not wait for it is not to be ended by its rejection.
+  ready.catch(() => undefined)
+  const release = async (graceMs: number): Promise<void> => {
+    await Promise.all([host.stop(graceMs), http.stop(graceMs)])
     meter.stop()
     access.stop()
     security.close()
-    throw error
+    disk.close()
   }
+  const shutDown = async (graceMs: number): Promise<void> => {
+    health.set(false)
+    stopping.abort()
+    try {
+      await started.stop(graceMs)
+    } finally {
+      sessions.close('the node stops')
+      await release(Math.min(graceMs, connectionGraceMs))
+    }
+  }
+  const cutOff = async (): Promise<void> => {
+    const released = release(0)
+    stopping.abort()
+    sessions.close('the node is gone')
+    await released
+  }
+  return new HostedNode(started, address, bound, ready, {
+    reload: () => security.reload(),
+    shutDown,
+    cutOff,
+    hangUp: () => sessions.hangUp('the way to this node was cut'),
+  })
 }
 
 interface CoreParts {

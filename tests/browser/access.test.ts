@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { FixtureCluster } from '../../server/dashboard/fixture/cluster.js'
 import { type Fixture, startFixture } from '../../server/dashboard/fixture/server.js'
 import { demandingAccess, grantOf, TestAuthFile } from '../../server/src/access/access.test-support.js'
-import { fakeTopology } from '../../server/src/fake-node.test-support.js'
+import { fakeTopology } from '../../server/src/calls/fake-node.test-support.js'
 import { TestBrowser } from './browser.js'
 
 /* The built page, of a node that asks who calls. */

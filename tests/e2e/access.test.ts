@@ -12,8 +12,9 @@ import { type RunningNode, startNode } from '@quorumkv/server'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TestAuthFile } from '../../server/src/access/access.test-support.js'
 import { RawClient } from '../../server/src/access/methods.test-support.js'
-import { CertificateFolder } from '../../server/src/tls/certificates.test-support.js'
+import { CertificateFolder, testCluster } from '../../server/src/tls/certificates.test-support.js'
 import type { TlsFiles } from '../../server/src/tls/material.js'
+import { nodeUri } from '../../server/src/tls/names.js'
 import { eventually, makeTemporaryDirectory } from '../fixtures.js'
 import {
   ask,
@@ -64,7 +65,8 @@ beforeAll(async () => {
   file = new TestAuthFile()
   nodeFiles = await folder.node('n1')
   const clientTls = tlsOf(await folder.client('app'))
-  const peerTls = tlsOf(await folder.node('n2'))
+  // Of a member: the one that there is has another certificate of the same name.
+  const peerTls = tlsOf(folder.write('member', await folder.issue('n1', [nodeUri(testCluster, 'n1')])))
   const anonymous: CallerTls = { ca: readFileSync(folder.ca) }
   node = await startNode({
     addr: '127.0.0.1:0',

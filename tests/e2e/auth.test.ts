@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
@@ -74,7 +75,7 @@ async function failure(promise: Promise<unknown>): Promise<Partial<KvError>> {
 
 beforeAll(async () => {
   ports = await freePorts(3)
-  writeFileSync(clusterSecretFile, 's'.repeat(40), { mode: 0o600 })
+  writeFileSync(clusterSecretFile, randomBytes(32).toString('base64'), { mode: 0o600 })
   const made = await kvServer('auth', 'init', '--auth-file', authFile)
   expect(made).toMatchObject({ status: 0, err: '' })
   root = made.out.trim()

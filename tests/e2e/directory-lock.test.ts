@@ -11,7 +11,7 @@ afterEach(async () => {
   children.clear()
 })
 
-const lockModule = new URL('../../server/dist/directory-lock.js', import.meta.url).href
+const lockModule = new URL('../../server/dist/data/directory-lock.js', import.meta.url).href
 /** Locks the directory that it is given, says how that went, and stays, or gives it back when its input ends. */
 const source = `
 import { lockDirectory } from ${JSON.stringify(lockModule)}

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { productionClosure, readLockfile, readPublished } from '../../scripts/lockfile.mjs'
-import { makeTemporaryDirectory, startServer, type TestServer } from '../fixtures.js'
+import { eventually, makeTemporaryDirectory, RunningProgram, startServer, type TestServer } from '../fixtures.js'
 import { type Packed, packAll, publicFace } from './public-faces.js'
 
 /*
@@ -104,11 +104,16 @@ async function install(): Promise<void> {
       timeout: 240_000,
     })
   } catch (error) {
-    const { stderr } = error as Failed
-    if (!registryIsAway.test(stderr)) throw new Error(`npm install failed:\n${stderr}`)
-    obstacle = `the packages' own dependencies cannot be had: ${stderr.split('\n').find((line) => registryIsAway.test(line))}`
-    console.log(`not tested: ${obstacle}`)
+    obstacle = obstacleIn(error as Failed)
   }
+}
+
+/** Why nothing could be installed, where that is the registry's fault; else throws what npm said. */
+function obstacleIn({ stderr }: Failed): string {
+  if (!registryIsAway.test(stderr)) throw new Error(`npm install failed:\n${stderr}`)
+  const why = `the packages' own dependencies cannot be had: ${stderr.split('\n').find((line) => registryIsAway.test(line))}`
+  console.log(`not tested: ${why}`)
+  return why
 }
 
 describe('installed into an empty project', () => {
@@ -183,4 +188,41 @@ describe('installed into an empty project', () => {
     }
     expect(await printedBy(app, process.execPath, ['out/main.js', address])).toBe('Ada v 7 true')
   })
+})
+
+test('on a machine that has nothing, three tarballs and the registry are enough for what the README shows', async (context) => {
+  const home = makeTemporaryDirectory()
+  const cwd = makeTemporaryDirectory()
+  const path = [dirname(process.execPath), '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter)
+  // No settings of whoever runs this, and no cache.
+  const bare = ['-i', `PATH=${path}`, `HOME=${home}`]
+  const inside = (...words: string[]): Promise<string> => printedBy(cwd, 'env', [...bare, ...words])
+  const tarballs = (['server', 'client', 'cli'] as const).map((name) => packageOf(name).tarball)
+  try {
+    await run('env', [...bare, 'npm', 'install', '--ignore-scripts', '--fetch-retries=1', ...tarballs], {
+      cwd,
+      timeout: 100_000,
+    })
+  } catch (error) {
+    context.skip(obstacleIn(error as Failed))
+  }
+  const installed = readFileSync(join(cwd, 'node_modules/.package-lock.json'), 'utf8')
+  const hosts = Array.from(installed.matchAll(/"resolved": "(file:|https?:\/\/[^/]+)/g), ([, from]) => from!)
+  const registry = new URL(await inside('npm', 'config', 'get', 'registry')).origin
+  expect(new Set(hosts)).toEqual(new Set(['file:', registry]))
+
+  const program = join(cwd, 'node_modules/@quorumkv/server/bin/kv-server.js')
+  await using alone = await startServer({ program })
+  await inside('node_modules/.bin/kv', '--endpoints', alone.address, 'put', 'user:1', 'Ada')
+  expect(await inside('node_modules/.bin/kv', '--endpoints', alone.address, 'get', 'user:1')).toBe('Ada')
+
+  const dev = ['dev', '--json', '--port', '0', '--http-port', '0']
+  await using cluster = new RunningProgram('env', [...bare, join(cwd, 'node_modules/.bin/kv'), ...dev])
+  await eventually('three nodes have told where they are', () => cluster.output.endsWith('\n'))
+  const { endpoints } = JSON.parse(cluster.output) as { endpoints: string[] }
+  expect(endpoints).toHaveLength(3)
+  const example = /^```js\n(.*?)^```$/ms.exec(readFileSync(join(root, 'README.md'), 'utf8'))![1]!
+  writeFileSync(join(cwd, 'example.mjs'), example.replace('localhost:50051', endpoints[0]!))
+  const printed = await inside('node', 'example.mjs')
+  expect(printed.split('\n').slice(-2)).toEqual(['user:1 Ada', 'user:2 Grace'])
 })

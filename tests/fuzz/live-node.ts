@@ -5,9 +5,9 @@ import { NodeClock } from '@quorumkv/internal/env-node'
 import { slotCount } from '@quorumkv/internal/slots'
 import type { Store } from '@quorumkv/internal/store'
 import { type LocalCluster, startLocalCluster } from '@quorumkv/server/local'
-import { freshTraffic } from '../../server/src/link-traffic.js'
-import type { ServiceContext } from '../../server/src/service-context.js'
-import { openAccess, testMeter } from '../../server/src/services.test-support.js'
+import type { ServiceContext } from '../../server/src/calls/service-context.js'
+import { openAccess, testMeter } from '../../server/src/calls/services.test-support.js'
+import { freshTraffic } from '../../server/src/links/link-traffic.js'
 import { Fault } from './target.js'
 
 const text = new TextEncoder()
@@ -104,6 +104,14 @@ export class LiveNode implements AsyncDisposable {
       if (!this.#honest.has(key) && !mayBe(key))
         throw new Fault(`there is a record ${Buffer.from(key, 'latin1').toString('hex')}`)
     }
+  }
+
+  /** Connections to its port of gRPC, as its metrics tell. */
+  async grpcConnections(): Promise<number> {
+    const answer = await fetch(`http://127.0.0.1:${this.httpPort}/metrics`)
+    const told = /^kv_connections\{[^}]*grpc[^}]*\} (\d+)$/im.exec(await answer.text())?.[1]
+    if (told === undefined) throw new Fault('the metrics tell no connections')
+    return Number(told)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -23,6 +23,8 @@ export interface OpenTarget {
   make(random: SimRandom): Uint8Array
   /** Reads one input. What it throws is a fault: refusals that are promised are caught and told as `refused`. */
   run(input: Uint8Array): Verdict | Promise<Verdict>
+  /** What cases have come to, for a target that tells more than taken from refused: printed in the end. */
+  readonly outcomes?: ReadonlyMap<string, number>
   /** Called after every so many cases and in the end: throws a Fault where something is stored that must not be. */
   settle?(): Promise<void>
   close?(): Promise<void>

@@ -1,7 +1,7 @@
 import type { Slot } from '@quorumkv/internal/base'
 import type { Channel, Link, LinkHandlers, Network } from '@quorumkv/internal/env'
 import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { emptyPeerMessage } from '../../internal/replication/message-codec.js'
+import { emptyPeerMessage } from '../../internal/replication/replicas/message-codec.js'
 import { SimCluster } from '../sim/sim-cluster.js'
 
 /** Changes messages on their way; what it returns is sent. */
@@ -45,10 +45,20 @@ function kindOf(bytes: Uint8Array): string {
     .join('+')
 }
 
-/** Messages that nodes really send, of every kind that comes up in a cluster's life: it forms, serves, loses a member, gets it back, grows and shrinks. */
-export async function recordedTraffic(): Promise<Uint8Array[]> {
+let recorded: Promise<readonly Uint8Array[]> | undefined
+
+/**
+ * Messages that nodes really send, of every kind that comes up in a cluster's life: it forms, serves, loses a member, gets it back,
+ * grows and shrinks. They are the same each time, and recorded once.
+ */
+export function recordedTraffic(): Promise<readonly Uint8Array[]> {
+  recorded ??= record()
+  return recorded
+}
+
+async function record(): Promise<Uint8Array[]> {
   const byKind = new Map<string, Uint8Array[]>()
-  const record: Tamper = (bytes) => {
+  const note: Tamper = (bytes) => {
     const kind = kindOf(bytes)
     const known = byKind.get(kind)
     if (known === undefined) byKind.set(kind, [bytes.slice()])
@@ -57,7 +67,7 @@ export async function recordedTraffic(): Promise<Uint8Array[]> {
   }
   const cluster = await SimCluster.start({
     seed: 'traffic',
-    networkOf: (name, network) => tamperedNetwork(network, name, record),
+    networkOf: (name, network) => tamperedNetwork(network, name, note),
     floorTuning: { horizonMs: 2_000, agreementMs: 2_000, intervalMs: 1_000 },
   })
   const put = async (from: number, to: number): Promise<void> => {

@@ -17,12 +17,12 @@ import {
   writeHandoverProgress,
   writeIdentity,
 } from '@quorumkv/internal/store'
-import { readTopology, writeTopology } from '../../internal/cluster/topology-document.js'
-import { readVotes, writeVotes } from '../../internal/cluster/votes-document.js'
+import { readTopology, writeTopology } from '../../internal/cluster/topology/topology-document.js'
+import { readVotes, writeVotes } from '../../internal/cluster/topology/votes-document.js'
 import { documentLayout } from '../../internal/store/durable-file.js'
 import { readLostDocument, writeLostSlots } from '../../internal/store/lost-slots.js'
 import { readManifest, writeManifest } from '../../internal/store/manifest.js'
-import { readJournal, writeJournal } from '../../internal/store/repair-journal.js'
+import { readJournal, writeJournal } from '../../internal/store/repair/repair-journal.js'
 import { diskWith, emptyDisk, readFile } from './disk.js'
 import type { GoldenFormat, GoldenSample } from './golden.js'
 

@@ -11,9 +11,9 @@ import {
 } from '@quorumkv/internal/record'
 import { decodeFrameHeader, encodeFrameHeader, frameHeaderBytes } from '@quorumkv/internal/wal'
 import { HintFileReader, HintFileWriter } from '../../internal/hints/hint-file.js'
-import { snapshotLayout } from '../../internal/store/snapshot-format.js'
-import { readSnapshot } from '../../internal/store/snapshot-reader.js'
-import { SnapshotWriter } from '../../internal/store/snapshot-writer.js'
+import { snapshotLayout } from '../../internal/store/snapshot/snapshot-format.js'
+import { readSnapshot } from '../../internal/store/snapshot/snapshot-reader.js'
+import { SnapshotWriter } from '../../internal/store/snapshot/snapshot-writer.js'
 import {
   decodeSegmentHeader,
   encodeSegmentHeader,

@@ -1,11 +1,11 @@
 import { MessageDeframer } from '@quorumkv/proto/framing'
 import { ErrorCode, WriteOutcome } from '@quorumkv/proto/kv/v1/kv'
-import { Operation } from '../../client-sdk/src/operation.js'
-import { ResponseReader } from '../../client-sdk/src/wire-reader.js'
-import { RequestWriter } from '../../client-sdk/src/wire-writer.js'
-import { cursorVersion, decodeCursor, encodeCursor } from '../../internal/replication/scan.js'
-import { ResultWriter } from '../../server/src/result-writer.js'
-import { readSessionRequest } from '../../server/src/session-request.js'
+import { Operation } from '../../client-sdk/src/session/operation.js'
+import { ResponseReader } from '../../client-sdk/src/session/wire-reader.js'
+import { RequestWriter } from '../../client-sdk/src/session/wire-writer.js'
+import { cursorVersion, decodeCursor, encodeCursor } from '../../internal/replication/operations/scan.js'
+import { ResultWriter } from '../../server/src/session/result-writer.js'
+import { readSessionRequest } from '../../server/src/session/session-request.js'
 import type { GoldenFormat } from './golden.js'
 
 /** What a client sends, by the code of the SDK; without the header of gRPC's frame. */

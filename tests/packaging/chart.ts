@@ -11,19 +11,48 @@ interface Named {
   readonly name: string
 }
 
+/** What a kubelet asks of a container: by HTTP, or by a program in it. */
+export interface Probe {
+  readonly exec?: { readonly command: readonly string[] }
+  readonly httpGet?: { readonly path: string; readonly port: string; readonly scheme: string }
+}
+
 export interface Container extends Named {
   readonly args: readonly string[]
-  readonly volumeMounts: readonly Named[]
-  readonly ports: readonly Named[]
+  readonly env: readonly (Named & { readonly value?: string })[]
+  readonly volumeMounts: readonly (Named & { readonly mountPath: string; readonly readOnly?: boolean })[]
+  readonly ports: readonly (Named & { readonly containerPort: number })[]
   readonly securityContext: object
+  readonly livenessProbe: Probe
+  readonly readinessProbe: Probe
   readonly lifecycle: { readonly preStop: { readonly exec: { readonly command: readonly string[] } } }
 }
 
 interface PodSpec {
-  readonly volumes: readonly Named[]
-  readonly initContainers: readonly Container[]
+  readonly volumes: readonly (Named & {
+    readonly secret?: { readonly secretName: string; readonly defaultMode: number }
+  })[]
+  readonly securityContext: { readonly fsGroup: number }
   readonly containers: readonly [Container]
   readonly terminationGracePeriodSeconds: number
+}
+
+interface SecretKey {
+  readonly name: string
+  readonly key: string
+}
+
+/** How Prometheus is to ask, in a ServiceMonitor. */
+export interface ScrapeEndpoint {
+  readonly path: string
+  readonly scheme: string
+  readonly tlsConfig?: {
+    readonly ca: { readonly secret: SecretKey }
+    readonly cert?: { readonly secret: SecretKey }
+    readonly keySecret?: SecretKey
+    readonly serverName: string
+  }
+  readonly authorization?: { readonly credentials: SecretKey }
 }
 
 /** What tests ask of the manifests, whatever their kinds; whether it is there, the schemas of Kubernetes say. */
@@ -36,7 +65,10 @@ export interface Manifest {
     readonly selector: object & { readonly matchLabels: object }
     readonly podSelector: { readonly matchLabels: object }
     readonly ports: readonly { readonly targetPort: string }[]
+    readonly replicas: number
     readonly serviceName: string
+    readonly clusterIP?: string
+    readonly endpoints: readonly ScrapeEndpoint[]
     readonly maxUnavailable: number
   }
 }
@@ -78,7 +110,8 @@ export function renderChart(values: Values = {}, release: string = 'kv'): Manife
   return Object.entries(renderTexts(values, release))
     .filter(([name]) => name.endsWith('.yaml'))
     .flatMap(([name, text]) =>
-      parseAllDocuments(text).flatMap((document) => {
+      // As Kubernetes reads it: 0440 is octal there.
+      parseAllDocuments(text, { version: '1.1' }).flatMap((document) => {
         if (document.errors.length > 0) throw new Error(`${name}: ${document.errors[0]!.message}`)
         const manifest = document.toJS() as Manifest | null
         return manifest === null ? [] : [manifest]

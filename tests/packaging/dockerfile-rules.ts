@@ -104,6 +104,9 @@ const rules: Readonly<Record<string, Rule>> = {
       .filter((text) => /(^|\s)\.\s/.test(text)),
 }
 
+/** All rules, by number and meaning. */
+export const dockerfileRules: readonly string[] = Object.keys(rules)
+
 /** What is wrong with a Dockerfile: rule and place. */
 export function dockerfileFaults(text: string): string[] {
   const all = DockerfileParser.parse(text).getInstructions()

@@ -33,12 +33,24 @@ function truth(value: unknown): boolean {
   return Boolean(value)
 }
 
+/** As Go prints a value: numbers of a file of values are floats to Helm, and large ones get an exponent. */
+function print(value: unknown): string {
+  if (typeof value !== 'number' || Math.abs(value) < 1e6) return String(value)
+  return value.toExponential().replace(/e\+(\d)$/, 'e+0$1')
+}
+
 const indent = (spaces: number, text: string): string => text.replace(/^/gm, ' '.repeat(spaces))
 
 /** The functions of Helm that are used, besides `include` and `toYaml`. */
 const functions: Readonly<Record<string, Call>> = {
-  quote: (value) => JSON.stringify(String(value)),
-  toString: (value: unknown) => String(value),
+  quote: (value) => JSON.stringify(print(value)),
+  toJson: (value) => JSON.stringify(value),
+  /** Of the kinds of Go, the one that is asked for. */
+  kindIs: (kind, value) => typeof value === kind,
+  ternary: (yes, no, test) => (truth(test) ? yes : no),
+  upper: (text) => String(text).toUpperCase(),
+  add: (...numbers) => numbers.reduce<number>((sum, each) => sum + Number(each), 0),
+  index: (map, key) => (map as Record<string, unknown>)[String(key)],
   default: (fallback, value) => (truth(value) ? value : fallback),
   eq: (a, b) => a === b,
   lt: (a, b) => Number(a) < Number(b),
@@ -47,17 +59,13 @@ const functions: Readonly<Record<string, Call>> = {
   not: (value) => !truth(value),
   int: (value) => Math.trunc(Number(value)),
   until: (count) => Array.from({ length: Number(count) }, (_, i) => i),
-  printf: (format, ...given) => String(format).replace(/%s/g, () => String(given.shift())),
+  printf: (format, ...given) => String(format).replace(/%s/g, () => print(given.shift())),
   trunc: (length, text) => String(text).slice(0, Number(length)),
   trimSuffix: (suffix, text) =>
     String(text).endsWith(String(suffix)) ? String(text).slice(0, -String(suffix).length) : text,
   contains: (part, text) => String(text).includes(String(part)),
   replace: (from, to, text) => String(text).replaceAll(String(from), String(to)),
-  join: (by, list) => (list as unknown[]).join(String(by)),
-  concat: (...lists) => (lists as unknown[][]).flat(),
-  list: (...given) => given,
   dict: (...given) => Object.fromEntries(given.flatMap((key, i) => (i % 2 === 0 ? [[String(key), given[i + 1]]] : []))),
-  indent: (spaces, text) => indent(Number(spaces), String(text)),
   nindent: (spaces, text) => `\n${indent(Number(spaces), String(text))}`,
   fail: (message) => {
     throw new Error(String(message))
@@ -213,7 +221,7 @@ export class Templates {
     const value = this.#pipe(node.pipe, scope)
     switch (node.kind) {
       case 'output':
-        return value === undefined || value === null ? '' : String(value)
+        return value === undefined || value === null ? '' : print(value)
       case 'if':
         return this.#run(truth(value) ? node.body : node.otherwise, scope)
       case 'with':

@@ -13,8 +13,8 @@ import type { ChangeCounts } from './play/topology-history.js'
  */
 
 const threads = 2
-const freshSeeds = Array.from({ length: 200 }, (_, i) => i + 1)
-const seedsOfChanges = [...Array.from({ length: 24 }, (_, i) => i + 1), ...failedSeedsOfChanges.map(([seed]) => seed)]
+const freshSeeds = Array.from({ length: 150 }, (_, i) => i + 1)
+const seedsOfChanges = [...Array.from({ length: 20 }, (_, i) => i + 1), ...failedSeedsOfChanges.map(([seed]) => seed)]
 const seedsWithoutAtlas = Array.from({ length: 10 }, (_, i) => i + 1)
 const seedsPlayedTwice = [11, 12, 13, 14, 15]
 

@@ -1,5 +1,5 @@
 import { PassThrough } from 'node:stream'
-import type { KvClientOptions } from '@quorumkv/client'
+import { KvClient, type KvClientOptions } from '@quorumkv/client'
 import { describe, expect, it } from 'vitest'
 import { FakeClient, FakeIo, type FakeIoOptions } from './fakes.test-support.js'
 import { run } from './program.js'
@@ -73,6 +73,22 @@ describe('the token', () => {
     expect(await made('auth list', {})).toMatchObject({ token: undefined, tokenFile: undefined })
   })
 
+  it('goes to other machines without TLS only where that is said, in so many words', async () => {
+    const insecure = async (args: string, env: Record<string, string> = {}) =>
+      (await kv(args, { env })).made[0]?.insecure
+    expect(await insecure('auth list')).toBe(false)
+    expect(await insecure('--insecure auth list')).toBe(true)
+    expect(await insecure('auth list', { KV_INSECURE: 'true' })).toBe(true)
+    expect(await insecure('auth list', { KV_INSECURE: 'false' })).toBe(false)
+    const io = new FakeIo({ env: { KV_TOKEN: token } })
+    const status = await run(['--endpoints', 'kv.example:50051', 'get', 'a'], io, (given) => new KvClient(given))
+    expect([status, io.stderr.text]).toEqual([
+      2,
+      expect.stringMatching(/would be sent to kv.example:50051 without.*--insecure/s),
+    ])
+    expect(io.stderr.text).not.toContain(token)
+  })
+
   it('can not be given on the command line, where everybody sees it', async () => {
     expect((await kv(`--token ${token} auth list`)).status).toBe(2)
   })
@@ -80,8 +96,8 @@ describe('the token', () => {
   it('goes with every line of the shell', async () => {
     const stdin = new PassThrough()
     stdin.end('auth list\nget a\n')
-    const { made } = await kv('--token-file t shell', { stdin })
+    const { made } = await kv('--token-file t --insecure shell', { stdin })
     expect(made.length).toBeGreaterThan(0)
-    for (const options of made) expect(options.tokenFile).toBe('t')
+    for (const options of made) expect(options).toMatchObject({ tokenFile: 't', insecure: true })
   })
 })

@@ -43,6 +43,8 @@ export interface GlobalOptions {
   readonly timeoutMs: number | undefined
   /** Where the token is that says who calls; undefined: in KV_TOKEN, if anywhere. */
   readonly tokenFile: string | undefined
+  /** The token goes to other machines without TLS as well. */
+  readonly insecure: boolean
   /** Undefined: connections are not encrypted. */
   readonly tls: TlsPaths | undefined
 }

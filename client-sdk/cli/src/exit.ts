@@ -14,6 +14,11 @@ export const exitStatus = {
   terminated: 143,
 } as const
 
+/** The status of a command that was cut short: by a signal, or, where there was none, as if by Ctrl-C. */
+export function interruptStatus(signal: 'SIGINT' | 'SIGTERM' | undefined): number {
+  return signal === 'SIGTERM' ? exitStatus.terminated : exitStatus.interrupted
+}
+
 /** The command line or an argument is wrong: exit status 2. `field` names the argument or option. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
@@ -32,7 +37,7 @@ export class InterruptedError extends Error {
 
   constructor(signal: 'SIGINT' | 'SIGTERM', message: string) {
     super(message)
-    this.status = signal === 'SIGTERM' ? exitStatus.terminated : exitStatus.interrupted
+    this.status = interruptStatus(signal)
   }
 }
 

@@ -33,6 +33,8 @@ export const limits = {
   /** How long a backup or a restore waits for one call, unless told, and how long it tries again before it gives up. */
   backupCallMs: 30_000,
   backupGiveUpAfterMs: 300_000,
+  /** After so long it says why it tries again. */
+  backupSilentMs: 10_000,
   /** What one request restores: as much as a node takes. */
   restoreRecordsMax: 1024,
   restoreBytesMax: 524_288,

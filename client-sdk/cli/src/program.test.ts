@@ -65,7 +65,7 @@ describe('the command line', () => {
     expect(behind.stdout.text).toBe(before.stdout.text)
     expect(JSON.parse(before.stdout.text)).toMatchObject({ value: 'v' })
     expect(connected).toEqual(
-      Array(2).fill({ endpoints: ['a:1', 'b:2'], consistency: undefined, timeoutMs: 2000, failWhenRefused: true }),
+      Array(2).fill({ endpoints: ['a:1', 'b:2'], timeoutMs: 2000, failWhenRefused: true, insecure: false }),
     )
   })
 

@@ -43,6 +43,7 @@ interface ParsedGlobals extends TlsFlags {
   readonly consistency?: GlobalOptions['consistency']
   readonly timeout?: number
   readonly tokenFile?: string
+  readonly insecure?: boolean
 }
 
 /**
@@ -137,6 +138,7 @@ export function createProgram(io: Io, execute: Execute, register: Register): Com
       '--token-file <path>',
       'a file with the token that says who calls (env KV_TOKEN_FILE, or the token in KV_TOKEN)',
     )
+    .option('--insecure', 'show the token to other machines without TLS too (env KV_INSECURE): others may read it')
     .addHelpText('after', help)
   addTlsOptions(program)
   const registrations = [registerGet, registerPut, registerDelete, registerTtl, registerMget, registerScan]
@@ -173,14 +175,15 @@ function version(): string {
 }
 
 function globalsOf(program: Command, io: Io): GlobalOptions {
-  const { endpoints, json, output, consistency, timeout, tokenFile, ...tls } = program.opts<ParsedGlobals>()
+  const { endpoints, json, output, consistency, timeout, tokenFile, insecure, ...tls } = program.opts<ParsedGlobals>()
   if (json === true && output !== undefined && output !== 'json') {
     throw new UsageError('--output', `--json and --output ${output} contradict each other: give one of them`)
   }
   const form = json === true ? 'json' : output
   const asJson = form === 'json'
   const file = tokenFile ?? (io.env['KV_TOKEN_FILE'] || undefined)
-  const common = { consistency, timeoutMs: timeout, tokenFile: file, tls: tlsPathsOf(tls, io) }
+  const open = insecure ?? ['1', 'true'].includes(io.env['KV_INSECURE'] ?? '')
+  const common = { consistency, timeoutMs: timeout, tokenFile: file, insecure: open, tls: tlsPathsOf(tls, io) }
   return { endpoints: endpointsOf(endpoints, io), json: asJson, output: form, ...common }
 }
 
@@ -205,6 +208,7 @@ function contextOf(program: Command, io: Io, connect: Connect, clients: Client[]
       failWhenRefused: true,
       tls: tlsOptionsOf(options.tls),
       tokenFile: options.tokenFile,
+      insecure: options.insecure,
       token: options.tokenFile === undefined ? io.env['KV_TOKEN'] || undefined : undefined,
       ...more,
     })

@@ -135,6 +135,7 @@ function hintFor({ code, field }: KvError): string | undefined {
     case 'permission-denied':
       return 'Ask who runs the cluster for a token that may do this (`kv auth list` shows what tokens may).'
     case 'invalid-argument':
+      if (field === 'token') return 'Encrypt, by --tls or --tls-ca; or say --insecure where nobody else can listen.'
       return field === 'endpoints' ? 'Write it as in --endpoints 127.0.0.1:50051, without http://.' : undefined
     case 'internal':
       return 'The log of the node may say more; see with `kv status` whether all run the same version.'

@@ -5,26 +5,31 @@ import type { Timer } from '@quorumkv/internal/env'
 import { type Grant, nobodyGranted, type Topology } from '@quorumkv/internal/slots'
 import { newToken } from '@quorumkv/proto/tokens'
 import { describe, expect, test } from 'vitest'
-import { fakeTopology } from '../fake-node.test-support.js'
-import { type LogLine, recordingLog } from '../services.test-support.js'
+import { fakeTopology } from '../calls/fake-node.test-support.js'
+import { type LogLine, recordingLog } from '../calls/services.test-support.js'
 import { ClusterSecret } from '../tls/cluster-secret.js'
 import type { CertificateName } from '../tls/names.js'
-import { entry, grantOf, TestAuthFile } from './access.test-support.js'
+import { entry, expiringEntry, grantOf, TestAuthFile } from './access.test-support.js'
 import { AccessControl } from './access-control.js'
-import { openAudit } from './audit.js'
+import { AuditRuns, openAudit } from './audit.js'
 import { AuthFile } from './auth-file.js'
 import { CallerProof } from './caller-proof.js'
 
+function member(id: string): Topology['members'][number] {
+  return { ...fakeTopology(3).members[0]!, id: id as never }
+}
+
 /** A node whose time moves when it is told to. */
 class Scene implements Disposable {
-  readonly file: TestAuthFile = new TestAuthFile()
+  readonly file: TestAuthFile
   readonly lines: LogLine[] = []
   readonly access: AccessControl
   nowMs = 1_700_000_000_000
-  topology: Topology | undefined = { ...fakeTopology(3), featureLevel: 2 }
+  topology: Topology | undefined = { ...fakeTopology(3), featureLevel: 2, members: ['n1', 'n2'].map(member) }
   #fire: () => void = () => undefined
 
-  constructor(secret?: ClusterSecret) {
+  constructor(secret?: ClusterSecret, file: TestAuthFile = new TestAuthFile()) {
+    this.file = file
     const log = recordingLog(this.lines)
     const clock = {
       wallMs: () => this.nowMs,
@@ -126,7 +131,7 @@ describe('who shows no token', () => {
       principal: 'app',
       ...change,
     } as CertificateName
-    return scene.access.identify(undefined, () => name)
+    return scene.access.identify(undefined, () => ({ name, toMs: scene.nowMs + 1_000 }))
   }
 
   test('is the principal that the certificate names, for as long as there is one of that name', () => {
@@ -144,21 +149,50 @@ describe('who shows no token', () => {
   test('is another node by its certificate, and may look and nothing else', () => {
     using scene = new Scene()
     const name = { kind: 'node', clusterId: scene.topology!.clusterId, nodeId: 'n2' } as CertificateName
-    const node = scene.access.identify(undefined, () => name)
+    const toMs = scene.nowMs + 1_000
+    const node = scene.access.identify(undefined, () => ({ name, toMs }))
     expect(node).toMatchObject({ role: 'read', source: 'node', mayWrite: false, mayAdminister: false })
   })
 
-  test('is another node by the secret, for a minute; what it shows is nobody’s elsewhere, later, or under another name', () => {
+  test('is nobody once the certificate has expired, or the node has been removed, though the connection is open', () => {
+    using scene = new Scene()
+    const nodeName = { kind: 'node', clusterId: scene.topology!.clusterId, nodeId: 'n2' } as CertificateName
+    const clientName = { kind: 'client', clusterId: scene.topology!.clusterId, principal: 'app' } as CertificateName
+    scene.grant(grantOf(token, 'app', 'write'))
+    const toMs = scene.nowMs + 1_500
+    const shown = (name: CertificateName) => scene.access.identify(undefined, () => ({ name, toMs }))
+    expect([shown(nodeName).name, shown(clientName).name]).toEqual(['node n2', 'app'])
+    const { topology } = scene
+    scene.topology = { ...topology!, members: topology!.members.filter(({ id }) => id !== 'n2') }
+    expect(failure(() => shown(nodeName))).toMatchObject({
+      code: 'unauthenticated',
+      message: 'node n2 is no member of the cluster',
+    })
+    scene.topology = topology
+    scene.nowMs = toMs + 1
+    for (const name of [nodeName, clientName]) {
+      expect(failure(() => shown(name))).toMatchObject({
+        code: 'unauthenticated',
+        message: expect.stringContaining('has expired since the connection was made'),
+      })
+    }
+  })
+
+  test('is another node by the secret, once within a minute; what it shows is nobody’s elsewhere, later, again, or under another name', () => {
     const secret = new ClusterSecret(Buffer.alloc(32, 7))
     using scene = new Scene(secret)
-    const shown = scene.access.asNode()!
-    expect(shown).not.toContain(Buffer.alloc(32, 7).toString('base64url'))
-    expect(scene.access.identify(shown)).toMatchObject({ name: 'node n1', role: 'read' })
+    const [first, second] = [scene.access.asNode('n1')!, scene.access.asNode('n1')!]
+    expect(first).not.toContain(Buffer.alloc(32, 7).toString('base64url'))
+    expect(scene.access.identify(first)).toMatchObject({ name: 'node n1', role: 'read' })
+    expect(failure(() => scene.access.identify(first))).toMatchObject({ code: 'unauthenticated' })
+    expect(scene.access.identify(second)).toMatchObject({ name: 'node n1' })
+    const shown = scene.access.asNode('n1')!
     const bad = [
       shown.replace('n1', 'n2'),
       shown.replace(/ \d+ /, ` ${scene.nowMs + 1} `),
       `${shown}x`,
       shown.slice(0, -1),
+      scene.access.asNode('n2')!,
     ]
     for (const each of bad)
       expect(failure(() => scene.access.identify(each))).toMatchObject({ code: 'unauthenticated' })
@@ -203,6 +237,25 @@ describe('the auth file', () => {
     expect(access.identify(`Bearer ${file.token}`).name).toBe('root')
   })
 
+  test('must have an admin who has not expired, at the start and later', () => {
+    using scene = new Scene()
+    const { file, access, lines } = scene
+    const errors = (): number => lines.filter(({ level }) => level === 'error').length
+    file.write(expiringEntry(newToken('other'), scene.nowMs - 1))
+    expect(() => new Scene(undefined, file)).toThrow(/every admin of all keys in it has expired/)
+    for (let i = 0; i < 3; i++) scene.tick()
+    expect(errors()).toBe(1)
+    expect(access.identify(`Bearer ${file.token}`).name).toBe('root')
+    file.write(expiringEntry(file.token, scene.nowMs + 2_500))
+    for (let i = 0; i < 2; i++) scene.tick()
+    expect([errors(), access.identify(`Bearer ${file.token}`).name]).toEqual([1, 'root'])
+    for (let i = 0; i < 3; i++) scene.tick()
+    expect(failure(() => access.identify(`Bearer ${file.token}`))).toMatchObject({ message: 'the token has expired' })
+    expect(
+      lines.filter(({ message }) => message.startsWith('the last admin of the auth file has expired')),
+    ).toHaveLength(1)
+  })
+
   test('may turn into anything while the node runs: it goes on with who stood there', () => {
     using scene = new Scene()
     const { file, access, lines } = scene
@@ -244,4 +297,13 @@ test('refusals cannot fill a disk, and those of callers whom nobody knows hide n
   expect(lines[41]!.facts).toMatchObject({ refusals: 990 })
   audit({ action: 'a', who: 'known', from: 'x', outcome: 'ok' })
   expect(lines.at(-1)).toMatchObject({ level: 'info', facts: { log: 'audit', who: 'known' } })
+})
+
+test('of calls that come by the hundreds the first is told, and the first after a minute without any', () => {
+  const runs = new AuditRuns()
+  const firsts = (what: string, ...times: number[]): number[] => times.filter((ms) => runs.isFirst(what, ms))
+  expect(firsts('backup root', 0, 1, 59_000, 118_000, 178_000, 178_001)).toEqual([0, 178_000])
+  expect(firsts('backup other', 178_002, 178_003)).toEqual([178_002])
+  expect(firsts('backup root', 238_000, 238_002)).toEqual([])
+  expect(firsts('backup other', 238_003)).toEqual([238_003])
 })

@@ -5,9 +5,9 @@ import type { Clock, Log, Timer } from '@quorumkv/internal/env'
 import { type AccessList, nobodyGranted } from '@quorumkv/internal/slots'
 import { nameInToken, tokenHash } from '@quorumkv/proto/tokens'
 import { RateLimit, type Rates, unlimitedRates } from '../limits/rate-limit.js'
-import type { CertificateName } from '../tls/names.js'
-import type { Audit } from './audit.js'
-import type { AuthFile, FilePrincipal } from './auth-file.js'
+import type { ShownCertificate } from '../tls/names.js'
+import { type Audit, AuditRuns } from './audit.js'
+import { type AuthFile, type FilePrincipal, hasAdmin } from './auth-file.js'
 import type { CallerProof } from './caller-proof.js'
 import { anyonePrincipal, nodePrincipal, Principal } from './principal.js'
 
@@ -51,15 +51,18 @@ export class AccessControl {
   #known = new Map<string, Known[]>()
   #list: AccessList = nobodyGranted
   #principals: readonly FilePrincipal[] = []
+  readonly #runs = new AuditRuns()
   readonly #onChange = new Set<() => void>()
   #timer: Timer | undefined
 
+  /** Throws FatalError `usage` where no admin in the file is left: nobody could let anybody in. */
   constructor(options: AccessOptions) {
     this.#options = options
     this.#file = options.file
     this.audit = options.audit
     this.anyone = anyonePrincipal(this.#rateOf('anyone', {}))
     if (options.file === undefined) return
+    this.#checkAdmin(options.file)
     this.#rebuild(options.file.principals, nobodyGranted)
     this.#wait()
   }
@@ -69,15 +72,20 @@ export class AccessControl {
     return this.#file !== undefined
   }
 
+  /** Whether what takes many calls has ended so for somebody for the first time in a while. */
+  beginsRun(action: string, { name }: Principal, outcome: string): boolean {
+    return this.#runs.isFirst(`${action} ${name} ${outcome}`, this.#options.clock.monotonicMs())
+  }
+
   /** What this node lets in by its own file. */
   get filePrincipals(): readonly FilePrincipal[] {
     return this.#principals
   }
 
-  /** What `authorization` says in this node's own calls to others; undefined: nothing, its certificate is enough. */
-  asNode(): string | undefined {
+  /** What `authorization` says in this node's own calls to another, `to`; undefined: nothing, its certificate is enough. */
+  asNode(to: string): string | undefined {
     const id = this.#options.node()?.id
-    return id === undefined ? undefined : this.#options.proof?.show(id)
+    return id === undefined ? undefined : this.#options.proof?.show(id, to)
   }
 
   /** Calls `changed` whenever somebody may be over. */
@@ -99,13 +107,14 @@ export class AccessControl {
    */
   identify(
     authorization: string | undefined,
-    certificate: () => CertificateName | undefined = () => undefined,
+    certificate: () => ShownCertificate | undefined = () => undefined,
   ): Principal {
     if (this.#file === undefined) return this.anyone
     this.refresh()
     if (authorization === undefined || authorization === '') return this.#certified(certificate())
-    const node = this.#options.proof?.nodeThatShows(authorization)
-    if (node !== undefined) return nodePrincipal(node)
+    const self = this.#options.node()?.id ?? ''
+    const node = this.#options.proof?.nodeThatShows(authorization, self)
+    if (node !== undefined) return this.#member(node)
     const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
     const name = token === undefined ? undefined : nameInToken(token)
     if (token === undefined || name === undefined) throw unknown('this is no token: "Bearer qkv_…" is expected')
@@ -119,16 +128,26 @@ export class AccessControl {
   }
 
   /** Whom a certificate names. Its key is what proves it: no token is needed, whatever the principal has. */
-  #certified(name: CertificateName | undefined): Principal {
-    if (name === undefined) throw unknown('a token is needed')
+  #certified(certificate: ShownCertificate | undefined): Principal {
+    if (certificate === undefined) throw unknown('a token is needed')
+    const { name, toMs } = certificate
+    if (toMs < this.#options.clock.wallMs()) throw unknown('the certificate has expired since the connection was made')
     this.#checkKnowing()
     const { clusterId } = this.#options.node()!.topology!
     if (name.clusterId !== clusterId) throw unknown(`the certificate is for cluster ${name.clusterId}`)
-    if (name.kind === 'node') return nodePrincipal(name.nodeId)
+    if (name.kind === 'node') return this.#member(name.nodeId)
     const [known] = this.#known.get(name.principal) ?? []
     if (known === undefined) throw unknown(`the certificate names ${name.principal}, and there is no such principal`)
     known.principal.checkValid()
     return known.principal
+  }
+
+  /** Who has been removed still has what proved that it was one. */
+  #member(nodeId: string): Principal {
+    this.#checkKnowing()
+    const { members } = this.#options.node()!.topology!
+    if (!members.some(({ id }) => id === nodeId)) throw unknown(`node ${nodeId} is no member of the cluster`)
+    return nodePrincipal(nodeId)
   }
 
   #checkKnowing(): void {
@@ -211,13 +230,33 @@ export class AccessControl {
     })
   }
 
+  #checkAdmin({ path, principals }: AuthFile): void {
+    if (hasAdmin(principals, this.#options.clock.wallMs())) return
+    throw new FatalError(
+      'usage',
+      `${path}: every admin of all keys in it has expired; "kv-server auth hash" makes a new one`,
+    )
+  }
+
+  #warnOfNoAdmin(): void {
+    const { clock, log } = this.#options
+    if (hasAdmin(this.#principals, clock.wallMs())) return
+    log.warn('the last admin of the auth file has expired: this node would not start again with it', {
+      path: this.#file?.path ?? '',
+    })
+  }
+
   #look(): void {
     this.refresh()
-    if (this.#expire()) for (const changed of this.#onChange) changed()
+    if (this.#expire()) {
+      for (const changed of this.#onChange) changed()
+      this.#warnOfNoAdmin()
+    }
     const file = this.#file
     assert(file !== undefined, 'only a node with a file looks at it')
     try {
       if (!file.refresh()) return
+      this.#checkAdmin(file)
       this.#rebuild(file.principals, this.#list)
       this.audit({ action: 'auth-file', who: '', from: '', outcome: 'ok', subject: file.path })
     } catch (error) {

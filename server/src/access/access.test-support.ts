@@ -5,7 +5,7 @@ import type { Node } from '@quorumkv/internal/cluster'
 import type { Log } from '@quorumkv/internal/env'
 import type { Grant, Role } from '@quorumkv/internal/slots'
 import { newToken, tokenHash } from '@quorumkv/proto/tokens'
-import { testClock } from '../services.test-support.js'
+import { testClock } from '../calls/services.test-support.js'
 import { AccessControl } from './access-control.js'
 import { openAudit } from './audit.js'
 import { AuthFile } from './auth-file.js'
@@ -36,6 +36,11 @@ export class TestAuthFile implements Disposable {
 export function entry(token: string, name: string = 'root'): string {
   const hash = tokenHash(token).toString('hex')
   return `principals:\n  - name: ${name}\n    role: admin\n    tokenSha256: "${hash}"\n`
+}
+
+/** The same, until a time. */
+export function expiringEntry(token: string, toMs: number): string {
+  return `${entry(token)}    expires: "${new Date(toMs).toISOString()}"\n`
 }
 
 /** A grant as the members would have agreed on it. */

@@ -1,3 +1,4 @@
+import { limits } from '@quorumkv/internal/base'
 import type { Log } from '@quorumkv/internal/env'
 
 /** Something that had to be allowed. */
@@ -53,5 +54,22 @@ export function openAudit(log: Log, nowMs: () => number): Audit {
     const facts = { log: 'audit', ...event }
     if (event.outcome === 'ok') log.info('allowed', facts)
     else log.warn(isRefusal(event.outcome) ? 'refused' : 'failed', facts)
+  }
+}
+
+/** Knows of calls that come by the hundreds which is the first: each run of them is one event. Times are monotonic. */
+export class AuditRuns {
+  /** When each went on last, in that order; those that are over are forgotten. */
+  readonly #lastMs = new Map<string, number>()
+
+  isFirst(what: string, nowMs: number): boolean {
+    for (const [each, lastMs] of this.#lastMs) {
+      if (nowMs - lastMs < limits.auditRunMs) break
+      this.#lastMs.delete(each)
+    }
+    // Set anew it is the last one.
+    const isKnown = this.#lastMs.delete(what)
+    this.#lastMs.set(what, nowMs)
+    return !isKnown
   }
 }

@@ -10,7 +10,7 @@ import type {
   AuthRevokeResponse,
 } from '@quorumkv/proto/kv/v1/cluster'
 import { AuthRole as WireRole } from '@quorumkv/proto/kv/v1/cluster'
-import type { TimeLeft } from '../change-calls.js'
+import type { TimeLeft } from '../calls/change-calls.js'
 import type { AccessControl } from './access-control.js'
 import type { FilePrincipal } from './auth-file.js'
 

@@ -3,7 +3,7 @@ import { FatalError, KvError, limits } from '@quorumkv/internal/base'
 import { canonicalPrefixes, type Role, roles } from '@quorumkv/internal/slots'
 import type { Document } from 'yaml'
 import { z } from 'zod'
-import { parseScalars } from '../config-file.js'
+import { parseScalars } from '../config/scalar-document.js'
 import type { Rates } from '../limits/rate-limit.js'
 
 /** A principal that stands in a node's own file. */
@@ -64,10 +64,17 @@ export function parseAuthFile(text: string, path: string): readonly FilePrincipa
     if (names.has(name)) throw new FatalError('usage', `${path}: ${name} is there twice`)
     names.add(name)
   }
-  if (!principals.some(({ role, prefixes }) => role === 'admin' && prefixes.length === 0)) {
+  if (!hasAdmin(principals, Number.NEGATIVE_INFINITY)) {
     throw new FatalError('usage', `${path}: one principal at least must be an admin of all keys`)
   }
   return principals
+}
+
+/** Who can still administer the cluster at `nowMs`, by what stands in the file. */
+export function hasAdmin(principals: readonly FilePrincipal[], nowMs: number): boolean {
+  return principals.some(({ role, prefixes, expiresAtMs = Number.POSITIVE_INFINITY }) => {
+    return role === 'admin' && prefixes.length === 0 && expiresAtMs > nowMs
+  })
 }
 
 /** The library finds an alias to nothing, and aliases that multiply, only now. It would tell what stands there. */

@@ -1,13 +1,14 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { credentials, type ServiceError } from '@grpc/grpc-js'
+import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
 import { ClusterClient } from '@quorumkv/proto/kv/v1/cluster'
 import { Consistency, KvClient } from '@quorumkv/proto/kv/v1/kv'
 import { expect, test } from 'vitest'
 import { startNode } from '../start-node.js'
-import { CertificateFolder } from '../tls/certificates.test-support.js'
+import { CertificateFolder, testCluster } from '../tls/certificates.test-support.js'
 import type { TlsFiles } from '../tls/material.js'
+import { nodeUri } from '../tls/names.js'
 import { TestAuthFile } from './access.test-support.js'
 
 test('over TLS a certificate of the cluster that names a principal is enough; a node’s lets it look; another’s, nothing', async () => {
@@ -20,7 +21,10 @@ test('over TLS a certificate of the cluster that names a principal is enough; a 
   const authFile = file.path
   await using node = await startNode({ addr: '127.0.0.1:0', dataDir, replicationFactor: 1, authFile, ...tls })
   await node.ready
-  const told = async (files: TlsFiles | undefined, what: 'get' | 'put' | 'status' | 'drain'): Promise<number> => {
+  const told = async (
+    files: TlsFiles | undefined,
+    what: 'get' | 'put' | 'session' | 'status' | 'drain',
+  ): Promise<number> => {
     const read = (path: string): Buffer => readFileSync(path)
     const channel =
       files === undefined
@@ -33,6 +37,10 @@ test('over TLS a certificate of the cluster that names a principal is enough; a 
         const common = { key: Buffer.from('k'), consistency: Consistency.UNSPECIFIED }
         if (what === 'get') kv.get(common, done)
         else if (what === 'put') kv.put({ ...common, value: Buffer.from('v'), returnPrevious: false }, done)
+        else if (what === 'session')
+          kv.session(new Metadata(), { deadline: Date.now() + 1_000 })
+            .on('error', done)
+            .resume()
         else if (what === 'drain') cluster.drain({}, done)
         else cluster.status({}, done)
       })
@@ -41,11 +49,15 @@ test('over TLS a certificate of the cluster that names a principal is enough; a 
       cluster.close()
     }
   }
-  const [ok, denied, nobody] = [0, 7, 16]
+  const [ok, untilDeadline, denied, nobody] = [0, 4, 7, 16]
   const root = await folder.client('root')
   expect([await told(root, 'put'), await told(root, 'get'), await told(root, 'status')]).toEqual([ok, ok, ok])
-  const peer = await folder.node('n2')
+  const peer = folder.write('again', await folder.issue('n1', [nodeUri(testCluster, 'n1')]))
   expect([await told(peer, 'status'), await told(peer, 'put'), await told(peer, 'drain')]).toEqual([ok, denied, denied])
+  // A client that looks at the node has one, in which it may ask for nothing.
+  expect(await told(peer, 'session')).toBe(untilDeadline)
+  // It may have been one.
+  expect(await told(await folder.node('n2'), 'status')).toBe(nobody)
   expect(await told(await folder.client('unknown'), 'get')).toBe(nobody)
   expect(await told(undefined, 'get')).toBe(nobody)
   // Nobody here vouches for it: it is as if none were shown.

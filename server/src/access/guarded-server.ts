@@ -1,3 +1,6 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import {
   type ChannelOptions,
   type handleUnaryCall,
@@ -6,29 +9,41 @@ import {
   type ServerCredentials,
   type ServerErrorResponse,
   type ServiceDefinition,
+  type StatusObject,
   type sendUnaryData,
+  status,
   type UntypedHandleCall,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { assert, KvError, limits } from '@quorumkv/internal/base'
 import { silentLog } from '@quorumkv/internal/env'
-import { toStatus } from '../errors.js'
+import { type OperationKind, toStatus } from '../calls/errors.js'
 import { type GuardedHttp2Server, Http2Guard, type Http2GuardOptions } from '../limits/http2-guard.js'
-import { certificateName } from '../tls/names.js'
+import { type ShownCertificate, shownCertificate } from '../tls/names.js'
 import type { AccessControl } from './access-control.js'
-import type { Principal } from './principal.js'
+import { denied, type Principal } from './principal.js'
 import { grpcTable, type Rule, ruleOf } from './table.js'
 
 /** What every call of gRPC has, whatever its kind. */
 interface Call {
   readonly metadata: Metadata
   getPeer(): string
-  /** Empty unless the connection is encrypted, and an authority vouches for the caller's certificate. */
-  getAuthContext(): { readonly sslPeerCertificate?: { readonly subjectaltname?: string | undefined } }
   emit(event: 'error', error: ServerErrorResponse): boolean
+  on(event: 'error', listener: (error: Partial<StatusObject>) => void): unknown
 }
 
 const caller = Symbol('principal')
+/** Where the number of an admitted call stands among its headers. */
+const ticketKey = 'kv-ticket'
+
+/** What the certificate of a connection says, where an authority of this node vouches for it. Throws `permission-denied`. */
+function certificateOf(socket: Socket | undefined): ShownCertificate | undefined {
+  return socket instanceof TLSSocket && socket.authorized ? shownCertificate(socket.getPeerCertificate()) : undefined
+}
+
+function kindOf({ permission }: Rule): OperationKind {
+  return permission === 'write' ? 'write' : 'read'
+}
 
 /**
  * What this class uses of the library that is not for users of it: connections and streams are to be seen before the library
@@ -60,6 +75,13 @@ export class GuardedServer extends Server {
   readonly methods: Set<string> = new Set()
   /** Those of them that take many messages. */
   readonly #streaming = new Set<string>()
+  /** Those of them that only other nodes call. */
+  readonly #forNodes = new Set<string>()
+  /** By path: those whose callers have to say who they are. */
+  readonly #closed = new Map<string, Rule>()
+  /** Whose calls have been let in, and have not come to their handlers: by what stands in their headers. */
+  readonly #admitted = new Map<string, Principal>()
+  #tickets = 0
   /** Holds the limits that the library does not. */
   readonly guard: Http2Guard
 
@@ -68,12 +90,17 @@ export class GuardedServer extends Server {
     options: ChannelOptions,
     access: AccessControl,
     table: Readonly<Record<string, Rule>> = grpcTable,
-    guardOptions: Omit<Http2GuardOptions, 'takesStream'> = { log: silentLog },
+    guardOptions: Omit<Http2GuardOptions, 'takesStream' | 'isForNodes' | 'refuses'> = { log: silentLog },
   ) {
     super(options)
     this.#access = access
     this.#table = table
-    this.guard = new Http2Guard({ ...guardOptions, takesStream: (path) => this.#streaming.has(path) })
+    this.guard = new Http2Guard({
+      ...guardOptions,
+      takesStream: (path) => this.#streaming.has(path),
+      isForNodes: (path) => this.#forNodes.has(path),
+      refuses: (stream, headers) => this.#refuses(stream, headers),
+    })
     const internals = this as unknown as Internals
     const { createHttp2Server, commonServerOptions } = internals
     assert(typeof createHttp2Server === 'function', 'this version of grpc-js makes its servers as the pinned one does')
@@ -95,59 +122,116 @@ export class GuardedServer extends Server {
       const rule = ruleOf(this.#table, path)
       this.methods.add(path)
       if (requestStream) this.#streaming.add(path)
+      if (rule.permission === 'peer') this.#forNodes.add(path)
       const field = implementation[name] === undefined ? (originalName ?? name) : name
       const handler = implementation[field]
       const isOpen = rule.permission === 'open' || rule.permission === 'peer'
       if (!this.#access.demanded || isOpen || handler === undefined) continue
-      const one: Method = { path, rule, isWrite: rule.permission === 'write', bound: handler.bind(implementation) }
+      const one: Method = { path, rule, bound: handler.bind(implementation) }
+      this.#closed.set(path, rule)
       guarded[field] = responseStream ? this.#guardStream(one) : this.#guardUnary(one)
       assert(responseStream || !requestStream, 'no method takes a stream and answers with one message')
     }
     super.addService(service, guarded)
   }
 
-  #guardUnary({ path, rule, isWrite, bound }: Method): UntypedHandleCall {
+  #guardUnary({ path, rule, bound }: Method): UntypedHandleCall {
     const handler = bound as handleUnaryCall<unknown, unknown>
     return (call: Parameters<typeof handler>[0], callback: sendUnaryData<unknown>): void => {
-      const who = this.#admit(call, path, rule)
+      const who = this.#callerOf(call, path)
       if (who instanceof KvError) {
-        callback(toStatus(who, isWrite ? 'write' : 'read'))
+        callback(toStatus(who, kindOf(rule)))
         return
       }
-      if (!rule.audited) {
+      if (!rule.audited && who.unrestricted) {
         handler(call, callback)
         return
       }
-      const subject = subjectOf(call.request)
+      const subject = rule.audited ? subjectOf(call.request) : ''
       handler(call, (error, ...answer) => {
-        const reason = error === null ? '' : (error.details ?? '')
-        const outcome = error === null ? 'ok' : String(error.code)
-        this.#tell(path, who.name, call.getPeer(), outcome, reason, subject)
+        const outcome = outcomeOf(error)
+        const isRun = rule.audited === 'run' && this.#access.beginsRun(path, who, outcome)
+        if (rule.audited === true || isRun || outcome === 'permission-denied') {
+          this.#tell(path, who.name, call.getPeer(), outcome, error?.details ?? '', subject)
+        }
         callback(error, ...answer)
       })
     }
   }
 
-  #guardStream({ path, rule, bound }: Method): UntypedHandleCall {
+  #guardStream({ path, bound }: Method): UntypedHandleCall {
     const handler = bound as (call: Call) => void
     return (call: Call): void => {
-      const who = this.#admit(call, path, rule)
-      if (who instanceof KvError) call.emit('error', toStatus(who, 'read'))
-      else handler(call)
+      const who = this.#callerOf(call, path)
+      if (who instanceof KvError) {
+        call.emit('error', toStatus(who, 'read'))
+        return
+      }
+      if (!who.unrestricted) {
+        call.on('error', (error) => {
+          const outcome = outcomeOf(error)
+          if (outcome === 'permission-denied') {
+            this.#tell(path, who.name, call.getPeer(), outcome, error.details ?? '', '')
+          }
+        })
+      }
+      handler(call)
     }
   }
 
-  #admit(call: Call, path: string, { permission }: Rule): Principal | KvError {
+  /**
+   * Looks at who calls before anything but the headers of a call is read: strangers have no message of theirs kept or decoded. Whoever
+   * is let in is found by a number that is put into the headers, where what the caller may have put there itself is lost.
+   */
+  #refuses(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): ServerErrorResponse | undefined {
+    const path = headers[':path'] ?? ''
+    const rule = this.#closed.get(path)
+    if (rule === undefined) return undefined
+    const who = this.#identify(path, rule, headers.authorization, stream.session?.socket)
+    if (who instanceof KvError) return toStatus(who, kindOf(rule))
+    const ticket = String(++this.#tickets)
+    headers[ticketKey] = ticket
+    this.#admitted.set(ticket, who)
+    stream.once('close', () => this.#admitted.delete(ticket))
+    return undefined
+  }
+
+  #identify(
+    path: string,
+    rule: Rule,
+    authorization: string | undefined,
+    socket: Socket | undefined,
+  ): Principal | KvError {
+    const { permission, perKey } = rule
     let who: Principal | undefined
     try {
-      const authorization = call.metadata.get('authorization')[0]?.toString()
-      who = this.#access.identify(authorization, () =>
-        certificateName(call.getAuthContext().sslPeerCertificate?.subjectaltname),
-      )
+      who = this.#access.identify(authorization, () => certificateOf(socket))
+      // What it shows may be overheard, and must not hold a place of a session. A certificate is its own: an operator's client
+      // has a session beside the calls with which it looks at the node, and is refused each key.
+      if (perKey && who.source === 'node' && authorization !== undefined)
+        throw denied(`${who.name} may call nothing that is about keys`)
       if (permission === 'read' || permission === 'write' || permission === 'admin') who.checkRole(permission)
+      return who
     } catch (error) {
       if (!(error instanceof KvError)) throw error
-      this.#tell(path, who?.name ?? '', call.getPeer(), error.code, error.message, '')
+      const from = socket?.remoteAddress === undefined ? 'unknown' : `${socket.remoteAddress}:${socket.remotePort}`
+      this.#tell(path, who?.name ?? '', from, error.code, error.message, '')
+      return error
+    }
+  }
+
+  /** Who has been let in with this call; an error where they are nobody any more now that their message is here. */
+  #callerOf(call: Call, path: string): Principal | KvError {
+    const ticket = call.metadata.get(ticketKey)[0]?.toString() ?? ''
+    const who = this.#admitted.get(ticket)
+    // It has been reset since, and gRPC goes on for a moment with what it has read of it.
+    if (who === undefined) return new KvError('cancelled', 'the call was given up', { outcome: 'not-applied' })
+    this.#admitted.delete(ticket)
+    try {
+      who.checkValid()
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      this.#tell(path, who.name, call.getPeer(), error.code, error.message, '')
       return error
     }
     Object.assign(call, { [caller]: who })
@@ -163,8 +247,14 @@ export class GuardedServer extends Server {
 interface Method {
   readonly path: string
   readonly rule: Rule
-  readonly isWrite: boolean
   readonly bound: UntypedHandleCall
+}
+
+/** As the audit log names what came of a call: refusals as everywhere, other failures by their number. */
+function outcomeOf(error: Partial<StatusObject> | null): string {
+  if (error === null) return 'ok'
+  if (error.code === status.PERMISSION_DENIED) return 'permission-denied'
+  return error.code === status.UNAUTHENTICATED ? 'unauthenticated' : String(error.code)
 }
 
 /** Whom an administrative call is about, where its request names somebody. */

@@ -34,7 +34,7 @@ import {
   SessionRequest,
   SessionResponse,
 } from '@quorumkv/proto/kv/v1/kv'
-import { channelKey } from '../exchange.js'
+import { channelKey } from '../links/exchange.js'
 
 /** The key that the samples are about. */
 export const sampleKey: Buffer = Buffer.from('app/key')
@@ -88,7 +88,12 @@ export const samples: Readonly<Record<string, Buffer>> = {
     BackupSlotsRequest.encode({ slot: 4_095, after: Buffer.alloc(0), knownDigests: Buffer.alloc(0) }),
   ),
   '/kv.v1.Cluster/RestoreSlots': bytes(
-    RestoreSlotsRequest.encode({ records: Buffer.from(encodeRecords([sampleRecord])), count: 1, highestHlc: 0n }),
+    RestoreSlotsRequest.encode({
+      records: Buffer.from(encodeRecords([sampleRecord])),
+      count: 1,
+      highestHlc: 0n,
+      clusterId: '',
+    }),
   ),
   '/kv.v1.Cluster/AuthList': bytes(AuthListRequest.encode({})),
   '/kv.v1.Cluster/AuthCreate': bytes(

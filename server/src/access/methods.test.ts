@@ -1,8 +1,10 @@
+import { once } from 'node:events'
+import { connect, type IncomingHttpHeaders } from 'node:http2'
 import { newToken } from '@quorumkv/proto/tokens'
 import { expect, test } from 'vitest'
-import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
-import { addReflection } from '../reflection.js'
-import { openAccess, startServices, type TestServices } from '../services.test-support.js'
+import { FakeNode, fakeTopology } from '../calls/fake-node.test-support.js'
+import { eventually, openAccess, startServices, type TestServices } from '../calls/services.test-support.js'
+import { addReflection } from '../grpc/reflection.js'
 import { demandingAccess, grantOf, TestAuthFile } from './access.test-support.js'
 import { GuardedServer } from './guarded-server.js'
 import { RawClient, samples, type Verdict } from './methods.test-support.js'
@@ -27,7 +29,7 @@ function granting(): FakeNode {
   return node
 }
 
-async function started(file: TestAuthFile): Promise<{ services: TestServices; raw: RawClient }> {
+async function started(file: TestAuthFile): Promise<{ services: TestServices; raw: RawClient; node: FakeNode }> {
   const node = granting()
   const services = await startServices(node, demandingAccess(file))
   addReflection(services.host.server)
@@ -37,7 +39,7 @@ async function started(file: TestAuthFile): Promise<{ services: TestServices; ra
   const { access } = node.topology!
   const grants = access.grants.filter(({ name }) => name !== 'revoked')
   node.topology = { ...node.topology!, access: { revision: 2, grants } }
-  return { services, raw }
+  return { services, raw, node }
 }
 
 const refused = { read: ['reader', 'writer', 'admin'], write: ['writer', 'admin'], admin: ['admin'] } as const
@@ -100,6 +102,78 @@ test('every method with no, malformed, wrong, revoked, expired, low, misplaced a
   const told = JSON.stringify(services.lines)
   for (const token of [...Object.values(tokens), file.token]) expect(told).not.toContain(token.slice(-43))
   expect(services.bugs).toEqual([])
+  raw.close()
+})
+
+test('who is refused for a key stands in the audit log, whatever the method, and the key does not', async () => {
+  using file = new TestAuthFile()
+  const { services, raw } = await started(file)
+  await using _ = services
+  const told: Record<string, unknown> = {}
+  const wanted: Record<string, unknown> = {}
+  for (const [path, { perKey }] of Object.entries(grpcTable)) {
+    if (!perKey) continue
+    services.lines.length = 0
+    expect([path, await raw.call(path, of('elsewhere'))]).toEqual([path, 'permission-denied'])
+    told[path] = services.lines.map(({ level, facts }) => [level, facts['action'], facts['who'], facts['outcome']])
+    wanted[path] = [['warn', path, 'elsewhere', 'permission-denied']]
+    expect(JSON.stringify(services.lines)).not.toContain('app/key')
+  }
+  expect(told).toEqual(wanted)
+  raw.close()
+})
+
+test('strangers are refused by their headers: what they send is not read, and what they say of themselves is lost', async () => {
+  using file = new TestAuthFile()
+  const { services, raw } = await started(file)
+  await using _ = services
+  const noMessage = Buffer.from([0xff, 0xff, 0xff])
+  for (const [path, { permission }] of Object.entries(grpcTable)) {
+    if (permission === 'open' || permission === 'peer') continue
+    expect([path, await raw.call(path, of('stranger'), noMessage)]).toEqual([path, 'unauthenticated'])
+  }
+  const session = connect(`http://${services.address}`)
+  const stream = session.request(
+    {
+      ':method': 'POST',
+      ':path': '/kv.v1.Kv/Put',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'kv-ticket': '1',
+    },
+    { endStream: false },
+  )
+  stream.write(Buffer.from([0, 0, 16, 0, 0, 1, 2, 3]))
+  const [answer] = (await once(stream, 'response')) as [IncomingHttpHeaders]
+  expect(answer).toMatchObject({
+    'grpc-status': '16',
+    'grpc-message': 'a%20token%20is%20needed',
+    'kv-outcome': 'not-applied',
+  })
+  await once(stream.resume(), 'close')
+  expect([stream.rstCode, services.host.guard.receivedBytes, services.host.guard.read().calls]).toEqual([0, 0, 0])
+  session.destroy()
+  raw.close()
+})
+
+test('who is nobody any more when their message has come is refused then', async () => {
+  using file = new TestAuthFile()
+  const { services, raw, node } = await started(file)
+  await using _ = services
+  const session = connect(`http://${services.address}`)
+  const authorization = of('writer')
+  const stream = session.request(
+    { ':method': 'POST', ':path': '/kv.v1.Kv/Get', 'content-type': 'application/grpc', te: 'trailers', authorization },
+    { endStream: false },
+  )
+  await eventually('it is let in', () => services.host.guard.read().calls === 1)
+  node.topology = { ...node.topology!, access: { revision: 3, grants: [] } }
+  expect(await raw.call('/kv.v1.Cluster/Status', of('reader'))).toBe('unauthenticated')
+  const request = samples['/kv.v1.Kv/Get']!
+  stream.end(Buffer.concat([Buffer.from([0, 0, 0, 0, request.length]), request]))
+  const [answer] = (await once(stream, 'response')) as [IncomingHttpHeaders]
+  expect(answer).toMatchObject({ 'grpc-status': '16', 'grpc-message': 'the%20token%20has%20been%20revoked' })
+  session.destroy()
   raw.close()
 })
 

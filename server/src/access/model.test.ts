@@ -10,8 +10,8 @@ import {
 import { newToken } from '@quorumkv/proto/tokens'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
-import { startServices, type TestServices } from '../services.test-support.js'
+import { FakeNode, fakeTopology } from '../calls/fake-node.test-support.js'
+import { startServices, type TestServices } from '../calls/services.test-support.js'
 import { demandingAccess, grantOf, TestAuthFile } from './access.test-support.js'
 
 /** Few letters, so that prefixes of keys, and prefixes of prefixes, are common. */

@@ -95,13 +95,13 @@ export function anyonePrincipal(rate: RateLimit | undefined): Principal {
 export const anyone: Principal = anyonePrincipal(undefined)
 
 /**
- * Another node of the cluster. It may look at this one, and use no key: over plain connections its proof can be overheard, and is good
- * for some seconds more.
+ * Another node of the cluster. It may look at this one, and use no key.
  */
 export function nodePrincipal(id: string): Principal {
   return new Principal({ name: `node ${id}`, role: 'read', prefixes: [], source: 'node', expiresAtMs: undefined })
 }
 
-function denied(message: string): KvError {
+/** A principal may not do something. */
+export function denied(message: string): KvError {
   return new KvError('permission-denied', message, { outcome: 'not-applied' })
 }

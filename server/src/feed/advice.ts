@@ -1,6 +1,6 @@
 import type { Observed } from './health.js'
 import type { Advice, HealthLevel, NodeView } from './view.js'
-import { counted, listText } from './words.js'
+import { counted, durationText, listText } from './words.js'
 
 /*
  * What deserves attention although everybody is there: each rule looks at one thing. A rule's bounds are those beyond which
@@ -14,6 +14,9 @@ const loopDelayWarningUs = 200_000
 const fdatasyncNoticeUs = 100_000
 /** Of a node's operations. */
 const errorShareWarning = 0.01
+/** As in `kv status`, and as the alert has it. */
+const certificateNoticeMs = 2_592_000_000
+const certificateWarningMs = 1_209_600_000
 /** A handful of failures says nothing. */
 const errorsPerSecondMin = 0.5
 
@@ -99,7 +102,22 @@ const draining: Rule = (id, { process }) => {
   return advise('notice', id, `${id} is drained: it takes no requests of clients until it is started again.`)
 }
 
-const rules: readonly Rule[] = [readOnly, lostSlots, silent, clock, loopDelay, slowDisk, errors, draining]
+const certificate: Rule = (id, { process }, { atMs }) => {
+  if (process === undefined) return undefined
+  const { certificateToMs: toMs, certificateProblem: problem } = process
+  const leftMs = toMs - atMs
+  const notUsed = problem === '' ? '' : ` A new one is there and not used: ${problem}.`
+  if (toMs !== 0 && leftMs < 0) {
+    return advise('critical', id, `A certificate of ${id} has expired: new connections are refused.${notUsed}`)
+  }
+  if (toMs !== 0 && leftMs < certificateNoticeMs) {
+    const level = leftMs < certificateWarningMs ? 'warning' : 'notice'
+    return advise(level, id, `A certificate of ${id} expires in ${durationText(leftMs)}. Replace it.${notUsed}`)
+  }
+  return notUsed === '' ? undefined : advise('warning', id, `The certificate of ${id} was replaced.${notUsed}`)
+}
+
+const rules: readonly Rule[] = [readOnly, lostSlots, silent, clock, loopDelay, slowDisk, errors, draining, certificate]
 
 /** What concerns the cluster rather than a member. */
 function aboutCluster(view: Observed): Advice[] {

@@ -1,7 +1,7 @@
 import type { Liveness, Node } from '@quorumkv/internal/cluster'
 import type { Member, PlannedChange } from '@quorumkv/internal/slots'
 import { HandoverStep } from '@quorumkv/proto/kv/v1/cluster'
-import { encodeOwners, toHandover } from '../topology-messages.js'
+import { encodeOwners, toHandover } from '../calls/topology-messages.js'
 import type { ClusterFacts, HandoverView, RingView } from './view.js'
 
 /** A change of the ring in words. */

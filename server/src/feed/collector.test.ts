@@ -2,7 +2,7 @@ import { KvError, type NodeId } from '@quorumkv/internal/base'
 import { SimWorld } from '@quorumkv/internal/env-sim'
 import { FiguresResponse, Liveness, ProcessFigures } from '@quorumkv/proto/kv/v1/cluster'
 import { expect, it } from 'vitest'
-import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
+import { FakeNode, fakeTopology } from '../calls/fake-node.test-support.js'
 import { Collector } from './collector.js'
 import type { ClusterView } from './view.js'
 

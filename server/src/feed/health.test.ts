@@ -91,6 +91,12 @@ describe('the sentence', () => {
   })
 })
 
+const dayMs = 86_400_000
+
+function certified(leftMs: number, certificateProblem = ''): Partial<NodeView> {
+  return { process: { ...nodeOf(2).process!, certificateToMs: nowMs + leftMs, certificateProblem } }
+}
+
 describe('advice', () => {
   const node = nodeOf(2)
   const cases: [what: string, parts: Partial<NodeView>, level: string, words: string][] = [
@@ -112,6 +118,15 @@ describe('advice', () => {
       '340 ms',
     ],
     ['a slow disk', { storage: { ...node.storage!, fdatasync: { ...noLatency, p99: 120_000 } } }, 'notice', '120 ms'],
+    ['a certificate', certified(20 * dayMs), 'notice', 'A certificate of n2 expires in 20 d. Replace it.'],
+    ['a certificate, soon', certified(3_600_000), 'warning', 'A certificate of n2 expires in 1 h. Replace it.'],
+    [
+      'one that has expired',
+      certified(-1),
+      'critical',
+      'A certificate of n2 has expired: new connections are refused.',
+    ],
+    ['one not used', certified(90 * dayMs, 'no key'), 'warning', 'A new one is there and not used: no key.'],
     ['draining', { process: { ...node.process!, draining: true } }, 'notice', 'is drained'],
     [
       'failing operations',
@@ -140,6 +155,12 @@ describe('advice', () => {
       '0.1.0 on 2 nodes and 0.2.0 on 1 node',
     ],
   ]
+  it('is not about certificates that hold for long, nor where there are none', () => {
+    for (const parts of [certified(31 * dayMs), {}]) {
+      expect(healthOf(cluster(3, { 2: nodeOf(2, parts) })).advice).toEqual([])
+    }
+  })
+
   it.each(cases)('about %s', (_what, parts, level, words) => {
     const health = healthOf(cluster(3, { 2: nodeOf(2, parts) }))
     expect(health.advice).toHaveLength(1)

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
+import { MemberCalls } from '../calls/member-calls.js'
+import type { ServiceContext } from '../calls/service-context.js'
 import { answerFigures } from '../figures/figures-call.js'
-import { MemberCalls } from '../member-calls.js'
-import type { ServiceContext } from '../service-context.js'
 import { Collector } from './collector.js'
 import { Feed } from './feed.js'
 
 /** The feed of a node: what it sees, and what the other members tell it over gRPC. */
 export function nodeFeed(services: ServiceContext, replaceAfterMs: number): Feed {
   const { clock, onBug, certificates } = services
-  const calls = new MemberCalls(clock, certificates, () => services.access.asNode())
+  const calls = new MemberCalls(clock, certificates, (to) => services.access.asNode(to))
   const source = new Collector({
     clock,
     node: services.node,

@@ -114,6 +114,8 @@ export function processView(told: Told, previous: ProcessView | undefined): Proc
     connections: process?.connections ?? 0,
     streams: process?.streams ?? 0,
     sessions: process?.sessions ?? 0,
+    certificateToMs: whole(now.certificateExpiresAtMs),
+    certificateProblem: now.certificateProblem,
   }
 }
 

@@ -29,6 +29,8 @@ export function nodeOf(number: number, parts: Partial<NodeView> = {}, member: Pa
       connections: 1,
       streams: 1,
       sessions: 1,
+      certificateToMs: 0,
+      certificateProblem: '',
     },
     load: { coordinator: {}, replica: {}, codes: {}, quorumFailures: 0 },
     storage: {

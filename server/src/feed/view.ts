@@ -79,6 +79,10 @@ export interface ProcessView {
   readonly connections: number
   readonly streams: number
   readonly sessions: number
+  /** When the first of its certificates expires, in Unix milliseconds; 0: nothing is encrypted. */
+  readonly certificateToMs: number
+  /** Why certificates that were replaced on its disk are not used; empty: they are. */
+  readonly certificateProblem: string
 }
 
 export interface StorageView {

@@ -1,7 +1,7 @@
 import type { Instruments } from '@quorumkv/internal/base'
 import type { Liveness, Node, NodeStatus } from '@quorumkv/internal/cluster'
 import type { Member } from '@quorumkv/internal/slots'
-import type { LinkTraffic, Traffic } from '../link-traffic.js'
+import type { LinkTraffic, Traffic } from '../links/link-traffic.js'
 import { packageVersion } from '../package-version.js'
 import type { MetricDefinition, Sample, Scrape } from './metrics.js'
 

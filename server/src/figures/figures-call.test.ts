@@ -1,8 +1,11 @@
 import { limits } from '@quorumkv/internal/base'
 import type { FiguresResponse, LocateResponse } from '@quorumkv/proto/kv/v1/cluster'
 import { describe, expect, it } from 'vitest'
-import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
-import { reply, startServices, type TestServices } from '../services.test-support.js'
+import { FakeNode, fakeTopology } from '../calls/fake-node.test-support.js'
+import type { CallCounts } from '../calls/service-context.js'
+import { reply, startServices, type TestServices, testClock, testMeter } from '../calls/services.test-support.js'
+import { freshTraffic } from '../links/link-traffic.js'
+import { answerFigures } from './figures-call.js'
 
 function figuresOf({ cluster }: TestServices, eventsAfter = 0n): Promise<FiguresResponse> {
   return reply((callback) => cluster.figures({ eventsAfter }, callback))
@@ -45,6 +48,18 @@ describe('the figures of a node', () => {
     ])
     expect((await figuresOf(services, 1n)).events.map(({ kind }) => kind)).toEqual(['alive'])
   })
+})
+
+it('the figures of a node tell which of its certificates expires first, and why a new one is not used', () => {
+  const told = (certificates: { facts: readonly { toMs: number }[]; problem?: string } | undefined): unknown => {
+    const calls = (): CallCounts => ({ streams: 0, sessions: 0 })
+    const services = { clock: testClock, meter: testMeter, traffic: freshTraffic(), calls, certificates }
+    const figures = answerFigures(new FakeNode() as never, { eventsAfter: 0n }, services as never)
+    return [figures.certificateExpiresAtMs, figures.certificateProblem]
+  }
+  expect(told({ facts: [{ toMs: 5_000 }, { toMs: 3_000 }], problem: 'no key' })).toEqual([3_000n, 'no key'])
+  expect(told({ facts: [{ toMs: 5_000 }] })).toEqual([5_000n, ''])
+  expect(told(undefined)).toEqual([0n, ''])
 })
 
 describe('where a key is', () => {

@@ -18,11 +18,11 @@ import type {
   ProcessFigures,
   StorageFigures,
 } from '@quorumkv/proto/kv/v1/cluster'
-import type { Traffic } from '../link-traffic.js'
+import type { CallCounts, ServiceContext } from '../calls/service-context.js'
+import { toStorage } from '../calls/storage-message.js'
+import { toHandover, toLiveness } from '../calls/topology-messages.js'
+import type { Traffic } from '../links/link-traffic.js'
 import { packageVersion } from '../package-version.js'
-import type { CallCounts, ServiceContext } from '../service-context.js'
-import { toStorage } from '../storage-message.js'
-import { toHandover, toLiveness } from '../topology-messages.js'
 import type { ProcessReading } from './process-meter.js'
 
 function toLatency({ count, p50Us, p99Us, p999Us, maxUs }: LatencySummary): Latency {
@@ -100,11 +100,16 @@ function toEvents({ events }: Instruments, after: bigint): NodeEvent[] {
   })
 }
 
+/** Unix milliseconds; 0: nothing is encrypted. */
+function soonestExpiry(certificates: ServiceContext['certificates']): number {
+  return certificates === undefined ? 0 : Math.min(...certificates.facts.map(({ toMs }) => toMs))
+}
+
 /** What the node measures of itself. */
 export function answerFigures(
   node: Node,
   { eventsAfter }: FiguresRequest,
-  { clock, meter, traffic, calls }: ServiceContext,
+  { clock, meter, traffic, calls, certificates }: ServiceContext,
 ): FiguresResponse {
   const { instruments } = node
   const status = node.status()
@@ -137,5 +142,7 @@ export function answerFigures(
     handover: toHandover(node),
     members: toMemberViews(node, status),
     events: toEvents(instruments, eventsAfter),
+    certificateExpiresAtMs: BigInt(soonestExpiry(certificates)),
+    certificateProblem: certificates?.problem ?? '',
   }
 }

@@ -1,9 +1,9 @@
 import { crc32, murmur3_32 } from '@quorumkv/internal/hash'
 import type { OwnerHolding } from '@quorumkv/internal/replication'
 import type { Holding, LocateRequest, LocateResponse } from '@quorumkv/proto/kv/v1/cluster'
-import { toWireVersion } from '../messages.js'
-import type { UnaryScope } from '../unary.js'
-import { checkKey } from '../validation.js'
+import { toWireVersion } from '../calls/messages.js'
+import type { UnaryScope } from '../calls/unary.js'
+import { checkKey } from '../calls/validation.js'
 
 /** How much earlier than the caller's deadline silent owners are given up, so that the others' answers are told. */
 const tellLeadMs = 50

@@ -6,10 +6,10 @@ import { credentials } from '@grpc/grpc-js'
 import { Consistency, type GetResponse, KvClient, type PutResponse } from '@quorumkv/proto/kv/v1/kv'
 import { afterAll, describe, expect, it, test } from 'vitest'
 import { parse } from 'yaml'
-import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
+import { FakeNode, fakeTopology } from '../calls/fake-node.test-support.js'
+import { reply } from '../calls/services.test-support.js'
 import { testApp } from '../http/app.test-support.js'
 import { startNode } from '../index.js'
-import { reply } from '../services.test-support.js'
 import { metricDefinitions } from './metrics.js'
 
 const root = mkdtempSync(join(tmpdir(), 'kv-metrics-'))
@@ -99,10 +99,16 @@ test('a scrape of a real node tells of the put and the get before it', async () 
   const [key, consistency] = [Buffer.from('secret-key'), Consistency.QUORUM]
   await reply<PutResponse>((done) => kv.put({ key, value: Buffer.from('v'), consistency, returnPrevious: false }, done))
   await reply<GetResponse>((done) => kv.get({ key, consistency }, done))
-  kv.close()
   const text = await (await fetch(`http://${node.httpAddresses[0]}/metrics`)).text()
+  kv.close()
   expect(text).not.toContain('secret-key')
   const lines = valuesIn(text)
+  for (const kind of ['grpc', 'http']) {
+    expect(shown(lines, 'kv_connections', `kind="${kind}"`), kind).toBe(1)
+    expect(shown(lines, 'kv_connections_refused_total', `kind="${kind}"`), kind).toBe(0)
+    expect(shown(lines, 'kv_slow_peers_cut_total', `kind="${kind}"`), kind).toBe(0)
+  }
+  expect([shown(lines, 'kv_calls'), shown(lines, 'kv_received_bytes')]).toEqual([0, 0])
   for (const kind of ['put', 'get']) {
     const labels = `kind="${kind}",role="coordinator"`
     expect(shown(lines, 'kv_operations_total', labels)).toBe(1)

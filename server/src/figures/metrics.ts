@@ -1,8 +1,9 @@
 import { assert, type LatencyHistogram } from '@quorumkv/internal/base'
 import type { Node, NodeStatus } from '@quorumkv/internal/cluster'
 import { Counter, Gauge, type Histogram, Registry } from 'prom-client'
-import type { ServiceContext } from '../service-context.js'
+import type { ServiceContext } from '../calls/service-context.js'
 import { clusterMetrics } from './cluster-metrics.js'
+import { doorMetrics } from './door-metrics.js'
 import { operationMetrics } from './operation-metrics.js'
 import type { ProcessReading } from './process-meter.js'
 import { processMetrics } from './process-metrics.js'
@@ -50,6 +51,7 @@ export const metricDefinitions: readonly MetricDefinition[] = [
   ...operationMetrics,
   ...storageMetrics,
   ...clusterMetrics,
+  ...doorMetrics,
   ...processMetrics,
 ]
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { eventually, testClock } from '../services.test-support.js'
+import { eventually, testClock } from '../calls/services.test-support.js'
 import { ProcessMeter } from './process-meter.js'
 
 test('an event loop that is blocked shows as delay, and work as processor time', async () => {

@@ -1,8 +1,8 @@
 import type { SlowOperation } from '@quorumkv/internal/base'
 import type { Clock } from '@quorumkv/internal/env'
 import { expect, test } from 'vitest'
-import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
-import { type LogLine, recordingLog, testClock } from '../services.test-support.js'
+import { FakeNode, fakeTopology } from '../calls/fake-node.test-support.js'
+import { type LogLine, recordingLog, testClock } from '../calls/services.test-support.js'
 import { SlowLog } from './slow-log.js'
 
 function setUp(): { log: SlowLog; lines: LogLine[]; node: FakeNode; advance: (ms: number) => void } {

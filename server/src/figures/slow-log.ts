@@ -3,7 +3,7 @@ import type { Node } from '@quorumkv/internal/cluster'
 import type { Clock, Log } from '@quorumkv/internal/env'
 import { murmur3_32 } from '@quorumkv/internal/hash'
 import { slotOfHash } from '@quorumkv/internal/slots'
-import { requestFacts } from '../request-name.js'
+import { requestFacts } from '../calls/request-name.js'
 
 /** So many lines at once, and then one in each of so many milliseconds: what is slow comes in swarms, and one says it all. */
 const linesAtOnce = 10

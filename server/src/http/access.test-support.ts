@@ -1,6 +1,6 @@
 import { newToken } from '@quorumkv/proto/tokens'
 import { demandingAccess, grantOf, TestAuthFile } from '../access/access.test-support.js'
-import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
+import { FakeNode, fakeTopology } from '../calls/fake-node.test-support.js'
 import { type TestApp, testApp } from './app.test-support.js'
 
 const names = ['reader', 'writer', 'admin', 'elsewhere', 'revoked', 'expired', 'stranger'] as const

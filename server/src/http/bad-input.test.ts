@@ -1,6 +1,6 @@
 import { limits } from '@quorumkv/internal/base'
 import { describe, expect, it } from 'vitest'
-import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
+import { FakeNode, fakeTopology } from '../calls/fake-node.test-support.js'
 import { answer, testApp } from './app.test-support.js'
 
 interface BadInput {

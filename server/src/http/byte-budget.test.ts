@@ -1,7 +1,7 @@
 import { KvError } from '@quorumkv/internal/base'
 import { describe, expect, it } from 'vitest'
-import { FakeNode, type HeldOperation } from '../fake-node.test-support.js'
-import { eventually } from '../services.test-support.js'
+import { FakeNode, type HeldOperation } from '../calls/fake-node.test-support.js'
+import { eventually } from '../calls/services.test-support.js'
 import { answer, testApp } from './app.test-support.js'
 import { ByteBudget, Holding } from './byte-budget.js'
 

@@ -33,17 +33,25 @@ export class ByteBudget {
 /** What one request holds of a budget, from its first byte until its answer has been taken or its caller has gone. */
 export class Holding {
   readonly #budget: ByteBudget
+  readonly #makeRoom: (() => void) | undefined
   #bytes = 0
   #released = false
 
-  constructor(budget: ByteBudget) {
+  /** `makeRoom` is called where there is none: not for this request, which is refused, but for those that come after it. */
+  constructor(budget: ByteBudget, makeRoom?: () => void) {
     this.#budget = budget
+    this.#makeRoom = makeRoom
   }
 
   /** Throws `overloaded`, or `cancelled` where the caller has gone. */
   take(bytes: number): void {
     if (this.#released) throw new KvError('cancelled', 'the caller has gone')
-    this.#budget.take(bytes)
+    try {
+      this.#budget.take(bytes)
+    } catch (error) {
+      this.#makeRoom?.()
+      throw error
+    }
     this.#bytes += bytes
   }
 
@@ -58,7 +66,7 @@ export class Holding {
 /** Gives each request a holding, as `holding` in its context. */
 export function holdBytes(budget: ByteBudget): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
-    const holding = new Holding(budget)
+    const holding = new Holding(budget, c.env?.makeRoom)
     c.set('holding', holding)
     // Emitted whether the answer was taken or not. Tests that ask without a server have none.
     const outgoing = c.env?.outgoing

@@ -4,7 +4,7 @@ import type { Context } from 'hono'
 import { getCookie } from 'hono/cookie'
 import type { AccessControl } from '../access/access-control.js'
 import { anyone, type Principal } from '../access/principal.js'
-import { type CertificateName, certificateName } from '../tls/names.js'
+import { type ShownCertificate, shownCertificate } from '../tls/names.js'
 import type { HttpEnv } from './http-parts.js'
 import type { Login, Logins } from './logins.js'
 
@@ -29,11 +29,11 @@ export function isEncrypted(c: Context<HttpEnv>): boolean {
   return c.env?.incoming?.socket instanceof TLSSocket
 }
 
-/** Whom the certificate of the connection names, if an authority of this node vouches for it. Throws `permission-denied`. */
-function nameByCertificate(c: Context<HttpEnv>): CertificateName | undefined {
+/** What the certificate of the connection says, if an authority of this node vouches for it. Throws `permission-denied`. */
+function certificateOf(c: Context<HttpEnv>): ShownCertificate | undefined {
   const socket = c.env?.incoming?.socket
   if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined
-  return certificateName(socket.getPeerCertificate().subjectaltname)
+  return shownCertificate(socket.getPeerCertificate())
 }
 
 /**
@@ -73,7 +73,7 @@ export function callerOf(c: Context<HttpEnv>, access: AccessControl, logins: Log
   const handle = handleOf(c)
   const login = handle === undefined ? undefined : logins.find(handle)
   if (login !== undefined) return { principal: login.principal, by: 'login', login }
-  const name = nameByCertificate(c)
-  if (name === undefined) return undefined
-  return { principal: access.identify(undefined, () => name), by: 'certificate' }
+  const certificate = certificateOf(c)
+  if (certificate === undefined) return undefined
+  return { principal: access.identify(undefined, () => certificate), by: 'certificate' }
 }

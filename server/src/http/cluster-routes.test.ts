@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
-import { startServices } from '../services.test-support.js'
+import { FakeNode, fakeTopology } from '../calls/fake-node.test-support.js'
+import { startServices } from '../calls/services.test-support.js'
 import { answer, testApp } from './app.test-support.js'
 
 const emptyStore: NonNullable<FakeNode['store']> = {

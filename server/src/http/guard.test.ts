@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { FakeNode } from '../fake-node.test-support.js'
+import { FakeNode } from '../calls/fake-node.test-support.js'
 import { answer, testApp } from './app.test-support.js'
 import { guard, hostOf } from './guard.js'
 

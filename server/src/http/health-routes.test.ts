@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { FakeNode, fakeTopology } from '../fake-node.test-support.js'
+import { FakeNode, fakeTopology } from '../calls/fake-node.test-support.js'
 import { testApp } from './app.test-support.js'
 
 describe('readyz', () => {

@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { KvError, limits } from '@quorumkv/internal/base'
 import { describe, expect, it } from 'vitest'
-import { FakeNode, type HeldOperation } from '../fake-node.test-support.js'
-import { eventually, type LogLine } from '../services.test-support.js'
+import { FakeNode, type HeldOperation } from '../calls/fake-node.test-support.js'
+import { eventually, type LogLine } from '../calls/services.test-support.js'
+import type { Feed } from '../feed/feed.js'
 import { testApp } from './app.test-support.js'
 import { HttpHost, type HttpTuning } from './http-host.js'
 
@@ -14,16 +15,18 @@ interface TestHost extends AsyncDisposable {
   readonly url: string
   readonly lines: LogLine[]
   readonly bugs: unknown[]
+  /** Values that were asked for. */
+  gets: number
 }
 
-async function startHost(tuning: HttpTuning = {}): Promise<TestHost> {
+async function startHost(tuning: HttpTuning = {}, parts: Parameters<typeof testApp>[1] = {}): Promise<TestHost> {
   const node = new FakeNode()
-  const { app, services, lines, bugs } = testApp(node)
+  const { app, services, lines, bugs } = testApp(node, parts)
   const host = new HttpHost(app, services.log, services.onBug, { tuning: { checkIntervalMs: 20, ...tuning } })
   const [address] = await host.bind([{ host: '127.0.0.1', port: 0, optional: false }])
   const port = Number(address!.split(':')[1])
   const stop = (): Promise<void> => host.stop(0)
-  return { host, node, port, url: `http://${address}`, lines, bugs, [Symbol.asyncDispose]: stop }
+  return { host, node, port, url: `http://${address}`, lines, bugs, gets: 0, [Symbol.asyncDispose]: stop }
 }
 
 /** A connection on which requests are written by hand. */
@@ -46,6 +49,11 @@ class RawClient {
 
   write(text: string): void {
     this.#socket.write(text)
+  }
+
+  /** Reads no more. */
+  pause(): void {
+    this.#socket.pause()
   }
 
   destroy(): void {
@@ -160,21 +168,216 @@ describe('a caller', () => {
     headers.write('GET /livez HTTP/1.1\r\n')
     const body = new RawClient(test.port)
     body.write(`PUT /kv/a HTTP/1.1\r\n${hostLine}\r\nContent-Length: 10\r\n\r\nhalf`)
+    const beginMs = performance.now()
     expect(await headers.end()).toMatch(/^HTTP\/1.1 408 .*application\/problem\+json/s)
+    expect(performance.now() - beginMs).toBeGreaterThan(80)
     expect(await body.end()).toMatch(/^(HTTP\/1.1 (408|499) .*)?$/s)
+    expect(performance.now() - beginMs).toBeGreaterThan(180)
     expect([test.node.records.size, test.bugs]).toEqual([0, []])
   })
 
-  it('beyond the limit of connections is not accepted, and the log says so', async () => {
+  it('beyond the limit of connections is not accepted where on each something is asked, and the log says so', async () => {
     await using test = await startHost({ connectionsMax: 2 })
+    test.node.held = []
     const clients = [1, 2].map(() => new RawClient(test.port))
-    for (const client of clients) client.write(`GET /livez HTTP/1.1\r\n${hostLine}\r\n\r\n`)
-    await eventually('both are served', () => clients.every(({ received }) => received.endsWith('ok\n')))
+    for (const client of clients) client.write(`GET /kv/a HTTP/1.1\r\n${hostLine}\r\n\r\n`)
+    await eventually('both are being served', () => test.node.held?.length === 2)
     const third = new RawClient(test.port)
     expect(await third.end()).toBe('')
     expect(test.lines.filter(({ level }) => level === 'warn')).toHaveLength(1)
+    expect(test.host.read()).toMatchObject({ connections: 2, refused: 1 })
     for (const client of clients) client.destroy()
   })
+
+  it('beyond the limit takes the place of the connection that has been idle for longest', async () => {
+    await using test = await startHost({ connectionsMax: 3 })
+    const head = `GET /livez HTTP/1.1\r\n${hostLine}\r\n`
+    const [answered, silent, unfinished] = [1, 2, 3].map(() => new RawClient(test.port))
+    await eventually('all are there', () => test.host.read().connections === 3)
+    unfinished!.write(head)
+    answered!.write(`${head}\r\n`)
+    await eventually('it is served', () => answered!.received.endsWith('ok\n'))
+    // Whoever was answered last has been idle for the shortest time.
+    const newcomers: RawClient[] = []
+    for (const closes of [silent, unfinished, answered]) {
+      const newcomer = new RawClient(test.port)
+      newcomer.write(`${head}\r\n`)
+      newcomers.push(newcomer)
+      await eventually('the newcomer is served', () => newcomer.received.endsWith('ok\n'))
+      await eventually('another made room', () => closes!.closed)
+    }
+    expect([newcomers.map(({ closed }) => closed), test.host.read().refused]).toEqual([[false, false, false], 0])
+    for (const newcomer of newcomers) newcomer.destroy()
+  })
+})
+
+describe('a connection', () => {
+  it('beyond the limit of its address is not accepted', async () => {
+    await using test = await startHost({ perAddressMax: 2 })
+    const clients = [1, 2].map(() => new RawClient(test.port))
+    for (const client of clients) client.write(`GET /livez HTTP/1.1\r\n${hostLine}\r\n\r\n`)
+    await eventually('both are served', () => clients.every(({ received }) => received.endsWith('ok\n')))
+    expect(await new RawClient(test.port).end()).toBe('')
+    for (const client of clients) client.destroy()
+  })
+
+  it.each([
+    ['between two requests', { keepAliveMs: 300 }, ''],
+    ['while a request is worked on', { silenceMs: 300 }, '/kv/a'],
+  ])('on which nothing is said for too long %s is closed, and not before', async (_name, tuning, path) => {
+    await using test = await startHost(tuning)
+    test.node.held = []
+    const client = new RawClient(test.port)
+    client.write(`GET /livez HTTP/1.1\r\n${hostLine}\r\n\r\n`)
+    await eventually('it is answered', () => client.received.endsWith('ok\n'))
+    const beginMs = performance.now()
+    if (path !== '') client.write(`GET ${path} HTTP/1.1\r\n${hostLine}\r\n\r\n`)
+    await eventually('it is closed', () => client.closed)
+    expect(performance.now() - beginMs).toBeGreaterThan(250)
+    for (const { fail } of test.node.held) fail(new KvError('cancelled', 'nobody waits'))
+  })
+
+  /** As Node counts them: the URL, names and values. */
+  it('takes fewer bytes of headers than the limit, and no more', async () => {
+    await using test = await startHost()
+    const ask = async (bytes: number): Promise<string> => {
+      const counted = '/livez' + 'Host' + 'localhost' + 'Connection' + 'close' + 'padding'
+      const padding = 'x'.repeat(bytes - counted.length)
+      const client = new RawClient(test.port)
+      client.write(`GET /livez HTTP/1.1\r\n${hostLine}\r\nConnection: close\r\npadding: ${padding}\r\n\r\n`)
+      return (await client.end()).slice(0, 12)
+    }
+    expect(await ask(limits.httpHeaderBytesMax - 1)).toBe('HTTP/1.1 200')
+    expect(await ask(limits.httpHeaderBytesMax)).toBe('HTTP/1.1 431')
+  })
+})
+
+describe('a reader that takes nothing', () => {
+  /** A host with a value as large as one may be, of which so many may be on their way. */
+  async function hostWithLarge(tuning: HttpTuning, values: number): Promise<TestHost> {
+    const test = await startHost(tuning, { bodiesBytesMax: values * limits.valueBytesMax })
+    const options = { consistency: 'quorum', deadlineMs: Number.POSITIVE_INFINITY } as const
+    await test.node.put(Buffer.from('large'), Buffer.alloc(limits.valueBytesMax), options)
+    const get = test.node.get.bind(test.node)
+    test.node.get = (...of) => {
+      test.gets++
+      return get(...of)
+    }
+    return test
+  }
+
+  /** Asks for the value so many times in one piece, and reads nothing. */
+  function deafClient(port: number, times: number): RawClient {
+    const deaf = new RawClient(port)
+    deaf.pause()
+    deaf.write(`GET /kv/large HTTP/1.1\r\n${hostLine}\r\n\r\n`.repeat(times))
+    return deaf
+  }
+
+  /** The status of an answer that has come to its end; 0 where it has not, as its connection had to make room. */
+  async function statusOf(test: TestHost): Promise<number> {
+    try {
+      const response = await fetch(`${test.url}/kv/large`)
+      await response.arrayBuffer()
+      return response.status
+    } catch {
+      return 0
+    }
+  }
+
+  /** Asks for it from many connections; waits until all of them have it. */
+  async function allAreAnswered(test: TestHost, count: number): Promise<void> {
+    let statuses: number[] = []
+    for (let endMs = performance.now() + 10_000; performance.now() < endMs; ) {
+      statuses = await Promise.all(Array.from({ length: count }, () => statusOf(test)))
+      if (statuses.every((status) => status === 200)) return
+    }
+    expect(statuses).toEqual(statuses.map(() => 200))
+  }
+
+  const wasCut = ({ lines }: TestHost) => lines.filter(({ message }) => message === 'a connection was cut off').length
+
+  it('of many answers is cut off when its time is over, and all that it held is given back', async () => {
+    await using test = await hostWithLarge({ readerStallMs: 1_500 }, 32)
+    const deaf = deafClient(test.port, 64)
+    await eventually('it is cut off', () => wasCut(test) === 1)
+    await allAreAnswered(test, 32)
+    deaf.destroy()
+  })
+
+  it('and leaves has given back what it held, also for answers whose turn had not come', async () => {
+    await using test = await hostWithLarge({}, 32)
+    const deaf = deafClient(test.port, 64)
+    await eventually('no more may be asked for', () => test.gets === 64)
+    deaf.destroy()
+    await allAreAnswered(test, 32)
+  })
+
+  it('has as many requests worked on as it may; with one more it is closed', async () => {
+    await using test = await startHost()
+    const ask = `GET /livez HTTP/1.1\r\n${hostLine}\r\n\r\n`
+    const client = new RawClient(test.port)
+    client.write(ask.repeat(limits.httpPipelinedMax))
+    const answers = (): number => client.received.split('HTTP/1.1 200').length - 1
+    await eventually('all are answered', () => answers() === limits.httpPipelinedMax)
+    client.write(ask)
+    await eventually('more as well', () => answers() === limits.httpPipelinedMax + 1)
+    client.write(ask.repeat(limits.httpPipelinedMax + 1))
+    await eventually('it is closed', () => client.closed)
+  })
+
+  it('makes room for those who read, as soon as it holds all that may be on its way', async () => {
+    await using test = await hostWithLarge({}, 32)
+    const deaf = deafClient(test.port, 64)
+    const statuses: number[] = []
+    for (let endMs = performance.now() + 5_000; statuses.at(-1) !== 200 && performance.now() < endMs; ) {
+      statuses.push(await statusOf(test))
+    }
+    expect([statuses[0], statuses.at(-1), wasCut(test)]).toEqual([429, 200, 1])
+    deaf.destroy()
+  })
+
+  it('of a feed is cut off, and nothing is made for it meanwhile', async () => {
+    let made = 0
+    let left = false
+    const feed = {
+      open: () =>
+        new ReadableStream(
+          {
+            pull: (controller) => {
+              made++
+              controller.enqueue(new Uint8Array(262_144))
+            },
+            cancel: () => {
+              left = true
+            },
+          },
+          { highWaterMark: 0 },
+        ),
+    } as unknown as Feed
+    await using test = await startHost({ readerStallMs: 400 }, { feed })
+    const deaf = new RawClient(test.port)
+    deaf.pause()
+    deaf.write(`GET /feed HTTP/1.1\r\n${hostLine}\r\n\r\n`)
+    await eventually('it is cut off', () => left)
+    // What the kernel holds for both ends, and one or two more.
+    expect(made).toBeLessThan(100)
+    deaf.destroy()
+  })
+})
+
+it('bodies that do not come to their end make room for those that do, once they hold all that may be on its way', async () => {
+  await using test = await startHost({}, { bodiesBytesMax: 3_000 })
+  const client = new RawClient(test.port)
+  client.write(`PUT /kv/a HTTP/1.1\r\n${hostLine}\r\n`)
+  client.write(`Content-Type: application/octet-stream\r\nContent-Length: 3000\r\n\r\n${'x'.repeat(2_999)}`)
+  const init = { method: 'PUT', headers: { 'content-type': 'application/octet-stream' }, body: 'yy' }
+  const statuses: number[] = []
+  for (let endMs = performance.now() + 5_000; statuses.at(-1) !== 200 && performance.now() < endMs; ) {
+    statuses.push((await fetch(`${test.url}/kv/b`, init)).status)
+  }
+  expect([statuses.includes(429), statuses.at(-1), client.closed]).toEqual([true, 200, true])
+  expect([...test.node.records.keys()]).toEqual(['b'])
 })
 
 describe('what is no request', () => {

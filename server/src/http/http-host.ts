@@ -11,18 +11,24 @@ import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { limits } from '@quorumkv/internal/base'
 import type { Log } from '@quorumkv/internal/env'
-import type { ListenAddress } from '../addresses.js'
+import type { ListenAddress } from '../config/addresses.js'
 import { ConnectionGate } from '../limits/connection-gate.js'
+import { cutLog } from '../limits/cut-log.js'
+import type { DoorReading } from '../limits/door-reading.js'
+import { IdleConnections } from '../limits/idle-connections.js'
 import { type Peer, SlowPeers } from '../limits/slow-peers.js'
 import { bindAll } from '../listening.js'
 import { type ServerTls, serverTlsOptions } from '../tls/server-credentials.js'
 import { answerClientError, refuseConnect, refuseExpectation, unreadableRequest } from './client-error.js'
 import type { HttpApp } from './http-parts.js'
+import { Pipelines } from './pipelines.js'
+import { Uploads } from './uploads.js'
 
 /** How often connections are looked at whose time is over. */
 const checkIntervalMs = 1_000
 /** While the host stops, connections that have become idle are closed so often. */
 const closeIntervalMs = 20
+
 /** Bytes on a connection that its other end has not taken. */
 function peerOf(socket: Socket): Peer {
   return {
@@ -38,6 +44,8 @@ function peerOf(socket: Socket): Peer {
 export interface HttpTuning {
   readonly headersTimeoutMs?: number
   readonly requestTimeoutMs?: number
+  readonly keepAliveMs?: number
+  readonly silenceMs?: number
   readonly connectionsMax?: number
   readonly perAddressMax?: number
   readonly readerStallMs?: number
@@ -64,8 +72,11 @@ export class HttpHost {
   readonly #listener: (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>
   readonly #tls: ServerTls | undefined
   readonly #servers: (Server | TlsServer)[] = []
+  readonly #idle = new IdleConnections()
   readonly #gate: ConnectionGate
   readonly #peers: SlowPeers
+  readonly #pipelines = new Pipelines()
+  readonly #uploads = new Uploads()
   #stopped: Promise<void> | undefined
 
   constructor(
@@ -82,14 +93,25 @@ export class HttpHost {
       log,
       connectionsMax: tuning.connectionsMax ?? limits.httpConnectionsMax,
       perAddressMax: tuning.perAddressMax ?? limits.httpConnectionsPerAddressMax,
+      makeRoom: () => this.#idle.closeOne(),
     })
     this.#peers = new SlowPeers({
       stallMs: tuning.readerStallMs ?? limits.readerStallMs,
       messageMs: Number.POSITIVE_INFINITY,
       checkMs: tuning.checkIntervalMs ?? limits.slowCheckMs,
-      onCut: (why) => log.info('a connection was cut off', { protocol: 'HTTP', why }),
+      onCut: cutLog(log, 'HTTP', 'a connection was cut off'),
     })
-    this.#listener = getRequestListener((request, env) => app.fetch(request, env as Env), {
+    const lookMs = tuning.checkIntervalMs ?? limits.slowCheckMs
+    // Who does not read, or does not come to the end of a body, would keep out whoever does.
+    const makeRoom = (): void => {
+      const why = 'too many answers wait, and it has not taken its own for longest'
+      if (this.#peers.endLongest(why) || !this.#uploads.endOldest(lookMs)) return
+      log.info('a connection was cut off', {
+        protocol: 'HTTP',
+        why: 'bodies hold too much, and its own was on its way for longest',
+      })
+    }
+    this.#listener = getRequestListener((request, env) => app.fetch(request, { ...env, makeRoom } as Env), {
       // The library would replace Request and Response for the whole process, also that of a program which embeds a node.
       overrideGlobalObjects: false,
       errorHandler: (error) => {
@@ -109,6 +131,13 @@ export class HttpHost {
     return await bindAll(addresses, (host, port) => this.#bindOne(host, port), this.#log)
   }
 
+  /** What it counts, for those who watch the node. */
+  read(): DoorReading {
+    const { open, refused } = this.#gate
+    const reading: DoorReading = { kind: 'http', connections: open, refused, cut: this.#peers.cut }
+    return this.#tls === undefined ? reading : { ...reading, handshakesFailed: this.#tls.door.failed('http') }
+  }
+
   /**
    * Accepts no more connections, lets requests that run end within `graceMs`, then cuts off what is left. Idempotent.
    */
@@ -123,9 +152,8 @@ export class HttpHost {
     const idle = setInterval(() => {
       for (const server of this.#servers) server.closeIdleConnections()
     }, closeIntervalMs)
-    const late = setTimeout(() => {
-      for (const server of this.#servers) server.closeAllConnections()
-    }, graceMs)
+    // Not by `closeAllConnections`, which knows none that still shakes hands; all are waited for.
+    const late = setTimeout(() => this.#idle.closeAll(), graceMs)
     await Promise.all(closed)
     clearInterval(idle)
     clearTimeout(late)
@@ -153,10 +181,16 @@ export class HttpHost {
       requireHostHeader: false,
       headersTimeout: tuning.headersTimeoutMs ?? limits.httpHeadersTimeoutMs,
       requestTimeout: tuning.requestTimeoutMs ?? limits.httpRequestTimeoutMs,
-      keepAliveTimeout: limits.httpKeepAliveMs,
+      keepAliveTimeout: tuning.keepAliveMs ?? limits.httpKeepAliveMs,
       connectionsCheckingInterval: tuning.checkIntervalMs ?? checkIntervalMs,
     }
-    const serve = (incoming: IncomingMessage, outgoing: ServerResponse): void => void this.#listener(incoming, outgoing)
+    const serve = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+      if (!this.#pipelines.admit(incoming.socket, outgoing)) return
+      this.#uploads.add(incoming)
+      const connection = this.#idle.find(incoming.socket)
+      if (connection !== undefined) this.#idle.begin(connection, outgoing)
+      void this.#listener(incoming, outgoing)
+    }
     const server = this.#tls === undefined ? createServer(options, serve) : createEncrypted(this.#tls, options, serve)
     // Their bytes are bounded. Node would pass over what comes after the first 2,000, an Origin for instance.
     server.maxHeadersCount = 0
@@ -169,10 +203,12 @@ export class HttpHost {
       this.#peers.add(peer)
       socket.once('close', () => this.#peers.remove(peer))
     })
+    server.on('connection', (socket: Socket) => this.#idle.add(socket))
     // Counted for all addresses together, from the handshake of TLS on.
     this.#gate.guard(server)
+    this.#tls?.door.watch(server, 'http')
     // Longer than any request is worked on.
-    server.setTimeout(limits.httpSilenceMsMax)
+    server.setTimeout(tuning.silenceMs ?? limits.httpSilenceMsMax)
     server.on('clientError', answerClientError)
     return server
   }

@@ -1,7 +1,7 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { OpenAPIHono } from '@hono/zod-openapi'
+import type { ServiceContext } from '../calls/service-context.js'
 import type { Feed } from '../feed/feed.js'
-import type { ServiceContext } from '../service-context.js'
 import type { Holding } from './byte-budget.js'
 import type { Caller } from './caller.js'
 
@@ -23,7 +23,10 @@ export interface HttpParts {
 /** What a handler finds in its context. */
 export interface HttpEnv {
   /** Node's own request and response; missing where a test asks without a server. */
-  readonly Bindings: Partial<HttpBindings>
+  readonly Bindings: Partial<HttpBindings> & {
+    /** Cuts off a connection that does not take its answers, where there is one. */
+    readonly makeRoom?: () => void
+  }
   readonly Variables: {
     /** Names the request in answers and in the log: the caller's `x-request-id`, or one made here. */
     requestId: string

@@ -1,8 +1,8 @@
 import { KvError, limits } from '@quorumkv/internal/base'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { FakeNode, fakeTopology, type HeldOperation } from '../fake-node.test-support.js'
-import { eventually } from '../services.test-support.js'
+import { FakeNode, fakeTopology, type HeldOperation } from '../calls/fake-node.test-support.js'
+import { eventually } from '../calls/services.test-support.js'
 import { answer, testApp } from './app.test-support.js'
 
 const json = { 'content-type': 'application/json' }

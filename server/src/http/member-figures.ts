@@ -2,9 +2,9 @@ import { KvError, limits } from '@quorumkv/internal/base'
 import type { Node } from '@quorumkv/internal/cluster'
 import type { Member, Topology } from '@quorumkv/internal/slots'
 import type { FiguresResponse } from '@quorumkv/proto/kv/v1/cluster'
-import { MemberCalls } from '../member-calls.js'
+import { MemberCalls } from '../calls/member-calls.js'
+import type { ServiceContext } from '../calls/service-context.js'
 import { packageVersion } from '../package-version.js'
-import type { ServiceContext } from '../service-context.js'
 
 /** What a member holds, and how it is, in a few numbers. */
 export interface MemberFigures {
@@ -66,7 +66,7 @@ export class FiguresOfMembers {
   constructor(services: ServiceContext, stopping: AbortSignal) {
     this.#services = services
     this.#stopping = stopping
-    this.#calls = new MemberCalls(services.clock, services.certificates, () => services.access.asNode())
+    this.#calls = new MemberCalls(services.clock, services.certificates, (to) => services.access.asNode(to))
     stopping.addEventListener('abort', () => this.#calls.keep(), { once: true })
   }
 

@@ -3,8 +3,8 @@ import type { z } from '@hono/zod-openapi'
 import { type ErrorCode, invalidArgument, KvError, type WriteOutcome } from '@quorumkv/internal/base'
 import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
-import { outcomeOf, wellFormed } from '../errors.js'
-import { reportBug, type ServiceContext } from '../service-context.js'
+import { outcomeOf, wellFormed } from '../calls/errors.js'
+import { reportBug, type ServiceContext } from '../calls/service-context.js'
 import type { HttpEnv } from './http-parts.js'
 
 /** The media type of every error (RFC 9457). */

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { Version } from '@quorumkv/internal/hlc'
-import { asBuffer } from '../messages.js'
+import { asBuffer } from '../calls/messages.js'
 
 /*
  * Keys, values and prefixes in JSON: as text where they are UTF-8, else in base64 under a name that says so. Either way the bytes can

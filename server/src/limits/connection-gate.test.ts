@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { eventually, type LogLine, recordingLog } from '../services.test-support.js'
+import { eventually, type LogLine, recordingLog } from '../calls/services.test-support.js'
 import { addressGroup, ConnectionGate, type ConnectionGateOptions } from './connection-gate.js'
 
 class Guarded implements AsyncDisposable {

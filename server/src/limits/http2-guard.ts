@@ -3,27 +3,42 @@ import {
   type Http2SecureServer,
   type Http2Server,
   type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2'
-import { status } from '@grpc/grpc-js'
-import { assert, limits } from '@quorumkv/internal/base'
+import type { Socket } from 'node:net'
+import { type ServerErrorResponse, status } from '@grpc/grpc-js'
+import { limits } from '@quorumkv/internal/base'
 import type { Log } from '@quorumkv/internal/env'
+import { AnswerBytes } from './answer-bytes.js'
 import { ConnectionGate, type ConnectionLimits } from './connection-gate.js'
-import { type Peer, SlowPeers } from './slow-peers.js'
-
-/** Of a message of gRPC: whether it is compressed, and how long it is. */
-const prefixBytes = 5
+import { cutLog } from './cut-log.js'
+import type { DoorReading } from './door-reading.js'
+import { GuardedStream } from './guarded-stream.js'
+import { closeWhenAnswered } from './half-open.js'
+import { type Connection, IdleConnections } from './idle-connections.js'
+import { SlowPeers } from './slow-peers.js'
 
 export interface Http2GuardOptions extends Partial<ConnectionLimits> {
   readonly log: Log
   /** Whether callers of this method may send many messages. */
   readonly takesStream: (path: string) => boolean
+  /** Is called with each server. */
+  readonly watch?: (server: GuardedHttp2Server) => void
+  /** Why a call is not let in, by its headers alone; undefined: it is. What its caller sends is not read then. */
+  readonly refuses?: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => ServerErrorResponse | undefined
+  /** Is called with each stream that is let in, before the library sees it; may change its headers. */
+  readonly prepare?: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void
+  /** Whether it is for other nodes, which see to it themselves that what waits for them is bounded. */
+  readonly isForNodes: (path: string) => boolean
   /** Limits that tests make small; what is left out is as in `limits`. */
   readonly receivedBytesMax?: number
   readonly readerStallMs?: number
   readonly messageMs?: number
   readonly checkMs?: number
+  readonly cutGraceMs?: number
+  readonly answerBytesMax?: number
 }
 
 /** A server of HTTP/2, encrypted or not. */
@@ -37,105 +52,41 @@ function headerBytes(headers: IncomingHttpHeaders): number {
   return bytes
 }
 
-/** What is counted of one stream. */
-class GuardedStream implements Peer {
-  readonly #stream: ServerHttp2Stream
-  readonly #manyMessages: boolean
-  #written = 0
-  /** Bytes of a message that is not complete, or of all of them where there is to be one only. */
-  held = 0
-  /** Bytes of the message under way that are still to come. */
-  #missing = 0
-  #prefixSeen = 0
-  #length = 0
-  /** Since when a message is on its way. Who may send one only has begun with the call. */
-  incompleteSinceMs: number | undefined
-  /** It is about to be ended. */
-  refused = false
+const legalName = /^[:0-9a-z_.-]+$/
+const legalValue = /^[ -~]*$/
 
-  constructor(stream: ServerHttp2Stream, manyMessages: boolean) {
-    this.#stream = stream
-    this.#manyMessages = manyMessages
-    this.incompleteSinceMs = manyMessages ? undefined : performance.now()
-    const { write } = stream
-    // What was written and does not wait has been taken: streams of HTTP/2 count neither.
-    stream.write = (chunk: Buffer, ...rest: unknown[]): boolean => {
-      this.#written += chunk.length
-      return Reflect.apply(write, stream, [chunk, ...rest]) as boolean
-    }
-  }
-
-  get writableLength(): number {
-    return this.#stream.writableLength
-  }
-
-  taken(): number {
-    return this.#written - this.#stream.writableLength
-  }
-
-  cut(): void {
-    this.#stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM)
-  }
-
-  /** Nothing more comes. */
-  ended(): void {
-    this.incompleteSinceMs = undefined
-  }
-
-  /** Counts what has come; returns by how much more, or less, is held now. */
-  received(chunk: Buffer): number {
-    const before = this.held
-    if (!this.#manyMessages) this.held += chunk.length
-    else this.#follow(chunk)
-    return this.held - before
-  }
-
-  #follow(chunk: Buffer): void {
-    let at = 0
-    let complete = false
-    while (at < chunk.length) {
-      if (this.#missing === 0) {
-        const byte = chunk[at++]!
-        this.held++
-        // The first byte says whether the message is compressed; then comes its length.
-        if (this.#prefixSeen > 0) this.#length = this.#length * 256 + byte
-        if (++this.#prefixSeen < prefixBytes) continue
-        this.#missing = this.#length
-        this.#prefixSeen = 0
-        this.#length = 0
-        if (this.#missing > 0) continue
-        this.held = 0
-        complete = true
-        continue
-      }
-      const part = Math.min(this.#missing, chunk.length - at)
-      at += part
-      this.#missing -= part
-      this.held = this.#missing === 0 ? 0 : this.held + part
-      complete ||= this.#missing === 0
-    }
-    if (this.held === 0) this.incompleteSinceMs = undefined
-    else if (complete || this.incompleteSinceMs === undefined) this.incompleteSinceMs = performance.now()
+/**
+ * Takes away the headers that cannot be metadata of gRPC. The library passes over them as well, and writes them to standard error
+ * as they are: whoever mistypes a token would find it there.
+ */
+function dropIllegal(headers: IncomingHttpHeaders): void {
+  for (const name in headers) {
+    const isText = !name.endsWith('-bin')
+    if (!legalName.test(name) || (isText && !legalValue.test(String(headers[name])))) delete headers[name]
   }
 }
 
 /**
  * Stands between the connections of a gRPC server and the library that serves them, and holds the limits that the library has
- * none for: connections in all and from one address, memory for messages that do not come to an end, readers that take
- * nothing, and compression, of which a few kilobytes would become megabytes.
+ * none for: connections in all and from one address, memory for messages that do not come to an end and for answers that nobody
+ * takes, and compression, of which a few kilobytes would become megabytes.
  */
 export class Http2Guard {
   readonly gate: ConnectionGate
   readonly peers: SlowPeers
   readonly #options: Http2GuardOptions
   readonly #receivedBytesMax: number
-  /** Connections without a stream, the one that has been so for longest first. */
-  readonly #idle = new Set<ServerHttp2Session>()
-  readonly #streams = new WeakMap<ServerHttp2Session, { open: number }>()
+  readonly #idle = new IdleConnections()
+  readonly #connections = new WeakMap<ServerHttp2Session, Connection>()
+  readonly #answers: AnswerBytes
+  /** Calls with a message that is not complete, the one first that has been at it for longest. */
+  readonly #incomplete = new Set<GuardedStream>()
   #receivedBytes = 0
+  #calls = 0
+  #relieving = false
 
   constructor(options: Http2GuardOptions) {
-    const { log, connectionsMax, perAddressMax, readerStallMs, messageMs, checkMs } = options
+    const { log, connectionsMax, perAddressMax, readerStallMs, messageMs, checkMs, cutGraceMs } = options
     this.#options = options
     this.#receivedBytesMax = options.receivedBytesMax ?? limits.receivedBytesMax
     this.gate = new ConnectionGate({
@@ -143,14 +94,16 @@ export class Http2Guard {
       log,
       connectionsMax: connectionsMax ?? limits.connectionsMax,
       perAddressMax: perAddressMax ?? limits.connectionsPerAddressMax,
-      makeRoom: () => this.#closeIdle(),
+      makeRoom: () => this.#idle.closeOne(),
     })
     this.peers = new SlowPeers({
       stallMs: readerStallMs ?? limits.readerStallMs,
       messageMs: messageMs ?? limits.messageMsMax,
       checkMs: checkMs ?? limits.slowCheckMs,
-      onCut: (why) => log.info('a call was cut off', { protocol: 'gRPC', why }),
+      graceMs: cutGraceMs ?? limits.cutGraceMs,
+      onCut: cutLog(log, 'gRPC', 'a call was cut off'),
     })
+    this.#answers = new AnswerBytes(options.answerBytesMax ?? limits.answerBytesMax, this.peers)
   }
 
   /** Bytes of messages that have not come to their end. */
@@ -158,9 +111,36 @@ export class Http2Guard {
     return this.#receivedBytes
   }
 
+  /** What it counts, for those who watch the node. */
+  read(): DoorReading {
+    const { gate, peers } = this
+    const { open, refused } = gate
+    return {
+      kind: 'grpc',
+      connections: open,
+      refused,
+      cut: peers.cut,
+      calls: this.#calls,
+      receivedBytes: this.#receivedBytes,
+    }
+  }
+
+  /** Whether no more answers should be made at this moment: too many wait for clients already. */
+  get answersAreFull(): boolean {
+    return this.#answers.isFull
+  }
+
+  /** Bytes of answers that clients have not taken. */
+  get waitingBytes(): number {
+    return this.#answers.waiting
+  }
+
   /** Stands before whoever listens to a server by now. */
   guard(server: GuardedHttp2Server): void {
+    // From the handshake of TLS on, as whoever does not end it holds a place too; and before HTTP/2 begins on it.
+    server.prependListener('connection', (socket: Socket) => this.#idle.add(socket))
     this.gate.guard(server)
+    this.#options.watch?.(server)
     server.on('session', (session: ServerHttp2Session) => this.#begin(session))
     const listeners = server.listeners('stream') as StreamListener[]
     server.removeAllListeners('stream')
@@ -175,18 +155,11 @@ export class Http2Guard {
   }
 
   #begin(session: ServerHttp2Session): void {
-    this.#streams.set(session, { open: 0 })
-    this.#idle.add(session)
-    session.once('close', () => this.#idle.delete(session))
-  }
-
-  /** A connection on which nothing is asked can be made again when it is needed. */
-  #closeIdle(): boolean {
-    const [oldest] = this.#idle
-    if (oldest === undefined) return false
-    this.#idle.delete(oldest)
-    oldest.destroy()
-    return true
+    const connection = session.destroyed ? undefined : this.#idle.find(session.socket as Socket)
+    if (connection === undefined) return
+    this.#connections.set(session, connection)
+    // The other end is told that nothing has become of what it may just have asked.
+    connection.close = () => session.destroy()
   }
 
   #admit(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
@@ -202,42 +175,80 @@ export class Http2Guard {
       this.#refuse(stream, status.RESOURCE_EXHAUSTED, message, {})
       return false
     }
+    dropIllegal(headers)
     const { session } = stream
     // The connection has ended while this stream was on its way here.
     if (session === undefined) return false
+    const refusal = this.#options.refuses?.(stream, headers)
+    if (refusal !== undefined) {
+      const { code = status.UNKNOWN, details = '', metadata } = refusal
+      this.#refuse(stream, code, encodeURI(details), metadata?.toHttp2Headers() ?? {})
+      return false
+    }
     this.#count(session as ServerHttp2Session, stream)
-    const guarded = new GuardedStream(stream, this.#options.takesStream(headers[':path'] ?? ''))
-    this.peers.add(guarded)
-    stream.on('data', (chunk: Buffer) => {
-      this.#receivedBytes += guarded.received(chunk)
-      if (this.#receivedBytes <= this.#receivedBytesMax || guarded.refused) return
-      guarded.refused = true
-      // Not while the connection is being read: Node would go round in circles.
-      setImmediate(() => guarded.cut())
-    })
-    stream.once('end', () => guarded.ended())
-    stream.once('close', () => {
-      this.peers.remove(guarded)
-      this.#receivedBytes -= guarded.held
-      guarded.held = 0
-    })
+    this.#options.prepare?.(stream, headers)
+    this.#follow(stream, headers[':path'] ?? '')
     return true
   }
 
-  #count(session: ServerHttp2Session, stream: ServerHttp2Stream): void {
-    const streams = this.#streams.get(session)
-    assert(streams !== undefined, 'a connection begins before its streams')
-    if (streams.open++ === 0) this.#idle.delete(session)
+  #follow(stream: ServerHttp2Stream, path: string): void {
+    const { takesStream, isForNodes } = this.#options
+    const onAnswer = isForNodes(path) ? () => undefined : (of: GuardedStream) => this.#answers.answered(of)
+    const guarded = new GuardedStream(stream, takesStream(path), onAnswer)
+    this.peers.add(guarded)
+    closeWhenAnswered(stream)
+    stream.on('data', (chunk: Buffer) => {
+      const sinceMs = guarded.incompleteSinceMs
+      this.#receivedBytes += guarded.received(chunk)
+      // One that has begun in this chunk is the youngest.
+      if (guarded.held === 0 || guarded.incompleteSinceMs !== sinceMs) this.#incomplete.delete(guarded)
+      if (guarded.held > 0 && !guarded.isCut) this.#incomplete.add(guarded)
+      if (this.#receivedBytes > this.#receivedBytesMax) this.#relieve()
+    })
+    const ended = (): void => {
+      this.#receivedBytes -= guarded.ended()
+      this.#incomplete.delete(guarded)
+    }
+    stream.once('end', ended)
     stream.once('close', () => {
-      if (--streams.open === 0 && !session.closed && !session.destroyed) this.#idle.add(session)
+      ended()
+      this.peers.remove(guarded)
+      this.#answers.remove(guarded)
     })
   }
 
-  #refuse(stream: ServerHttp2Stream, code: status, message: string, more: Readonly<Record<string, string>>): void {
+  /** Whoever has been at a message for longest makes room: to refuse the newest would let those who never end keep out all others. */
+  #relieve(): void {
+    if (this.#relieving) return
+    this.#relieving = true
+    // Not while a connection is being read.
+    setImmediate(() => {
+      this.#relieving = false
+      let excess = this.#receivedBytes - this.#receivedBytesMax
+      for (const guarded of this.#incomplete) {
+        if (excess <= 0) return
+        this.#incomplete.delete(guarded)
+        excess -= guarded.held
+        this.peers.end(guarded, 'messages that are not complete hold too much, and it has been at its own for longest')
+      }
+    })
+  }
+
+  #count(session: ServerHttp2Session, stream: ServerHttp2Stream): void {
+    const connection = this.#connections.get(session)
+    if (connection !== undefined) this.#idle.begin(connection, stream)
+    this.#calls++
+    stream.once('close', () => {
+      this.#calls--
+    })
+  }
+
+  #refuse(stream: ServerHttp2Stream, code: status, message: string, more: OutgoingHttpHeaders): void {
     // What goes wrong while somebody is told that he is refused is his own affair; the stream closes all the same.
     stream.on('error', () => undefined)
     const answer = { ':status': 200, 'content-type': 'application/grpc+proto', 'grpc-status': code, ...more }
     stream.respond({ ...answer, 'grpc-message': message }, { endStream: true })
-    stream.close(constants.NGHTTP2_NO_ERROR)
+    // Who still sends is to stop. Not at once: Node.js 22 would end the stream without the answer, and see `GuardedStream.cut`.
+    setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR))
   }
 }

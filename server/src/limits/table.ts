@@ -10,9 +10,9 @@ export interface DoorLimit {
   readonly holds: string
   /** The flag that sets it; without one it is fixed. */
   readonly flag?: string
-  /** Where it is held, and the test that comes to it; undefined: there is none. */
+  /** Where it is held, and the test that comes to it. */
   readonly code: string
-  readonly test: string | undefined
+  readonly test: string
 }
 
 /** The limits of one door, or of what is behind all of them. */
@@ -25,11 +25,11 @@ const guard = { code: 'server/src/limits/http2-guard.ts', test: 'server/src/limi
 const gate = { code: 'server/src/limits/connection-gate.ts', test: 'server/src/limits/connection-gate.test.ts' }
 const slow = { code: 'server/src/limits/slow-peers.ts', test: 'server/src/limits/http2-guard.test.ts' }
 const http = { code: 'server/src/http/http-host.ts', test: 'server/src/http/http-host.test.ts' }
-const session = { code: 'server/src/session.ts', test: 'server/src/session.test.ts' }
-const checks = { code: 'server/src/validation.ts', test: 'tests/e2e/bad-input.test.ts' }
-const grpc = { code: 'server/src/grpc-options.ts', test: 'server/src/limits/http2-guard.test.ts' }
+const session = { code: 'server/src/session/session.ts', test: 'server/src/session/session.test.ts' }
+const checks = { code: 'server/src/calls/validation.ts', test: 'server/src/calls/validation.test.ts' }
+const grpc = { code: 'server/src/grpc/grpc-options.ts', test: 'server/src/limits/http2-guard.test.ts' }
 
-const untested = ({ code }: { readonly code: string }): { code: string; test: undefined } => ({ code, test: undefined })
+const proving = { code: 'server/src/tls/unproved.ts', test: 'server/src/tls/links.test.ts' }
 
 /** What bounds whoever calls a node, door by door. */
 export const doors: readonly Door[] = [
@@ -48,9 +48,9 @@ export const doors: readonly Door[] = [
         holds: 'connections from one address; one more is closed',
         ...gate,
       },
-      { name: 'connectionIdleMs', holds: 'time without a call on a connection; then it is closed', ...untested(grpc) },
-      { name: 'keepaliveTimeMs', holds: 'time until the other end of a quiet connection is asked', ...untested(grpc) },
-      { name: 'keepaliveTimeoutMs', holds: 'time for its answer; then the connection is closed', ...untested(grpc) },
+      { name: 'connectionIdleMs', holds: 'time without a call on a connection; then it is closed', ...grpc },
+      { name: 'keepaliveTimeMs', holds: 'time until the other end of a quiet connection is asked', ...grpc },
+      { name: 'keepaliveTimeoutMs', holds: 'time for its answer; then the connection is closed', ...grpc },
       { name: 'connectionStreamsMax', holds: 'calls at a time on one connection; more wait or are refused', ...guard },
       {
         name: 'callHeaderBytesMax',
@@ -64,24 +64,37 @@ export const doors: readonly Door[] = [
       },
       {
         name: 'receivedBytesMax',
-        holds: 'messages that are not complete, of all calls; the call that brings more is reset',
-        ...untested(guard),
+        holds:
+          'messages that are not complete, of all calls; with more, the call is reset that has been at one for longest',
+        ...guard,
       },
       {
         name: 'messageMsMax',
         holds: 'time until a message that was begun is complete; then its call is reset',
-        ...untested(slow),
-      },
-      {
-        name: 'readerStallMs',
-        holds: 'time in which a reader takes nothing of what waits for it; then it is cut off',
         ...slow,
       },
       {
+        name: 'readerStallMs',
+        holds: 'time in which a reader takes all that waits for it at one time; then it is cut off',
+        ...slow,
+      },
+      {
+        name: 'cutGraceMs',
+        holds: 'time until a call that was reset has ended; then its connection is closed',
+        ...slow,
+      },
+      {
+        name: 'answerBytesMax',
+        holds:
+          'answers that clients have not taken, of all calls; with more, those are reset that have waited for longest',
+        code: 'server/src/limits/answer-bytes.ts',
+        test: guard.test,
+      },
+      {
         name: 'sessionsMax',
-        holds: 'sessions at a time; more are `overloaded`',
-        code: 'server/src/session-service.ts',
-        test: undefined,
+        holds: 'sessions at a time; one more closes the one that has asked nothing for longest, or is `overloaded`',
+        code: 'server/src/session/session-service.ts',
+        test: 'server/src/limits/calls.test.ts',
       },
       { name: 'sessionOpsMax', holds: 'operations in flight of one session; more are `overloaded`', ...session },
       {
@@ -90,43 +103,70 @@ export const doors: readonly Door[] = [
         ...session,
       },
       {
+        name: 'resultBytesMax',
+        holds: 'those of all sessions, also of those that have ended; values beyond are withheld',
+        code: 'server/src/session/result-budget.ts',
+        test: 'server/src/session/result-budget.test.ts',
+      },
+      {
         name: 'scansMax',
         holds: 'scans at a time; more are `overloaded`',
-        code: 'server/src/scan-call.ts',
-        test: undefined,
+        code: 'server/src/calls/scan-call.ts',
+        test: 'server/src/limits/calls.test.ts',
       },
       {
         name: 'backupCallsMax',
         holds: 'calls of backups at a time; more are `overloaded`',
-        code: 'server/src/backup-calls.ts',
-        test: 'server/src/backup-calls.test.ts',
+        code: 'server/src/calls/backup-calls.ts',
+        test: 'server/src/calls/backup-calls.test.ts',
       },
       {
         name: 'linksProvingMax',
-        holds: 'links of nodes that have not proved who they are',
-        code: 'server/src/grpc-network.ts',
-        test: 'server/src/tls/links.test.ts',
+        holds: 'links of nodes that have not proved who they are; one more ends the oldest of the address with most',
+        ...proving,
       },
+      { name: 'linksProvingPerAddressMax', holds: 'those from one address; one more ends its oldest', ...proving },
     ],
   },
   {
     title: 'HTTP',
     limits: [
-      { name: 'httpConnectionsMax', holds: 'connections at a time; one more is closed', ...http },
+      {
+        name: 'httpConnectionsMax',
+        holds: 'connections at a time; one more closes the one that has been idle for longest, or is closed',
+        ...http,
+      },
       { name: 'httpConnectionsPerAddressMax', holds: 'connections from one address; one more is closed', ...gate },
-      { name: 'httpHeaderBytesMax', holds: 'request line and headers; beyond: 431', ...http },
+      {
+        name: 'httpPipelinedMax',
+        holds: 'requests of one connection that wait for their answers; one more closes it',
+        code: 'server/src/http/pipelines.ts',
+        test: http.test,
+      },
+      {
+        name: 'httpHeaderBytesMax',
+        holds: 'bytes of the URL, and of names and values of headers; with so many: 431',
+        ...http,
+      },
       { name: 'httpHeadersTimeoutMs', holds: 'time for the headers to come; then 408', ...http },
       { name: 'httpRequestTimeoutMs', holds: 'time for all of a request to come; then 408', ...http },
-      { name: 'httpKeepAliveMs', holds: 'time between two requests on a connection', ...http },
+      { name: 'httpKeepAliveMs', holds: 'time between two requests on a connection; then it is closed', ...http },
+      {
+        name: 'httpSilenceMsMax',
+        holds: 'time in which nothing goes either way while a request is worked on; then it is closed',
+        ...http,
+      },
+      { name: 'readerStallMs', holds: 'as of gRPC, of what waits on a connection; then it is cut off', ...http },
       {
         name: 'httpJsonBytesMax',
         holds: 'a body of JSON; beyond: 413',
         code: 'server/src/http/request-body.ts',
-        test: 'server/src/http/bad-input.test.ts',
+        test: 'server/src/http/request-body.test.ts',
       },
       {
         name: 'httpBodiesBytesMax',
-        holds: 'bodies that are on their way, of all requests; beyond: 429',
+        holds:
+          'bodies that are on their way, of all requests; beyond: 429, and who has let its answers wait, or its body, for longest is cut off',
         code: 'server/src/http/byte-budget.ts',
         test: 'server/src/http/byte-budget.test.ts',
       },
@@ -149,14 +189,14 @@ export const doors: readonly Door[] = [
       {
         name: 'coordinatedOpsMax',
         holds: 'operations that one node works on; more are `overloaded`',
-        code: 'internal/replication/coordinator.ts',
-        test: 'internal/replication/coordinator.test.ts',
+        code: 'internal/replication/operations/coordinator.ts',
+        test: 'internal/replication/operations/coordinator.test.ts',
       },
       {
         name: 'coordinatedBytesMax',
         holds: 'bytes that they hold; more are `overloaded`',
-        code: 'internal/replication/coordinator.ts',
-        test: 'internal/replication/coordinator.test.ts',
+        code: 'internal/replication/operations/coordinator.ts',
+        test: 'internal/replication/operations/coordinator.test.ts',
       },
     ],
   },

@@ -4,7 +4,7 @@
  * @module @quorumkv/server/local
  */
 
-export type { NodeSettings, SettingInput } from '../config.js'
+export type { NodeSettings, SettingInput } from '../config/config.js'
 export {
   type ClusterClock,
   LocalCluster,

@@ -1,6 +1,6 @@
+import { Life } from '@quorumkv/internal/env'
 import { expect, test } from 'vitest'
 import { describeClock } from '../../../internal/env/clock.conformance.js'
-import { Life } from './life.js'
 import { LocalTime } from './local-clock.js'
 
 const settle = <T>(promise: Promise<T>): Promise<T> => promise

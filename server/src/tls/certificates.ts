@@ -56,6 +56,8 @@ export class Certificates {
   #seen: string
   #timer: Timer | undefined
   #warnedMs = Number.NEGATIVE_INFINITY
+  /** How many of those in use have been told to have expired. */
+  #expired = 0
   #reloading: Promise<boolean> | undefined
   #closed = false
 
@@ -139,6 +141,7 @@ export class Certificates {
     for (const listener of this.#listeners) listener(material)
     log.info('certificates were read again', { certificates: material.facts.map(factText) })
     this.#warnedMs = Number.NEGATIVE_INFINITY
+    this.#expired = 0
     this.#warn()
     return true
   }
@@ -177,12 +180,18 @@ export class Certificates {
   #warn(): void {
     const { clock, log } = this.#options
     const nowMs = clock.wallMs()
-    if (nowMs - this.#warnedMs < limits.certificateWarnAgainMs) return
+    const expired = this.#material.facts.filter(({ toMs }) => toMs < nowMs)
+    // That one has expired is told when it does, however little before it was told that it would.
+    const isNew = expired.length > this.#expired
+    if (!isNew && nowMs - this.#warnedMs < limits.certificateWarnAgainMs) return
     const late = this.#material.facts.filter(({ toMs }) => toMs - nowMs < limits.certificateWarnMs)
     if (late.length === 0) return
     this.#warnedMs = nowMs
+    this.#expired = expired.length
     for (const fact of late) {
-      log.warn(fact.toMs < nowMs ? 'a certificate has expired' : 'a certificate expires soon', {
+      const isOver = expired.includes(fact)
+      const tell = isOver ? log.error.bind(log) : log.warn.bind(log)
+      tell(isOver ? 'a certificate has expired: new connections are refused' : 'a certificate expires soon', {
         kind: fact.kind,
         certificate: factText(fact),
         days: Math.floor((fact.toMs - nowMs) / 86_400_000),

@@ -3,8 +3,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { exitStatusOf } from '../exit.js'
+import { exitStatusOf } from '../commands/exit.js'
 import { runCerts } from './certs-command.js'
+import { ClusterSecret } from './cluster-secret.js'
 import { readMaterial } from './material.js'
 import { certificateName } from './names.js'
 
@@ -38,6 +39,23 @@ const material = (dir: string, name: string) =>
   readMaterial({ cert: join(dir, `${name}.crt`), key: join(dir, `${name}.key`), ca: join(dir, 'ca.crt') }, Date.now())
 
 describe('kv-server certs', () => {
+  it('secret makes a file that --cluster-secret-file takes, each time another, and never over one', async () => {
+    const [path, other] = [join(root, 'secret'), join(root, 'other-secret')]
+    await certs('secret', path)
+    await certs('secret', other)
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    expect(String(await ClusterSecret.read(path))).toBe('[secret]')
+    expect(readFileSync(path, 'utf8')).not.toBe(readFileSync(other, 'utf8'))
+    expect(await refused('secret', path)).toMatch(/cannot make .*EEXIST/)
+    expect(await refused('secret', '/proc/quorumkv')).toMatch(/cannot make .*(ENOENT|EACCES)/)
+  })
+
+  it('init says at once where no directory can be made', async () => {
+    expect(await refused('init', '--dir', '/proc/quorumkv/certs', '--nodes', 'n1')).toMatch(
+      /cannot make .*(ENOENT|EACCES)/,
+    )
+  })
+
   it('init makes an authority, and certificates with which nodes of one cluster can be started', async () => {
     const dir = join(root, 'init')
     const text = await certs(

@@ -3,8 +3,9 @@ import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { FatalError, invalidArgument, parseNodeId } from '@quorumkv/internal/base'
 import { Command, CommanderError } from 'commander'
-import { parseWhole } from '../units.js'
+import { parseWhole } from '../config/units.js'
 import type { CertificateDirectory, Hosts, Wanted } from './certs-files.js'
+import { ClusterSecret } from './cluster-secret.js'
 import { certificatesIn, subjectText } from './material.js'
 import { isPrincipal } from './names.js'
 
@@ -22,6 +23,7 @@ Examples:
   kv-server certs init --dir certs --nodes n1,n2,n3 --host n1=n1.example,10.0.0.1 --client app
   kv-server certs issue --dir certs --nodes n4
   kv-server certs show certs/n1.crt
+  kv-server certs secret cluster.secret
 `
 
 interface IssueOptions {
@@ -127,12 +129,24 @@ function show(path: string, { out }: CertsOutput): void {
   }
 }
 
+function makeSecret(path: string, { out }: CertsOutput): void {
+  try {
+    ClusterSecret.write(path)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new FatalError('usage', `cannot make ${path}: ${why}`, error)
+  }
+  out(`made ${path}, for --cluster-secret-file of all nodes\n`)
+}
+
 /** Of RFC 5280, 4.2.1.12. */
 const uses: Readonly<Record<string, string>> = { '1.3.6.1.5.5.7.3.1': 'server', '1.3.6.1.5.5.7.3.2': 'client' }
 
 function build(output: CertsOutput, done: (work: Promise<void>) => void): Command {
   const command = new Command('kv-server certs')
-    .description('Makes certificates for the nodes and clients of a cluster, and shows what stands in one.')
+    .description(
+      'Makes certificates and secrets for the nodes and clients of a cluster, and shows what stands in a certificate.',
+    )
     .exitOverride()
     .configureOutput({ writeOut: output.out, writeErr: () => undefined, getOutHelpWidth: () => 110 })
     .addHelpText('after', epilogue)
@@ -156,6 +170,11 @@ function build(output: CertsOutput, done: (work: Promise<void>) => void): Comman
     .description('prints what a certificate says')
     .argument('<file>', 'certificates in PEM')
     .action((file: string) => show(file, output))
+  command
+    .command('secret')
+    .description('makes a file for --cluster-secret-file, with random bytes')
+    .argument('<file>', 'a file that is not there')
+    .action((file: string) => makeSecret(file, output))
   return command
 }
 

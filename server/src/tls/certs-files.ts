@@ -1,17 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { type ClusterId, FatalError, parseClusterId } from '@quorumkv/internal/base'
+import { makeDirectories } from '@quorumkv/internal/env-node'
 import { Authority, type Issued } from './authority.js'
 import { clientUri, nodeUri } from './names.js'
 
@@ -36,11 +27,15 @@ export interface Wanted {
   readonly days: number
 }
 
+function failed(what: string, error: unknown): FatalError {
+  return new FatalError('usage', `cannot ${what}: ${error instanceof Error ? error.message : String(error)}`, error)
+}
+
 function attempt<T>(what: string, act: () => T): T {
   try {
     return act()
   } catch (error) {
-    throw new FatalError('usage', `cannot ${what}: ${error instanceof Error ? error.message : String(error)}`, error)
+    throw failed(what, error)
   }
 }
 
@@ -71,7 +66,11 @@ export class CertificateDirectory {
 
   /** Makes the directory, and the authority of a new cluster in it. Throws FatalError `usage` where one is there. */
   static async create(path: string, nowMs: number): Promise<CertificateDirectory> {
-    attempt(`make ${path}`, () => mkdirSync(path, { recursive: true, mode: 0o700 }))
+    try {
+      await makeDirectories(resolve(path), 0o700)
+    } catch (error) {
+      throw failed(`make ${path}`, error)
+    }
     if (existsSync(join(path, 'ca.crt')) || existsSync(join(path, 'ca.key'))) {
       throw new FatalError(
         'usage',

@@ -2,11 +2,17 @@ import type { IncomingHttpHeaders } from 'node:http2'
 import type { Metadata } from '@grpc/grpc-js'
 import { KvError } from '@quorumkv/internal/base'
 import type { Channel, PeerProof } from '@quorumkv/internal/env'
-import { linkKeys } from '../exchange.js'
+import { linkKeys } from '../links/exchange.js'
+import { bindingKey } from './channel-binding.js'
 import { type ClusterSecret, freshNonce, isToken, type LinkTerms } from './cluster-secret.js'
 
 const unproved = 'it has not proved that it knows the cluster secret (--cluster-secret-file)'
-const otherSecret = 'it knows another cluster secret (--cluster-secret-file)'
+const another = 'knows another cluster secret (--cluster-secret-file)'
+
+function otherSecret(who: string, { binding }: LinkTerms): KvError {
+  const between = binding === '' ? '' : ', or the TLS connection of one of the two ends between them'
+  return new KvError('unauthenticated', `${who} ${another}${between}`)
+}
 
 function headerText(value: unknown): string {
   return typeof value === 'string' ? value : ''
@@ -45,10 +51,11 @@ export class DiallerProof {
   }
 
   /**
-   * Reads the other side's first headers; returns whom it has proved to be, also by its certificate if it has shown one. Throws
-   * `unauthenticated` where it does not know the secret, `permission-denied` where its certificate is that of another.
+   * Reads the other side's first headers; returns whom it has proved to be, also by its certificate if it has shown one.
+   * `binding` is that of the connection. Throws `unauthenticated` where the other side does not know the secret,
+   * `permission-denied` where its certificate is that of another.
    */
-  check(headers: IncomingHttpHeaders, byCertificate: PeerProof | undefined): PeerProof {
+  check(headers: IncomingHttpHeaders, byCertificate: PeerProof | undefined, binding: string): PeerProof {
     const nonce = headers[linkKeys.nonce]
     const proof = headers[linkKeys.proof]
     if (!isToken(nonce) || !isToken(proof)) throw new KvError('unauthenticated', unproved)
@@ -57,8 +64,9 @@ export class DiallerProof {
       channel: this.#channel,
       dialler: { ...this.#self, nonce: this.#nonce },
       acceptor: { ...named, nonce },
+      binding,
     }
-    if (!this.#secret.proves(proof, 'acceptor', terms)) throw new KvError('unauthenticated', otherSecret)
+    if (!this.#secret.proves(proof, 'acceptor', terms)) throw otherSecret('it', terms)
     this.#terms = terms
     return agree(byCertificate, named)
   }
@@ -85,6 +93,7 @@ export class AcceptorProof {
       channel,
       dialler: { nodeId: text(linkKeys.node), clusterId: text(linkKeys.cluster), nonce },
       acceptor: { ...self, nonce: freshNonce() },
+      binding: text(bindingKey),
     }
   }
 
@@ -103,7 +112,7 @@ export class AcceptorProof {
    */
   check(answer: Buffer, byCertificate: PeerProof | undefined): PeerProof {
     if (!this.#secret.proves(answer.toString('latin1'), 'dialler', this.#terms)) {
-      throw new KvError('unauthenticated', 'this node knows another cluster secret (--cluster-secret-file)')
+      throw otherSecret('this node', this.#terms)
     }
     const { nodeId, clusterId } = this.#terms.dialler
     return agree(byCertificate, { nodeId, clusterId })

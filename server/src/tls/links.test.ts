@@ -1,19 +1,21 @@
 import { chmodSync, writeFileSync } from 'node:fs'
-import { connect as connectHttp2 } from 'node:http2'
+import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, constants } from 'node:http2'
 import { type AddressInfo, connect as connectTcp, createServer } from 'node:net'
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
 import { KvError, limits } from '@quorumkv/internal/base'
 import type { Link, LinkHandlers, PeerProof } from '@quorumkv/internal/env'
 import { NodeClock } from '@quorumkv/internal/env-node'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { exchangePath } from '../exchange.js'
-import { GrpcHost, type HostSecurity } from '../grpc-host.js'
-import { eventually, type LogLine, openAccess, recordingLog } from '../services.test-support.js'
+import { eventually, type LogLine, openAccess, recordingLog } from '../calls/services.test-support.js'
+import { GrpcHost, type HostSecurity } from '../grpc/grpc-host.js'
+import { exchangePath } from '../links/exchange.js'
 import { Authority } from './authority.js'
 import { Certificates } from './certificates.js'
 import { around, CertificateFolder, hourMs, testCluster } from './certificates.test-support.js'
 import { ClusterSecret, isToken } from './cluster-secret.js'
 import type { TlsFiles } from './material.js'
 import { nodeUri } from './names.js'
+import { TlsDoor } from './tls-door.js'
 
 let folder: CertificateFolder
 let other: CertificateFolder
@@ -65,7 +67,10 @@ class Peer {
     const certificates =
       files === undefined ? undefined : await Certificates.open({ files, clock: new NodeClock(), log, pollMs: 20 })
     const security: HostSecurity = {
-      tls: certificates === undefined ? undefined : { certificates, requireClientCert },
+      tls:
+        certificates === undefined
+          ? undefined
+          : { certificates, requireClientCert, door: new TlsDoor({ clock: new NodeClock(), log }) },
       trust: {
         certificates,
         secret: secret === undefined ? undefined : new ClusterSecret(Buffer.from(secret)),
@@ -167,7 +172,10 @@ describe('links between nodes with certificates', () => {
     await a.call(b)
     await new Promise((resolve) => setTimeout(resolve, toMs + 1_100 - Date.now()))
     await distrusted(a.call(b), /its certificate, or that of an authority above it, has expired/)
-    await distrusted(b.call(a), /links are for nodes with a certificate that the --tls-ca of this one vouches for/)
+    await distrusted(b.call(a), /a certificate that the --tls-ca of this one vouches for \[CERT_HAS_EXPIRED\]/)
+    const told = (): LogLine[] => b.lines.filter(({ level }) => level === 'error')
+    await eventually('its own log tells of it, though it has warned just before', () => told().length > 0)
+    expect(told().map(({ message }) => message)).toEqual(['a certificate has expired: new connections are refused'])
   })
 
   it('are not for clients, nor for whoever has no certificate', async () => {
@@ -328,29 +336,108 @@ describe('links between nodes with a secret', () => {
     await distrusted(a.call(liar), /its certificate is that of c, and it calls itself a/)
   })
 
-  it('are waited for in bounded numbers: callers who prove nothing do not pile up', async () => {
-    const b = await Peer.start('b', undefined, { secret })
-    const answers: string[] = []
-    const session = connectHttp2(`http://${b.address}`)
-    ends.push(() => session.destroy())
-    session.on('error', () => undefined)
-    for (let i = 0; i <= limits.linksProvingMax; i++) {
-      const headers = { ':method': 'POST', ':path': exchangePath, 'content-type': 'application/grpc', te: 'trailers' }
-      const own = { 'kv-channel': 'requests', 'kv-node': 'a', 'kv-cluster': '', 'kv-nonce': 'A'.repeat(43) }
-      const stream = session.request({ ...headers, ...own }, { endStream: false })
-      stream.on('error', () => undefined)
-      stream.on('response', (given) => answers.push(String(given['grpc-message'] ?? given['kv-proof'])))
-    }
-    await eventually('all are answered', () => answers.length === limits.linksProvingMax + 1)
-    expect(answers.filter((text) => isToken(text))).toHaveLength(limits.linksProvingMax)
-    expect(answers.filter((text) => /too many proofs/.test(decodeURIComponent(text)))).toHaveLength(1)
-    expect(b.accepted).toEqual([])
-    session.destroy()
-    const a = await Peer.start('a', undefined, { secret })
-    await eventually('they are forgotten', () => b.host.traffic.requests.links === 0)
+  it('come about over TLS, and not by way of somebody between the two whose certificate is trusted', async () => {
+    // Certificates that name no nodes, as of an authority that serves others too.
+    const named = async (name: string): Promise<TlsFiles> => ({ ...folder.write(name, await folder.issue(name, [])) })
+    const [a, b] = [
+      await Peer.start('a', await named('plain-a'), { secret }),
+      await Peer.start('b', await named('plain-b'), { secret }),
+    ]
+    expect((await a.call(b)).proved).toEqual({ nodeId: 'b', clusterId: '' })
+    const { context } = (await Peer.start('c', await named('plain-c'))).certificates!.material
+    const between = createTlsServer({ ...context, ALPNProtocols: ['h2'] }, (near) => {
+      const [host, port] = b.address.split(':')
+      const far = connectTls({
+        host,
+        port: Number(port),
+        ...context,
+        ALPNProtocols: ['h2'],
+        checkServerIdentity: () => undefined,
+      })
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        from.on('error', () => to.destroy())
+        from.pipe(to)
+      }
+      ends.push(() => void [near, far].map((socket) => socket.destroy()))
+    })
+    await new Promise<void>((resolve) => between.listen(0, '127.0.0.1', resolve))
+    ends.push(() => void between.close())
+    const { port } = between.address() as AddressInfo
+    await distrusted(
+      a.call(`127.0.0.1:${port}`),
+      /another cluster secret .*, or the TLS connection of one of the two ends/,
+    )
+    expect(b.accepted).toHaveLength(1)
+  })
+
+  it('come about while strangers who prove nothing take all places, and those leave no stream behind', async () => {
+    const [a, b] = [await Peer.start('a', undefined, { secret }), await Peer.start('b', undefined, { secret })]
+    const strangers = new Strangers(b.address)
+    const count = limits.linksProvingMax + 1
+    for (let i = 0; i < count; i++) strangers.open()
+    await eventually('all are answered', () => strangers.answers.length === count)
+    expect(strangers.answers.filter((text) => isToken(text))).toHaveLength(count)
     expect((await a.call(b)).proved?.nodeId).toBe('b')
+    // Ended by the node: the strangers go on as if there were something to say.
+    const ended = count + 1 - limits.linksProvingPerAddressMax
+    await eventually('the oldest are closed', () => strangers.closed >= ended)
+    expect(strangers.ends.every((text) => /a proof no longer: 64 others of its address/.test(text))).toBe(true)
+    expect([strangers.closed, strangers.ends.length, strangers.resets]).toEqual([ended, ended, 0])
+    expect(b.accepted).toHaveLength(1)
+  })
+
+  it('that are refused are closed by who refuses them, before anything was said and after', async () => {
+    const b = await Peer.start('b', undefined, { secret })
+    const strangers = new Strangers(b.address)
+    strangers.open({ 'kv-channel': 'nonsense' })
+    strangers.open({ 'kv-nonce': 'short' })
+    strangers.open().write(Buffer.from([0, 0, 0, 0, 3, 1, 2, 3]))
+    await eventually('all are closed', () => strangers.closed === 3)
+    expect([strangers.answers.filter((text) => !isToken(text)).length, strangers.ends.length]).toEqual([2, 1])
+    expect(strangers.ends[0]).toMatch(/knows another cluster secret/)
+    expect(strangers.resets).toBe(0)
   })
 })
+
+/** Opens links on one connection, and neither proves anything nor ends a stream. */
+class Strangers {
+  /** What came first on each: a proof, or why there is none. */
+  readonly answers: string[] = []
+  /** Why streams were ended after that. */
+  readonly ends: string[] = []
+  closed = 0
+  /** Those that were closed otherwise than in order. */
+  resets = 0
+  readonly #session: ClientHttp2Session
+
+  constructor(address: string) {
+    this.#session = connectHttp2(`http://${address}`)
+    this.#session.on('error', () => undefined)
+    ends.push(() => this.#session.destroy())
+  }
+
+  open(more: Readonly<Record<string, string>> = {}): ClientHttp2Stream {
+    const headers = { ':method': 'POST', ':path': exchangePath, 'content-type': 'application/grpc', te: 'trailers' }
+    const own = { 'kv-channel': 'requests', 'kv-node': 'a', 'kv-cluster': '', 'kv-nonce': 'A'.repeat(43) }
+    const stream = this.#session.request({ ...headers, ...own, ...more }, { endStream: false })
+    stream.on('error', () => undefined)
+    stream.on('data', () => undefined)
+    stream.on('response', (given) => this.answers.push(decoded(given['grpc-message'] ?? given['kv-proof'])))
+    stream.on('trailers', (given) => this.ends.push(decoded(given['grpc-message'])))
+    stream.on('close', () => {
+      this.closed++
+      if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) this.resets++
+    })
+    return stream
+  }
+}
+
+function decoded(text: unknown): string {
+  return decodeURIComponent(String(text))
+}
 
 it('a caller who says nothing gets no handshake, and the port serves others', async () => {
   const b = await Peer.start('b', await folder.node('b'))

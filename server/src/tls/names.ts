@@ -5,6 +5,13 @@ export type CertificateName =
   | { readonly kind: 'node'; readonly clusterId: ClusterId; readonly nodeId: NodeId }
   | { readonly kind: 'client'; readonly clusterId: ClusterId; readonly principal: string }
 
+/** What a caller's certificate says, where an authority of this node vouches for it. */
+export interface ShownCertificate {
+  readonly name: CertificateName
+  /** Until when it holds, in Unix milliseconds. The connection on which it was shown may last for longer. */
+  readonly toMs: number
+}
+
 /** The URI that makes a certificate that of a node. */
 export function nodeUri(clusterId: string, nodeId: string): string {
   return `quorumkv://${clusterId}/node/${nodeId}`
@@ -72,6 +79,14 @@ export function certificateName(subjectAltName: string | undefined): Certificate
   const [uri, second] = uris
   if (second !== undefined) throw bad(uris.join(' and '), 'and may name one only')
   return uri === undefined ? undefined : parseName(uri)
+}
+
+/** What a certificate says, as Node tells of it; undefined where it names nobody. Throws as `certificateName`. */
+export function shownCertificate(
+  certificate: { readonly subjectaltname?: string | undefined; readonly valid_to: string } | undefined,
+): ShownCertificate | undefined {
+  const name = certificateName(certificate?.subjectaltname)
+  return name === undefined || certificate === undefined ? undefined : { name, toMs: Date.parse(certificate.valid_to) }
 }
 
 /** As it is written in messages. */

@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { type ClusterId, FatalError, type NodeId, parseNodeId } from '@quorumkv/internal/base'
 import type { Clock, Disk, Log, PeerProof } from '@quorumkv/internal/env'
 import { type Identity, readIdentity } from '@quorumkv/internal/store'
-import type { NodeConfig } from '../config.js'
-import type { HostSecurity } from '../grpc-host.js'
+import type { NodeConfig } from '../config/config.js'
+import type { HostSecurity } from '../grpc/grpc-host.js'
 import { Certificates } from './certificates.js'
 import { ClusterSecret } from './cluster-secret.js'
 import type { OwnName } from './material.js'
 import { nodeUri } from './names.js'
+import { TlsDoor } from './tls-door.js'
 
 /** What a node knows of itself once it runs. */
 export interface RunningSelf {
@@ -79,18 +80,22 @@ export async function openSecurity(
     // Who proves something under a name has to know it before the node has drawn one.
     const drawn = secret === undefined ? undefined : parseNodeId(`node-${randomBytes(6).toString('hex')}`)
     const id = name?.nodeId ?? config.id ?? known?.nodeId ?? drawn
+    const door = new TlsDoor({ clock, log })
     const self = (): PeerProof => ({
       nodeId: node()?.id ?? id ?? '',
       clusterId: node()?.topology?.clusterId ?? known?.clusterId ?? name?.clusterId ?? '',
     })
     return {
       certificates,
-      tls: certificates === undefined ? undefined : { certificates, requireClientCert },
+      tls: certificates === undefined ? undefined : { certificates, requireClientCert, door },
       trust: { certificates, secret, self },
       id,
       clusterId: name?.clusterId,
       reload: async () => void (await certificates?.reload()),
-      close: () => certificates?.close(),
+      close: () => {
+        certificates?.close()
+        door.close()
+      },
     }
   } catch (error) {
     certificates?.close()

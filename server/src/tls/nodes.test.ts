@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { get } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,9 +8,10 @@ import { hlcOf } from '@quorumkv/internal/hlc'
 import { Outbox } from '@quorumkv/internal/replication'
 import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { afterEach, describe, expect, it } from 'vitest'
-import { GrpcHost } from '../grpc-host.js'
-import { eventually, type LogLine, openAccess, recordingLog } from '../services.test-support.js'
-import { type RunningNode, type StartNodeOptions, startNode } from '../start-node.js'
+import { eventually, type LogLine, openAccess, recordingLog } from '../calls/services.test-support.js'
+import { GrpcHost } from '../grpc/grpc-host.js'
+import type { RunningNode } from '../hosted-node.js'
+import { type StartNodeOptions, startNode } from '../start-node.js'
 import { Certificates } from './certificates.js'
 import { CertificateFolder, testCluster } from './certificates.test-support.js'
 import type { TlsFiles } from './material.js'
@@ -135,6 +137,30 @@ describe('a node with a certificate', () => {
     await node.reload()
     await expect(fetchText(url, { ca })).rejects.toThrow(/ERR_TLS_CERT_ALTNAME_INVALID/)
     expect(lines.filter(({ level }) => level === 'error')).toEqual([])
+    const figure = async (name: string): Promise<number> => {
+      const options = { ca, checkServerIdentity: () => undefined }
+      const text = await fetchText(url.replace('livez', 'metrics'), options)
+      return Number(
+        text
+          .split('\n')
+          .find((line) => line.startsWith(`${name} `))
+          ?.slice(name.length),
+      )
+    }
+    expect(await figure('kv_tls_reloads_total{outcome="ok"}')).toBe(1)
+    expect(await figure('kv_tls_reloads_total{outcome="failed"}')).toBe(0)
+    expect(await figure('kv_tls_certificate_expiry_seconds{kind="node"}')).toBeGreaterThan(Date.now() / 1_000)
+    // The request without TLS.
+    expect(await figure('kv_tls_handshakes_failed_total{kind="http"}')).toBe(1)
+    expect(await figure('kv_tls_handshakes_failed_total{kind="grpc"}')).toBe(0)
+    await expect(fetch(`http://${node.addresses[0]}`)).rejects.toThrow()
+    expect(await figure('kv_tls_handshakes_failed_total{kind="grpc"}')).toBe(1)
+    await folder.node('n2').then(({ cert }) => copyFileSync(cert, join(folder.path, 'n1/tls.crt')))
+    await node.reload()
+    expect(await figure('kv_tls_reloads_total{outcome="failed"}')).toBe(1)
+    expect(lines.filter(({ level }) => level === 'error').map(({ message }) => message)).toEqual([
+      'a new certificate is not used',
+    ])
   })
 
   it('lets nobody in over HTTP without a certificate where it is told so', async () => {
@@ -207,7 +233,7 @@ describe('three nodes', () => {
 
   it('form a cluster by a secret, and one without it stays outside', async () => {
     const folder = await certificates()
-    const file = folder.write('secret', { cert: 'x'.repeat(40), key: '' }).cert
+    const file = folder.write('secret', { cert: randomBytes(32).toString('hex'), key: '' }).cert
     const { chmodSync } = await import('node:fs')
     await expect(start({ clusterSecretFile: file })).rejects.toThrow(/everybody on this machine may open/)
     chmodSync(file, 0o600)

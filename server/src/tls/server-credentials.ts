@@ -1,12 +1,15 @@
 import { ServerCredentials } from '@grpc/grpc-js'
 import { limits } from '@quorumkv/internal/base'
 import type { Certificates } from './certificates.js'
+import type { TlsDoor } from './tls-door.js'
 
 /** How a server of a node speaks TLS. */
 export interface ServerTls {
   readonly certificates: Certificates
   /** Nobody gets through without a certificate that the authorities vouch for. */
   readonly requireClientCert: boolean
+  /** Watches the servers. */
+  readonly door: TlsDoor
 }
 
 /** What TLS servers of either protocol are given besides the certificate. */

@@ -8,7 +8,7 @@ import type {
   TraceWatch,
 } from '@quorumkv/internal/base'
 import type { Clock } from '@quorumkv/internal/env'
-import { isSampled, isTraceparent } from '../request-name.js'
+import { isSampled, isTraceparent } from '../calls/request-name.js'
 import {
   type OwnerTrace,
   operationChannel,

@@ -84,7 +84,7 @@ export const authorization: Target = {
       ...{ clock, log: silentLog, audit, node: () => undefined, proof },
       file: new AuthFile(file.path),
     })
-    const shown = proof.show('n1')
+    const shown = proof.show('n1', '')
     const corpus = [
       ...[
         `Bearer ${file.token}`,

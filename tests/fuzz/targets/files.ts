@@ -3,8 +3,8 @@ import { SimRandom, SimWorld } from '@quorumkv/internal/env-sim'
 import { crc32 } from '@quorumkv/internal/hash'
 import { readIdentity, writeDocument, writeIdentity } from '@quorumkv/internal/store'
 import { readCeiling } from '../../../internal/cluster/stamping-clock.js'
-import { readTopology, writeTopology } from '../../../internal/cluster/topology-document.js'
-import { readVotes, writeVotes } from '../../../internal/cluster/votes-document.js'
+import { readTopology, writeTopology } from '../../../internal/cluster/topology/topology-document.js'
+import { readVotes, writeVotes } from '../../../internal/cluster/topology/votes-document.js'
 import { HintFileReader } from '../../../internal/hints/hint-file.js'
 import { far, Holder, clusterId as hintCluster } from '../../../internal/hints/hints.test-support.js'
 import { topologyOf } from '../../../internal/slots/topology.test-support.js'
@@ -12,7 +12,7 @@ import { clusterId, incarnation, put, tombstone } from '../../../internal/store/
 import { readHandoverProgress, writeHandoverProgress } from '../../../internal/store/handover-progress.js'
 import { readLostDocument, writeLostSlots } from '../../../internal/store/lost-slots.js'
 import { readManifest, writeManifest } from '../../../internal/store/manifest.js'
-import { cut, filledBytes, overwrite, Specimen } from '../../crash/specimen.js'
+import { cut, filledBytes, type Outcome, overwrite, Specimen } from '../../crash/specimen.js'
 import { mutate } from '../mutate.js'
 import { Fault, type OpenTarget, refusedLaterBy, type Target } from '../target.js'
 
@@ -21,17 +21,38 @@ const isCorrupt = (error: unknown): boolean =>
 
 // --- the log and snapshots: whole directories, of which one file is damaged
 
-/** Inputs say with their first byte which file they are; what stands behind it are its bytes. */
-function damagedFile(specimen: Specimen, paths: readonly string[]): OpenTarget {
+/** One file of a directory that is damaged, and what else is. */
+interface Damaged {
+  /** Whether the ends of all other files of its kind are lost as well. */
+  readonly othersCut: boolean
+  /** Whether it is the one that was written last. */
+  readonly isLast: boolean
+  readonly isChanged: boolean
+  /** What the store has warned of. */
+  readonly said: readonly string[]
+}
+
+/**
+ * Inputs say with their first byte which file they are, and whether all others have lost their ends; what stands behind it are
+ * its bytes. `judge` names what has come of it, or throws a Fault.
+ */
+function damagedFile(
+  specimen: Specimen,
+  paths: readonly string[],
+  cutChance: (isLast: boolean) => number,
+  judge: (outcome: Outcome, damaged: Damaged) => string,
+): OpenTarget {
   const files = paths.map((path) => {
     const bytes = specimen.bytes(path)
     return bytes.subarray(0, filledBytes(bytes))
   })
+  const outcomes = new Map<string, number>()
   return {
+    outcomes,
     make: (random) => {
       const index = random.below(files.length)
       return Buffer.concat([
-        Uint8Array.of(index + (random.chance(0.5) ? 0x80 : 0)),
+        Uint8Array.of(index + (random.chance(cutChance(index === files.length - 1)) ? 0x80 : 0)),
         mutate(random, [files[index]!, files[index]!, random.pick(files)]),
       ])
     },
@@ -41,12 +62,17 @@ function damagedFile(specimen: Specimen, paths: readonly string[]): OpenTarget {
       // As the file was made: with room behind what was written.
       const bytes = new Uint8Array(Math.max(whole.length, input.length - 1))
       bytes.set(input.subarray(1))
+      const othersCut = input[0]! >= 0x80
+      let said: readonly string[] = []
       const outcome = await specimen.after(async (victim) => {
+        said = victim.said
         await overwrite(victim, path, bytes)
-        // Half of them: all other files have lost their ends as well.
-        if (input[0]! >= 0x80)
+        if (othersCut)
           for (const other of paths) if (other !== path) await cut(victim, other, specimen.bytes(other).length >>> 1)
       })
+      const isChanged = !Buffer.from(bytes).equals(whole)
+      const name = judge(outcome, { othersCut, isLast: path === paths.at(-1), isChanged, said })
+      outcomes.set(name, (outcomes.get(name) ?? 0) + 1)
       return outcome.kind === 'full' ? 'taken' : 'refused'
     },
   }
@@ -71,34 +97,71 @@ export function historyOfLog(): Promise<Specimen> {
   })
 }
 
-/** A directory with two snapshots, and a log behind them. */
-export function historyOfSnapshots(): Promise<Specimen> {
-  return Specimen.of(small, async (sim, commit) => {
-    for (let i = 1; i <= 12; i++) await commit(...groupOf(i))
+/** A directory with two snapshots, and the log behind the older one: what was written before is in snapshots alone. */
+export async function historyOfSnapshots(): Promise<Specimen> {
+  const specimen = await Specimen.of(small, async (sim, commit) => {
+    for (let i = 1; i <= 60; i++) await commit(...groupOf(i))
     await sim.settle(sim.store.snapshot())
-    for (let i = 13; i <= 20; i++) await commit(...groupOf(i))
+    for (let i = 61; i <= 80; i++) await commit(...groupOf(i))
     await sim.settle(sim.store.snapshot())
-    for (let i = 21; i <= 24; i++) await commit(...groupOf(i))
+    for (let i = 81; i <= 84; i++) await commit(...groupOf(i))
     await sim.world.advance(100)
   })
+  if (specimen.snapshots.length !== 2 || specimen.segments[0]?.endsWith('1.log'))
+    throw new Error(`the log of the specimen is whole, and its snapshots are not needed: ${specimen.segments}`)
+  return specimen
 }
 
-/** Recovery decides everything by `Specimen.after`: all is there, a loud stop, or a tail that cannot be told from a torn one. */
+/**
+ * Recovery decides everything by `Specimen.after`: all is there, a loud stop, or a tail that cannot be told from a torn one, which
+ * only the last segment can have.
+ */
 export const logFile: Target = {
   name: 'log',
-  share: 10,
+  share: 7,
   async open() {
     const specimen = await historyOfLog()
-    return damagedFile(specimen, specimen.segments)
+    return damagedFile(
+      specimen,
+      specimen.segments,
+      () => 0.1,
+      ({ kind }, { isLast, othersCut, isChanged }) => {
+        if (kind === 'lost slots') throw new Fault('slots are lost where the log stops a node')
+        if (!isChanged && !othersCut) return kind === 'full' ? 'unchanged' : fail(`an unchanged log came to "${kind}"`)
+        if (kind === 'cut' && (!isLast || othersCut)) throw new Fault('a log was cut in its middle')
+        return kind
+      },
+    )
   },
 }
 
+function fail(what: string): never {
+  throw new Fault(what)
+}
+
+/**
+ * The log is whole behind the older snapshot. So whatever became of one of them, everything is there; of both, nothing is lost but
+ * what they alone held, and that is said.
+ */
 export const snapshotFile: Target = {
   name: 'snapshot',
-  share: 8,
+  share: 6,
   async open() {
     const specimen = await historyOfSnapshots()
-    return damagedFile(specimen, specimen.snapshots)
+    // The older one is read only where the newest is no good.
+    const cutChance = (isLast: boolean): number => (isLast ? 0.5 : 0.95)
+    return damagedFile(specimen, specimen.snapshots, cutChance, ({ kind }, { isLast, othersCut, isChanged, said }) => {
+      if (kind === 'cut') throw new Fault('what the log has was not replayed')
+      if (kind !== 'full' && !othersCut) throw new Fault(`${kind}, and one snapshot is whole`)
+      const told = said.filter((line) => line.startsWith('a snapshot is damaged')).length
+      const isRead = isLast || othersCut
+      if (!isRead && told > 0) throw new Fault('a sound snapshot was called damaged')
+      if (kind === 'lost slots') return 'slots lost'
+      if (kind === 'stop') return 'stopped'
+      if (!isRead) return 'not read'
+      if (told === 0) return isChanged ? 'changed where nothing is read' : 'unchanged'
+      return told > 1 ? 'brought together from both' : 'recovered from the other'
+    })
   },
 }
 
@@ -179,8 +242,8 @@ const frameHeaderBytes = 40
 export const hintFile: Target = {
   name: 'hints',
   share: 30,
-  // The simulated disk remembers what it has done.
-  keptBytesPerCase: 1_000,
+  // The simulated world counts what it has done: 16 to 24 bytes a case were seen over 400,000 of them.
+  keptBytesPerCase: 50,
   async open() {
     const holder = await Holder.start('hints')
     holder.keep(far, 'a', 'b', 'c')

@@ -25,10 +25,10 @@ import {
   chainCrc,
   snapshotFooterBytes,
   snapshotHeaderBytes,
-} from '../../../internal/store/snapshot-format.js'
+} from '../../../internal/store/snapshot/snapshot-format.js'
 import { frameHeaderBytes } from '../../../internal/wal/frame.js'
 import { segmentHeaderBytes } from '../../../internal/wal/segment-header.js'
-import { filledBytes, overwrite, type Specimen } from '../../crash/specimen.js'
+import { cut, filledBytes, overwrite, type Specimen } from '../../crash/specimen.js'
 import { concat, mutate } from '../mutate.js'
 import { Fault, type OpenTarget, type Target, type Verdict } from '../target.js'
 import { historyOfLog, historyOfSnapshots } from './files.js'
@@ -154,10 +154,14 @@ function withFooter(random: SimRandom, bytes: Uint8Array): Uint8Array {
   return bytes
 }
 
-/** Inputs say with their first byte which file they are. */
+/**
+ * Inputs say with their first byte which file they are. `instead` is a file that would be read in place of another one, and loses its
+ * end.
+ */
 function forgedFile(
   specimen: Specimen,
   paths: readonly string[],
+  instead: (path: string) => string | undefined,
   forged: (random: SimRandom, bytes: Uint8Array) => Uint8Array,
 ): OpenTarget {
   const files = paths.map((path) => specimen.bytes(path))
@@ -170,9 +174,11 @@ function forgedFile(
       const index = (input[0] ?? 0) % paths.length
       const bytes = new Uint8Array(Math.max(files[index]!.length, input.length - 1))
       bytes.set(input.subarray(1))
-      const { victim, error } = await specimen.start((each) =>
-        overwrite(each, paths[index]!, input.length > 1 ? bytes : new Uint8Array(1)),
-      )
+      const other = instead(paths[index]!)
+      const { victim, error } = await specimen.start(async (each) => {
+        await overwrite(each, paths[index]!, input.length > 1 ? bytes : new Uint8Array(1))
+        if (other !== undefined) await cut(each, other, specimen.bytes(other).length >>> 1)
+      })
       // `refused`: the number of a later format is in it.
       if (error instanceof FatalError && (error.reason === 'corrupt' || error.reason === 'refused')) return 'refused'
       if (error !== undefined) throw error
@@ -187,19 +193,27 @@ export const forgedLog: Target = {
   share: 6,
   async open() {
     const specimen = await historyOfLog()
-    return forgedFile(specimen, specimen.segments, (random, bytes) =>
-      forge(random, partsOf(bytes, logLayout, bytes.length), logLayout),
+    return forgedFile(
+      specimen,
+      specimen.segments,
+      () => undefined,
+      (random, bytes) => forge(random, partsOf(bytes, logLayout, bytes.length), logLayout),
     )
   },
 }
 
 export const forgedSnapshot: Target = {
   name: 'forged-snapshot',
-  share: 6,
+  share: 4,
   async open() {
     const specimen = await historyOfSnapshots()
-    return forgedFile(specimen, specimen.snapshots, (random, bytes) =>
-      withFooter(random, forge(random, partsOf(bytes, blockLayout, bytes.length - snapshotFooterBytes), blockLayout)),
+    const newest = specimen.snapshots.at(-1)
+    return forgedFile(
+      specimen,
+      specimen.snapshots,
+      (path) => (path === newest ? undefined : newest),
+      (random, bytes) =>
+        withFooter(random, forge(random, partsOf(bytes, blockLayout, bytes.length - snapshotFooterBytes), blockLayout)),
     )
   },
 }
@@ -217,7 +231,7 @@ const shown = (records: Awaited<ReturnType<typeof backupContents>>): string =>
 /** A directory of two backups, of which one file is another. What is read is what was written, or a word of damage, unless a manifest was forged. */
 export const backupFile: Target = {
   name: 'backup',
-  share: 12,
+  share: 10,
   async open() {
     const drive = newDrive()
     const disk = drive.mount()
@@ -288,7 +302,7 @@ async function readBackups(
       if (manifest === undefined) throw new Fault('a manifest is not there any more')
       packedDigests(manifest)
       placesOf(manifest)
-      const { damages } = await verifyBackup(disk, manifest, () => undefined)
+      const { damages } = await verifyBackup(disk, manifest)
       const found = shown(await backupContents(disk, manifest))
       if (damages.length === 0) read(name, found)
     } catch (error) {

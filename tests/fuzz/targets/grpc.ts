@@ -101,7 +101,7 @@ const methods = [...Object.values(KvService), ...Object.values(ClusterService)].
 /** Messages of unary methods in frames that fit, to a whole node. The first byte of an input says of which. */
 export const grpcMessage: Target = {
   name: 'grpc-message',
-  share: 14,
+  share: 11,
   keptBytesPerCase: 2_000,
   async open() {
     const live = await LiveNode.start()

@@ -5,19 +5,19 @@ import { DigestLevel, PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
 import { ClusterService, TopologyResponse } from '@quorumkv/proto/kv/v1/cluster'
 import { KvService, SessionRequest, SessionResponse } from '@quorumkv/proto/kv/v1/kv'
 import { KvError as ClientError } from '../../../client-sdk/src/errors.js'
-import { TopologyView } from '../../../client-sdk/src/topology.js'
-import { ResponseReader } from '../../../client-sdk/src/wire-reader.js'
-import { epochOfMeta, gossipFromMessage } from '../../../internal/cluster/gossip-codec.js'
-import { reportFromMessage } from '../../../internal/cluster/handover-codec.js'
-import { judgeHello, type LocalNode } from '../../../internal/cluster/handshake.js'
-import { replyFromMessage, requestFromMessage } from '../../../internal/cluster/register-messages.js'
-import { topologyFromMessage } from '../../../internal/cluster/topology-codec.js'
-import { copyAnswer } from '../../../internal/replication/copy-source.js'
-import { decodeMessage } from '../../../internal/replication/message-codec.js'
+import { ResponseReader } from '../../../client-sdk/src/session/wire-reader.js'
+import { TopologyView } from '../../../client-sdk/src/topology/topology.js'
+import { reportFromMessage } from '../../../internal/cluster/changes/handover-codec.js'
+import { epochOfMeta, gossipFromMessage } from '../../../internal/cluster/gossip/gossip-codec.js'
+import { judgeHello, type LocalNode } from '../../../internal/cluster/links/handshake.js'
+import { replyFromMessage, requestFromMessage } from '../../../internal/cluster/topology/register-messages.js'
+import { topologyFromMessage } from '../../../internal/cluster/topology/topology-codec.js'
+import { decodeMessage } from '../../../internal/replication/replicas/message-codec.js'
+import { copyAnswer } from '../../../internal/replication/transfer/copy-source.js'
 import { topologyOf } from '../../../internal/slots/topology.test-support.js'
 import { checkMessage } from '../../../internal/swim/messages.js'
-import { readSessionRequest } from '../../../server/src/session-request.js'
-import { WireError } from '../../../server/src/wire-reader.js'
+import { readSessionRequest } from '../../../server/src/session/session-request.js'
+import { WireError } from '../../../server/src/session/wire-reader.js'
 import { clientMessages, nodeMessages, topologyAnswers } from '../corpus.js'
 import { mutate } from '../mutate.js'
 import { Fault, refusedBy, type Target } from '../target.js'
@@ -35,7 +35,7 @@ const isKvError = (error: unknown): boolean => error instanceof KvError
 
 export const sessionRequest: Target = {
   name: 'session-request',
-  share: 200,
+  share: 220,
   async open() {
     const corpus = clientMessages()
     return {

@@ -4,8 +4,8 @@ import { SimRandom } from '@quorumkv/internal/env-sim'
 import { ItemReader, itemKind } from '@quorumkv/internal/replication'
 import { allSlots } from '@quorumkv/internal/slots'
 import { PeerMessage } from '@quorumkv/proto/kv/peer/v1/messages'
-import { decodeMessage } from '../../../internal/replication/message-codec.js'
-import { toHandover } from '../../../server/src/topology-messages.js'
+import { decodeMessage } from '../../../internal/replication/replicas/message-codec.js'
+import { toHandover } from '../../../server/src/calls/topology-messages.js'
 import { SimCluster } from '../../sim/sim-cluster.js'
 import { mutate } from '../mutate.js'
 import { Fault, type OpenTarget, type Target } from '../target.js'
@@ -211,4 +211,4 @@ async function openBetween(): Promise<OpenTarget> {
   }
 }
 
-export const peerBetween: Target = { name: 'peer-between', share: 20, keptBytesPerCase: 1_000, open: openBetween }
+export const peerBetween: Target = { name: 'peer-between', share: 16, keptBytesPerCase: 1_000, open: openBetween }

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events'
 import { Metadata } from '@grpc/grpc-js'
 import { SessionRequest, SessionResponse, WriteOutcome } from '@quorumkv/proto/kv/v1/kv'
-import type { SessionCall } from '../../../server/src/session.js'
-import { SessionService } from '../../../server/src/session-service.js'
+import type { SessionCall } from '../../../server/src/session/session.js'
+import { SessionService } from '../../../server/src/session/session-service.js'
 import { clientMessages } from '../corpus.js'
 import { LiveNode } from '../live-node.js'
 import { mutate } from '../mutate.js'
@@ -103,4 +103,4 @@ export async function openSessions(alter?: (live: LiveNode) => Promise<unknown>)
 }
 
 /** Whole messages of a session put to a node that serves: what it stores must be what they say. */
-export const session: Target = { name: 'session', share: 60, keptBytesPerCase: 1_000, open: () => openSessions() }
+export const session: Target = { name: 'session', share: 50, keptBytesPerCase: 1_000, open: () => openSessions() }

@@ -12,12 +12,13 @@ import { BadLineError, decodeLine, encodeLine } from '../../../client-sdk/cli/sr
 import { parseBytes } from '../../../client-sdk/cli/src/text.js'
 import { KvError as ClientError } from '../../../client-sdk/src/errors.js'
 import { resolveOptions } from '../../../client-sdk/src/options.js'
+import { parseEndpoint } from '../../../client-sdk/src/topology/endpoints.js'
 import { Version } from '../../../client-sdk/src/version.js'
-import { decodeCursor, encodeCursor } from '../../../internal/replication/scan.js'
-import { resolveConfig } from '../../../server/src/config.js'
-import { fileSource } from '../../../server/src/config-file.js'
+import { decodeCursor, encodeCursor } from '../../../internal/replication/operations/scan.js'
+import { resolveConfig } from '../../../server/src/config/config.js'
+import { fileSource } from '../../../server/src/config/config-file.js'
+import { parseDurationMs, parseSizeBytes, parseWhole } from '../../../server/src/config/units.js'
 import { keyOfPath, queryBytes } from '../../../server/src/http/url-bytes.js'
-import { parseDurationMs, parseSizeBytes, parseWhole } from '../../../server/src/units.js'
 import { mutate, mutateText } from '../mutate.js'
 import { Fault, refusedBy, refusedLaterBy, type Target } from '../target.js'
 
@@ -75,6 +76,8 @@ export const clientUrl: Target = {
       'kv://127.0.0.1:50051,127.0.0.1:50052?consistency=one&timeoutMs=500&zone=a',
       'kv://[::1]:50051/?tls=1&tlsCa=/nowhere/ca.pem&maxInFlight=16&failWhenRefused=1',
       'localhost:1',
+      'kv://a:1?token=qkv_a_b&tokenFile=/nowhere/token&consistency=quorum',
+      'kv://[fe80::1%25eth0]:65535,a.b-c_d:1/',
       'kv://a:1?addressMap=a:1=b:2,c:3=d:4&connectTimeoutMs=10&maxInFlightBytes=99999999',
     ].map(bytes)
     const promised = (error: unknown): boolean => error instanceof ClientError && error.code === 'invalid-argument'
@@ -86,6 +89,13 @@ export const clientUrl: Target = {
         return refusedBy(promised, () => {
           const { endpoints } = resolveOptions(text)
           if (endpoints.length === 0) throw new Fault('no endpoint')
+          for (const endpoint of endpoints) {
+            const { host, port } = parseEndpoint(endpoint) ?? { host: '', port: 0 }
+            // What was read is written so that it is read again as the same.
+            const again = resolveOptions(`kv://${endpoint}`).endpoints
+            if (host === '' || port === 0 || again.length !== 1 || again[0] !== endpoint)
+              throw new Fault(`no endpoint: ${endpoint}`)
+          }
         })
       },
     }

@@ -4,7 +4,7 @@ const bugs: readonly Omit<Mutant, 'changes'>[] = [
   {
     name: 'switched-too-soon',
     hazard: 'next owners are read before every slot is there',
-    file: 'cluster/handover-judgement.js',
+    file: 'cluster/changes/handover-judgement.js',
     find: 'return this.#names((member) => this.#incoming[member] > 0 && !this.#isComplete(member, reports));',
     replace: 'return [];',
   },
@@ -18,7 +18,7 @@ const bugs: readonly Omit<Mutant, 'changes'>[] = [
   {
     name: 'number-given-twice',
     hazard: 'two members stamp with one number',
-    file: 'cluster/changes.js',
+    file: 'cluster/changes/changes.js',
     find: 'return next(topology, { members: byId([...members, newcomer]), nextNumber: nextNumber + 1 });',
     replace:
       'return next(topology, { members: byId([...members, newcomer]), nextNumber: Math.max(...members.map(({ number }) => number)) + 1 });',
@@ -26,14 +26,14 @@ const bugs: readonly Omit<Mutant, 'changes'>[] = [
   {
     name: 'leftovers-stay',
     hazard: 'what others own is kept for ever',
-    file: 'cluster/leftovers.js',
+    file: 'cluster/changes/leftovers.js',
     find: 'await store.emptySlots(slots);',
     replace: '',
   },
   {
     name: 'floor-stays-over-emptied-slot',
     hazard: 'a slot that is regained refuses what was written before it was dropped',
-    file: 'store/table-floors.js',
+    file: 'store/table/table-floors.js',
     find: 'if (empties === true)',
     replace:
       'const kept = empties === true ? table.floorMs(slot) : 0;\n    if (kept > 0) { table.emptySlot(slot); table.setFloor(slot, kept); }\n    else if (empties === true)',
@@ -48,14 +48,14 @@ const bugs: readonly Omit<Mutant, 'changes'>[] = [
   {
     name: 'leaver-gone-too-soon',
     hazard: 'a member is no owner any more as soon as it is to leave',
-    file: 'cluster/changes.js',
+    file: 'cluster/changes/changes.js',
     find: "return member.state === 'serving' && !stays.has(member.id) ? { ...member, state: 'leaving' } : member;",
     replace: "return member.state === 'serving' && !stays.has(member.id) ? { ...member, state: 'left' } : member;",
   },
   {
     name: 'pages-before-settled',
     hazard: 'a page is read while what was admitted under an older epoch is on its way to the disk',
-    file: 'replication/copy-server.js',
+    file: 'replication/transfer/copy-server.js',
     find: 'if (!request.settled) {',
     replace: 'if (true) {',
   },

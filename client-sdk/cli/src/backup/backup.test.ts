@@ -1,108 +1,11 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
-import { type BackupPage, KvError, type Operator } from '@quorumkv/client'
-import { encodeRecords, type StoredRecord } from '@quorumkv/internal/backup'
-import { decodeRecords } from '@quorumkv/internal/record'
-import { slotOf } from '@quorumkv/internal/slots'
-import { afterEach, expect, test } from 'vitest'
-import { FakeClient, FakeIo, type FakeIoOptions } from '../fakes.test-support.js'
+import { KvError } from '@quorumkv/client'
+import { expect, test } from 'vitest'
+import { FakeIo } from '../fakes.test-support.js'
 import { run } from '../program.js'
-
-const directories: string[] = []
-
-afterEach(() => {
-  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true })
-})
-
-function temporary(): string {
-  const path = mkdtempSync(join(tmpdir(), 'quorumkv-'))
-  directories.push(path)
-  return join(path, 'backups')
-}
-
-function record(key: string, value: string | undefined, ms = 1_000, expiresAtMs = 0): StoredRecord {
-  const bytes = Buffer.from(value ?? '')
-  return {
-    hi: 0,
-    lo: ms * 65_536,
-    node: 1,
-    key: Buffer.from(key),
-    tombstone: value === undefined,
-    expiresAtMs,
-    value: bytes,
-  }
-}
-
-/** A cluster that hands out what it has, 512 slots to a page, and remembers what it is brought. */
-class FakeCluster extends FakeClient {
-  readonly records = new Map<string, StoredRecord>()
-  readonly restored: StoredRecord[][] = []
-  readonly asked: number[] = []
-  clusterId = 'c'.repeat(32)
-  /** What the next calls run into. */
-  readonly failures: KvError[] = []
-  beforePage: (slot: number) => void = () => undefined
-
-  constructor(...records: StoredRecord[]) {
-    super()
-    for (const each of records) this.records.set(Buffer.from(each.key).toString(), each)
-    this.operator.backups = {
-      backupSlots: (request) => this.#page(request),
-      restoreSlots: (records, count) => this.#take(records, count),
-    }
-  }
-
-  override async topology() {
-    return { ...(await super.topology()), slots: 4_096, clusterId: this.clusterId }
-  }
-
-  async #page({ slot, knownDigests }: Parameters<Operator['backupSlots']>[0]): Promise<BackupPage> {
-    this.beforePage(slot)
-    this.asked.push(slot)
-    const failure = this.failures.shift()
-    if (failure !== undefined) throw failure
-    const all = [...this.records.values()].sort((a, b) => Buffer.compare(a.key, b.key))
-    const slots = Array.from({ length: 512 }, (_, i) => {
-      const own = all.filter(({ key }) => slotOf(key) === slot + i)
-      const known = knownDigests === undefined ? undefined : Buffer.from(knownDigests).subarray(i * 8, i * 8 + 8)
-      // Slots that hold nothing have nothing new; of others the client finds out by itself.
-      const unchanged = known !== undefined && own.length === 0 && known.equals(Buffer.alloc(8))
-      const records = encodeRecords(own)
-      return { slot: slot + i, unchanged, records, count: own.length, more: false, floorMs: 0 }
-    })
-    return { slots, next: { slot: slot + 512, after: new Uint8Array() }, hlc: BigInt(slot), clusterId: this.clusterId }
-  }
-
-  async #take(records: Uint8Array, count: number) {
-    const failure = this.failures.shift()
-    if (failure !== undefined) throw failure
-    this.restored.push(decodeRecords(records, count))
-    return { stored: count - 1, superseded: 0, deleted: 1 }
-  }
-}
-
-async function kv(client: FakeCluster, args: readonly string[], options: FakeIoOptions = {}) {
-  const io = new FakeIo({ timing: client.timing, ...options })
-  const status = await run(args, io, () => client)
-  return { status, out: io.stdout.text, err: io.stderr.text }
-}
-
-async function json(client: FakeCluster, ...args: string[]): Promise<Record<string, unknown>> {
-  const { status, out, err } = await kv(client, ['--json', ...args])
-  expect(status, err).toBe(0)
-  return JSON.parse(out.trim().split('\n').at(-1)!) as Record<string, unknown>
-}
-
-const some = (): StoredRecord[] => [
-  ...Array.from({ length: 30 }, (_, i) => record(`key:${i}`, `value ${i}`)),
-  record('gone', undefined),
-  record('expired', 'v', 1_000, 5),
-]
-
-const keysIn = (batches: readonly StoredRecord[][]): string[] =>
-  batches.flat().map(({ key }) => Buffer.from(key).toString())
+import { FakeCluster, json, keysIn, kv, record, some, temporary } from './backup.test-support.js'
 
 test('a backup, one after it, what the directory shows, and what it gives back', async () => {
   const [client, path] = [new FakeCluster(...some()), temporary()]
@@ -233,18 +136,21 @@ test('--overwrite puts the values that live, with the time that they have left, 
   expect(client.text('expired')).toBeUndefined()
 })
 
-test('the highest stamp goes along with each request, so that the first one is refused where the clock is behind', async () => {
+test('the highest stamp and the cluster go along with each request, so that a clock that is behind and another cluster refuse it', async () => {
   const [client, path] = [new FakeCluster(...some(), record('from the future', 'v', 60_000)), temporary()]
   await json(client, 'backup', 'create', path)
   const stamps: unknown[] = []
+  const clusters = new Set<unknown>()
   client.operator.backups!.restoreSlots = async (_records, count, options) => {
     stamps.push(options?.highestHlc)
+    clusters.add(options?.clusterId)
     return { stored: count, superseded: 0, deleted: 0 }
   }
   await json(client, 'backup', 'restore', path)
   await json(client, 'backup', 'restore', path, '--prefix', 'key:')
   expect(stamps[0]).toBe(60_000n * 65_536n)
   expect(stamps.at(-1)).toBeUndefined()
+  expect([...clusters]).toEqual([(await client.topology()).clusterId])
 })
 
 test('what others refer to is not removed, and what is not there is named', async () => {

@@ -1,6 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { type BackupPage, type BackupPosition, type ClusterTopology, KvError } from '@quorumkv/client'
-import { type BackupOrigin, BackupWriter, type Manifest, newestOf, packedDigests } from '@quorumkv/internal/backup'
+import {
+  type BackupOrigin,
+  BackupWriter,
+  type Manifest,
+  newestName,
+  newestOf,
+  packedDigests,
+  totalsOf,
+} from '@quorumkv/internal/backup'
 import type { Context } from '../context.js'
 import { formatDuration } from '../duration.js'
 import { exitStatus, FailedError, InterruptedError } from '../exit.js'
@@ -10,7 +18,7 @@ import { write, writeJson } from '../output.js'
 import { Progress } from '../progress.js'
 import { formatBytes, plural } from '../text.js'
 import { repeated } from './attempts.js'
-import { BackupDirectory, chosen, totalsOf } from './directory.js'
+import { BackupDirectory, chosen, nameOf } from './directory.js'
 
 /** The options of `kv backup create`, as parsed. */
 export interface CreateOptions {
@@ -77,7 +85,7 @@ class CreateRun {
     const parent = await this.#parentIn(topology)
     const id = randomBytes(16).toString('hex')
     const startedMs = Math.floor(io.timing.wall())
-    const name = `${new Date(startedMs).toISOString().replace(/[-:]|\.\d+/g, '')}-${id.slice(0, 4)}`
+    const name = nameOf(startedMs, id, await newestName(this.#directory.disk))
     const { clusterId, epoch, replication } = topology
     const origin = { name, id, clusterId: clusterId as BackupOrigin['clusterId'], epoch, replication, startedMs }
     const writer = new BackupWriter(this.#directory.disk, origin, parent)
@@ -104,9 +112,10 @@ class CreateRun {
 
   async #parentIn({ clusterId }: ClusterTopology): Promise<Manifest | undefined> {
     if (this.#options.full === true) return undefined
-    const entries = await this.#directory.entries()
-    if (this.#options.parent === undefined) return newestOf(entries, clusterId)
-    const parent = chosen(this.#directory, entries, this.#options.parent)
+    if (this.#options.parent === undefined) {
+      return (await newestOf(this.#directory.disk, (head) => head.clusterId === clusterId)).manifest
+    }
+    const parent = await chosen(this.#directory, this.#options.parent)
     if (parent.clusterId === clusterId) return parent
     throw new FailedError(`${parent.name} is a backup of another cluster, ${parent.clusterId}`, 'Leave --parent out.')
   }
@@ -118,13 +127,16 @@ class CreateRun {
     parent: Manifest | undefined,
   ): Promise<{ from: bigint; to: bigint }> {
     const known = parent === undefined ? undefined : packedDigests(parent)
-    let asked = this.#ask({ slot: 0, after: new Uint8Array() }, known)
+    let position: BackupPosition = { slot: 0, after: new Uint8Array() }
+    let asked = this.#ask(position, known)
     let from: bigint | undefined
     for (;;) {
       const page = await asked
       this.#check(page, clusterId)
+      checkOrder(page, position)
       from ??= page.hlc
       const { next } = page
+      position = next
       const last = next.slot >= this.#of
       if (!last) {
         asked = this.#ask(next, known)
@@ -143,7 +155,10 @@ class CreateRun {
     const timeoutMs = options.timeoutMs ?? limits.backupCallMs
     const { signal } = this.#stop
     try {
-      return await repeated(io.timing, signal, () => client().operator.backupSlots(request, { timeoutMs, signal }))
+      const waits = (why: string): void => this.#progress.note(why)
+      return await repeated(io.timing, signal, waits, () =>
+        client().operator.backupSlots(request, { timeoutMs, signal }),
+      )
     } catch (error) {
       if (this.#interrupt === undefined || !(error instanceof KvError)) throw error
       throw new InterruptedError(this.#interrupt, 'stopped: nothing was added to the directory')
@@ -194,4 +209,16 @@ class CreateRun {
         : `${plural(written.records, 'record')} written (${formatBytes(written.bytes)}), the rest as in ${parent}`
     await write(io.stdout, `${what} in ${formatDuration(elapsedMs)}: ${news}\n`)
   }
+}
+
+/** Throws where a page leaves out a slot, or does not go on: the backup would lack that without a word, or never end. */
+function checkOrder({ slots, next }: BackupPage, { slot, after }: BackupPosition): void {
+  const last = slots.at(-1)
+  const follow = slots.every((each, i) => each.slot === slot + i && (!each.more || each === last))
+  const expected = slot + slots.length - (last?.more === true ? 1 : 0)
+  const goesOn = next.slot > slot || (next.slot === slot && Buffer.compare(next.after, after) > 0)
+  if (follow && goesOn && next.slot === expected) return
+  throw new FailedError(
+    `a node answered for slots ${slots.map((each) => each.slot).join(', ')} where ${slot} was asked for`,
+  )
 }

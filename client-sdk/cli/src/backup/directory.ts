@@ -1,10 +1,13 @@
 import {
   BackupDamage,
   BackupRefused,
+  BackupUnreadable,
   type CatalogueEntry,
   isBackupName,
   listBackups,
   type Manifest,
+  newestOf,
+  readManifest,
 } from '@quorumkv/internal/backup'
 import { NodeDisk } from '@quorumkv/internal/env-node'
 import { FailedError, UsageError } from '../exit.js'
@@ -23,6 +26,13 @@ export class BackupDirectory {
   /** What is there, the oldest first. */
   entries(): Promise<CatalogueEntry[]> {
     return this.guarded(() => listBackups(this.disk))
+  }
+
+  /** Of a backup that has one. */
+  async manifest(name: string): Promise<Manifest> {
+    const manifest = await this.guarded(() => readManifest(this.disk, name))
+    if (manifest === undefined) throw new FailedError(`${this.path}: ${name} has just been removed`)
+    return manifest
   }
 
   /** Rejects with a FailedError that names the file and says what to do, where one cannot be had or is damaged. */
@@ -45,29 +55,35 @@ export class BackupDirectory {
   }
 }
 
-const damageHint =
-  'See all that is wrong with `kv backup verify`; another backup of the directory, or a copy of this one, may be whole.'
+/** What to do about a backup that is damaged. */
+export const damageHint: string =
+  'See all that is wrong with `kv backup verify`; another backup of the directory, or a copy of this one, may be whole. ' +
+  '`kv backup restore --skip-damaged` brings what is whole of this one.'
 
-/** The backup that is meant: the one that is named, or the newest that is complete. Throws where there is none. */
-export function chosen(
+/**
+ * The backup that is meant: the one that is named, or the newest that is complete, and then `passedOver` is told of those
+ * after it that are not. Where `damaged` it may need files that are missing. Throws where there is none.
+ */
+export async function chosen(
   directory: BackupDirectory,
-  entries: readonly CatalogueEntry[],
   name: string | undefined,
-): Manifest {
+  { passedOver, damaged = false }: { passedOver?: (entry: CatalogueEntry) => void; damaged?: boolean } = {},
+): Promise<Manifest> {
   if (name === undefined) {
-    const newest = entries.findLast((entry) => stateOf(entry) === 'complete')?.manifest
-    if (newest !== undefined) return newest
+    const newest = await directory.guarded(() => newestOf(directory.disk))
+    for (const entry of newest.passedOver) passedOver?.(entry)
+    if (newest.manifest !== undefined) return newest.manifest
     throw new FailedError(`${directory.path} holds no complete backup`, 'See what is there with `kv backup list`.')
   }
-  const { manifest, missing, damage } = named(directory, entries, name)
+  const { head, missing, damage } = named(directory, await directory.entries(), name)
   if (damage !== undefined) throw directory.explained(damage)
-  if (manifest === undefined) {
+  if (head === undefined) {
     throw new FailedError(`${name} was never finished, or is being made`, 'Take another one: `kv backup list`.')
   }
-  if (missing.length === 0) return manifest
+  if (missing.length === 0 || damaged) return await directory.manifest(name)
   throw new FailedError(
     `${name} needs ${missing.join(', ')}, which ${missing.length === 1 ? 'is' : 'are'} not in ${directory.path} as written`,
-    'Put it back from a copy, or take another backup: `kv backup list`.',
+    'Put it back from a copy, or take another backup: `kv backup list`. `kv backup restore --skip-damaged` brings what is whole.',
   )
 }
 
@@ -83,22 +99,27 @@ export function named(directory: BackupDirectory, entries: readonly CatalogueEnt
   throw new FailedError(`${directory.path} holds no backup ${name}`, 'See what is there with `kv backup list`.')
 }
 
-/** `unfinished`: it was cut off, or is being made. */
-export type BackupState = 'complete' | 'incomplete' | 'damaged' | 'unfinished'
-
-export function stateOf({ manifest, damage, missing }: CatalogueEntry): BackupState {
-  if (damage !== undefined) return 'damaged'
-  if (manifest === undefined) return 'unfinished'
-  return missing.length === 0 ? 'complete' : 'incomplete'
+/**
+ * The name of a backup that is begun now, behind the newest one of the directory. Where the clock had been ahead it goes on
+ * from that name, a second later: in a directory the newest backup is the one with the last name.
+ */
+export function nameOf(startedMs: number, id: string, newest = ''): string {
+  const at = (ms: number): string => `${new Date(ms).toISOString().replace(/[-:]|\.\d+/g, '')}-${id.slice(0, 4)}`
+  const name = at(startedMs)
+  return name > newest ? name : at(timeIn(newest) + 1_000)
 }
 
-/** What all slots of a backup come to, and what of it is in its own files. */
-export function totalsOf({ name, slots, files }: Manifest): { records: number; bytes: number; ownBytes: number } {
-  let [records, bytes, ownBytes] = [0, 0, 0]
-  for (const place of slots) {
-    records += place.records
-    bytes += place.bytes
-    if (place.file !== undefined && files[place.file]!.backup === name) ownBytes += place.bytes
-  }
-  return { records, bytes, ownBytes }
+/** 0: of no time that there is. */
+function timeIn(name: string): number {
+  const time = name.replace(/^(\d{4})(\d\d)(\d\dT\d\d)(\d\d)(\d\dZ).*$/, '$1-$2-$3:$4:$5')
+  return Date.parse(time) || 0
+}
+
+/** `unfinished`: it was cut off, or is being made. */
+export type BackupState = 'complete' | 'incomplete' | 'damaged' | 'unreadable' | 'unfinished'
+
+export function stateOf({ head, damage, missing }: CatalogueEntry): BackupState {
+  if (damage !== undefined) return damage instanceof BackupUnreadable ? 'unreadable' : 'damaged'
+  if (head === undefined) return 'unfinished'
+  return missing.length === 0 ? 'complete' : 'incomplete'
 }

@@ -1,4 +1,4 @@
-import { removeBackup, verifyBackup } from '@quorumkv/internal/backup'
+import { type KnownSlots, removeBackup, verifyBackup } from '@quorumkv/internal/backup'
 import { confirm } from '../confirm.js'
 import type { Context } from '../context.js'
 import { formatDuration } from '../duration.js'
@@ -7,21 +7,20 @@ import { write, writeJson } from '../output.js'
 import { Progress } from '../progress.js'
 import { table } from '../table.js'
 import { formatBytes, formatCount, plural } from '../text.js'
-import { BackupDirectory, named, stateOf, totalsOf } from './directory.js'
+import { BackupDirectory, named, stateOf } from './directory.js'
 
 /** `kv backup list` */
 export async function listDirectory(context: Context, path: string): Promise<number> {
   const { io, look, options } = context
   const entries = await new BackupDirectory(path).entries()
   const rows = entries.map((entry) => {
-    const { name, manifest, missing } = entry
-    const totals = manifest === undefined ? undefined : totalsOf(manifest)
-    const kind = manifest === undefined ? undefined : manifest.parent === undefined ? 'full' : 'incremental'
-    return { name, state: stateOf(entry), kind, manifest, missing, totals }
+    const { name, head, missing, totals } = entry
+    const kind = head === undefined ? undefined : head.parent === undefined ? 'full' : 'incremental'
+    return { name, state: stateOf(entry), kind, head, missing, totals }
   })
   if (options.json) {
-    const backups = rows.map(({ name, state, kind, manifest, missing, totals }) => {
-      const { clusterId, epoch, parent, startedMs, endedMs } = manifest ?? {}
+    const backups = rows.map(({ name, state, kind, head, missing, totals }) => {
+      const { clusterId, epoch, parent, startedMs, endedMs } = head ?? {}
       const times = { startedAt: timeOf(startedMs), endedAt: timeOf(endedMs) }
       return { name, state, kind, parent, ...times, ...totals, clusterId, epoch, missing }
     })
@@ -32,9 +31,9 @@ export async function listDirectory(context: Context, path: string): Promise<num
     await write(io.stdout, `${path} holds no backups\n`)
     return exitStatus.done
   }
-  const cells = rows.map(({ name, state, kind, manifest, totals }) => [
+  const cells = rows.map(({ name, state, kind, head, totals }) => [
     name,
-    timeOf(manifest?.startedMs) ?? '',
+    timeOf(head?.startedMs) ?? '',
     kind ?? '',
     totals === undefined ? '' : formatCount(totals.records),
     totals === undefined ? '' : formatBytes(totals.bytes),
@@ -63,30 +62,28 @@ export async function verifyDirectory(
   const asked =
     name === undefined ? entries.filter((entry) => stateOf(entry) !== 'unfinished') : [named(directory, entries, name)]
   if (asked.length === 0) throw new FailedError(`${path} holds no backups`)
-  const total = asked.reduce((sum, { manifest }) => sum + (manifest === undefined ? 0 : totalsOf(manifest).bytes), 0)
+  const total = asked.reduce((sum, { totals }) => sum + (totals?.bytes ?? 0), 0)
   let [records, bytes, wrong] = [0, 0, 0]
   const progress = new Progress(io, { verb: 'verify', shown, json: options.json }, () => {
     return { records, bytes, done: bytes, total }
   })
+  const known: KnownSlots = new Map()
+  const read = (moreRecords: number, moreBytes: number): void => {
+    records += moreRecords
+    bytes += moreBytes
+  }
   try {
-    for (const entry of asked) {
+    for (const { name: each, head, totals, damage } of asked) {
       const startedMs = io.timing.monotonic()
-      const found = entry.damage === undefined ? [] : [entry.damage]
-      if (entry.manifest !== undefined) {
-        const { manifest } = entry
-        const check = await directory.guarded(() =>
-          verifyBackup(directory.disk, manifest, (moreRecords, moreBytes) => {
-            records += moreRecords
-            bytes += moreBytes
-          }),
-        )
-        found.push(...check.damages)
-      } else if (entry.damage === undefined) throw new FailedError(`${entry.name} was never finished: it is no backup`)
+      const found = damage === undefined ? [] : [damage]
+      if (head !== undefined) {
+        const manifest = await directory.manifest(each)
+        found.push(...(await verifyBackup(directory.disk, manifest, { known, read })).damages)
+      } else if (damage === undefined) throw new FailedError(`${each} was never finished: it is no backup`)
       if (found.length > 0) wrong++
       progress.clear()
       const damages = found.map(({ path: file, offset, message }) => ({ file, offset, message }))
-      const totals = entry.manifest === undefined ? undefined : totalsOf(entry.manifest)
-      await tellOne(context, entry.name, totals, damages, io.timing.monotonic() - startedMs)
+      await tellOne(context, each, totals, damages, io.timing.monotonic() - startedMs)
     }
   } finally {
     progress.end()
@@ -94,7 +91,8 @@ export async function verifyDirectory(
   if (wrong === 0) return exitStatus.done
   throw new FailedError(
     `${wrong} of ${plural(asked.length, 'backup')} cannot be restored as a whole`,
-    'Put the files back from a copy; or make a new one with `kv backup create --full`, and remove what is damaged.',
+    'Put the files back from a copy; or make a new one with `kv backup create --full`, and remove what is damaged. ' +
+      'What is whole of one comes back with `kv backup restore --skip-damaged`.',
   )
 }
 

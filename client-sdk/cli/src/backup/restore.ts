@@ -1,30 +1,35 @@
 import { KvError, type RestoreTally } from '@quorumkv/client'
 import {
   BackupReader,
+  type CatalogueEntry,
   encodedRecordBytes,
   encodeRecords,
   isLive,
   type Manifest,
   type SlotPlace,
   type StoredRecord,
+  totalsOf,
+  verifyBackup,
 } from '@quorumkv/internal/backup'
 import { confirm } from '../confirm.js'
 import { type Context, callOptions } from '../context.js'
 import { formatDuration } from '../duration.js'
-import { exitStatus } from '../exit.js'
+import { exitStatus, FailedError, interruptStatus } from '../exit.js'
 import type { Interrupt } from '../io.js'
 import { limits } from '../limits.js'
 import { write, writeJson } from '../output.js'
 import { Progress } from '../progress.js'
 import { formatCount, plural } from '../text.js'
 import { repeated } from './attempts.js'
-import { BackupDirectory, chosen } from './directory.js'
+import { BackupDirectory, chosen, damageHint, stateOf } from './directory.js'
 
 /** The options of `kv backup restore`, as parsed. */
 export interface RestoreCommandOptions {
   readonly prefix: Uint8Array
   readonly overwrite?: true
   readonly yes?: true
+  /** What is damaged is left out, instead of refusing all of it. */
+  readonly skipDamaged?: true
   readonly fromSlot: number
   readonly progress: boolean
 }
@@ -36,14 +41,53 @@ export async function restoreBackup(
   options: RestoreCommandOptions,
 ): Promise<number> {
   const directory = new BackupDirectory(path)
-  const manifest = chosen(directory, await directory.entries(), name)
+  const { skipDamaged: damaged = false } = options
+  const manifest = await chosen(directory, name, { damaged, passedOver: (entry) => tellPassedOver(context, entry) })
   const { clusterId } = await context.client().topology({ timeoutMs: context.options.timeoutMs })
   const question = questionFor(manifest, clusterId, options)
   if (options.yes !== true && question !== undefined && !(await confirm(context.io, question))) {
     await write(context.io.stderr, 'kv: nothing was restored\n')
     return exitStatus.failed
   }
-  return await new RestoreRun(context, directory, manifest, options).run()
+  const damagedSlots = await checked(context, directory, manifest, options)
+  return await new RestoreRun(context, directory, manifest, clusterId, options, damagedSlots).run()
+}
+
+/** Who asks for the newest backup must learn that it is not the newest that there should be. */
+function tellPassedOver({ io, options: { json } }: Context, entry: CatalogueEntry): void {
+  const note = `${entry.name} is newer, and is passed over: it is ${stateOf(entry)}`
+  io.stderr.write(json ? `${JSON.stringify({ note })}\n` : `kv: ${note}\n`)
+}
+
+/**
+ * Reads all that is to be restored, before the cluster is touched; the slots that cannot be. Throws where there are any, unless they
+ * are to be skipped.
+ */
+async function checked(
+  { io, options: { json } }: Context,
+  directory: BackupDirectory,
+  manifest: Manifest,
+  { fromSlot: from, progress: shown, skipDamaged }: RestoreCommandOptions,
+): Promise<ReadonlySet<number>> {
+  const { bytes: total } = totalsOf(manifest)
+  let [records, bytes] = [0, 0]
+  const read = (moreRecords: number, moreBytes: number): void => {
+    records += moreRecords
+    bytes += moreBytes
+  }
+  const progress = new Progress(io, { verb: 'verify', shown, json }, () => ({ records, bytes, done: bytes, total }))
+  try {
+    const { damages, slots } = await verifyBackup(directory.disk, manifest, { from, read })
+    if (slots.size === 0) return slots
+    const [first, ...others] = damages
+    const more = others.length === 0 ? '' : `, and ${plural(others.length, 'other damage')}`
+    const what = `${directory.path}: ${plural(slots.size, 'slot')} of ${manifest.name} cannot be restored: ${first!.message}${more}`
+    if (skipDamaged !== true) throw new FailedError(`${what}; nothing was restored`, damageHint, first)
+    progress.note(`${what}; left out`)
+    return slots
+  } finally {
+    progress.end()
+  }
 }
 
 /** What a person has to agree to; undefined: nothing, because nothing that is there can be lost by it. */
@@ -69,6 +113,8 @@ class RestoreRun {
   readonly #context: Context
   readonly #directory: BackupDirectory
   readonly #manifest: Manifest
+  /** Which all of it goes to. */
+  readonly #clusterId: string
   readonly #options: RestoreCommandOptions
   readonly #places: readonly SlotPlace[]
   readonly #stop = new AbortController()
@@ -76,16 +122,34 @@ class RestoreRun {
   readonly #tally = { stored: 0, superseded: 0, deleted: 0, overwritten: 0, passedOver: 0 }
   /** First slots of what is under way. */
   readonly #underWay = new Set<number>()
+  /** Records that are dead at the start are so to the end, however the clock is set meanwhile: each belongs to one pass. */
+  readonly #nowMs: number
+  readonly #damagedSlots: number
+  /** When it was told last why calls are made again, in monotonic ms. */
+  #toldMs = Number.NEGATIVE_INFINITY
   #interrupt: Interrupt | undefined
+  #failure: { readonly error: unknown } | undefined
   #next = 0
   #read = 0
 
-  constructor(context: Context, directory: BackupDirectory, manifest: Manifest, options: RestoreCommandOptions) {
+  constructor(
+    context: Context,
+    directory: BackupDirectory,
+    manifest: Manifest,
+    clusterId: string,
+    options: RestoreCommandOptions,
+    damagedSlots: ReadonlySet<number>,
+  ) {
     this.#context = context
     this.#directory = directory
     this.#manifest = manifest
+    this.#clusterId = clusterId
     this.#options = options
-    this.#places = manifest.slots.filter(({ slot, file }) => file !== undefined && slot >= options.fromSlot)
+    this.#nowMs = context.io.timing.wall()
+    this.#damagedSlots = damagedSlots.size
+    const isWanted = ({ slot, file }: SlotPlace): boolean =>
+      file !== undefined && slot >= options.fromSlot && !damagedSlots.has(slot)
+    this.#places = manifest.slots.filter(isWanted)
     const shown = { verb: 'restore', shown: options.progress, json: context.options.json }
     const total = this.#places.reduce((sum, { records }) => sum + records, 0)
     this.#progress = new Progress(context.io, shown, () => {
@@ -114,14 +178,13 @@ class RestoreRun {
     const status = failure === undefined && !cut ? 'done' : cut ? 'interrupted' : 'failed'
     await this.#tell(status, io.timing.monotonic() - startedMs)
     if (status === 'failed') throw failure
-    if (status === 'done') return exitStatus.done
-    return this.#interrupt === 'SIGTERM' ? exitStatus.terminated : exitStatus.interrupted
+    if (status === 'done') return this.#damagedSlots === 0 ? exitStatus.done : exitStatus.failed
+    return interruptStatus(this.#interrupt)
   }
 
   async #work(): Promise<void> {
-    const results = await Promise.allSettled(Array.from({ length: limits.restoreWorkers }, () => this.#worker()))
-    const failed = results.find((result) => result.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
+    await Promise.all(Array.from({ length: limits.restoreWorkers }, () => this.#worker()))
+    if (this.#failure !== undefined) throw this.#failure.error
   }
 
   /** Takes one lot of slots after the other. The first failure ends all workers; what they were at is done again. */
@@ -138,11 +201,20 @@ class RestoreRun {
         this.#underWay.delete(first)
       }
     } catch (error) {
+      // The first one is the reason. The others only tell that they were called off because of it.
+      this.#failure ??= { error }
       this.#stop.abort()
-      throw error
     } finally {
       await reader.close()
     }
+  }
+
+  /** Many calls wait for the same thing: one of them tells. */
+  readonly #waits = (why: string): void => {
+    const nowMs = this.#context.io.timing.monotonic()
+    if (nowMs - this.#toldMs < limits.backupSilentMs) return
+    this.#toldMs = nowMs
+    this.#progress.note(why)
   }
 
   /** Slots that make about one request. */
@@ -171,13 +243,12 @@ class RestoreRun {
       batch = []
       bytes = 0
     }
-    const nowMs = this.#context.io.timing.wall()
     for (const place of lot) {
       await reader.read(place, async (records) => {
         for (const record of records) {
           if (!this.#isOfPrefix(record, pass)) continue
           // What has expired is as good as deleted.
-          if (isLive(record, nowMs) !== (pass === 'values')) {
+          if (isLive(record, this.#nowMs) !== (pass === 'values')) {
             left++
             continue
           }
@@ -210,8 +281,9 @@ class RestoreRun {
     // With a prefix only a part of the backup comes, which is looked at as it is.
     const highestHlc = this.#options.prefix.length > 0 ? undefined : BigInt(`0x${this.#manifest.hlc.highest}`)
     const encoded = encodeRecords(batch)
-    const tally: RestoreTally = await repeated(io.timing, signal, () =>
-      client().operator.restoreSlots(encoded, batch.length, { timeoutMs, signal, highestHlc }),
+    const clusterId = this.#clusterId
+    const tally: RestoreTally = await repeated(io.timing, signal, this.#waits, () =>
+      client().operator.restoreSlots(encoded, batch.length, { timeoutMs, signal, highestHlc, clusterId }),
     )
     this.#tally.stored += tally.stored
     this.#tally.superseded += tally.superseded
@@ -223,7 +295,7 @@ class RestoreRun {
     const { io, client, options } = this.#context
     const { signal } = this.#stop
     const put = async ({ key, value, expiresAtMs }: StoredRecord): Promise<void> => {
-      await repeated(io.timing, signal, async () => {
+      await repeated(io.timing, signal, this.#waits, async () => {
         const ttlMs = expiresAtMs === 0 ? undefined : Math.ceil(expiresAtMs - io.timing.wall())
         if (ttlMs !== undefined && ttlMs < 1) this.#tally.passedOver++
         else {
@@ -249,7 +321,15 @@ class RestoreRun {
     const { name } = this.#manifest
     const goOn = status === 'done' ? undefined : this.#whereToGoOn()
     if (options.json) {
-      await writeJson(io.stdout, { status, name, ...this.#tally, nextSlot: goOn, elapsedMs: Math.round(elapsedMs) })
+      const damagedSlots = this.#damagedSlots
+      await writeJson(io.stdout, {
+        status,
+        name,
+        ...this.#tally,
+        damagedSlots,
+        nextSlot: goOn,
+        elapsedMs: Math.round(elapsedMs),
+      })
       return
     }
     const { stored, superseded, deleted, overwritten, passedOver } = this.#tally
@@ -259,6 +339,7 @@ class RestoreRun {
     if (superseded > 0) parts.push(`${formatCount(superseded)} not: something newer is there`)
     if (deleted > 0) parts.push(`${formatCount(deleted)} not: deleted since (--overwrite would bring them back)`)
     if (passedOver > 0) parts.push(`${formatCount(passedOver)} passed over`)
+    if (this.#damagedSlots > 0) parts.push(`${plural(this.#damagedSlots, 'slot')} left out: damaged`)
     await write(io.stdout, `${parts.join('; ')}\n`)
     if (goOn !== undefined)
       this.#progress.note(`the same command goes on with --from-slot ${goOn}; starting over does no harm`)

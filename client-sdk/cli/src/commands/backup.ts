@@ -9,6 +9,7 @@ interface RestoreFlags extends KeyOptions {
   readonly prefix?: string
   readonly overwrite?: true
   readonly yes?: true
+  readonly skipDamaged?: true
   readonly fromSlot: number
   readonly progress: boolean
 }
@@ -40,7 +41,7 @@ export function registerBackup(program: Command, execute: Execute): void {
     .summary('show the backups of a directory')
     .description(
       'Shows each backup with its size, and what of it is in files of its own. State: complete; incomplete, where files of it or of ' +
-        'those that it refers to are missing; damaged, where its manifest is; unfinished, where it was cut off or is being made.',
+        'those that it refers to are missing; damaged, where its manifest is; unreadable, where that cannot be read; unfinished, where it was cut off or is being made.',
     )
     .action((dir: string) => execute((context) => listDirectory(context, dir)))
   backup
@@ -85,7 +86,7 @@ function registerRestore(backup: Command, execute: Execute): void {
     .summary('bring a backup (default: the newest) into the cluster, whatever its size')
     .description(
       'Stores what the backup holds under the versions that it had: what is newer in the cluster stays, and what has been deleted since ' +
-        'stays deleted; both are counted. It may be repeated, and goes on after a cut. With --overwrite the values are stored as ' +
+        'stays deleted; both are counted. All of it is read and checked before anything is stored. It may be repeated, and goes on after a cut. With --overwrite the values are stored as ' +
         'new ones, and win over what is there, deleted or not. Asks where the backup is of another cluster, and before it overwrites.',
     )
     .option('--prefix <prefix>', 'only keys that begin with this')
@@ -96,6 +97,7 @@ function registerRestore(backup: Command, execute: Execute): void {
       wholeNumber('--from-slot', 0, 65_535),
       0,
     )
+    .option('--skip-damaged', 'bring what is whole of a damaged backup (status 1 all the same)')
     .option('--yes', 'do not ask')
     .option('--no-progress', 'show no progress')
     .addOption(keyBase64Option())

@@ -7,7 +7,7 @@ import { valueBytesMin } from '../bench/values.js'
 import { parseWorkload, workloads } from '../bench/workload.js'
 import type { Context, Execute } from '../context.js'
 import { formatDuration, parseDuration } from '../duration.js'
-import { exitStatus, FailedError, InterruptedError, UsageError } from '../exit.js'
+import { exitStatus, FailedError, InterruptedError, interruptStatus, UsageError } from '../exit.js'
 import type { Interrupt } from '../io.js'
 import { limits } from '../limits.js'
 import { write, writeJson } from '../output.js'
@@ -163,7 +163,7 @@ async function bench(context: Context, options: BenchOptions): Promise<number> {
   const stop = new AbortController()
   let interrupt: Interrupt | undefined
   const forgetInterrupts = io.onInterrupt((signal) => {
-    if (interrupt !== undefined) return io.exitNow(statusOf(signal))
+    if (interrupt !== undefined) return io.exitNow(interruptStatus(signal))
     interrupt = signal
     stop.abort(new InterruptedError(signal, 'interrupted before anything was measured'))
   })
@@ -175,15 +175,11 @@ async function bench(context: Context, options: BenchOptions): Promise<number> {
     if (globals.json) await writeJson(io.stdout, report)
     else await write(io.stdout, formatTable(report))
     await writeFiles(report, options)
-    if (interrupt !== undefined) return statusOf(interrupt)
+    if (interrupt !== undefined) return interruptStatus(interrupt)
     return report.ok ? exitStatus.done : exitStatus.failed
   } finally {
     forgetInterrupts()
   }
-}
-
-function statusOf(interrupt: Interrupt): number {
-  return interrupt === 'SIGTERM' ? exitStatus.terminated : exitStatus.interrupted
 }
 
 /** Room for what is in flight with everything that the client counts for it. */

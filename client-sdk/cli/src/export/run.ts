@@ -2,7 +2,7 @@ import type { ScanEntry } from '@quorumkv/client'
 import { KvError } from '@quorumkv/client'
 import { type Context, callOptions } from '../context.js'
 import { formatDuration } from '../duration.js'
-import { exitStatus } from '../exit.js'
+import { exitStatus, interruptStatus } from '../exit.js'
 import type { Interrupt } from '../io.js'
 import { encodeLine } from '../jsonl.js'
 import { limits } from '../limits.js'
@@ -71,7 +71,7 @@ class ExportRun {
       const done = this.#interrupt === undefined
       await this.#tell(target, done, io.timing.monotonic() - startedMs)
       if (done) return exitStatus.done
-      return this.#interrupt === 'SIGTERM' ? exitStatus.terminated : exitStatus.interrupted
+      return interruptStatus(this.#interrupt)
     } finally {
       forgetInterrupts()
       this.#progress.end()

@@ -1,6 +1,6 @@
 import type { Context } from '../context.js'
 import { formatDuration } from '../duration.js'
-import { exitStatus, FailedError } from '../exit.js'
+import { exitStatus, FailedError, interruptStatus } from '../exit.js'
 import type { Interrupt } from '../io.js'
 import { limits } from '../limits.js'
 import type { LinePosition } from '../lines.js'
@@ -172,7 +172,7 @@ class ImportRun {
     await this.#tell(importer, ending, elapsedMs)
     if (failure !== undefined) throw failure
     if (ending === 'done') return exitStatus.done
-    return this.#interrupt === 'SIGTERM' ? exitStatus.terminated : exitStatus.interrupted
+    return interruptStatus(this.#interrupt)
   }
 
   async #tell(importer: Importer, ending: Ending, elapsedMs: number): Promise<void> {

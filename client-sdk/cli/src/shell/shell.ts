@@ -85,13 +85,14 @@ export class Shell {
   /** As the program's options, in front of every line. */
   #globals(): string[] {
     const { consistency, output, timeoutMs } = this.settings
-    const { tokenFile, tls } = this.#context.options
+    const { tokenFile, insecure, tls } = this.#context.options
     return [
       `--endpoints=${this.#context.options.endpoints.join(',')}`,
       ...(consistency === undefined ? [] : [`--consistency=${consistency}`]),
       ...(output === undefined ? [] : [`--output=${output}`]),
       ...(timeoutMs === undefined ? [] : [`--timeout=${timeoutMs}`]),
       ...(tokenFile === undefined ? [] : [`--token-file=${tokenFile}`]),
+      ...(insecure ? ['--insecure'] : []),
       ...tlsArguments(tls),
     ]
   }

@@ -1,0 +1,138 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { KvError } from '@quorumkv/client'
+import { expect, test } from 'vitest'
+import { FakeCluster, json, keysIn, kv, record, some, temporary } from './backup.test-support.js'
+
+/** Flips a bit of the last slot of the first segment. */
+function damage(path: string, name: unknown): void {
+  const segment = join(path, `${name}.0001.segment`)
+  const bytes = readFileSync(segment)
+  bytes[bytes.length - 3]! ^= 1
+  writeFileSync(segment, bytes)
+}
+
+test('nothing of a damaged backup is stored before the damage is found; what is whole comes when that is asked for', async () => {
+  const [client, path] = [new FakeCluster(...some()), temporary()]
+  const { name } = await json(client, 'backup', 'create', path)
+  damage(path, name)
+  const refused = await kv(client, ['backup', 'restore', path])
+  expect(refused).toMatchObject({ status: 1, err: expect.stringContaining('nothing was restored') })
+  expect(refused.err).toMatch(/1 slot of \S+ cannot be restored: \S+\.0001\.segment is damaged at byte \d+/)
+  expect(client.restored).toEqual([])
+  const partly = await kv(client, ['--json', 'backup', 'restore', path, '--skip-damaged'])
+  expect(partly.status).toBe(1)
+  expect(JSON.parse(partly.out)).toMatchObject({ status: 'done', damagedSlots: 1 })
+  expect(keysIn(client.restored)).toHaveLength(31)
+  // Behind the damage all is whole.
+  expect((await kv(client, ['backup', 'restore', path, '--from-slot', '4095'])).status).toBe(0)
+  rmSync(join(path, `${name}.0001.segment`))
+  const gone = await kv(client, ['backup', 'restore', path, String(name), '--skip-damaged'])
+  expect(gone).toMatchObject({ status: 1, out: expect.stringContaining('restored 0 records') })
+})
+
+test('what ended a restore is told, and not that the calls beside it were called off', async () => {
+  const large = Array.from({ length: 6 }, (_, i) => record(`large:${i}`, 'x'.repeat(400_000)))
+  const [client, path] = [new FakeCluster(...large), temporary()]
+  await json(client, 'backup', 'create', path)
+  let calls = 0
+  client.operator.backups!.restoreSlots = (_records, _count, options) => {
+    calls++
+    if (calls === 2) return Promise.reject(new KvError('permission-denied', 'the token was revoked'))
+    return new Promise((_, reject) => {
+      const cancelled = (): void => reject(new KvError('cancelled', 'the call was cancelled'))
+      if (options!.signal!.aborted) cancelled()
+      else options!.signal!.addEventListener('abort', cancelled)
+    })
+  }
+  const { status, err } = await kv(client, ['backup', 'restore', path])
+  expect({ status, err }).toMatchObject({ status: 1, err: expect.stringContaining('the token was revoked') })
+  expect(err).toMatch(/goes on with --from-slot \d+/)
+})
+
+test('a clock that is set back while a backup is restored makes it leave nothing out', async () => {
+  const [client, path] = [new FakeCluster(), temporary()]
+  client.records.set('a', record('a', 'lives', 1_000, client.timing.now + 3_600_000))
+  client.records.set('b', record('b', 'expired', 1_000, client.timing.now - 60_000))
+  await json(client, 'backup', 'create', path)
+  const take = client.operator.backups!.restoreSlots
+  client.operator.backups!.restoreSlots = async (...args) => {
+    client.timing.now -= 3_600_000
+    return await take(...args)
+  }
+  await json(client, 'backup', 'restore', path)
+  expect(keysIn(client.restored).sort()).toEqual(['a', 'b'])
+})
+
+test('a manifest that cannot be read hides no other backup', async () => {
+  const [client, path] = [new FakeCluster(...some()), temporary()]
+  const { name } = await json(client, 'backup', 'create', path)
+  mkdirSync(join(path, '20991231T235959Z-0000.manifest'))
+  const listed = await kv(client, ['backup', 'list', path])
+  expect(listed.status, listed.err).toBe(0)
+  expect(listed.out).toMatch(/complete\n20991231T235959Z-0000 +unreadable\n/)
+  const restored = await kv(client, ['backup', 'restore', path])
+  expect(restored).toMatchObject({ status: 0, out: expect.stringContaining(`of ${name} in`) })
+  expect(restored.err).toContain('kv: 20991231T235959Z-0000 is newer, and is passed over: it is unreadable')
+  const verified = await kv(client, ['backup', 'verify', path])
+  expect(verified).toMatchObject({ status: 1, out: expect.stringContaining(`${name}: whole`) })
+  expect(verified.err).toMatch(/0000\.manifest cannot be read: .* is a directory/)
+})
+
+test('where the clock was set back the newest backup is the one that was made last', async () => {
+  const [client, path] = [new FakeCluster(...some()), temporary()]
+  const first = await json(client, 'backup', 'create', path)
+  client.timing.now -= 7_200_000
+  client.records.set('key:1', record('key:1', 'anew', 9_000))
+  const second = await json(client, 'backup', 'create', path)
+  expect(second).toMatchObject({ parent: first['name'] })
+  expect(await json(client, 'backup', 'create', path)).toMatchObject({ parent: second['name'], writtenRecords: 0 })
+  await json(client, 'backup', 'restore', path)
+  expect(client.restored.flat()).toContainEqual(record('key:1', 'anew', 9_000))
+  const { backups } = (await json(client, 'backup', 'list', path)) as { backups: Record<string, unknown>[] }
+  expect(backups.slice(0, 2)).toMatchObject([{ name: first['name'] }, { name: second['name'] }])
+})
+
+test('a page that leaves out a slot, or does not go on, is refused', async () => {
+  const honest = new FakeCluster(...some()).operator.backups!.backupSlots
+  for (const spoil of ['left out', 'stays', 'jumps']) {
+    const [client, path] = [new FakeCluster(...some()), temporary()]
+    client.operator.backups!.backupSlots = async (request) => {
+      const page = await honest(request)
+      if (spoil === 'left out') return { ...page, slots: page.slots.filter(({ slot }) => slot !== 700) }
+      return { ...page, next: { slot: spoil === 'stays' ? request.slot : 4_096, after: new Uint8Array() } }
+    }
+    const { status, err } = await kv(client, ['backup', 'create', path])
+    expect({ status, err }, spoil).toMatchObject({
+      status: 1,
+      err: expect.stringContaining('a node answered for slots'),
+    })
+    expect(readdirSync(path)).toEqual([])
+  }
+})
+
+test('a backup whose files are removed while it is made is not told to be there', async () => {
+  const [client, path] = [new FakeCluster(...some()), temporary()]
+  client.beforePage = (slot) => {
+    if (slot < 3_584) return
+    for (const file of readdirSync(path)) rmSync(join(path, file))
+  }
+  const { status, err } = await kv(client, ['backup', 'create', path])
+  expect({ status, err }).toMatchObject({ status: 1, err: expect.stringContaining('somebody has removed') })
+  expect(readdirSync(path)).toEqual([])
+})
+
+test('what a backup or a restore waits for is told, once', async () => {
+  const [client, path] = [new FakeCluster(...some()), temporary()]
+  const fail = (times: number): void => {
+    for (let i = 0; i < times; i++) client.failures.push(new KvError('unavailable', '1 of 3 replicas, 2 are needed'))
+  }
+  fail(3)
+  expect((await kv(client, ['backup', 'create', path])).err).toBe('')
+  fail(30)
+  const made = await kv(client, ['backup', 'create', path])
+  expect(made).toMatchObject({ status: 0, err: 'kv: 1 of 3 replicas, 2 are needed; trying again\n' })
+  fail(30)
+  const restored = await kv(client, ['--json', 'backup', 'restore', path])
+  expect(restored).toMatchObject({ status: 0, err: '{"note":"1 of 3 replicas, 2 are needed; trying again"}\n' })
+})

@@ -1,0 +1,85 @@
+import { addressGroup } from '../limits/connection-gate.js'
+
+export interface UnprovedLimits {
+  /** All of them. */
+  readonly max: number
+  /** Those from one address. */
+  readonly perAddressMax: number
+}
+
+/** A caller that is waited for. */
+interface Place {
+  readonly leave: (why: string) => void
+}
+
+/** Of what gRPC says of the other end of a call: the address, without the port. */
+function addressOf(peer: string): string {
+  const colon = peer.lastIndexOf(':')
+  return colon < 0 ? peer : peer.slice(0, colon)
+}
+
+/**
+ * Callers who have not proved yet that they are nodes, in bounded numbers. None is refused for those that came before: the one
+ * that has been waited for longest leaves instead, of the same address where that has its share, else of the address that has
+ * most. A node proves itself in the time that an answer takes to it and back, so it is among the youngest; strangers
+ * would have to come faster than that, and from its own address, or from more addresses than there are places.
+ */
+export class Unproved {
+  readonly #limits: UnprovedLimits
+  /** By group of addresses: the places, the oldest first. No set is empty. */
+  readonly #groups = new Map<string, Set<Place>>()
+  #size = 0
+
+  constructor(limits: UnprovedLimits) {
+    this.#limits = limits
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  /**
+   * Gives a place to who calls from `peer`, `address:port`. `evicted` is called, within a later call of this, where it is taken
+   * away. The function that is returned gives it back; it returns false where it was given back or taken away before.
+   */
+  enter(peer: string, evicted: (why: string) => void): () => boolean {
+    const group = addressGroup(addressOf(peer))
+    const { max, perAddressMax } = this.#limits
+    const same = this.#groups.get(group)
+    if (same !== undefined && same.size >= perAddressMax) {
+      this.#evict(group, `${perAddressMax} others of its address have come after it`)
+    } else if (this.#size >= max) {
+      this.#evict(this.#largest(), `${max} others have to prove themselves`)
+    }
+    const place: Place = { leave: evicted }
+    const places = this.#groups.get(group) ?? new Set()
+    this.#groups.set(group, places.add(place))
+    this.#size++
+    return () => this.#remove(group, place)
+  }
+
+  #evict(group: string, why: string): void {
+    const [oldest] = this.#groups.get(group)!
+    this.#remove(group, oldest!)
+    oldest!.leave(why)
+  }
+
+  #largest(): string {
+    let largest = ''
+    let most = 0
+    for (const [group, { size }] of this.#groups) {
+      if (size <= most) continue
+      largest = group
+      most = size
+    }
+    return largest
+  }
+
+  #remove(group: string, place: Place): boolean {
+    const places = this.#groups.get(group)
+    if (places?.delete(place) !== true) return false
+    this.#size--
+    if (places.size === 0) this.#groups.delete(group)
+    return true
+  }
+}
