@@ -103,7 +103,16 @@ test('frames that no version of ours writes are refused even with a right checks
       withPatch((view) => view.setUint16(24, 2, true)),
       0,
     ),
-  ).toContain('with a payload')
+  ).toContain('"seal" of 258 bytes')
+  expect(
+    decodeFrameHeader(
+      withPatch((view) => {
+        view.setUint32(4, 0, true)
+        view.setUint32(20, 0, true)
+      }),
+      0,
+    ),
+  ).toContain('"group" of 0 bytes')
   expect(
     decodeFrameHeader(
       withPatch((view) => view.setUint32(20, 0, true)),
