@@ -9,8 +9,12 @@ const artefacts = fileURLToPath(new URL('artefacts/', import.meta.url))
 
 const places = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome-stable'] as const
 const installMs = 300_000
+/** One at a time: files of tests run side by side, and apt-get refuses whom another is before. */
+const install = `flock --timeout ${installMs / 1000} /tmp/quorumkv-install-chromium.lock sh -c '
+  command -v chromium || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }'`
 
 let found: string | undefined | null = null
+let whyNone = 'and it could not be installed with apt-get by root'
 
 function installed(): string | undefined {
   return places.find((path) => existsSync(path))
@@ -21,9 +25,9 @@ function findBrowser(): string | undefined {
   if (found !== null) return found
   found = installed()
   if (found === undefined && process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) {
-    const install = 'apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium'
-    spawnSync('sh', ['-c', install], { stdio: 'ignore', timeout: installMs })
+    const { stderr } = spawnSync('sh', ['-c', install], { encoding: 'utf8', timeout: installMs })
     found = installed()
+    whyNone += `: ${stderr.trim()}`
   }
   return found
 }
@@ -54,7 +58,7 @@ export class TestBrowser implements AsyncDisposable {
   static async launch(context: TestContext): Promise<TestBrowser> {
     const executablePath = findBrowser()
     if (executablePath === undefined) {
-      const why = 'there is no Chromium at /usr/bin, and it could not be installed with apt-get by root'
+      const why = `there is no Chromium at /usr/bin, ${whyNone}`
       process.stdout.write(`the dashboard in a browser: skipped, ${why}\n`)
       context.skip(why)
     }
