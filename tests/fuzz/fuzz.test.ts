@@ -1,12 +1,12 @@
-import { randomInt } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { environmentNumber } from '../crash/report.js'
+import { drawSeed, environmentNumber } from '../crash/report.js'
 import { failureText, figuresText, Judge } from './judge.js'
 import { targets } from './targets/index.js'
 
-const seed = process.env['KV_SEED'] ?? String(randomInt(1, 2 ** 31))
+const casesAskedFor = environmentNumber('KV_FUZZ_CASES')
 /** In all, in the short form. */
-const cases = environmentNumber('KV_FUZZ_CASES') ?? 101_000
+const cases = casesAskedFor ?? 101_000
+const seed = String(drawSeed(casesAskedFor !== undefined))
 /** One target, or several with commas between them. */
 const only = process.env['KV_FUZZ_TARGET']?.split(',')
 const index = process.env['KV_FUZZ_CASE']
