@@ -22,6 +22,11 @@ async function put(url: string, value: string): Promise<Answer> {
   return await ask(url, { method: 'PUT', headers: json, body: JSON.stringify({ value }) })
 }
 
+/** A failure tells all that was answered: the status alone does not say why. */
+function expectSuccess(what: string, { status, body }: Answer): void {
+  expect(status, `${what}: ${JSON.stringify(body)}`).toBe(200)
+}
+
 describe('three nodes', () => {
   let cluster: TestCluster
   let urls: readonly string[]
@@ -34,7 +39,8 @@ describe('three nodes', () => {
   it('answer for any key, whichever is asked', async () => {
     for (let i = 0; i < 30; i++) {
       const written = await put(`${urls[i % 3]}/kv/any:${i}`, `value ${i}`)
-      expect(written).toMatchObject({ status: 200, body: { status: 'success', replicas: 3 } })
+      expectSuccess(`put any:${i}`, written)
+      expect(written.body).toMatchObject({ status: 'success', replicas: 3 })
       expect(written.body['acks']).toBeGreaterThanOrEqual(2)
       for (const [other, url] of urls.entries()) {
         const { body } = await ask(`${url}/kv/any:${i}`)
@@ -242,12 +248,12 @@ describe('a node that goes away', () => {
   it('by a kill costs the callers of the others nothing', async () => {
     await using cluster = await startServers(3, { http: true })
     const [first, second, third] = cluster.servers.map(({ httpUrl }) => httpUrl)
-    await put(`${first}/kv/before`, 'kept')
+    expectSuccess('put before', await put(`${first}/kv/before`, 'kept'))
     await cluster.servers[2]!.kill()
     for (let i = 0; i < 40; i++) {
       const url = i % 2 === 0 ? first : second
-      expect((await put(`${url}/kv/k${i}`, 'v')).status).toBe(200)
-      expect((await ask(`${url}/kv/k${i}`)).status).toBe(200)
+      expectSuccess(`put k${i}`, await put(`${url}/kv/k${i}`, 'v'))
+      expectSuccess(`get k${i}`, await ask(`${url}/kv/k${i}`))
     }
     expect(await ask(`${second}/kv/before`)).toMatchObject({ body: { value: 'kept' } })
     await expect(fetch(`${third}/livez`)).rejects.toThrow()
