@@ -1,0 +1,56 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Cluster, type ClusterOptions, startCluster } from '@quorumkv/testing'
+import { afterAll, expect, test } from 'vitest'
+import { FakeIo } from '../client-sdk/cli/src/fakes.test-support.js'
+import { systemTiming } from '../client-sdk/cli/src/io.js'
+import { run } from '../client-sdk/cli/src/program.js'
+
+/* `kv backup` and whole clusters, all inside this process. With processes: tests/e2e/backup.test.ts. */
+
+const directory = mkdtempSync(join(tmpdir(), 'quorumkv-'))
+afterAll(() => rmSync(directory, { recursive: true, force: true }))
+
+/** Runs `kv --json backup`, which must succeed; its last line. */
+async function backup(cluster: Cluster, ...argv: string[]): Promise<Record<string, unknown>> {
+  const io = Object.assign(new FakeIo(), { timing: systemTiming })
+  const status = await run(['--json', 'backup', ...argv], io, () => cluster.client({ timeoutMs: 20_000 }))
+  expect(status, io.stderr.text).toBe(0)
+  return JSON.parse(io.stdout.text.trim().split('\n').at(-1)!) as Record<string, unknown>
+}
+
+/** Each key with all that is stored under it, as a scan at quorum finds them. */
+async function everything(cluster: Cluster): Promise<string[]> {
+  const found: string[] = []
+  for await (const { key, valueBytes, version, expiresAt } of cluster.client().scan()) {
+    found.push(`${key} ${version} ${expiresAt?.getTime()} ${Buffer.from(valueBytes)}`)
+  }
+  return found.sort()
+}
+
+test('a backup comes back as it was into clusters of other sizes and replication factors', async () => {
+  const path = join(directory, 'sizes')
+  let saved: string[]
+  {
+    await using cluster = await startCluster({ nodes: 3 })
+    const client = cluster.client()
+    await client.putMany(Array.from({ length: 200 }, (_, i) => [`key:${i}`, `value ${i}`] as const))
+    await client.put('with a term', 'v', { ttlMs: 3_600_000 })
+    for (let i = 0; i < 20; i++) await client.delete(`key:${i}`)
+    saved = await everything(cluster)
+    expect(saved).toHaveLength(181)
+    await backup(cluster, 'create', path)
+  }
+  const shapes: ClusterOptions[] = [
+    { nodes: 5, replicationFactor: 5 },
+    { nodes: 1, replicationFactor: 1 },
+    { nodes: 3, replicationFactor: 1 },
+  ]
+  for (const shape of shapes) {
+    await using cluster = await startCluster(shape)
+    const told = await backup(cluster, 'restore', path, '--yes')
+    expect(told, JSON.stringify(shape)).toMatchObject({ status: 'done', stored: 201, superseded: 0, deleted: 0 })
+    expect(await everything(cluster), JSON.stringify(shape)).toEqual(saved)
+  }
+}, 60_000)
