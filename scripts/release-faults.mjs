@@ -1,5 +1,5 @@
 // What must hold before a release is made (docs/compatibility.md). Each check returns lines for people; none: it holds.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readManifests } from './lock-faults.mjs'
@@ -14,6 +14,30 @@ function git(root, ...argv) {
 export function releaseBefore(root, version) {
   const tags = git(root, 'tag', '--merged', 'HEAD', '--list', 'v*', '--sort=-v:refname').split('\n')
   return tags.find((tag) => /^v\d+\.\d+\.\d+(-[\w.]+)?$/.test(tag) && tag !== `v${version}`)
+}
+
+/** Whether this commit has the tag of the version; undefined: no commit has. */
+export function isTagged(root, version) {
+  const of = git(root, 'for-each-ref', '--format=%(objectname) %(*objectname)', `refs/tags/v${version}`)
+  return of === '' ? undefined : of.includes(git(root, 'rev-parse', 'HEAD'))
+}
+
+/** What stands in the way of the tag, whatever is in the tree. `dryRun`: none is made. */
+export function tagFaults(root, version, dryRun) {
+  const { error, status, stderr } = spawnSync('git', ['rev-parse', 'HEAD'], { cwd: root, encoding: 'utf8' })
+  if (error !== undefined || status !== 0) {
+    const why = error?.message ?? stderr.trim().split('\n')[0]
+    return [`a release is made from a commit, in a clone of the repository; here git cannot tell of one: ${why}`]
+  }
+  const tagged = isTagged(root, version)
+  if (tagged === false)
+    return [
+      `v${version} is the tag of another commit: raise the version, or check out v${version} to make its files again`,
+    ]
+  if (tagged || dryRun) return []
+  if (spawnSync('git', ['var', 'GIT_COMMITTER_IDENT'], { cwd: root }).status === 0) return []
+  const how = "git config user.name 'Your Name' && git config user.email you@example.com"
+  return [`git does not know who makes the tag v${version}; tell it: ${how}`]
 }
 
 export function treeFaults(root) {

@@ -1,7 +1,7 @@
 // Makes a release: `npm run release -- --dry-run`. Checks what must hold, packs every package, writes the bill of materials and checksums
 // into dist-packages, and says what is left to do. Without --dry-run it also tags the commit. It publishes nothing: that is the last
 // command that it prints, for somebody with the right to.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,9 @@ import {
   apiFaults,
   changelogFaults,
   formatFaults,
+  isTagged,
   releaseBefore,
+  tagFaults,
   treeFaults,
   versionFaults,
 } from './release-faults.mjs'
@@ -26,7 +28,14 @@ if (given.some((word) => word !== '--dry-run')) {
   console.error('usage: npm run release -- [--dry-run]')
   process.exit(2)
 }
+const dryRun = given.includes('--dry-run')
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+
+const obstacles = tagFaults(root, version, dryRun)
+if (obstacles.length > 0) {
+  console.error(`${obstacles.join('\n')}\nnothing was changed`)
+  process.exit(1)
+}
 
 /** Tests that are stricter for a release: what messages have gained needs golden files now. */
 function goldenFaults() {
@@ -86,9 +95,14 @@ if (faults > 0) {
   process.exit(1)
 }
 const tag = `v${version}`
-if (!given.includes('--dry-run'))
-  execFileSync('git', ['tag', '--annotate', '--message', `QuorumKV ${version}`, tag], { cwd: root, stdio: 'inherit' })
+if (!dryRun && !isTagged(root, version)) {
+  const argv = ['tag', '--annotate', '--message', `QuorumKV ${version}`, tag]
+  if (spawnSync('git', argv, { cwd: root, stdio: 'inherit' }).status !== 0) {
+    console.error(`git made no tag ${tag}, for the reason above; the files in ${out} are good`)
+    process.exit(1)
+  }
+}
 console.log(`left to do, by whoever may:
-  ${given.includes('--dry-run') ? `git tag --annotate --message 'QuorumKV ${version}' ${tag} && ` : ''}git push origin ${tag}
+  ${dryRun ? `git tag --annotate --message 'QuorumKV ${version}' ${tag} && ` : ''}git push origin ${tag}
   for each in dist-packages/*.tgz; do npm publish --provenance --access public "$each"; done
   docker buildx build --platform linux/amd64,linux/arm64 --provenance=true --sbom=true -f packaging/docker/Dockerfile -t quorumkv:${version} --push .`)

@@ -1,14 +1,16 @@
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   apiFaults,
   changelogFaults,
   formatFaults,
+  isTagged,
   releaseBefore,
+  tagFaults,
   treeFaults,
   versionFaults,
 } from '../scripts/release-faults.mjs'
@@ -53,7 +55,10 @@ describe('a release', () => {
     put('tests/e2e/public-api/client.txt', 'get\n')
     commit()
   })
-  afterEach(() => rmSync(root, { recursive: true }))
+  afterEach(() => {
+    vi.unstubAllEnvs()
+    rmSync(root, { recursive: true })
+  })
 
   const allFaults = (): string[] => [
     ...treeFaults(root),
@@ -71,6 +76,60 @@ describe('a release', () => {
     git('tag', 'vacation')
     expect(releaseBefore(root, '1.1.0')).toBe('v1.0.0')
     expect(allFaults()).toEqual([])
+  })
+
+  describe('is tagged', () => {
+    const nobody = { GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null', EMAIL: '' }
+
+    it('by somebody whom git knows, which only a release wants', () => {
+      for (const [name, value] of Object.entries(nobody)) vi.stubEnv(name, value)
+      git('config', 'user.useConfigOnly', 'true')
+      const [fault, ...more] = tagFaults(root, '1.1.0', false)
+      expect(fault).toMatch(
+        /^git does not know who makes the tag v1\.1\.0; tell it: git config user\.name 'Your Name' &&/,
+      )
+      expect(more).toEqual([])
+      expect(tagFaults(root, '1.1.0', true)).toEqual([])
+      git('config', 'user.name', 'Ada')
+      git('config', 'user.email', 'ada@example.com')
+      expect(tagFaults(root, '1.1.0', false)).toEqual([])
+    })
+
+    it('once', () => {
+      git('config', 'user.name', 'Ada')
+      git('config', 'user.email', 'ada@example.com')
+      expect(isTagged(root, '1.1.0')).toBeUndefined()
+      git('tag', '--annotate', '--message', 'x', 'v1.1.0')
+      expect(isTagged(root, '1.1.0')).toBe(true)
+      expect(tagFaults(root, '1.1.0', false), 'its files can be made again').toEqual([])
+      commit()
+      expect(isTagged(root, '1.1.0')).toBe(false)
+      for (const dryRun of [false, true])
+        expect(tagFaults(root, '1.1.0', dryRun).join()).toMatch(
+          /^v1\.1\.0 is the tag of another commit: raise the version/,
+        )
+    })
+
+    it('in a clone', () => {
+      rmSync(join(root, '.git'), { recursive: true })
+      expect(tagFaults(root, '1.1.0', true).join()).toMatch(/^a release is made from a commit.*: fatal: not a git repo/)
+      vi.stubEnv('PATH', '/nonexistent')
+      expect(tagFaults(root, '1.1.0', true).join()).toMatch(/spawnSync git ENOENT$/)
+    })
+  })
+
+  it('stops before anything else where git does not know who makes it', () => {
+    const scripts = fileURLToPath(new URL('../scripts', import.meta.url))
+    cpSync(scripts, join(root, 'scripts'), { recursive: true })
+    const env = { PATH: process.env['PATH'], HOME: root, GIT_CONFIG_SYSTEM: '/dev/null' }
+    git('config', 'user.useConfigOnly', 'true')
+    const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts/release.mjs')], {
+      env,
+      encoding: 'utf8',
+    })
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+    expect(stderr).toMatch(/^git does not know who makes the tag v1\.1\.0; .*\nnothing was changed\n$/)
+    expect(existsSync(join(root, 'dist-packages'))).toBe(false)
   })
 
   it('is of what is committed', () => {
