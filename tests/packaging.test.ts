@@ -342,6 +342,14 @@ describe('values', () => {
     })
   })
 
+  it('of whatever name have Prometheus call its job as the alerts have it', () => {
+    const manifests = renderChart({ ...secured, serviceMonitor: { enabled: true } }, 'stock')
+    const { spec } = only(manifests, 'ServiceMonitor', 'stock-quorumkv')
+    const asked = manifests.find(({ kind, metadata }) => kind === 'Service' && metadata.name === 'stock-quorumkv')!
+    const job = asked.metadata.labels[spec.jobLabel]
+    expect(read('../docs/ops/alerts.yaml')).toContain(`up{job="${job}"} == 0`)
+  })
+
   it('shorten names that would be too long for the ids of members', () => {
     const set = renderChart({ insecure: true, replicaCount: 100 }, 'a'.repeat(53)).find(
       ({ kind }) => kind === 'StatefulSet',

@@ -59,7 +59,7 @@ export interface ScrapeEndpoint {
 export interface Manifest {
   readonly apiVersion: string
   readonly kind: string
-  readonly metadata: Named
+  readonly metadata: Named & { readonly labels: Readonly<Record<string, string>> }
   readonly spec: {
     readonly template: { readonly metadata: { readonly labels: object }; readonly spec: PodSpec }
     readonly selector: object & { readonly matchLabels: object }
@@ -69,6 +69,7 @@ export interface Manifest {
     readonly serviceName: string
     readonly clusterIP?: string
     readonly endpoints: readonly ScrapeEndpoint[]
+    readonly jobLabel: string
     readonly maxUnavailable: number
   }
 }

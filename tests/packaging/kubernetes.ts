@@ -28,6 +28,7 @@ const serviceMonitor = z.strictObject({
   kind: z.literal('ServiceMonitor'),
   metadata: z.strictObject({ name: z.string(), labels }),
   spec: z.strictObject({
+    jobLabel: z.string(),
     selector: z.strictObject({ matchLabels: labels }),
     endpoints: z.array(
       z.strictObject({

@@ -1,39 +1,18 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { credentials } from '@grpc/grpc-js'
 import { Consistency, type GetResponse, KvClient, type PutResponse } from '@quorumkv/proto/kv/v1/kv'
 import { afterAll, describe, expect, it, test } from 'vitest'
-import { parse } from 'yaml'
 import { FakeNode, fakeTopology } from '../calls/fake-node.test-support.js'
 import { reply } from '../calls/services.test-support.js'
 import { testApp } from '../http/app.test-support.js'
 import { startNode } from '../index.js'
 import { metricDefinitions } from './metrics.js'
+import { type Line, shown, valuesIn } from './scrape.test-support.js'
 
 const root = mkdtempSync(join(tmpdir(), 'kv-metrics-'))
 afterAll(() => rmSync(root, { recursive: true }))
-
-interface Line {
-  readonly name: string
-  readonly labels: string
-  readonly value: number
-}
-
-/** The values of a scrape. Fails on what is not the text format of Prometheus 0.0.4. */
-function valuesIn(text: string): Line[] {
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
-  return lines.map((line) => {
-    const match = /^([a-z_]+)(?:\{((?:[a-z]+="[^"\\]*",?)*)\})? (\S+)$/.exec(line)
-    if (match === null) throw new Error(`not a value: ${line}`)
-    return { name: match[1]!, labels: match[2] ?? '', value: Number(match[3]) }
-  })
-}
-
-function shown(lines: readonly Line[], name: string, labels = ''): number | undefined {
-  return lines.find((line) => line.name === name && line.labels === labels)?.value
-}
 
 describe('the metrics', () => {
   it('are named as Prometheus asks: a prefix, a base unit, _total for counters, and a help text', () => {
@@ -127,66 +106,4 @@ test('a scrape of a real node tells of the put and the get before it', async () 
   const excused =
     /^kv_(tls_|operation_errors|member_|hints_waiting|differing_slots|handover_(received|slots)|snapshot_(age|duration|bytes))/
   expect(missing.filter((name) => !excused.test(name))).toEqual([])
-})
-
-/** The names of metrics in an expression of Prometheus. */
-function namesIn(expression: string): string[] {
-  return expression.match(/\b(kv|process|nodejs)_[a-z_]+/g) ?? []
-}
-
-const known = new Set(
-  metricDefinitions.flatMap(({ name, type }) => {
-    return type === 'histogram' ? ['_bucket', '_sum', '_count'].map((part) => name + part) : [name]
-  }),
-)
-
-function docsOps(file: string): string {
-  const path = fileURLToPath(new URL(`../../../docs/ops/${file}`, import.meta.url))
-  expect(existsSync(path), path).toBe(true)
-  return readFileSync(path, 'utf8')
-}
-
-interface Rule {
-  readonly alert: string
-  readonly expr: string
-  readonly labels: { readonly severity: string }
-  readonly annotations: { readonly summary: string; readonly runbook: string }
-}
-
-test('every alert has a severity and a runbook, and every metric that it names exists', () => {
-  const { groups } = parse(docsOps('alerts.yaml')) as { groups: { rules: Rule[] }[] }
-  const rules = groups.flatMap((group) => group.rules)
-  expect(rules.length).toBeGreaterThan(10)
-  expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length)
-  for (const { alert, expr, labels, annotations } of rules) {
-    expect(['info', 'warning', 'critical'], alert).toContain(labels.severity)
-    expect(annotations.summary.length, alert).toBeGreaterThan(10)
-    expect(annotations.runbook.length, alert).toBeGreaterThan(40)
-    for (const name of namesIn(expr)) expect(known, alert).toContain(name)
-  }
-})
-
-test('every metric that the Grafana dashboard names exists, and panels do not overlap', () => {
-  interface Panel {
-    readonly title: string
-    readonly id: number
-    readonly targets?: readonly { readonly expr: string }[]
-    readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number }
-  }
-  const { panels } = JSON.parse(docsOps('grafana.json')) as { panels: Panel[] }
-  expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length)
-  let named = 0
-  for (const { title, targets = [] } of panels) {
-    for (const { expr } of targets) {
-      for (const name of namesIn(expr)) {
-        named++
-        expect(known, title).toContain(name)
-      }
-    }
-  }
-  expect(named).toBeGreaterThan(30)
-  const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
-    Array.from({ length: w * h }, (_, i) => `${x + (i % w)},${y + Math.floor(i / w)}`),
-  )
-  expect(new Set(cells).size).toBe(cells.length)
 })

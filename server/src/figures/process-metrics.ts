@@ -71,6 +71,13 @@ export const processMetrics: readonly MetricDefinition[] = [
   },
   {
     type: 'gauge',
+    name: 'kv_tls_files_refused',
+    help: '1: the files of the certificate have changed, what they hold is no good, and the old is in use',
+    read: ({ services: { certificates } }) =>
+      certificates === undefined ? [] : [[certificates.problem === undefined ? 0 : 1]],
+  },
+  {
+    type: 'gauge',
     name: 'kv_client_sessions',
     help: 'Sessions of clients that are open',
     read: ({ services }) => [[services.calls().sessions]],

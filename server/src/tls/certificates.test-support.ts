@@ -23,8 +23,8 @@ export class CertificateFolder {
     writeFileSync(this.ca, authority.cert)
   }
 
-  static async create(name = 'a test'): Promise<CertificateFolder> {
-    return new CertificateFolder(await Authority.create(`${name} authority`, around(Date.now())))
+  static async create(name = 'a test', life = around(Date.now())): Promise<CertificateFolder> {
+    return new CertificateFolder(await Authority.create(`${name} authority`, life))
   }
 
   get ca(): string {
