@@ -1,4 +1,5 @@
 import { constants, type ServerHttp2Stream } from 'node:http2'
+import type { Connection } from './idle-connections.js'
 import type { Peer } from './slow-peers.js'
 
 /** Of a message of gRPC: whether it is compressed, and how long it is. */
@@ -7,6 +8,8 @@ const prefixBytes = 5
 /** What is counted of one call: of the messages that come, and of the answers that wait. */
 export class GuardedStream implements Peer {
   readonly #stream: ServerHttp2Stream
+  /** Undefined: it has ended already. */
+  readonly connection: Connection | undefined
   readonly #manyMessages: boolean
   #written = 0
   /** Bytes of a message that is not complete, or of what has come where there is to be one only. */
@@ -21,8 +24,14 @@ export class GuardedStream implements Peer {
   isCut = false
 
   /** Calls `onAnswer` when something has been written. */
-  constructor(stream: ServerHttp2Stream, manyMessages: boolean, onAnswer: (of: GuardedStream) => void) {
+  constructor(
+    stream: ServerHttp2Stream,
+    connection: Connection | undefined,
+    manyMessages: boolean,
+    onAnswer: (of: GuardedStream) => void,
+  ) {
     this.#stream = stream
+    this.connection = connection
     this.#manyMessages = manyMessages
     this.#incompleteSinceMs = manyMessages ? undefined : performance.now()
     const { write } = stream
@@ -48,11 +57,6 @@ export class GuardedStream implements Peer {
     return this.#stream.writableLength
   }
 
-  /** What it shares with other calls; undefined: it has ended. */
-  get connection(): object | undefined {
-    return this.#stream.session
-  }
-
   taken(): number {
     return this.#written - this.#stream.writableLength
   }
@@ -66,7 +70,7 @@ export class GuardedStream implements Peer {
    */
   cut(again: boolean): void {
     this.isCut = true
-    if (again) this.#stream.session?.destroy()
+    if (again) this.connection?.close()
     else this.#stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM)
   }
 

@@ -17,7 +17,7 @@ import { cutLog } from './cut-log.js'
 import type { DoorReading } from './door-reading.js'
 import { GuardedStream } from './guarded-stream.js'
 import { closeWhenAnswered } from './half-open.js'
-import { type Connection, IdleConnections } from './idle-connections.js'
+import { type Connection, closeWithSession, IdleConnections } from './idle-connections.js'
 import { SlowPeers } from './slow-peers.js'
 
 export interface Http2GuardOptions extends Partial<ConnectionLimits> {
@@ -158,8 +158,7 @@ export class Http2Guard {
     const connection = session.destroyed ? undefined : this.#idle.find(session.socket as Socket)
     if (connection === undefined) return
     this.#connections.set(session, connection)
-    // The other end is told that nothing has become of what it may just have asked.
-    connection.close = () => session.destroy()
+    closeWithSession(session, connection, this.#options.cutGraceMs ?? limits.cutGraceMs)
   }
 
   #admit(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
@@ -194,7 +193,8 @@ export class Http2Guard {
   #follow(stream: ServerHttp2Stream, path: string): void {
     const { takesStream, isForNodes } = this.#options
     const onAnswer = isForNodes(path) ? () => undefined : (of: GuardedStream) => this.#answers.answered(of)
-    const guarded = new GuardedStream(stream, takesStream(path), onAnswer)
+    const connection = this.#connections.get(stream.session as ServerHttp2Session)
+    const guarded = new GuardedStream(stream, connection, takesStream(path), onAnswer)
     this.peers.add(guarded)
     closeWhenAnswered(stream)
     stream.on('data', (chunk: Buffer) => {

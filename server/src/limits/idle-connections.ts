@@ -1,3 +1,4 @@
+import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 
 /** A connection that was accepted, whatever is spoken on it. */
@@ -6,13 +7,33 @@ export interface Connection {
   tasks: number
   /** It has not ended. */
   open: boolean
-  /** Ends it at once. Whoever speaks on it may put a way in its place by which the other end is told more. */
+  /** Ends it at once, and lets go of what waits on it. Whoever speaks on it may put a way in its place by which the other end is told more. */
   close: () => void
 }
 
 /** What is under way on a connection until it is closed: a call, or the answer to a request. */
 export interface Task {
   once(event: 'close', listener: () => void): unknown
+}
+
+/**
+ * Has a connection end with the session of HTTP/2 on it. Node does not close the connection of a session that is destroyed while
+ * a write waits for its other end, nor let go of what is written, for as long as that end likes.
+ *
+ * @param graceMs how long what is written may take to go out where the session is destroyed by others, as when no ping is answered.
+ */
+export function closeWithSession(session: ServerHttp2Session, connection: Connection, graceMs: number): void {
+  const { close } = connection
+  const { destroy } = session
+  session.destroy = (...of) => {
+    Reflect.apply(destroy, session, of)
+    if (connection.open) setTimeout(close, graceMs).unref()
+  }
+  connection.close = () => {
+    // First the session: the other end is told that nothing has become of what it may just have asked.
+    Reflect.apply(destroy, session, [])
+    close()
+  }
 }
 
 /** Both ends, which no other connection has at the same time. Of TLS the socket underneath is another, and its ends are the same. */

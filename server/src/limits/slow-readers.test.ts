@@ -1,7 +1,9 @@
+import type { Http2Session } from 'node:http2'
 import { GetRequest, type Operation, ScanRequest, SessionRequest } from '@quorumkv/proto/kv/v1/kv'
 import { describe, expect, it } from 'vitest'
 import { FakeNode } from '../calls/fake-node.test-support.js'
 import { eventually, openAccess, startServices, type TestServices } from '../calls/services.test-support.js'
+import type { GuardedHttp2Server } from './http2-guard.js'
 import { framed, RawFrames, RawHttp2 } from './raw-http2.test-support.js'
 
 const key = Buffer.from('k')
@@ -35,6 +37,21 @@ async function nodeWith(values: number, bytes: number): Promise<FakeNode> {
 
 function start(node: FakeNode, tuning: Parameters<typeof startServices>[2]): Promise<TestServices> {
   return startServices(node, () => openAccess, { checkMs: 10, ...tuning })
+}
+
+/** Asks for `k` so many times, with all the room that there may be, and takes nothing from its connection. */
+function askAndTakeNothing(services: TestServices, times: number): RawFrames {
+  const deaf = new RawFrames(services.address)
+  deaf.socket.pause()
+  const most = 2 ** 30
+  deaf.allow(0, most)
+  for (let i = 0; i < times; i++) {
+    const id = 2 * i + 1
+    deaf.call(id, 'Get')
+    deaf.allow(id, most)
+    deaf.data(id, getRequest, true)
+  }
+  return deaf
 }
 
 describe('a reader that takes nothing', () => {
@@ -73,19 +90,25 @@ describe('a reader that takes nothing', () => {
 
   it('of its whole connection loses it, where too much waits', async () => {
     await using services = await start(await nodeWith(1, 1_000_000), { answerBytesMax: 30_000_000 })
-    using deaf = new RawFrames(services.address)
-    deaf.socket.pause()
-    const most = 2 ** 30
-    deaf.allow(0, most)
-    for (let i = 0; i < 60; i++) {
-      const id = 2 * i + 1
-      deaf.call(id, 'Get')
-      deaf.allow(id, most)
-      deaf.data(id, getRequest, true)
-    }
+    using deaf = askAndTakeNothing(services, 60)
     const { guard } = services.host
-    await eventually('it is closed', () => guard.gate.open === 0)
+    await eventually('it is cut off', () => guard.peers.cut === 1)
+    await eventually('it is closed, though it takes nothing', () => guard.gate.open === 0)
     await eventually('nothing is left', () => guard.waitingBytes === 0)
+    expect(deaf.closed).toBe(false)
+  })
+
+  it('of its whole connection loses it also where it is the library that gives it up', async () => {
+    const sessions: Http2Session[] = []
+    const watch = (server: GuardedHttp2Server): void => void server.on('session', (session) => sessions.push(session))
+    await using services = await start(await nodeWith(1, 1_000_000), { watch, cutGraceMs: 100 })
+    using deaf = askAndTakeNothing(services, 20)
+    const { guard } = services.host
+    await eventually('its answers wait', () => guard.waitingBytes > 19_000_000)
+    // As when no ping is answered.
+    sessions[0]!.destroy()
+    await eventually('it is closed, though it takes nothing', () => guard.gate.open === 0)
+    expect(deaf.closed).toBe(false)
   })
 })
 
