@@ -443,14 +443,16 @@ export class RunningProgram implements AsyncDisposable {
   }
 }
 
-/** Starts `kv` on these servers; its state goes to a directory of its own. */
+/** Starts `kv` on these servers; its state goes to a directory of its own. `under`: as `ServerOptions.under`. */
 export function startKv(
   addresses: readonly string[],
   argv: readonly string[],
   more: Readonly<Record<string, string>> = {},
+  under: readonly string[] = [],
 ): RunningProgram {
   const environment = { XDG_STATE_HOME: makeTemporaryDirectory(), ...more }
-  return new RunningProgram(process.execPath, [commandLine, '--endpoints', addresses.join(','), ...argv], environment)
+  const [command, ...rest] = [...under, process.execPath, commandLine, '--endpoints', addresses.join(','), ...argv]
+  return new RunningProgram(command!, rest, environment)
 }
 
 /** Starts what `./run.sh` starts when it has built: three nodes on these ports, data in this directory. */

@@ -175,13 +175,13 @@ export class BackupWriter {
    * removing more; who was faster has taken the parent's manifest away before (`removeBackup`).
    */
   async #checkThere(manifest: Manifest): Promise<void> {
-    const gone = await missingOf(this.#disk, manifest)
+    const gone = (await missingOf(this.#disk, manifest)).map(({ path, found }) => `${path} (${found})`)
     if (manifest.parent !== undefined) {
       const parent = manifestPath(manifest.parent)
-      if (!(await this.#disk.list('.')).includes(parent)) gone.push(parent)
+      if (!(await this.#disk.list('.')).includes(parent)) gone.push(`${parent} (no such file)`)
     }
     if (gone.length === 0) return
-    throw new BackupRefused(`somebody has removed ${gone.join(', ')} while ${manifest.name} was made, which needs it`)
+    throw new BackupRefused(`what ${manifest.name} needs cannot be had any more: ${gone.join(', ')}`)
   }
 
   async #openSlot(slot: number, floorMs: number): Promise<void> {

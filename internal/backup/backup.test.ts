@@ -143,7 +143,9 @@ test('a segment that is missing, too short, too long or of another backup is nam
     const file = await disk.open(path, 'write')
     await file.truncate(length)
     await file.close()
-    expect((await listBackups(disk))[0]!.missing).toEqual([path])
+    expect((await listBackups(disk))[0]!.missing).toEqual([
+      { path, found: `${length} bytes for ${size}`, isUnreadable: false },
+    ])
     const { damages } = await verify(disk, first.manifest.name)
     expect(damages.map(({ message }) => message).join()).toContain(
       `${path} is damaged at byte ${Math.min(length, size)}`,
@@ -152,7 +154,7 @@ test('a segment that is missing, too short, too long or of another backup is nam
   await disk.rename(other, path)
   const { damages } = await verify(disk, first.manifest.name)
   expect(damages.map(({ message }) => message).join()).toContain(`segment 1 of backup ${originOf(2).id}`)
-  expect((await listBackups(disk))[1]!.missing).toEqual([other])
+  expect((await listBackups(disk))[1]!.missing).toEqual([{ path: other, found: 'no such file', isUnreadable: false }])
   expect((await newestOf(disk)).manifest?.name).toBe(first.manifest.name)
 })
 

@@ -16,6 +16,15 @@ export interface BackupTotals {
   readonly ownBytes: number
 }
 
+/** A segment that a backup needs and cannot have. */
+export interface MissingSegment {
+  readonly path: string
+  /** What there is in its place, in words. */
+  readonly found: string
+  /** False: it is not there, or not as long as it was. True: nobody knows, the disk does not tell. */
+  readonly isUnreadable: boolean
+}
+
 /** One backup of a directory. */
 export interface CatalogueEntry {
   readonly name: string
@@ -25,8 +34,8 @@ export interface CatalogueEntry {
   readonly totals: BackupTotals | undefined
   /** What is wrong with the manifest. */
   readonly damage: BackupDamage | undefined
-  /** Segments that it needs and that are not there, or not as long as they were, by their paths. */
-  readonly missing: readonly string[]
+  /** Segments that it needs, and that are not there as they were. */
+  readonly missing: readonly MissingSegment[]
   /** Its own files. */
   readonly paths: readonly string[]
 }
@@ -34,8 +43,8 @@ export interface CatalogueEntry {
 /** The files of each backup of a directory by its name, the oldest first. */
 type Names = ReadonlyMap<string, readonly string[]>
 
-/** Sizes of segments that have been looked at. */
-type Sizes = Map<string, number | undefined>
+/** Segments that have been looked at, and their sizes; an error: why there is none to be had. */
+type Sizes = Map<string, number | DiskError>
 
 /**
  * All backups of a directory, the oldest first. Throws a DiskError where the directory cannot be read; one that is not
@@ -73,17 +82,25 @@ export async function newestName(disk: Disk): Promise<string | undefined> {
   return [...(await namesIn(disk)).keys()].at(-1)
 }
 
-/** What is not there of what a backup needs, or not as long as it was: paths of segments. */
+/** What is not there of what a backup needs, or not as long as it was. */
 export async function missingOf(
   disk: Disk,
   { files }: Pick<Manifest, 'files'>,
   sizes: Sizes = new Map(),
-): Promise<string[]> {
-  const missing: string[] = []
+): Promise<MissingSegment[]> {
+  const missing: MissingSegment[] = []
   for (const { backup, segment, bytes } of files) {
     const path = segmentPath(backup, segment)
-    if (!sizes.has(path)) sizes.set(path, await sizeOf(disk, path))
-    if (sizes.get(path) !== bytes) missing.push(path)
+    const size = sizes.get(path) ?? (await sizeOf(disk, path))
+    sizes.set(path, size)
+    if (size === bytes) continue
+    const isUnreadable = size instanceof DiskError && size.code !== 'not-found'
+    const found = isUnreadable
+      ? size.message
+      : size instanceof DiskError
+        ? 'no such file'
+        : `${size} bytes for ${bytes}`
+    missing.push({ path, found, isUnreadable })
   }
   return missing
 }
@@ -192,8 +209,7 @@ async function manifestOrDamage(
   }
 }
 
-/** Undefined: it is not there, or cannot be had. */
-async function sizeOf(disk: Disk, path: string): Promise<number | undefined> {
+async function sizeOf(disk: Disk, path: string): Promise<number | DiskError> {
   try {
     const file = await disk.open(path, 'read')
     try {
@@ -202,7 +218,7 @@ async function sizeOf(disk: Disk, path: string): Promise<number | undefined> {
       await file.close()
     }
   } catch (error) {
-    if (error instanceof DiskError) return undefined
+    if (error instanceof DiskError) return error
     throw error
   }
 }

@@ -43,7 +43,7 @@ test('a backup that is removed just before one that refers to it is there: that 
     })
     const writer = new BackupWriter(racing, originOf(2), parent)
     for (let slot = 0; slot < slotCount; slot++) await writer.refer(slot)
-    await expect(writer.finish(1, { from: 1n, to: 1n }), moment).rejects.toThrow('somebody has removed')
+    await expect(writer.finish(1, { from: 1n, to: 1n }), moment).rejects.toThrow('cannot be had any more')
     await writer.abandon()
     expect(await disk.list('.')).toEqual([])
   }

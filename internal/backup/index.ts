@@ -1,3 +1,4 @@
+export type { Disk } from '../env/index.js'
 export { encodedRecordBytes, encodeRecords, isLive, type StoredRecord } from '../record/index.js'
 export { BackupReader, type RecordVisitor } from './backup-reader.js'
 export { type BackupOrigin, BackupWriter } from './backup-writer.js'
@@ -6,6 +7,7 @@ export {
   type CatalogueEntry,
   listBackups,
   type ManifestHead,
+  type MissingSegment,
   type Newest,
   newestName,
   newestOf,

@@ -38,6 +38,7 @@ import type {
   WriteOutcome,
 } from '@quorumkv/client'
 import { KvError, Version } from '@quorumkv/client'
+import { NodeDisk } from '@quorumkv/internal/env-node'
 import type { Client } from './context.js'
 import type { Interrupt, Io, Timing } from './io.js'
 
@@ -535,6 +536,8 @@ export interface FakeIoOptions {
   readonly columns?: number
   readonly env?: Record<string, string>
   readonly timing?: FakeTiming
+  /** Undefined: that of the machine. */
+  readonly disk?: Io['disk']
 }
 
 export class FakeIo implements Io {
@@ -543,6 +546,7 @@ export class FakeIo implements Io {
   readonly stderr: FakeOutput
   readonly env: Record<string, string>
   readonly timing: FakeTiming
+  readonly disk: Io['disk']
   readonly #interrupts = new EventEmitter()
 
   constructor(options: FakeIoOptions = {}) {
@@ -552,6 +556,7 @@ export class FakeIo implements Io {
     this.stderr = new FakeOutput(terminal)
     this.env = options.env ?? {}
     this.timing = options.timing ?? new FakeTiming()
+    this.disk = options.disk ?? ((directory) => new NodeDisk(directory))
   }
 
   onInterrupt(handler: (signal: Interrupt) => void): () => void {

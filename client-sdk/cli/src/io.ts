@@ -1,5 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Disk } from '@quorumkv/internal/backup'
+import { NodeDisk } from '@quorumkv/internal/env-node'
 
 /** An output as the program sees it; `isTTY`, `columns` and `rows` are there on a terminal. */
 export interface Output extends Writable {
@@ -37,6 +39,8 @@ export interface Io {
   readonly stderr: Output
   readonly env: Readonly<Record<string, string | undefined>>
   readonly timing: Timing
+  /** The files of a directory of backups. */
+  disk(directory: string): Disk
   /** Calls `handler` at Ctrl-C and SIGTERM, which then no longer end the process, until the returned function is called. */
   onInterrupt(handler: (signal: Interrupt) => void): () => void
   /** Standard output holds what other commands print, too: what a command prints ends with a newline. */
@@ -73,6 +77,7 @@ export function processIo(): Io {
     stderr: process.stderr,
     env: process.env,
     timing: systemTiming,
+    disk: (directory) => new NodeDisk(directory),
     onInterrupt: (handler) => {
       process.on('SIGINT', handler)
       process.on('SIGTERM', handler)

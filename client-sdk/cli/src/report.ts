@@ -156,6 +156,7 @@ const fileHints: Readonly<Record<string, string>> = {
   ENOTDIR: 'Part of the path is a file and no directory.',
   ENOSPC: 'The disk is full: make room, or choose another path.',
   EROFS: 'The file system is read-only: choose another path.',
+  EIO: 'The disk fails: see `dmesg`, and choose another one.',
   EMFILE: 'Too many files are open: see `ulimit -n`.',
 }
 

@@ -13,7 +13,7 @@ export const oneThread: Readonly<Record<string, string>> = { UV_THREADPOOL_SIZE:
 
 /** System calls that fail. */
 export interface Fault {
-  readonly call: 'fdatasync' | 'fsync' | 'ftruncate' | 'pwrite64' | 'rename'
+  readonly call: 'fdatasync' | 'fsync' | 'ftruncate' | 'pread64' | 'pwrite64' | 'rename'
   readonly error: 'EIO' | 'ENOSPC'
   /** Which of them, as strace writes it: `3`, `3+`, `2..4`, `3+5`. Undefined: all. */
   readonly when?: string
@@ -26,7 +26,7 @@ function options({ call, error, when, path }: Fault): string[] {
   return ['-f', '-qq', '-e', `trace=${call}`, '-e', inject, ...(path === undefined ? [] : ['-P', path])]
 }
 
-/** A command that starts a server with a fault from the first moment on: strace is then a grandchild of the server. */
+/** A command that starts a program with a fault from the first moment on: strace is then a grandchild of it. */
 export function startedWith(fault: Fault): readonly string[] {
   return ['strace', '-D', '-o', '/dev/null', ...options(fault)]
 }

@@ -63,8 +63,10 @@ export class FakeCluster extends FakeClient {
     const failure = this.failures.shift()
     if (failure !== undefined) throw failure
     const all = [...this.records.values()].sort((a, b) => Buffer.compare(a.key, b.key))
+    const bySlot = new Map<number, StoredRecord[]>()
+    for (const each of all) bySlot.set(slotOf(each.key), [...(bySlot.get(slotOf(each.key)) ?? []), each])
     const slots = Array.from({ length: 512 }, (_, i) => {
-      const own = all.filter(({ key }) => slotOf(key) === slot + i)
+      const own = bySlot.get(slot + i) ?? []
       const known = knownDigests === undefined ? undefined : Buffer.from(knownDigests).subarray(i * 8, i * 8 + 8)
       // Slots that hold nothing have nothing new; of others the client finds out by itself.
       const unchanged = known !== undefined && own.length === 0 && known.equals(Buffer.alloc(8))

@@ -18,7 +18,7 @@ import { write, writeJson } from '../output.js'
 import { Progress } from '../progress.js'
 import { formatBytes, plural } from '../text.js'
 import { repeated } from './attempts.js'
-import { BackupDirectory, chosen, nameOf } from './directory.js'
+import { BackupDirectory, chosen, nameOf, tellPassedOver } from './directory.js'
 
 /** The options of `kv backup create`, as parsed. */
 export interface CreateOptions {
@@ -30,7 +30,7 @@ export interface CreateOptions {
 }
 
 export function createBackup(context: Context, directory: string, options: CreateOptions): Promise<number> {
-  return new CreateRun(context, new BackupDirectory(directory), options).run()
+  return new CreateRun(context, new BackupDirectory(context.io, directory), options).run()
 }
 
 class CreateRun {
@@ -81,7 +81,7 @@ class CreateRun {
 
   async #create(topology: ClusterTopology): Promise<Manifest> {
     const { io } = this.#context
-    await this.#directory.disk.makeDirectory('')
+    await this.#directory.disk.makeDirectory('.')
     const parent = await this.#parentIn(topology)
     const id = randomBytes(16).toString('hex')
     const startedMs = Math.floor(io.timing.wall())
@@ -97,23 +97,26 @@ class CreateRun {
       finished = true
       return manifest
     } finally {
-      if (!finished) await this.#abandon(writer)
+      if (!finished) await this.#abandon(writer, name)
     }
   }
 
-  /** What is left when that fails as well is no backup, and does no harm. */
-  async #abandon(writer: BackupWriter): Promise<void> {
+  /** What is left when that fails as well is no backup, or all of one, and does no harm. */
+  async #abandon(writer: BackupWriter, name: string): Promise<void> {
     try {
       await writer.abandon()
     } catch (error) {
-      this.#progress.note(`unfinished files of the backup remain: ${(error as Error).message}`)
+      const { message } = this.#directory.explained(error) as Error
+      this.#progress.note(`files of ${name} remain, which \`kv backup remove\` takes away: ${message}`)
     }
   }
 
   async #parentIn({ clusterId }: ClusterTopology): Promise<Manifest | undefined> {
     if (this.#options.full === true) return undefined
     if (this.#options.parent === undefined) {
-      return (await newestOf(this.#directory.disk, (head) => head.clusterId === clusterId)).manifest
+      const newest = await newestOf(this.#directory.disk, (head) => head.clusterId === clusterId)
+      for (const entry of newest.passedOver) tellPassedOver(this.#context, entry)
+      return newest.manifest
     }
     const parent = await chosen(this.#directory, this.#options.parent)
     if (parent.clusterId === clusterId) return parent

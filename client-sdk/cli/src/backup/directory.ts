@@ -3,24 +3,27 @@ import {
   BackupRefused,
   BackupUnreadable,
   type CatalogueEntry,
+  type Disk,
   isBackupName,
   listBackups,
   type Manifest,
+  type MissingSegment,
   newestOf,
   readManifest,
 } from '@quorumkv/internal/backup'
-import { NodeDisk } from '@quorumkv/internal/env-node'
+import type { Context } from '../context.js'
 import { FailedError, UsageError } from '../exit.js'
+import type { Io } from '../io.js'
 
 /** A directory of backups as people name it. */
 export class BackupDirectory {
   readonly path: string
-  readonly disk: NodeDisk
+  readonly disk: Disk
 
-  constructor(path: string) {
+  constructor(io: Pick<Io, 'disk'>, path: string) {
     if (path === '') throw new UsageError('dir', 'dir must name a directory')
     this.path = path
-    this.disk = new NodeDisk(path)
+    this.disk = io.disk(path)
   }
 
   /** What is there, the oldest first. */
@@ -47,11 +50,11 @@ export class BackupDirectory {
   explained(error: unknown): unknown {
     if (error instanceof BackupDamage) return new FailedError(`${this.path}: ${error.message}`, damageHint, error)
     if (error instanceof BackupRefused) return new FailedError(`${this.path}: ${error.message}`, undefined, error)
-    // Of the disk: `full`, `permission` and so on, or a sync that has failed.
-    if (error instanceof Error && /^(DiskError|FatalError)$/.test(error.name)) {
-      return new FailedError(`${this.path}: ${error.message}`, undefined, error.cause ?? error)
-    }
-    return error
+    if (!(error instanceof Error)) return error
+    // Of a sync that has failed the disk's own words are enough: what it says for nodes is nothing to whoever makes a backup.
+    const told = error.name === 'FatalError' && error.cause instanceof Error ? error.cause : error
+    if (told.name !== 'DiskError') return error
+    return new FailedError(`${this.path}: ${told.message}`, undefined, told.cause ?? told)
   }
 }
 
@@ -82,7 +85,7 @@ export async function chosen(
   }
   if (missing.length === 0 || damaged) return await directory.manifest(name)
   throw new FailedError(
-    `${name} needs ${missing.join(', ')}, which ${missing.length === 1 ? 'is' : 'are'} not in ${directory.path} as written`,
+    `${directory.path}: ${name} needs ${listed(missing)}`,
     'Put it back from a copy, or take another backup: `kv backup list`. `kv backup restore --skip-damaged` brings what is whole.',
   )
 }
@@ -121,5 +124,23 @@ export type BackupState = 'complete' | 'incomplete' | 'damaged' | 'unreadable' |
 export function stateOf({ head, damage, missing }: CatalogueEntry): BackupState {
   if (damage !== undefined) return damage instanceof BackupUnreadable ? 'unreadable' : 'damaged'
   if (head === undefined) return 'unfinished'
+  if (missing.some(({ isUnreadable }) => isUnreadable)) return 'unreadable'
   return missing.length === 0 ? 'complete' : 'incomplete'
+}
+
+/** Why a backup cannot be used, with the files and what is wrong with them; undefined where it is complete, or unfinished. */
+export function faultOf({ damage, missing }: CatalogueEntry): string | undefined {
+  if (damage !== undefined) return damage.message
+  return missing.length === 0 ? undefined : `it needs ${listed(missing)}`
+}
+
+function listed(missing: readonly MissingSegment[]): string {
+  return missing.map(({ path, found }) => `${path} (${found})`).join(', ')
+}
+
+/** Who asks for the newest backup must learn that it is not the newest that there should be. */
+export function tellPassedOver({ io, options: { json } }: Context, entry: CatalogueEntry): void {
+  const fault = faultOf(entry)
+  const note = `${entry.name} is newer, and is passed over: it is ${stateOf(entry)}${fault === undefined ? '' : `: ${fault}`}`
+  io.stderr.write(json ? `${JSON.stringify({ note })}\n` : `kv: ${note}\n`)
 }

@@ -7,25 +7,26 @@ import { write, writeJson } from '../output.js'
 import { Progress } from '../progress.js'
 import { table } from '../table.js'
 import { formatBytes, formatCount, plural } from '../text.js'
-import { BackupDirectory, named, stateOf } from './directory.js'
+import { BackupDirectory, type BackupState, faultOf, named, stateOf } from './directory.js'
 
 /** `kv backup list` */
 export async function listDirectory(context: Context, path: string): Promise<number> {
   const { io, look, options } = context
-  const entries = await new BackupDirectory(path).entries()
+  const entries = await new BackupDirectory(io, path).entries()
   const rows = entries.map((entry) => {
     const { name, head, missing, totals } = entry
     const kind = head === undefined ? undefined : head.parent === undefined ? 'full' : 'incremental'
-    return { name, state: stateOf(entry), kind, head, missing, totals }
+    return { name, state: stateOf(entry), fault: faultOf(entry), kind, head, missing, totals }
   })
   if (options.json) {
-    const backups = rows.map(({ name, state, kind, head, missing, totals }) => {
+    const backups = rows.map(({ name, state, fault, kind, head, missing: segments, totals }) => {
       const { clusterId, epoch, parent, startedMs, endedMs } = head ?? {}
       const times = { startedAt: timeOf(startedMs), endedAt: timeOf(endedMs) }
-      return { name, state, kind, parent, ...times, ...totals, clusterId, epoch, missing }
+      const missing = segments.map(({ path: file }) => file)
+      return { name, state, fault, kind, parent, ...times, ...totals, clusterId, epoch, missing }
     })
     await writeJson(io.stdout, { backups })
-    return exitStatus.done
+    return statusOf(rows)
   }
   if (rows.length === 0) {
     await write(io.stdout, `${path} holds no backups\n`)
@@ -42,7 +43,14 @@ export async function listDirectory(context: Context, path: string): Promise<num
   ])
   const head = ['name', 'begun', 'kind', 'records', 'size', 'of its own', 'state']
   await write(io.stdout, table(look, head, cells, ['of its own', 'begun']))
-  return exitStatus.done
+  for (const { name, state, fault } of rows)
+    if (fault !== undefined) await write(io.stderr, `kv: ${name} is ${state}: ${fault}\n`)
+  return statusOf(rows)
+}
+
+/** What is damaged is shown as such; where a file cannot be read, what is shown is not all that there may be. */
+function statusOf(rows: readonly { readonly state: BackupState }[]): number {
+  return rows.some(({ state }) => state === 'unreadable') ? exitStatus.failed : exitStatus.done
 }
 
 function timeOf(ms: number | undefined): string | undefined {
@@ -57,7 +65,7 @@ export async function verifyDirectory(
   shown: boolean,
 ): Promise<number> {
   const { io, options } = context
-  const directory = new BackupDirectory(path)
+  const directory = new BackupDirectory(io, path)
   const entries = await directory.entries()
   const asked =
     name === undefined ? entries.filter((entry) => stateOf(entry) !== 'unfinished') : [named(directory, entries, name)]
@@ -78,7 +86,7 @@ export async function verifyDirectory(
       const found = damage === undefined ? [] : [damage]
       if (head !== undefined) {
         const manifest = await directory.manifest(each)
-        found.push(...(await verifyBackup(directory.disk, manifest, { known, read })).damages)
+        found.push(...(await directory.guarded(() => verifyBackup(directory.disk, manifest, { known, read }))).damages)
       } else if (damage === undefined) throw new FailedError(`${each} was never finished: it is no backup`)
       if (found.length > 0) wrong++
       progress.clear()
@@ -125,7 +133,7 @@ async function tellOne(
 /** `kv backup remove` */
 export async function removeFrom(context: Context, path: string, name: string, yes: boolean): Promise<number> {
   const { io, options } = context
-  const directory = new BackupDirectory(path)
+  const directory = new BackupDirectory(io, path)
   const entry = named(directory, await directory.entries(), name)
   const unfinished = stateOf(entry) === 'unfinished' ? ', which is unfinished (or is it being made just now?)' : ''
   if (!yes && !(await confirm(io, `Remove ${name}${unfinished}?`))) {

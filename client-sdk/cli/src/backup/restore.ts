@@ -1,7 +1,6 @@
 import { KvError, type RestoreTally } from '@quorumkv/client'
 import {
   BackupReader,
-  type CatalogueEntry,
   encodedRecordBytes,
   encodeRecords,
   isLive,
@@ -21,7 +20,7 @@ import { write, writeJson } from '../output.js'
 import { Progress } from '../progress.js'
 import { formatCount, plural } from '../text.js'
 import { repeated } from './attempts.js'
-import { BackupDirectory, chosen, damageHint, stateOf } from './directory.js'
+import { BackupDirectory, chosen, damageHint, tellPassedOver } from './directory.js'
 
 /** The options of `kv backup restore`, as parsed. */
 export interface RestoreCommandOptions {
@@ -40,7 +39,7 @@ export async function restoreBackup(
   name: string | undefined,
   options: RestoreCommandOptions,
 ): Promise<number> {
-  const directory = new BackupDirectory(path)
+  const directory = new BackupDirectory(context.io, path)
   const { skipDamaged: damaged = false } = options
   const manifest = await chosen(directory, name, { damaged, passedOver: (entry) => tellPassedOver(context, entry) })
   const { clusterId } = await context.client().topology({ timeoutMs: context.options.timeoutMs })
@@ -51,12 +50,6 @@ export async function restoreBackup(
   }
   const damagedSlots = await checked(context, directory, manifest, options)
   return await new RestoreRun(context, directory, manifest, clusterId, options, damagedSlots).run()
-}
-
-/** Who asks for the newest backup must learn that it is not the newest that there should be. */
-function tellPassedOver({ io, options: { json } }: Context, entry: CatalogueEntry): void {
-  const note = `${entry.name} is newer, and is passed over: it is ${stateOf(entry)}`
-  io.stderr.write(json ? `${JSON.stringify({ note })}\n` : `kv: ${note}\n`)
 }
 
 /**
@@ -77,7 +70,7 @@ async function checked(
   }
   const progress = new Progress(io, { verb: 'verify', shown, json }, () => ({ records, bytes, done: bytes, total }))
   try {
-    const { damages, slots } = await verifyBackup(directory.disk, manifest, { from, read })
+    const { damages, slots } = await directory.guarded(() => verifyBackup(directory.disk, manifest, { from, read }))
     if (slots.size === 0) return slots
     const [first, ...others] = damages
     const more = others.length === 0 ? '' : `, and ${plural(others.length, 'other damage')}`

@@ -41,7 +41,7 @@ export function registerBackup(program: Command, execute: Execute): void {
     .summary('show the backups of a directory')
     .description(
       'Shows each backup with its size, and what of it is in files of its own. State: complete; incomplete, where files of it or of ' +
-        'those that it refers to are missing; damaged, where its manifest is; unreadable, where that cannot be read; unfinished, where it was cut off or is being made.',
+        'those that it refers to are missing; damaged, where its manifest is; unreadable, where the disk does not give a file (status 1); unfinished, where it was cut off or is being made.',
     )
     .action((dir: string) => execute((context) => listDirectory(context, dir)))
   backup

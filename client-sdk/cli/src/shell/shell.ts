@@ -136,6 +136,7 @@ export class Shell {
     const ask = this.ask
     return {
       ...{ stdout: io.stdout, stderr: io.stderr, env: io.env, timing: io.timing },
+      disk: (directory) => io.disk(directory),
       stdin: notTheShells(),
       shared: true,
       ...(ask === undefined ? {} : { ask }),
