@@ -79,10 +79,19 @@ function defineTimers(check: Check): void {
   })
 
   check('timers fire in the order of their times', async (clock) => {
-    const order: number[] = []
-    for (const delayMs of [90, 30, 60]) clock.setTimer(delayMs, () => order.push(delayMs))
+    // Within these each is due: a process may stand still between setting one and the next.
+    const fired: { readonly delayMs: number; readonly fromMs: number; readonly toMs: number }[] = []
+    for (const delayMs of [90, 30, 60]) {
+      const fromMs = clock.monotonicMs() + delayMs
+      clock.setTimer(delayMs, () => fired.push({ delayMs, fromMs, toMs }))
+      const toMs = clock.monotonicMs() + delayMs
+    }
     await sleep(clock, 120)
-    expect(order).toEqual([30, 60, 90])
+    expect(fired.map(({ delayMs }) => delayMs).sort()).toEqual([30, 60, 90])
+    for (const [i, first] of fired.entries()) {
+      // A clock may count in whole milliseconds.
+      for (const { toMs } of fired.slice(i)) expect(toMs + 1).toBeGreaterThan(first.fromMs)
+    }
   })
 
   check('a time that has passed counts as now', async (clock) => {

@@ -355,7 +355,7 @@ test('when a node reads again, what has waited for it goes out', async () => {
   node!.cluster.ownersPerSlot = 1
   node!.readsNothing = true
   const value = Buffer.alloc(1_000_000)
-  const puts = Array.from({ length: 50 }, (_, i) => alone.put(`key-${i}`, value))
+  const puts = Array.from({ length: 50 }, (_, i) => alone.put(`key-${i}`, value, { timeoutMs: 25_000 }))
   await until(() => alone.stats().messagesSent > 0, 'the stream has taken what it takes')
   node!.readAgain()
   await Promise.all(puts)
