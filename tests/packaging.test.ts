@@ -74,15 +74,18 @@ describe('Dockerfile', () => {
 })
 
 /** What a container's command line and environment come to. */
-function configOf(argv: readonly string[], environment: Record<string, string>): Invocation {
+function configOf(argv: readonly string[], environment: Record<string, string>): Promise<Invocation> {
   return parseCommandLine([...argv, '--check-config'], environment)
 }
 
 /** What a container of a pod comes to. */
-function configOfContainer(server: Container, pod: string): Extract<Invocation, { kind: 'check-config' }> {
+async function configOfContainer(
+  server: Container,
+  pod: string,
+): Promise<Extract<Invocation, { kind: 'check-config' }>> {
   const filled = (text: string): string => text.replaceAll('$(POD_NAME)', pod)
   const environment = server.env.map(({ name, value = pod }) => [name, filled(value)])
-  const invocation = configOf(server.args.map(filled), Object.fromEntries(environment) as Record<string, string>)
+  const invocation = await configOf(server.args.map(filled), Object.fromEntries(environment) as Record<string, string>)
   if (invocation.kind !== 'check-config') throw new Error('printed')
   return invocation
 }
@@ -118,10 +121,10 @@ describe('compose.yaml', () => {
     expect(check({ ...known, services: { n1: { imagee: 'x' } } })).toBe(false)
   })
 
-  it('starts nodes that agree on who they are, each with a volume and ports of its own', () => {
+  it('starts nodes that agree on who they are, each with a volume and ports of its own', async () => {
     const nodes = Object.entries(compose.services)
     for (const [name, { environment }] of nodes) {
-      const invocation = configOf([], environment)
+      const invocation = await configOf([], environment)
       if (invocation.kind !== 'check-config') throw new Error(name)
       const { id, peers, advertise } = invocation.config
       expect({ id, advertise }).toEqual({ id: name, advertise: `${name}:50051` })
@@ -147,7 +150,7 @@ describe('compose.yaml', () => {
       await runAuth(auth!, output, () => Promise.reject(new Error('nothing is asked')))
       for (const [name, { environment }] of Object.entries(compose.services)) {
         const { environment: protection, secrets } = over.services[name]!
-        const invocation = configOf([], { ...environment, ...protection })
+        const invocation = await configOf([], { ...environment, ...protection })
         if (invocation.kind !== 'check-config') throw new Error(name)
         const { tlsCert, tlsKey, tlsCa, authFile, insecure } = invocation.config
         expect(insecure).toBe(false)
@@ -302,7 +305,7 @@ describe('values', () => {
   const containerOf = (values: object): Container =>
     only(renderChart({ ...values }), 'StatefulSet').spec.template.spec.containers[0]
 
-  it('give settings that kv-server takes, with founders that stay when members are added', () => {
+  it('give settings that kv-server takes, with founders that stay when members are added', async () => {
     const settings = {
       reflection: true,
       'metrics-open': false,
@@ -310,7 +313,7 @@ describe('values', () => {
       'rate-limit': 1_048_576,
       zone: '1',
     }
-    const { config } = configOfContainer(containerOf({ insecure: true, settings }), 'kv-quorumkv-1')
+    const { config } = await configOfContainer(containerOf({ insecure: true, settings }), 'kv-quorumkv-1')
     expect(config).toMatchObject({ id: 'kv-quorumkv-1', reflection: true, metricsOpen: false, fsyncIntervalMs: 50 })
     expect(config).toMatchObject({ rateLimit: 1_048_576, zone: '1' })
     expect(config.advertise).toBe('kv-quorumkv-1.kv-quorumkv-peers.stores.svc.cluster.local:50051')
@@ -318,13 +321,13 @@ describe('values', () => {
     expect(containerOf({ insecure: true, replicaCount: 7 })).toEqual(containerOf({ insecure: true }))
   })
 
-  it('give settings that kv-server takes with TLS, tokens and a secret of the cluster', () => {
+  it('give settings that kv-server takes with TLS, tokens and a secret of the cluster', async () => {
     const values = {
       ...variants['with everything'],
       tls: { existingSecret: 'kv-tls', requireClientCert: true },
       serviceMonitor: { enabled: true, clientCert: 'client-prometheus' },
     }
-    const { config } = configOfContainer(containerOf(values), 'kv-quorumkv-0')
+    const { config } = await configOfContainer(containerOf(values), 'kv-quorumkv-0')
     expect(config).toMatchObject({
       insecure: false,
       tlsCert: '/etc/quorumkv/tls/kv-quorumkv-0.crt',
@@ -367,11 +370,11 @@ describe('quorumkv.service', () => {
   const text = read('systemd/quorumkv.service')
   const { Service: service } = parseUnit(text)
 
-  it('is started with settings that kv-server takes', () => {
+  it('is started with settings that kv-server takes', async () => {
     const environment = parseEnvironment(read('systemd/quorumkv.env'))
     expect(service!['ExecStart']).toEqual(['/usr/bin/kv-server'])
     expect(service!['EnvironmentFile']).toEqual(['/etc/quorumkv/quorumkv.env'])
-    const invocation = configOf([], environment)
+    const invocation = await configOf([], environment)
     if (invocation.kind !== 'check-config') throw new Error('printed')
     expect(invocation.config.dataDir).toBe(`/var/lib/${service!['StateDirectory']}`)
     // Statuses that starting again does not mend. What runs before the node has a status that is not looked at.
@@ -381,11 +384,11 @@ describe('quorumkv.service', () => {
     expect(Number(service!['TimeoutStopSec'])).toBeGreaterThan(limits.shutdownGraceMs / 1_000)
   })
 
-  it('is started with the protection that its settings show as comments, for other machines', () => {
+  it('is started with the protection that its settings show as comments, for other machines', async () => {
     const shown = read('systemd/quorumkv.env').replace(/^# (?=KV_TLS|KV_AUTH)/gm, '')
     const { KV_ADDR, ...environment } = parseEnvironment(shown)
     expect(KV_ADDR).toBe('127.0.0.1:50051')
-    const invocation = configOf(['--addr', '0.0.0.0:50051'], environment)
+    const invocation = await configOf(['--addr', '0.0.0.0:50051'], environment)
     if (invocation.kind !== 'check-config') throw new Error('printed')
     const { tlsCert, tlsKey, tlsCa, authFile } = invocation.config
     const guide = readFileSync(`${packaging}../docs/guides/deploying.md`, 'utf8')

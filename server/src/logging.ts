@@ -1,6 +1,7 @@
+import { createRequire } from 'node:module'
 import type { Log } from '@quorumkv/internal/env'
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
-import pretty from 'pino-pretty'
+import type pinoPretty from 'pino-pretty'
 import type { LogFormat, LogLevel } from './config/settings.js'
 
 /** Standard error. Written at once: the last line before a crash is the one that is wanted. */
@@ -8,6 +9,8 @@ const standardError = 2
 
 function openDestination(format: LogFormat): DestinationStream {
   if (format === 'json') return pino.destination({ dest: standardError, sync: true })
+  // Only people read it, and each start of a node pays for what is loaded.
+  const pretty = createRequire(import.meta.url)('pino-pretty') as typeof pinoPretty
   return pretty({
     destination: standardError,
     sync: true,

@@ -1,108 +1,7 @@
-import { constants } from 'node:os'
 import { createInterface } from 'node:readline/promises'
 import { text } from 'node:stream/consumers'
-import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
-import type { Log } from '@quorumkv/internal/env'
-import { runAuth } from './access/auth-command.js'
-import { exitStatusOf, isDecommissioned } from './commands/exit.js'
-import { runHealth } from './commands/health-command.js'
-import { type Ask, runRepair } from './commands/repair.js'
-import { runVerify } from './commands/verify.js'
-import type { NodeConfig } from './config/config.js'
+import { exitStatusOf } from './commands/exit.js'
 import { type Invocation, parseCommandLine } from './config/flags.js'
-import type { RunningNode } from './hosted-node.js'
-import { limitsText } from './limits/table.js'
-import { openLog } from './logging.js'
-import { startConfiguredNode } from './start-node.js'
-import { runCerts } from './tls/certs-command.js'
-
-/** Ends the process with the status that `error` stands for, at once: what is not acknowledged by now never is. */
-function die(log: Log, message: string, error: unknown): never {
-  const status = exitStatusOf(error)
-  log.error(message, { error, status })
-  process.exit(status)
-}
-
-function watchForBugs(log: Log): void {
-  process.on('uncaughtException', (error) => die(log, 'uncaught exception', error))
-  process.on('unhandledRejection', (reason) => die(log, 'unhandled rejection', reason))
-}
-
-/**
- * Stops a node at the first SIGTERM or SIGINT, also one that is still starting, and when its cluster does not need it any
- * more; a second signal ends the process.
- */
-class Ending {
-  stopping = false
-  readonly #log: Log
-  readonly #starting: Promise<RunningNode>
-
-  constructor(log: Log, starting: Promise<RunningNode>) {
-    this.#log = log
-    this.#starting = starting
-    process.on('SIGTERM', (signal) => this.#receive(signal))
-    process.on('SIGINT', (signal) => this.#receive(signal))
-  }
-
-  #receive(signal: NodeJS.Signals): void {
-    if (this.stopping) {
-      this.#log.warn('second signal: not waiting for what still runs', { signal })
-      process.exit(128 + constants.signals[signal])
-    }
-    this.#begin('stopping', { signal })
-  }
-
-  /** The node has given away all that it had. */
-  decommissioned(error: Error): void {
-    if (!this.stopping) this.#begin(`stopping: ${error.message}`, {})
-  }
-
-  #begin(message: string, fields: Record<string, unknown>): void {
-    this.stopping = true
-    this.#log.info(message, fields)
-    this.#stop().catch((error: unknown) => die(this.#log, 'could not stop in order', error))
-  }
-
-  async #stop(): Promise<void> {
-    const node = await this.#starting
-    await node.stop()
-    this.#log.info('stopped')
-    process.exit(0)
-  }
-}
-
-async function reload(node: RunningNode, log: Log): Promise<void> {
-  log.info('reading files again', { signal: 'SIGHUP' })
-  try {
-    await node.reload()
-  } catch (error) {
-    die(log, 'could not read files again', error)
-  }
-}
-
-async function serve(config: NodeConfig): Promise<void> {
-  // What gRPC prints on its own it also reports as an error, and that is logged.
-  setLogVerbosity(logVerbosity.NONE)
-  const log = openLog(config.logLevel, config.logFormat)
-  watchForBugs(log)
-  const starting = startConfiguredNode(config, log, (error) => {
-    if (isDecommissioned(error)) ending.decommissioned(error)
-    else die(log, 'the node must end', error)
-  })
-  const ending: Ending = new Ending(log, starting)
-  try {
-    const node = await starting
-    // Without files that may change, a hangup ends the process as it ends others.
-    if (config.tlsCert !== undefined) process.on('SIGHUP', () => void reload(node, log))
-    const { id, addresses, httpAddresses } = node
-    log.info('listening', { id, addresses, httpAddresses, advertised: node.address })
-    await node.ready
-    log.info('ready', { id, addresses, httpAddresses, clusterId: node.clusterId })
-  } catch (error) {
-    // A node that is told to stop before it was ready will never be; that is not a failure.
-    if (!ending.stopping) die(log, 'the node could not start', error)
-  }
-}
 
 function complain(error: unknown): void {
   process.stderr.write(`kv-server: ${error instanceof Error ? error.message : String(error)}\n`)
@@ -117,21 +16,34 @@ async function askOnTerminal(question: string): Promise<boolean> {
   }
 }
 
-/** Commands that start no node; undefined: it is none of them. */
-function otherCommand(argv: readonly string[]): Promise<number> | undefined {
+/**
+ * Commands that start no node; undefined: it is none of them. Each loads what it needs: one that looks whether a node is
+ * healthy is run all the time.
+ */
+async function otherCommand(argv: readonly string[]): Promise<number | undefined> {
   const [command, ...rest] = argv
   const output = { out: (text: string): void => void process.stdout.write(text) }
-  if (command === 'verify') return runVerify(rest, process.env, output)
-  if (command === 'auth') return runAuth(rest, output, () => text(process.stdin))
-  if (command === 'certs') return runCerts(rest, output)
-  if (command === 'limits' && rest.length === 0) {
-    output.out(limitsText())
-    return Promise.resolve(0)
+  switch (command) {
+    case 'verify':
+      return await (await import('./commands/verify.js')).runVerify(rest, process.env, output)
+    case 'repair': {
+      const ask = process.stdin.isTTY && process.stdout.isTTY ? askOnTerminal : undefined
+      return await (await import('./commands/repair.js')).runRepair(rest, process.env, output, ask)
+    }
+    case 'auth':
+      return await (await import('./access/auth-command.js')).runAuth(rest, output, () => text(process.stdin))
+    case 'certs':
+      return await (await import('./tls/certs-command.js')).runCerts(rest, output)
+    case 'health':
+      return await (await import('./commands/health-command.js')).runHealth(rest, process.env, output)
+    case 'limits': {
+      if (rest.length > 0) return undefined
+      output.out((await import('./limits/table.js')).limitsText())
+      return 0
+    }
+    default:
+      return undefined
   }
-  if (command === 'health') return runHealth(rest, process.env, output)
-  if (command !== 'repair') return undefined
-  const ask: Ask = process.stdin.isTTY && process.stdout.isTTY ? askOnTerminal : undefined
-  return runRepair(rest, process.env, output, ask)
 }
 
 /**
@@ -146,7 +58,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       process.exitCode = status
       return
     }
-    invocation = parseCommandLine(argv, process.env)
+    invocation = await parseCommandLine(argv, process.env)
   } catch (error) {
     complain(error)
     process.exitCode = exitStatusOf(error)
@@ -160,6 +72,6 @@ export async function main(argv: readonly string[]): Promise<void> {
       process.stdout.write('the configuration is good\n')
       return
     case 'serve':
-      return await serve(invocation.config)
+      return await (await import('./commands/serve.js')).serve(invocation.config)
   }
 }

@@ -6,7 +6,7 @@ import { NodeClock, NodeRandom } from '@quorumkv/internal/env-node'
 import { ClusterService } from '@quorumkv/proto/kv/v1/cluster'
 import { AccessControl } from './access/access-control.js'
 import { openAudit } from './access/audit.js'
-import { AuthFile } from './access/auth-file.js'
+import type { AuthFile } from './access/auth-file.js'
 import { CallerProof } from './access/caller-proof.js'
 import { clusterService } from './calls/cluster-service.js'
 import { kvDefinition } from './calls/kv-definition.js'
@@ -15,19 +15,18 @@ import type { CallCounts, ServiceContext } from './calls/service-context.js'
 import { isDecommissioned } from './commands/exit.js'
 import { formatAddress, isWildcard, splitAddress } from './config/addresses.js'
 import { type NodeConfig, type NodeSettings, programSource, resolveConfig } from './config/config.js'
-import { nodeFeed } from './feed/node-feed.js'
 import { ProcessMeter } from './figures/process-meter.js'
 import { SlowLog } from './figures/slow-log.js'
 import { GrpcHost } from './grpc/grpc-host.js'
 import { Health } from './grpc/health.js'
-import { addReflection } from './grpc/reflection.js'
 import { type ConfiguredNode, HostedNode, type RunningNode } from './hosted-node.js'
-import { createHttpApp } from './http/http-app.js'
-import { HttpHost } from './http/http-host.js'
+import type { HttpHost } from './http/http-host.js'
+import type { HttpParts } from './http/http-parts.js'
 import type { DoorReading } from './limits/door-reading.js'
 import { type Machine, type OpenDisk, thisMachine } from './machine.js'
 import { SessionService } from './session/session-service.js'
 import { type NodeSecurity, openSecurity, warnOfName } from './tls/node-security.js'
+import type { ServerTls } from './tls/server-credentials.js'
 import { NodeTraces } from './tracing/node-traces.js'
 
 /** What connections get to take the last replies; a client that watches the node's health would stay for ever. */
@@ -94,7 +93,7 @@ async function startOnDisk(
   machine: Machine,
   disk: OpenDisk,
 ): Promise<ConfiguredNode> {
-  const authFile = config.authFile === undefined ? undefined : new AuthFile(config.authFile)
+  const authFile = config.authFile === undefined ? undefined : await openAuthFile(config.authFile)
   const node: { core: Node | undefined } = { core: undefined }
   const security = await openSecurity(config, { disk: disk.disk, clock: machine.clock, log, node: () => node.core })
   const opened = new Opened()
@@ -105,6 +104,28 @@ async function startOnDisk(
     await opened.close()
     throw error
   }
+}
+
+/*
+ * Each start pays for what it loads, so what a node may do without is loaded when it is asked for: the reader of files, and
+ * all that speaks HTTP, are a third of everything.
+ */
+
+async function openAuthFile(path: string): Promise<AuthFile> {
+  const { AuthFile } = await import('./access/auth-file.js')
+  return new AuthFile(path)
+}
+
+async function openHttp(
+  { replaceAfter, metricsOpen }: NodeConfig,
+  parts: Pick<HttpParts, 'services' | 'hostNames' | 'stopping'>,
+  { log, fail, tls }: { log: Log; fail: (error: unknown) => void; tls: ServerTls | undefined },
+): Promise<HttpHost> {
+  const { createHttpApp } = await import('./http/http-app.js')
+  const { HttpHost } = await import('./http/http-host.js')
+  const { nodeFeed } = await import('./feed/node-feed.js')
+  const feed = nodeFeed(parts.services, replaceAfter)
+  return new HttpHost(createHttpApp({ ...parts, feed, metricsOpen }), log, fail, { tls })
 }
 
 /** What a start that fails closes again, the latest first. */
@@ -165,7 +186,8 @@ async function startSecured(parts: Secured): Promise<ConfiguredNode> {
   const calls = (): CallCounts => ({ streams: sessions.size + scans.running, sessions: sessions.size })
   const { traffic } = host
   const reachable = (): Node | undefined => (machine.reachable() ? node.core : undefined)
-  const doors = (): readonly DoorReading[] => [host.read(), http.read()]
+  let http: HttpHost | undefined
+  const doors = (): readonly DoorReading[] => (http === undefined ? [host.read()] : [host.read(), http.read()])
   const answersAreFull = (): boolean => host.guard.answersAreFull
   const counted = { meter, traffic, readers: host.guard.peers, scans, calls, doors, answersAreFull }
   const context: ServiceContext = {
@@ -184,20 +206,16 @@ async function startSecured(parts: Secured): Promise<ConfiguredNode> {
   host.addService(kvDefinition, kvService(context, sessions))
   host.addService(ClusterService, clusterService(context))
   const health = new Health(host.server)
-  if (config.reflection) addReflection(host.server)
+  if (config.reflection) (await import('./grpc/reflection.js')).addReflection(host.server)
   const stopping = new AbortController()
   opened.add(() => stopping.abort())
   const hostNames: string[] = []
-  const app = createHttpApp({
-    services: context,
-    hostNames: () => hostNames,
-    stopping: stopping.signal,
-    feed: nodeFeed(context, config.replaceAfter),
-    metricsOpen: config.metricsOpen,
-  })
-  const http = new HttpHost(app, log, fail, { tls })
-  opened.add(() => http.stop(0))
-  const bound = { grpc: await host.bind(config.addr), http: await http.bind(config.httpAddr ?? []) }
+  if (config.httpAddr !== undefined) {
+    const app = { services: context, hostNames: () => hostNames, stopping: stopping.signal }
+    http = await openHttp(config, app, { log, fail, tls })
+  }
+  opened.add(() => http?.stop(0))
+  const bound = { grpc: await host.bind(config.addr), http: (await http?.bind(config.httpAddr ?? [])) ?? [] }
   const address = advertisedAddress(config, bound.grpc, log)
   hostNames.push(...ownHostNames(config, address))
   warnOfName(certificates, splitAddress(address).host, log)
@@ -218,7 +236,7 @@ async function startSecured(parts: Secured): Promise<ConfiguredNode> {
   // Whoever does not wait for it is not to be ended by its rejection.
   ready.catch(() => undefined)
   const release = async (graceMs: number): Promise<void> => {
-    await Promise.all([host.stop(graceMs), http.stop(graceMs)])
+    await Promise.all([host.stop(graceMs), http?.stop(graceMs)])
     meter.stop()
     access.stop()
     security.close()

@@ -5,7 +5,7 @@ import { FatalError } from '@quorumkv/internal/base'
 import { Command, Option } from 'commander'
 import { formatAddress, isWildcard, parseListenAddresses } from '../config/addresses.js'
 import { parseDurationMs, parseWhole } from '../config/units.js'
-import { type Output, parseOfflineOptions } from './verify.js'
+import { type Output, parseOptions } from './options.js'
 
 const dayMs = 86_400_000
 /** A node answers at once or not at all. */
@@ -117,7 +117,7 @@ export async function runHealth(
     .addOption(new Option('--tls-key <file>', 'the key of that (env KV_TLS_KEY)'))
     .addOption(new Option('--quiet', 'print nothing'))
     .addHelpText('after', epilogue)
-  const options = parseOfflineOptions(command, argv, output)
+  const options = parseOptions(command, argv, output)
   if (options === undefined) return 0
   const given: Given = (flag) => {
     const named = options[flag.replace(/-[a-z]/g, (part) => part[1]!.toUpperCase())]

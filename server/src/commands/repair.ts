@@ -12,15 +12,8 @@ import {
   type RepairPlan,
 } from '@quorumkv/internal/store'
 import { Command } from 'commander'
-import {
-  dataDirOf,
-  describeFinding,
-  describeLost,
-  documentChecks,
-  type Output,
-  parseOfflineOptions,
-  withStoppedNode,
-} from './verify.js'
+import { type Output, parseOptions } from './options.js'
+import { dataDirOf, describeFinding, describeLost, documentChecks, withStoppedNode } from './verify.js'
 
 /** Asks a person a yes-or-no question; undefined: nobody is there to answer. */
 export type Ask = ((question: string) => Promise<boolean>) | undefined
@@ -161,7 +154,7 @@ export async function runRepair(
       '\nExit status: 0 repaired or sound, 2 usage or not agreed to, 3 still damaged, 4 the disk failed, 5 the data\n' +
         'directory is in use, 6 a later release has written it.',
     )
-  const options = parseOfflineOptions(command, argv, output)
+  const options = parseOptions(command, argv, output)
   if (options === undefined) return 0
   return await withStoppedNode(dataDirOf(options['dataDir'], environment), async (path, disk) => {
     const plan = await planRepair({

@@ -5,13 +5,9 @@ import { decodeTopology, decodeVotes } from '@quorumkv/internal/cluster'
 import type { Disk } from '@quorumkv/internal/env'
 import { NodeDisk } from '@quorumkv/internal/env-node'
 import { type DirectorySurvey, type DocumentCheck, type Finding, surveyDirectory } from '@quorumkv/internal/store'
-import { Command, CommanderError } from 'commander'
+import { Command } from 'commander'
 import { type DirectoryLock, lockDirectory } from '../data/directory-lock.js'
-
-/** What commands on a stopped node write to; each text ends with a line end. */
-export interface Output {
-  readonly out: (text: string) => void
-}
+import { type Output, parseOptions } from './options.js'
 
 /** Of the document `clock`: one 64-bit float, see internal/cluster/stamping-clock.ts. */
 const clockBytes = 8
@@ -69,27 +65,6 @@ export async function withStoppedNode<T>(dataDir: string, work: (path: string, d
   } finally {
     lock.release()
   }
-}
-
-/** Options of a command on a stopped node; undefined: its help was asked for, and printed. */
-export function parseOfflineOptions(
-  command: Command,
-  argv: readonly string[],
-  { out }: Output,
-): Readonly<Record<string, string | true | undefined>> | undefined {
-  command
-    .allowExcessArguments(false)
-    .exitOverride()
-    .configureOutput({ writeOut: out, writeErr: () => undefined, getOutHelpWidth: () => 110 })
-  try {
-    command.parse([...argv], { from: 'user' })
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error
-    if (error.code === 'commander.helpDisplayed') return undefined
-    const hint = `see ${command.name()} --help`
-    throw new FatalError('usage', `${error.message.replace(/^error: /, '')}; ${hint}`, error)
-  }
-  return command.opts()
 }
 
 /** The flag, else the environment, else what a node would use. */
@@ -151,7 +126,7 @@ export async function runVerify(
       '\nExit status: 0 sound, 2 usage, 3 damaged, 4 the disk failed, 5 the data directory is in use, 6 a later release has\n' +
         'written it.',
     )
-  const options = parseOfflineOptions(command, argv, output)
+  const options = parseOptions(command, argv, output)
   if (options === undefined) return 0
   return await withStoppedNode(dataDirOf(options['dataDir'], environment), async (path, disk) => {
     const survey = await surveyDirectory(disk, documentChecks)

@@ -18,15 +18,15 @@ function file(text: string): string {
   return path
 }
 
-function config(argv: readonly string[], environment: Record<string, string> = {}): NodeConfig {
-  const invocation = parseCommandLine(argv, environment)
+async function config(argv: readonly string[], environment: Record<string, string> = {}): Promise<NodeConfig> {
+  const invocation = await parseCommandLine(argv, environment)
   if (invocation.kind === 'print') throw new Error('printed instead')
   return invocation.config
 }
 
-function failure(argv: readonly string[], environment: Record<string, string> = {}): Error {
+async function failure(argv: readonly string[], environment: Record<string, string> = {}): Promise<Error> {
   try {
-    parseCommandLine(argv, environment)
+    await parseCommandLine(argv, environment)
   } catch (error) {
     expect(exitStatusOf(error)).toBe(2)
     return error as Error
@@ -35,8 +35,8 @@ function failure(argv: readonly string[], environment: Record<string, string> = 
 }
 
 describe('defaults', () => {
-  it('are those of the manual', () => {
-    expect(config([])).toEqual({
+  it('are those of the manual', async () => {
+    expect(await config([])).toEqual({
       addr: [
         { host: '127.0.0.1', port: 50051, optional: false },
         { host: '::1', port: 50051, optional: true },
@@ -81,39 +81,43 @@ describe('defaults', () => {
     })
   })
 
-  it('a quorum that is not given is a majority of the replicas', () => {
-    expect(config(['--replication-factor', '5']).replication).toMatchObject({ readQuorum: 3, writeQuorum: 3 })
-    expect(config(['--replication-factor', '1']).replication).toMatchObject({ readQuorum: 1, writeQuorum: 1 })
+  it('a quorum that is not given is a majority of the replicas', async () => {
+    expect((await config(['--replication-factor', '5'])).replication).toMatchObject({ readQuorum: 3, writeQuorum: 3 })
+    expect((await config(['--replication-factor', '1'])).replication).toMatchObject({ readQuorum: 1, writeQuorum: 1 })
   })
 })
 
 describe('precedence', () => {
-  it('a flag wins over the environment, the environment over the file, the file over the default', () => {
+  it('a flag wins over the environment, the environment over the file, the file over the default', async () => {
     const path = file('weight: 2\nzone: file\nid: from-file\n')
     const environment = { KV_WEIGHT: '3', KV_ZONE: 'environment', KV_CONFIG: path }
-    expect(config(['--weight', '4'], environment)).toMatchObject({ weight: 4, zone: 'environment', id: 'from-file' })
+    expect(await config(['--weight', '4'], environment)).toMatchObject({
+      weight: 4,
+      zone: 'environment',
+      id: 'from-file',
+    })
   })
 
-  it('an empty variable counts as missing', () => {
-    expect(config([], { KV_WEIGHT: '', KV_CONFIG: '' }).weight).toBe(1)
+  it('an empty variable counts as missing', async () => {
+    expect((await config([], { KV_WEIGHT: '', KV_CONFIG: '' })).weight).toBe(1)
   })
 
-  it('every setting has a flag, a variable and a key', () => {
+  it('every setting has a flag, a variable and a key', async () => {
     for (const name of settingNames) {
       const key = kebabName(name)
       const isSwitch = name === 'insecure' || name === 'requireClientCert'
       const value = isSwitch ? 'maybe' : '\0'
-      expect(failure([], { [environmentName(name)]: value }).message).toContain(environmentName(name))
-      expect(failure(['--config', file(`${key}: "${isSwitch ? 'maybe' : '\\0'}"`)]).message).toContain(key)
-      expect(parseCommandLine(['--help'], {})).toMatchObject({ text: expect.stringContaining(`--${key}`) })
+      expect((await failure([], { [environmentName(name)]: value })).message).toContain(environmentName(name))
+      expect((await failure(['--config', file(`${key}: "${isSwitch ? 'maybe' : '\\0'}"`)])).message).toContain(key)
+      expect(await parseCommandLine(['--help'], {})).toMatchObject({ text: expect.stringContaining(`--${key}`) })
     }
   })
 })
 
 describe('values', () => {
-  it('addresses, peers, durations and sizes are parsed', () => {
+  it('addresses, peers, durations and sizes are parsed', async () => {
     const argv = ['--addr', '[::1]:0', '--peers', 'a@h1:1, h2:2,h2:2', '--snapshot-wal-bytes', '1GiB']
-    const parsed = config([...argv, '--snapshot-interval', '10m', '--max-clock-drift', '250ms'])
+    const parsed = await config([...argv, '--snapshot-interval', '10m', '--max-clock-drift', '250ms'])
     expect(parsed.addr).toEqual([{ host: '::1', port: 0, optional: false }])
     expect(parsed.peers).toEqual([
       { id: 'a', address: 'h1:1' },
@@ -123,13 +127,13 @@ describe('values', () => {
     expect(parsed.snapshotWalBytes).toBe(1_073_741_824)
   })
 
-  it('--replace-after 0 means never', () => {
-    expect(config(['--replace-after', '0']).replaceAfter).toBe(0)
-    expect(config(['--replace-after', '90s']).replaceAfter).toBe(90_000)
+  it('--replace-after 0 means never', async () => {
+    expect((await config(['--replace-after', '0'])).replaceAfter).toBe(0)
+    expect((await config(['--replace-after', '90s'])).replaceAfter).toBe(90_000)
   })
 
-  it('localhost means both loopback addresses', () => {
-    expect(config(['--addr', 'localhost:7']).addr.map(({ host }) => host)).toEqual(['127.0.0.1', '::1'])
+  it('localhost means both loopback addresses', async () => {
+    expect((await config(['--addr', 'localhost:7'])).addr.map(({ host }) => host)).toEqual(['127.0.0.1', '::1'])
   })
 
   it.each<[string[], string]>([
@@ -163,8 +167,8 @@ describe('values', () => {
     [['--write-quorum', '1', '--read-quorum', '3'], '--write-quorum: must be a majority of 3 copies'],
     [['--read-quorum', '1'], '--read-quorum: must be 2 at least'],
     [['--replication-factor', '5', '--write-quorum', '3', '--read-quorum', '2'], '--read-quorum: must be 3 at least'],
-  ])('%j is refused, naming the flag', (argv, message) => {
-    expect(failure(argv).message).toContain(message)
+  ])('%j is refused, naming the flag', async (argv, message) => {
+    expect((await failure(argv)).message).toContain(message)
   })
 
   it.each([
@@ -173,9 +177,9 @@ describe('values', () => {
     [['--addr', '10.0.0.1:1']],
     [['--addr', 'myhost:1']],
     [['--http-addr', '0.0.0.0:1']],
-  ])('%j is refused without --insecure: others could connect', (argv) => {
-    expect(failure(argv).message).toMatch(/can be reached from other machines.*--insecure/)
-    expect(config([...argv, '--insecure']).insecure).toBe(true)
+  ])('%j is refused without --insecure: others could connect', async (argv) => {
+    expect((await failure(argv)).message).toMatch(/can be reached from other machines.*--insecure/)
+    expect((await config([...argv, '--insecure'])).insecure).toBe(true)
   })
 })
 
@@ -183,18 +187,18 @@ describe('who can reach a node', () => {
   const tls = ['--tls-cert', 'c', '--tls-key', 'k']
   const mutual = [...tls, '--tls-ca', 'a', '--require-client-cert']
 
-  it('may be everybody where it is encrypted and callers are known', () => {
+  it('may be everybody where it is encrypted and callers are known', async () => {
     const argv = ['--addr', '0.0.0.0:1', '--http-addr', '0.0.0.0:2', ...mutual]
-    expect(config(argv)).toMatchObject({ insecure: false, requireClientCert: true, tlsCa: 'a' })
+    expect(await config(argv)).toMatchObject({ insecure: false, requireClientCert: true, tlsCa: 'a' })
   })
 
   it.each([
     [tls, 'no authentication'],
     [[...tls, '--tls-ca', 'a'], 'no authentication'],
     [[], 'no encryption and no authentication'],
-  ])('%j: others are not let in, because there is %s', (argv, lacks) => {
+  ])('%j: others are not let in, because there is %s', async (argv, lacks) => {
     for (const flag of ['--addr', '--http-addr']) {
-      const { message } = failure([flag, '10.0.0.1:1', ...argv])
+      const { message } = await failure([flag, '10.0.0.1:1', ...argv])
       expect(message).toContain(`${flag}: 10.0.0.1 can be reached from other machines, and this server has ${lacks};`)
     }
   })
@@ -205,8 +209,8 @@ describe('who can reach a node', () => {
     [['--tls-ca', 'a'], '--tls-ca: needs --tls-cert'],
     [['--require-client-cert'], '--require-client-cert: needs --tls-cert'],
     [[...tls, '--require-client-cert'], '--require-client-cert: needs --tls-ca'],
-  ])('%j is half of something', (argv, message) => {
-    expect(failure(argv).message).toContain(message)
+  ])('%j is half of something', async (argv, message) => {
+    expect((await failure(argv)).message).toContain(message)
   })
 })
 
@@ -216,32 +220,36 @@ describe('usage', () => {
     [['--tls-certs', 'x'], "unknown option '--tls-certs'"],
     [['serve'], 'too many arguments'],
     [['--weight'], "option '--weight <n>' argument missing"],
-  ])('%j is refused', (argv, message) => {
-    const error = failure(argv)
+  ])('%j is refused', async (argv, message) => {
+    const error = await failure(argv)
     expect(error).toBeInstanceOf(FatalError)
     expect(error.message).toContain(message)
   })
 
-  it('--help groups the settings, --version says it', () => {
-    const help = parseCommandLine(['--help'], {})
+  it('--help groups the settings, --version says it', async () => {
+    const help = await parseCommandLine(['--help'], {})
     expect(help).toMatchObject({ kind: 'print', text: expect.stringMatching(/Network:.*Cluster:.*Storage:/s) })
-    expect(parseCommandLine(['--version'], {})).toEqual({ kind: 'print', text: 'kv-server 0.1.0\n' })
+    expect(await parseCommandLine(['--version'], {})).toEqual({ kind: 'print', text: 'kv-server 0.1.0\n' })
   })
 
-  it('--check-config checks everything first', () => {
-    expect(parseCommandLine(['--check-config'], {}).kind).toBe('check-config')
-    expect(failure(['--check-config', '--weight', 'x']).message).toContain('--weight')
+  it('--check-config checks everything first', async () => {
+    expect((await parseCommandLine(['--check-config'], {})).kind).toBe('check-config')
+    expect((await failure(['--check-config', '--weight', 'x'])).message).toContain('--weight')
   })
 })
 
 describe('the file', () => {
-  it('may be JSON, and peers may be a list', () => {
+  it('may be JSON, and peers may be a list', async () => {
     const path = file('{"addr": "127.0.0.1:1", "weight": 5, "insecure": true, "peers": ["h1:1", "h2:2"]}')
-    expect(config(['--config', path])).toMatchObject({ weight: 5, insecure: true, peers: [{ address: 'h1:1' }, {}] })
+    expect(await config(['--config', path])).toMatchObject({
+      weight: 5,
+      insecure: true,
+      peers: [{ address: 'h1:1' }, {}],
+    })
   })
 
-  it('values are taken as written', () => {
-    expect(config(['--config', file('id: 007\nzone: no\n')])).toMatchObject({ id: '007', zone: 'no' })
+  it('values are taken as written', async () => {
+    expect(await config(['--config', file('id: 007\nzone: no\n')])).toMatchObject({ id: '007', zone: 'no' })
   })
 
   it.each([
@@ -260,21 +268,21 @@ describe('the file', () => {
     ['weight: x', 'weight: must be a whole number, got "x"'],
     ['- a', 'expected object'],
     ['a: [', 'Flow sequence'],
-  ])('%j is refused, naming the file and the key', (text, message) => {
+  ])('%j is refused, naming the file and the key', async (text, message) => {
     const path = file(text)
-    const error = failure(['--config', path])
+    const error = await failure(['--config', path])
     expect(error.message).toContain(path)
     expect(error.message).toContain(message)
   })
 
-  it('an empty one sets nothing, a missing one is refused', () => {
-    expect(config(['--config', file('# nothing\n')]).weight).toBe(1)
-    expect(failure(['--config', join(directory, 'missing.yaml')]).message).toContain('missing.yaml')
+  it('an empty one sets nothing, a missing one is refused', async () => {
+    expect((await config(['--config', file('# nothing\n')])).weight).toBe(1)
+    expect((await failure(['--config', join(directory, 'missing.yaml')])).message).toContain('missing.yaml')
   })
 })
 
 describe('exit status', () => {
-  it('follows the reason', () => {
+  it('follows the reason', async () => {
     expect(exitStatusOf(new FatalError('corrupt', 'x'))).toBe(3)
     expect(exitStatusOf(new FatalError('disk-failed', 'x'))).toBe(4)
     expect(exitStatusOf(new FatalError('in-use', 'x'))).toBe(5)

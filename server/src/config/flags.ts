@@ -2,7 +2,6 @@ import { FatalError } from '@quorumkv/internal/base'
 import { Command, CommanderError, Option } from 'commander'
 import { packageVersion } from '../package-version.js'
 import { type ConfigSource, environmentSource, flagSource, type NodeConfig, resolveConfig } from './config.js'
-import { fileSource } from './config-file.js'
 import { kebabName, type SettingName, settingNames, settings } from './settings.js'
 
 /** What a command line asks for. */
@@ -83,10 +82,10 @@ function givenFlags(options: Options): Partial<Record<SettingName, string>> {
  * Reads a command line (without the program's name) and the environment. Throws FatalError `usage`, and
  * `invalid-argument` naming the flag, variable or key that is wrong.
  */
-export function parseCommandLine(
+export async function parseCommandLine(
   argv: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
-): Invocation {
+): Promise<Invocation> {
   let printed = ''
   const command = buildCommand((text) => {
     printed += text
@@ -103,7 +102,10 @@ export function parseCommandLine(
   if (options['version'] === true) return { kind: 'print', text: `kv-server ${packageVersion}\n` }
   const sources: ConfigSource[] = [flagSource(givenFlags(options)), environmentSource(environment)]
   const file = options['config'] ?? environment['KV_CONFIG']
-  if (typeof file === 'string' && file !== '') sources.push(fileSource(file))
+  if (typeof file === 'string' && file !== '') {
+    const { fileSource } = await import('./config-file.js')
+    sources.push(fileSource(file))
+  }
   const config = resolveConfig(sources)
   return { kind: options['checkConfig'] === true ? 'check-config' : 'serve', config }
 }

@@ -1,6 +1,5 @@
 import { readFileSync, statfsSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { z } from 'zod'
 
 /** Who has a data directory, or wants it. */
 export interface Holder {
@@ -12,12 +11,12 @@ export interface Holder {
   readonly owns: boolean
 }
 
-const holderSchema: z.ZodType<Holder> = z.object({
-  pid: z.number().int().positive(),
-  host: z.string(),
-  bootId: z.string(),
-  owns: z.boolean(),
-})
+function isHolder(value: unknown): value is Holder {
+  if (typeof value !== 'object' || value === null) return false
+  const { pid, host, bootId, owns } = value as Partial<Record<keyof Holder, unknown>>
+  if (!Number.isSafeInteger(pid) || Number(pid) <= 0) return false
+  return typeof host === 'string' && typeof bootId === 'string' && typeof owns === 'boolean'
+}
 
 /** Whether an error of the system has one of these codes. */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
@@ -47,12 +46,14 @@ export function formatHolder(holder: Holder): string {
 /** What `formatHolder` wrote; undefined: it is not whole, as a process leaves it that was killed while it wrote. */
 export function parseHolder(text: string): Holder | undefined {
   if (!text.endsWith('\n')) return undefined
+  let value: unknown
   try {
-    return holderSchema.parse(JSON.parse(text))
+    value = JSON.parse(text)
   } catch (error) {
-    if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined
+    if (error instanceof SyntaxError) return undefined
     throw error
   }
+  return isHolder(value) ? value : undefined
 }
 
 /** What the file of a directory's last holder says; undefined: there is none, or it is not whole. */

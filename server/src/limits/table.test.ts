@@ -57,9 +57,9 @@ it('each limit has the code and the test that it is said to have', () => {
   }
 })
 
-it('kv-server limits prints each of them with its value, and --help says which can be set', () => {
+it('kv-server limits prints each of them with its value, and --help says which can be set', async () => {
   const text = limitsText()
-  const help = parseCommandLine(['--help'], {})
+  const help = await parseCommandLine(['--help'], {})
   for (const { name, flag } of doors.flatMap(({ limits }) => limits)) {
     expect(text).toContain(name)
     expect(text).toContain(limitText(name))

@@ -4,7 +4,7 @@ import { WordReader } from '../../../client-sdk/cli/src/shell/words.js'
 import { parseCommandLine } from '../../../server/src/config/flags.js'
 import { environmentName, settingNames } from '../../../server/src/config/settings.js'
 import { mutateText } from '../mutate.js'
-import { Fault, refusedBy, type Target } from '../target.js'
+import { Fault, refusedBy, refusedLaterBy, type Target } from '../target.js'
 
 const promised = (error: unknown): boolean =>
   (error instanceof FatalError && error.reason === 'usage') ||
@@ -50,8 +50,8 @@ export const commandLine: Target = {
           const name = settingNames.map(environmentName).find((each) => line.startsWith(`${each}=`))
           if (name !== undefined) environment[name] = line.slice(name.length + 1)
         }
-        return refusedBy(promised, () => {
-          const invocation = parseCommandLine(argv, environment)
+        return refusedLaterBy(promised, async () => {
+          const invocation = await parseCommandLine(argv, environment)
           if (invocation.kind === 'print') return
           const { replicationFactor, readQuorum, writeQuorum } = invocation.config.replication
           if (readQuorum + writeQuorum <= replicationFactor) throw new Fault('quorums that do not meet')
