@@ -75,6 +75,11 @@ export const limits = {
   /** An owner that goes by another epoch is asked again after this long, then after longer and longer pauses. */
   askAgainMsMin: 10,
   askAgainMsMax: 100,
+  /**
+   * An operation without a quorum asks owners so often whose links have just broken, or are only being made: for about four
+   * seconds, in which a call fails at the latest. Not a time, because that would be over when this process has stood still.
+   */
+  ownerReturnAsksMax: 40,
   /** How often one write may be stamped again because newer versions kept appearing. */
   writeAttemptsMax: 16,
   /** How long a write that is acknowledged waits for more owners to say what it replaced. */

@@ -126,6 +126,8 @@ interface SentRead {
 /** A replica whose answers the test gives, in the order that it likes; `automatic` answers truly and at once. */
 export class ScriptedReplica implements Replica, CopySource {
   up = true
+  /** While it is not up. */
+  returning = false
   doubted = false
   /** Its queue has room for a write. */
   hasRoom = true

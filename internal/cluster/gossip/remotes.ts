@@ -47,6 +47,11 @@ export class Remotes {
   }
 
   detachAll(): void {
-    for (const remotes of [this.#forRequests, this.#forBulk]) for (const remote of remotes.values()) remote.detach()
+    for (const remotes of [this.#forRequests, this.#forBulk]) {
+      for (const remote of remotes.values()) {
+        remote.detach()
+        remote.giveUp()
+      }
+    }
   }
 }

@@ -35,6 +35,8 @@ export interface DialerHandlers {
   refused(refusal: Refusal, topology: Topology | undefined): void
   /** A welcomed link is gone. */
   lost(link: PeerLink, reason: string): void
+  /** No call is made any more, or the last one has brought no welcomed link. */
+  unreached?(): void
 }
 
 /** One that was sent. */
@@ -72,6 +74,7 @@ export class Dialer {
       const { clock, random, log } = this.#options
       const startedMs = clock.monotonicMs()
       const { welcomed, reason } = await this.#session()
+      if (this.#stopped || !welcomed) this.#options.handlers.unreached?.()
       if (this.#stopped) return
       log.debug('link ended', { address: this.address, reason })
       const lasted = clock.monotonicMs() - startedMs > backoffMaxMs

@@ -11,11 +11,13 @@ export abstract class ActiveOperation {
   previousActive: ActiveOperation | undefined = undefined
   /** @internal */
   nextActive: ActiveOperation | undefined = undefined
-  /** When owners that go by another epoch are asked again, in monotonic milliseconds; infinite while there are none. */
+  /** When owners that go by another epoch, or have no link, are asked again, in monotonic milliseconds; infinite while there are none. */
   #askAgainAtMs = Number.POSITIVE_INFINITY
   #askAgainMs: number = limits.askAgainMsMin
+  /** How often owners have been asked again. */
+  #askedAgain = 0
 
-  /** Looks at its deadline and hedge, and asks those again that went by another epoch. Must not throw. */
+  /** Looks at its deadline and hedge, and asks those again that went by another epoch or had no link. Must not throw. */
   abstract tick(nowMs: number): void
 
   /**
@@ -31,17 +33,28 @@ export abstract class ActiveOperation {
    */
   abstract reroute(routing: Routing): void
 
-  /** An owner goes by another epoch: it is to be asked again, after a pause that grows from one time to the next. */
+  /** An owner goes by another epoch, or has no link: it is to be asked again, after a pause that grows from one time to the next. */
   protected askAgainLater(nowMs: number): void {
     if (this.#askAgainAtMs !== Number.POSITIVE_INFINITY) return
     this.#askAgainAtMs = nowMs + this.#askAgainMs
     this.#askAgainMs = Math.min(2 * this.#askAgainMs, limits.askAgainMsMax)
   }
 
+  /**
+   * Whether an owner is waited for because it cannot be reached, but may be in a moment; it is then asked again as one that
+   * goes by another epoch. Not for ever: links may come and break again and again.
+   */
+  protected waitsFor({ returning }: Replica, clock: Clock): boolean {
+    if (!returning || this.#askedAgain >= limits.ownerReturnAsksMax) return false
+    this.askAgainLater(clock.monotonicMs())
+    return true
+  }
+
   /** Whether that time has come. True once for each. */
   protected isTimeToAskAgain(nowMs: number): boolean {
     if (nowMs < this.#askAgainAtMs) return false
     this.#askAgainAtMs = Number.POSITIVE_INFINITY
+    this.#askedAgain++
     return true
   }
 

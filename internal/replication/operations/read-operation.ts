@@ -132,11 +132,8 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     this.#settler.trace?.answered(this.#idOf(owner), readAnswer(reply))
     if (this.#done) return
     owner.fetching = false
-    if (reply.kind === 'wrong-epoch') {
-      this.#wait(owner)
-    } else if (reply.kind !== 'held') {
-      owner.state = 'failed'
-      owner.refilling = reply.kind === 'refilling'
+    if (reply.kind !== 'held') {
+      this.#miss(owner, reply.kind)
     } else {
       owner.state = 'held'
       if (compareVersions(reply.version, owner.version) > 0) owner.version = reply.version
@@ -158,9 +155,15 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     return this.#routing.table.members[member]!.id
   }
 
-  #wait(owner: KeyOwner): void {
-    owner.state = 'waiting'
-    this.askAgainLater(this.#context.clock.monotonicMs())
+  /** It has not done what it was asked for. */
+  #miss(owner: KeyOwner, kind: ReadReply['kind'] | WriteReply['kind']): void {
+    if (kind === 'wrong-epoch') this.askAgainLater(this.#context.clock.monotonicMs())
+    owner.state = kind === 'wrong-epoch' || this.#returns(owner) ? 'waiting' : 'failed'
+    owner.refilling = kind === 'refilling'
+  }
+
+  #returns({ member }: KeyOwner): boolean {
+    return this.waitsFor(this.#routing.replicas[member]!, this.#context.clock)
   }
 
   /** A key of a few bytes may bring a value of a megabyte, which waits here for the other owners. */
@@ -177,9 +180,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     if (this.#done) return
     const written = owner.repairing ?? zeroVersion
     owner.repairing = undefined
-    if (reply.kind === 'wrong-epoch') {
-      this.#wait(owner)
-    } else if (reply.kind === 'applied' || reply.kind === 'stale') {
+    if (reply.kind === 'applied' || reply.kind === 'stale') {
       const holds = reply.kind === 'applied' ? written : (reply.seen ?? written)
       owner.state = 'held'
       if (compareVersions(holds, owner.version) > 0) owner.version = holds
@@ -189,8 +190,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
         this.#newest = undefined
       }
     } else {
-      owner.state = 'failed'
-      owner.refilling = reply.kind === 'refilling'
+      this.#miss(owner, reply.kind)
     }
     if (!this.#asking) this.#advance()
   }
@@ -242,7 +242,7 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     const owner = this.#owners[position]!
     const replica = this.#routing.replicas[owner.member]!
     if (!replica.up) {
-      owner.state = 'failed'
+      this.#miss(owner, 'failed')
       return
     }
     owner.state = 'asked'
@@ -293,7 +293,8 @@ export class ReadOperation extends ActiveOperation implements ReadWaiter, WriteW
     let possible = this.#agreeing()
     if (isMet(this.#settled, possible)) return true
     for (const owner of this.#owners) {
-      if (owner.repairing !== undefined || owner.state === 'waiting') possible |= owner.bit
+      const isComing = owner.state === 'waiting' || (isToRepair(owner) && this.#returns(owner))
+      if (owner.repairing !== undefined || isComing) possible |= owner.bit
     }
     if (!isMet(this.#settled, possible)) {
       this.#fail('unavailable', `the newest version could not be brought to enough replicas${this.#refillingNote()}`)

@@ -9,6 +9,8 @@ import type { Routing } from './routing.js'
 
 /** Who is told of every answer that an attempt gets, and from which of its owners, after the attempt has counted it. */
 export interface AttemptWatcher {
+  /** Whether an owner that cannot be reached is to be sent it again in a moment. */
+  sendsAgain(to: Replica): boolean
   replied(attempt: WriteAttempt, position: number, reply: WriteReply): void
 }
 
@@ -34,8 +36,10 @@ export class WriteAttempt implements WriteWaiter {
   refilling = 0
   /** A bit for each position whose owner certainly or perhaps has not got it, as long as nobody has seen to it. */
   missed = 0
-  /** The same for owners that go by another epoch: they certainly have not got it, and may be sent it again. */
+  /** The same for owners that go by another epoch, or whose link has gone: they are to be sent it again. */
   waiting = 0
+  /** Owners that are, or were, to be sent it again because their link had gone. */
+  #sentAgain = 0
   /** Owners of the side that is read that have told what they had before the first attempt came to them. */
   tellers = 0
   #lost = 0
@@ -73,6 +77,12 @@ export class WriteAttempt implements WriteWaiter {
     return isMet(this.tally.quorums, this.tally.inFavour | this.pending | this.stale)
   }
 
+  /** The same without waiting for anybody whose link has gone. */
+  get couldBeMetAtOnce(): boolean {
+    if (this.stale === 0 || (this.pending & ~(this.waiting & this.#sentAgain)) !== 0) return false
+    return isMet(this.tally.quorums, this.tally.inFavour | this.stale)
+  }
+
   /** Some replica has it, or may have it, or may get it yet. */
   get mayBeApplied(): boolean {
     const underWay = countVoters(this.pending & ~this.waiting)
@@ -105,9 +115,16 @@ export class WriteAttempt implements WriteWaiter {
     return false
   }
 
+  /** A link that has gone ends what is on it as lost; while there is none, an owner is told to be unavailable. */
+  #isToSendAgain(position: number, { kind, code }: WriteReply): boolean {
+    return (kind === 'lost' || code === 'unavailable') && this.#watcher.sendsAgain(this.replica(position))
+  }
+
   writeReplied(position: number, reply: WriteReply): void {
     const bit = 1 << position
-    if (reply.kind === 'wrong-epoch') {
+    if (reply.kind === 'wrong-epoch' || this.#isToSendAgain(position, reply)) {
+      if (reply.kind !== 'wrong-epoch') this.#sentAgain |= bit
+      if (reply.kind === 'lost') this.#lost++
       this.waiting |= bit
       this.#watcher.replied(this, position, reply)
       return
@@ -125,12 +142,15 @@ export class WriteAttempt implements WriteWaiter {
           this.tally.succeed(position)
           break
         }
+        this.tally.fail(position)
+        // It may have had the record meanwhile, and others may have read it before they wrote what is newer: under a
+        // higher stamp it would come back.
+        if ((this.#sentAgain & bit) !== 0) break
         this.stale |= bit
         if (reply.seen !== undefined) {
           const higher = this.highestSeen === undefined || compareVersions(reply.seen, this.highestSeen) > 0
           if (higher) this.highestSeen = reply.seen
         }
-        this.tally.fail(position)
         break
       case 'refused':
         this.refusal ??= reply.code

@@ -43,6 +43,8 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
   /** An earlier attempt may have been applied somewhere. */
   #mayBeApplied = false
   #settled = false
+  /** It is nowhere, too few owners can be reached, and some of them may come back in a moment. */
+  #heldBack = false
   /** While it waits for a stamp. */
   #stopWaiting: (() => void) | undefined
   /** The attempt that the caller was told of: its other owners' answers may still come. */
@@ -85,13 +87,24 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
 
   #askAgain(): void {
     const attempt = this.#attempt
+    if (this.#heldBack) {
+      this.#stampAndSend()
+      return
+    }
     // One that waits for a stamp has given its attempt up.
     if (attempt === undefined || this.#stopWaiting !== undefined) return
     const { waiting } = attempt
     attempt.waiting = 0
+    attempt.sending = true
     for (let i = 0; i < attempt.owners.length; i++) {
       if ((waiting & (1 << i)) !== 0) this.#sendTo(attempt, i)
     }
+    attempt.sending = false
+    this.#judge(attempt)
+  }
+
+  sendsAgain(to: Replica): boolean {
+    return this.waitsFor(to, this.#context.clock)
   }
 
   /**
@@ -103,6 +116,10 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     if (this.#tellersUntilMs !== 0) return
     this.#routing = routing
     this.askNobodyAgain()
+    if (this.#heldBack) {
+      this.#stampAndSend()
+      return
+    }
     if (this.#stopWaiting !== undefined || this.#attempt === undefined) return
     if (this.#attempt.mayBeApplied) this.#mayBeApplied = true
     if (this.#isReachable()) this.#send(this.#attempt.record)
@@ -127,11 +144,17 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     }
     if (attempt === this.#acknowledged) this.#leaveHints(attempt)
     this.#settler.trace?.answered(attempt.ownerId(position), reply.code ?? reply.kind)
-    if (this.#settled || attempt !== this.#attempt || attempt.sending || this.#stopWaiting !== undefined) return
+    if (this.#settled || attempt !== this.#attempt || attempt.sending || this.#isHeldUp) return
     this.#judge(attempt)
   }
 
+  /** It has given its attempt up, and cannot make another one yet. */
+  get #isHeldUp(): boolean {
+    return this.#stopWaiting !== undefined || this.#heldBack
+  }
+
   #stampAndSend(): void {
+    this.#heldBack = false
     if (!this.#isReachable()) return
     const stamp = this.#stamp()
     if (stamp === undefined) return
@@ -139,7 +162,10 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     this.#send(this.#stamped(stamp))
   }
 
-  /** Whether enough owners can be sent something; otherwise the operation has failed. */
+  /**
+   * Whether enough owners can be sent something; otherwise the operation has failed, or is held back. Only while it is
+   * nowhere: stamped after a while, it would supersede what came after one who has read it.
+   */
   #isReachable(): boolean {
     const { replicas } = this.#routing
     const owners = ownersOf(this.#routing, this.#slot)
@@ -148,9 +174,13 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     let up = 0
     let accepting = 0
     let lacking = 0
+    let returning = 0
     for (let i = 0; i < owners.length; i++) {
       const replica = replicas[owners[i]!]!
-      if (!replica.up) continue
+      if (!replica.up) {
+        if (this.sendsAgain(replica)) returning |= 1 << i
+        continue
+      }
       if (replica.lacks(this.#slot)) {
         lacking++
         continue
@@ -159,6 +189,10 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
       if (replica.accepts(bytes)) accepting |= 1 << i
     }
     if (isMet(quorums, accepting)) return true
+    if (!this.#mayYetBeApplied && !isMet(quorums, up) && isMet(quorums, up | returning)) {
+      this.#heldBack = true
+      return false
+    }
     const [code, what] = isMet(quorums, up) ? (['overloaded', 'used'] as const) : (['unavailable', 'reached'] as const)
     const note = refillingNote(this.#slot, lacking, owners.length)
     const count = `${countVoters(accepting)} of ${owners.length} replicas`
@@ -214,6 +248,7 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     const verdict = attempt.tally.verdict
     switch (verdict) {
       case 'pending':
+        if (attempt.couldBeMetAtOnce) this.#stampAgain(attempt)
         return
       case 'met':
         if (!this.#awaitsTellers(attempt)) this.#succeed(attempt)
@@ -337,9 +372,12 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
   #fail(code: ErrorCode, message: string): void {
     if (this.#settled) return
     this.#settle()
-    const applied = this.#mayBeApplied || this.#attempt?.mayBeApplied === true
-    const outcome: WriteOutcome = applied ? 'unknown' : 'not-applied'
+    const outcome: WriteOutcome = this.#mayYetBeApplied ? 'unknown' : 'not-applied'
     this.#settler.reject(new KvError(code, message, { outcome }))
+  }
+
+  get #mayYetBeApplied(): boolean {
+    return this.#mayBeApplied || this.#attempt?.mayBeApplied === true
   }
 
   #settle(): void {

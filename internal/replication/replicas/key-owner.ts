@@ -12,7 +12,7 @@ export interface KeyOwner {
   readonly bit: number
   /**
    * `asked` for its version or record; `held`: `version` is what it has; `failed`: not to be counted on; `waiting`: it
-   * goes by another epoch, and is a spare again at the next turn to ask.
+   * goes by another epoch, or has no link at the moment, and is a spare again at the next turn to ask.
    */
   state: 'spare' | 'asked' | 'held' | 'failed' | 'waiting'
   /** It failed because it has lost part of the slot. */

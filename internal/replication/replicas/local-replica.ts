@@ -69,6 +69,7 @@ class LocalWrite implements CommitWaiter {
 /** This node's own copy. */
 export class LocalReplica implements Replica {
   readonly up = true
+  readonly returning = false
   readonly doubted = false
   readonly #store: Store
 

@@ -348,6 +348,27 @@ test('a link to another life of the node is given up, and what still comes over 
   expect(replica.up).toBe(true)
 })
 
+test('a node is expected before its first link and after each that broke, until it is given up', () => {
+  const { replica, link, farLink } = pair()
+  expect(new RemoteReplica().returning).toBe(true)
+  expect([replica.up, replica.returning]).toEqual([true, false])
+  expect(replica.detach(farLink)).toBe(false)
+  expect(replica.detach(link)).toBe(true)
+  expect([replica.up, replica.returning]).toEqual([false, true])
+  replica.giveUp()
+  expect(replica.returning).toBe(false)
+  replica.attach(farLink, 'life 1')
+  expect([replica.up, replica.returning]).toEqual([true, false])
+  // Whoever waits for an answer finds that it may come back, and sends what it has to say again.
+  const seen: boolean[] = []
+  replica.write(record('a', 'v', version(5)), false, { writeReplied: () => seen.push(replica.returning) }, 0)
+  replica.keepOnly('life 2')
+  expect(seen).toEqual([true])
+  // That its link has ended is no news of the life that comes.
+  expect(replica.detach(farLink)).toBe(true)
+  expect(replica.returning).toBe(true)
+})
+
 test('who asks a node to forget learns that it has, or that the link broke before it could say so', async () => {
   const { clock, near, far, replica } = pair()
   const told: boolean[] = []

@@ -67,10 +67,12 @@ export interface ForgetWaiter {
 
 /**
  * Another node's copy, reached over a link that comes and goes. Requests that were on their way when the link broke
- * end as `lost` or `failed`; none waits for the next link. Bounded by `limits.peerPendingMax` and the link's queue.
+ * end as `lost` or `failed`; none waits here for the next link. Bounded by `limits.peerPendingMax` and the link's queue.
  */
 export class RemoteReplica implements ComparedReplica, FloorPeer, CopySource {
   #link: PeerLink | undefined
+  /** The first call, or the one after a link broke, has not failed yet. */
+  #awaited = true
   /** Which life of the node is at the other end of the link. */
   #life = ''
   /** The link that `keepOnly` gave up last: what may still come over it does not bring it back. */
@@ -90,6 +92,10 @@ export class RemoteReplica implements ComparedReplica, FloorPeer, CopySource {
 
   get up(): boolean {
     return this.#link !== undefined
+  }
+
+  get returning(): boolean {
+    return this.#link === undefined && this.#awaited
   }
 
   get pending(): number {
@@ -127,10 +133,19 @@ export class RemoteReplica implements ComparedReplica, FloorPeer, CopySource {
     link.close('that life of the node has ended')
   }
 
-  /** Ends everything that waits for the link; nothing if another link has taken its place. */
-  detach(link: PeerLink | undefined = this.#link): void {
-    if (link !== this.#link) return
+  /** There is no link, and none in sight: whoever waits for one need not wait any longer. */
+  giveUp(): void {
+    this.#awaited = false
+  }
+
+  /**
+   * Ends everything that waits for the link; nothing if another link has taken its place. Returns whether it was this one
+   * that requests went over, or until it was given up for another life of the node.
+   */
+  detach(link: PeerLink | undefined = this.#link): boolean {
+    if (link !== this.#link || link === undefined) return link !== undefined && link === this.#givenUp
     this.#link = undefined
+    this.#awaited = true
     this.#writes.takeAll((waiter, position) => waiter.writeReplied(position, lostWrite))
     this.#reads.takeAll((waiter, position) => waiter.readReplied(position, failedRead))
     this.#pages.takeAll((waiter, position) => waiter.pageReplied(position, failedPage))
@@ -139,6 +154,7 @@ export class RemoteReplica implements ComparedReplica, FloorPeer, CopySource {
     this.#entries.takeAll((answered) => answered(failedEntries))
     this.#floors.takeAll((answered) => answered(failedFloors))
     this.#copies.takeAll((answered) => answered(failedCopy))
+    return true
   }
 
   write(

@@ -77,6 +77,8 @@ export interface PageWaiter {
 export interface Replica {
   /** Whether a request sent now has a chance. */
   readonly up: boolean
+  /** It is not up, and may be so in a moment: its link has just broken, or is only being made. */
+  readonly returning: boolean
   /** Failure detection does not hold it for alive: of those that are up it is asked last. */
   readonly doubted: boolean
   /** Whether it is known here that it has lost part of a slot and has no say in it. Others tell when they are asked. */

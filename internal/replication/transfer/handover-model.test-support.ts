@@ -378,6 +378,7 @@ export class HandoverModel {
     }
     return {
       up: true,
+      returning: false,
       doubted: false,
       lacks: () => false,
       accepts: () => true,

@@ -37,8 +37,8 @@ interface SlotOwner {
   readonly replica: Replica
   /** Its bit in quorums. */
   readonly bit: number
-  /** `wrong-epoch`: it is asked again at the next turn. */
-  state: 'spare' | 'asked' | PageReply['kind']
+  /** `waiting`: it goes by another epoch or has no link at the moment, and is asked again at the next turn. */
+  state: 'spare' | 'asked' | 'waiting' | 'held' | 'failed' | 'refilling'
   page: PageReply | undefined
 }
 
@@ -70,7 +70,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
   readonly #repairsNeeded = new Map<StoredRecord, { holders: number; pending: number }>()
   /** The write-backs, by their numbers. */
   readonly #repairs: SlotRepair[] = []
-  /** Numbers of those whose owners go by another epoch: they are sent again at the next turn. */
+  /** Numbers of those whose owners go by another epoch, or have no link: they are sent again at the next turn. */
   #repairsAgain: number[] = []
 
   constructor(
@@ -95,7 +95,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     this.#quorums = quorumsOf(this.#routing, this.#slot)
     this.#owners = preferenceList(this.#routing, this.#slot, this.#needed).map(({ member, bit }) => {
       const replica = replicas[member]!
-      return { replica, bit, state: replica.up ? 'spare' : 'failed', page: undefined }
+      return { replica, bit, state: replica.up || this.#returns(replica) ? 'spare' : 'failed', page: undefined }
     })
     this.#hedgeAtMs = this.#context.clock.monotonicMs() + limits.scanHedgeMs
   }
@@ -146,7 +146,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
   }
 
   #askAgain(): void {
-    for (const owner of this.#owners) if (owner.state === 'wrong-epoch') owner.state = 'spare'
+    for (const owner of this.#owners) if (owner.state === 'waiting') owner.state = 'spare'
     if (this.#stretch === undefined) this.#ask(this.#needed)
     const again = this.#repairsAgain
     this.#repairsAgain = []
@@ -168,8 +168,10 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
   pageReplied(number: number, reply: PageReply): void {
     const owner = this.#owners[number - this.#base]
     if (this.#done || this.#stretch !== undefined || owner === undefined) return
-    owner.state = reply.kind
-    if (reply.kind === 'wrong-epoch') this.askAgainLater(this.#context.clock.monotonicMs())
+    if (reply.kind === 'wrong-epoch') {
+      owner.state = 'waiting'
+      this.askAgainLater(this.#context.clock.monotonicMs())
+    } else owner.state = reply.kind === 'failed' && this.#returns(owner.replica) ? 'waiting' : reply.kind
     if (reply.kind === 'held') owner.page = reply
     if (!this.#asking) this.#ask(this.#needed)
   }
@@ -180,7 +182,8 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     const { record, owner } = this.#repairs[number]!
     const repair = this.#repairsNeeded.get(record)
     if (repair === undefined) return
-    if (reply.kind === 'wrong-epoch') {
+    const failed = reply.kind === 'lost' || reply.kind === 'refused'
+    if (reply.kind === 'wrong-epoch' || (failed && this.#returns(owner.replica))) {
       this.#repairsAgain.push(number)
       this.askAgainLater(this.#context.clock.monotonicMs())
       return
@@ -195,6 +198,11 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     if (reply.kind === 'applied' || reply.kind === 'stale') repair.holders |= owner.bit
     if (isMet(this.#settled, repair.holders)) this.#repairsNeeded.delete(record)
     if (!this.#asking) this.#finishIfRepaired()
+  }
+
+  /** Whether it has no link, and is waited for. */
+  #returns(replica: Replica): boolean {
+    return this.waitsFor(replica, this.#context.clock)
   }
 
   #those(state: SlotOwner['state']): number {
@@ -213,7 +221,7 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
     this.#asking = false
     const held = this.#those('held')
     if (isMet(this.#needed, held)) this.#merge()
-    else if (!isMet(this.#needed, held | this.#those('asked') | this.#those('wrong-epoch'))) {
+    else if (!isMet(this.#needed, held | this.#those('asked') | this.#those('waiting'))) {
       const note = refillingNote(this.#slot, countVoters(this.#those('refilling')), this.#owners.length)
       this.#fail(new KvError('unavailable', `${countVoters(held)} replicas answered for slot ${this.#slot}${note}`))
     }
@@ -240,7 +248,9 @@ export class SlotRead extends ActiveOperation implements PageWaiter, WriteWaiter
 
   /** Sends a record to all owners but its holders; until it has settled there is no reply. */
   #repair(record: StoredRecord, holders: number): void {
-    const lacking = this.#owners.filter(({ bit, replica }) => (bit & holders) === 0 && replica.up)
+    const lacking = this.#owners.filter(
+      ({ bit, replica }) => (bit & holders) === 0 && (replica.up || this.#returns(replica)),
+    )
     if (isMet(this.#settled, holders)) {
       this.#context.instruments.readRepairs += lacking.length
       for (const { replica } of lacking) replica.write(record, false, nobody, 0, true)
