@@ -4,7 +4,15 @@ import { compareVersions } from '../../hlc/index.js'
 import type { StoredRecord } from '../../record/index.js'
 import { slotOf } from '../../slots/index.js'
 import { failedPage, failedRead, lostWrite, type PageWaiter, refusedWrite } from '../replicas/replica.js'
-import { applied, record, type Scene, type ScriptedReplica, scene, stale, version } from '../replication.test-support.js'
+import {
+  applied,
+  record,
+  type Scene,
+  type ScriptedReplica,
+  scene,
+  stale,
+  version,
+} from '../replication.test-support.js'
 import { readStretch } from '../transfer/slot-read.js'
 import type { Consistency, WriteResult } from './operations.js'
 import { ReadOperation } from './read-operation.js'
