@@ -35,7 +35,7 @@ export interface DialerHandlers {
   refused(refusal: Refusal, topology: Topology | undefined): void
   /** A welcomed link is gone. */
   lost(link: PeerLink, reason: string): void
-  /** No call is made any more, or the last one has brought no welcomed link. */
+  /** No call is made any more, the last one has brought no link, or that was refused by either side, at first or later. */
   unreached?(): void
 }
 
@@ -44,6 +44,14 @@ interface Ping {
   readonly number: number
   readonly atMs: number
   readonly to: NodeId
+}
+
+/** How a connection has ended. */
+interface SessionEnd {
+  readonly welcomed: boolean
+  /** By either side, before or after it was welcomed. */
+  readonly refused: boolean
+  readonly reason: string
 }
 
 const backoffMinMs = 50
@@ -73,8 +81,8 @@ export class Dialer {
     while (!this.#stopped) {
       const { clock, random, log } = this.#options
       const startedMs = clock.monotonicMs()
-      const { welcomed, reason } = await this.#session()
-      if (this.#stopped || !welcomed) this.#options.handlers.unreached?.()
+      const { welcomed, refused, reason } = await this.#session()
+      if (this.#stopped || !welcomed || refused) this.#options.handlers.unreached?.()
       if (this.#stopped) return
       log.debug('link ended', { address: this.address, reason })
       const lasted = clock.monotonicMs() - startedMs > backoffMaxMs
@@ -106,13 +114,13 @@ export class Dialer {
   }
 
   /** One connection, from dialling to its end. */
-  async #session(): Promise<{ welcomed: boolean; reason: string }> {
+  async #session(): Promise<SessionEnd> {
     const { channel, network, probeIntervalMs, probeTimeoutMs } = this.#options
     let raw: Link
     try {
       raw = await network.connect(this.address, channel, probeIntervalMs + probeTimeoutMs)
     } catch (error) {
-      return { welcomed: false, reason: error instanceof Error ? error.message : String(error) }
+      return { welcomed: false, refused: false, reason: error instanceof Error ? error.message : String(error) }
     }
     return new Promise((resolve) => this.#greet(raw, resolve))
   }
@@ -131,9 +139,10 @@ export class Dialer {
     if (channel === 'requests') instruments.member(to).rttUs = Math.round((clock.monotonicMs() - atMs) * 1_000)
   }
 
-  #greet(raw: Link, ended: (end: { welcomed: boolean; reason: string }) => void): void {
+  #greet(raw: Link, ended: (end: SessionEnd) => void): void {
     const { clock, envelope, handlers, probeIntervalMs, probeTimeoutMs } = this.#options
     let welcomed = false
+    let refused = false
     let heartbeat: Heartbeat | undefined
     let pinged: Ping | undefined
     const silence = clock.setTimer(probeIntervalMs + probeTimeoutMs, () => link.close('no greeting'))
@@ -166,14 +175,16 @@ export class Dialer {
           objection = hello === undefined ? 'the first message is no greeting' : greeted(greetingOf(hello, topology))
         }
         if (objection === undefined) objection = handlers.message(message, link)
-        if (objection !== undefined) link.close(objection)
+        if (objection === undefined) return
+        refused = true
+        link.close(objection)
       },
       close: (reason) => {
         silence.cancel()
         heartbeat?.stop()
         this.#link = undefined
         if (welcomed) handlers.lost(link, reason)
-        ended({ welcomed, reason })
+        ended({ welcomed, refused, reason })
       },
     })
     this.#link = link

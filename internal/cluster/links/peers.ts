@@ -178,11 +178,9 @@ export class Peers {
     const host = this.#host
     let remote: NodeId | undefined
     let life = ''
-    let wasRefused = false
     return {
       greeting: () => this.#greeting(),
       greeted: ({ hello, topology: brought }, link) => {
-        wasRefused = false
         const verdict = judgeHello(host.local, host.topology, hello)
         if (verdict.kind === 'refused') {
           // The other side finds nothing wrong, and is to learn what it does not know.
@@ -215,7 +213,6 @@ export class Peers {
         return host.serving?.replied({ id: remote, life }, message, link)
       },
       refused: (refusal, topology) => {
-        wasRefused = true
         if (refusal.code === 'wait' && host.serving === undefined) {
           const known = topology === undefined ? undefined : this.#parsed(topology)
           host.founding?.waits(address, refusal.message, typeof known === 'string' ? undefined : known)
@@ -230,10 +227,7 @@ export class Peers {
       lost: (link, reason) => {
         if (remote === undefined) return
         this.#options.log.info('lost a node', { node: remote, address, reason })
-        const replica = host.serving?.remote(remote)
-        const wasInUse = replica?.detach(link)
-        // Who does not want this node, or is not wanted, is not back with the next link either.
-        if (wasRefused || wasInUse === false) replica?.giveUp()
+        host.serving?.remote(remote)?.detach(link)
         host.lost(remote)
       },
       unreached: () => {

@@ -138,12 +138,9 @@ export class RemoteReplica implements ComparedReplica, FloorPeer, CopySource {
     this.#awaited = false
   }
 
-  /**
-   * Ends everything that waits for the link; nothing if another link has taken its place. Returns whether it was this one
-   * that requests went over, or until it was given up for another life of the node.
-   */
-  detach(link: PeerLink | undefined = this.#link): boolean {
-    if (link !== this.#link || link === undefined) return link !== undefined && link === this.#givenUp
+  /** Ends everything that waits for the link; nothing if another link has taken its place. */
+  detach(link: PeerLink | undefined = this.#link): void {
+    if (link !== this.#link || link === undefined) return
     this.#link = undefined
     this.#awaited = true
     this.#writes.takeAll((waiter, position) => waiter.writeReplied(position, lostWrite))
@@ -154,7 +151,6 @@ export class RemoteReplica implements ComparedReplica, FloorPeer, CopySource {
     this.#entries.takeAll((answered) => answered(failedEntries))
     this.#floors.takeAll((answered) => answered(failedFloors))
     this.#copies.takeAll((answered) => answered(failedCopy))
-    return true
   }
 
   write(
