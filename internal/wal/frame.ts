@@ -68,7 +68,7 @@ export function decodeFrameHeader(from: Uint8Array, at: number): DecodedFrameHea
   if (kind === undefined || view.getUint16(26, true) !== 0) return 'a frame of an unknown kind'
   if (payloadBytes > limits.logFrameBytesMax) return `a frame of ${payloadBytes} bytes, above the limit`
   if ((payloadBytes === 0) !== (records === 0)) return `a frame of ${payloadBytes} bytes with ${records} records`
-  if ((kind === 'group') !== (payloadBytes > 0)) return `a frame of kind "${kind}" of ${payloadBytes} bytes`
+  if ((kind === 'group') !== payloadBytes > 0) return `a frame of kind "${kind}" of ${payloadBytes} bytes`
   return {
     kind,
     payloadBytes,
