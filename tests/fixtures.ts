@@ -15,6 +15,9 @@ import { reap, removeAtEnd } from './reaper.js'
  * the latest when the test's process ends, however that ends: see reaper.ts.
  */
 
+/** `KV_E2E=long` (`npm run test:e2e`) for all of tests/e2e; `npm test` leaves out what takes long and is near something that it does. */
+export const longForm: boolean = process.env['KV_E2E'] === 'long'
+
 const program = fileURLToPath(new URL('../server/bin/kv-server.js', import.meta.url))
 /** The program `kv`. */
 export const commandLine: string = fileURLToPath(new URL('../client-sdk/cli/bin/kv.js', import.meta.url))

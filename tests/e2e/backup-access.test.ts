@@ -6,6 +6,7 @@ import {
   eventually,
   freePorts,
   type LogLine,
+  longForm,
   makeClient,
   makeTemporaryDirectory,
   runServer,
@@ -159,37 +160,50 @@ test('over TLS, and where nodes ask who calls: an admin of all keys backs up and
   expect(JSON.stringify(n1!.lines)).not.toContain(root.slice(-43))
 }, 120_000)
 
-test('a token that is revoked in the middle ends a backup without a trace, and a restore with what became of it', async () => {
-  await using guarded = await start()
-  const { admin, addresses, ca, root } = guarded
-  await admin.putMany(Array.from({ length: 20_000 }, (_, i) => [`key:${i}`, 'v'.repeat(500)] as const))
-  const directory = join(makeTemporaryDirectory(), 'backups')
-  expect(await kv(guarded, root, 'backup', 'create', directory)).toMatchObject({ status: 0 })
-  const before = existing(directory)
-  for (const address of addresses) await admin.operator.streamRate(address, 500_000)
+test.runIf(longForm)(
+  'a token that is revoked in the middle ends a backup without a trace, and a restore with what became of it',
+  async () => {
+    await using guarded = await start()
+    const { admin, addresses, ca, root } = guarded
+    await admin.putMany(Array.from({ length: 20_000 }, (_, i) => [`key:${i}`, 'v'.repeat(500)] as const))
+    const directory = join(makeTemporaryDirectory(), 'backups')
+    expect(await kv(guarded, root, 'backup', 'create', directory)).toMatchObject({ status: 0 })
+    const before = existing(directory)
+    for (const address of addresses) await admin.operator.streamRate(address, 500_000)
 
-  const saver = await principal(admin, addresses, ca, 'saver')
-  await using making = begin(guarded, saver, 'backup', 'create', directory, '--full')
-  await eventually('it writes', () => existing(directory).length > before.length)
-  await admin.operator.revokePrincipal('saver')
-  expect(await making.end(), making.diagnostics).toMatchObject({ status: 1 })
-  expect(making.diagnostics).toMatch(/token/)
-  expect(existing(directory)).toEqual(before)
-  expect(await kv(guarded, root, 'backup', 'verify', directory)).toMatchObject({ status: 0 })
+    const saver = await principal(admin, addresses, ca, 'saver')
+    await using making = begin(guarded, saver, 'backup', 'create', directory, '--full')
+    await eventually('it writes', () => existing(directory).length > before.length)
+    await admin.operator.revokePrincipal('saver')
+    expect(await making.end(), making.diagnostics).toMatchObject({ status: 1 })
+    expect(making.diagnostics).toMatch(/token/)
+    expect(existing(directory)).toEqual(before)
+    expect(await kv(guarded, root, 'backup', 'verify', directory)).toMatchObject({ status: 0 })
 
-  const bringer = await principal(admin, addresses, ca, 'bringer')
-  await using restoring = begin(guarded, bringer, '--json', 'backup', 'restore', directory)
-  const told = (): string[] => guarded.cluster.servers.flatMap(({ lines }) => auditIn(lines))
-  await eventually('it brings some', () => told().includes('RestoreSlots bringer ok'))
-  await admin.operator.revokePrincipal('bringer')
-  expect(await restoring.end(), restoring.diagnostics).toMatchObject({ status: 1 })
-  const cut = JSON.parse(restoring.output) as Record<string, unknown>
-  expect(cut).toMatchObject({ status: 'failed', nextSlot: expect.any(Number) })
-  expect(restoring.diagnostics).toMatch(/unauthenticated|token/)
-  for (const address of addresses) await admin.operator.streamRate(address, 100_000_000)
-  const rest = await kv(guarded, root, '--json', 'backup', 'restore', directory, '--from-slot', String(cut['nextSlot']))
-  expect(JSON.parse(rest.out), rest.err).toMatchObject({ status: 'done', superseded: 0, deleted: 0 })
-}, 120_000)
+    const bringer = await principal(admin, addresses, ca, 'bringer')
+    await using restoring = begin(guarded, bringer, '--json', 'backup', 'restore', directory)
+    const told = (): string[] => guarded.cluster.servers.flatMap(({ lines }) => auditIn(lines))
+    await eventually('it brings some', () => told().includes('RestoreSlots bringer ok'))
+    await admin.operator.revokePrincipal('bringer')
+    expect(await restoring.end(), restoring.diagnostics).toMatchObject({ status: 1 })
+    const cut = JSON.parse(restoring.output) as Record<string, unknown>
+    expect(cut).toMatchObject({ status: 'failed', nextSlot: expect.any(Number) })
+    expect(restoring.diagnostics).toMatch(/unauthenticated|token/)
+    for (const address of addresses) await admin.operator.streamRate(address, 100_000_000)
+    const rest = await kv(
+      guarded,
+      root,
+      '--json',
+      'backup',
+      'restore',
+      directory,
+      '--from-slot',
+      String(cut['nextSlot']),
+    )
+    expect(JSON.parse(rest.out), rest.err).toMatchObject({ status: 'done', superseded: 0, deleted: 0 })
+  },
+  120_000,
+)
 
 function existing(directory: string): string[] {
   try {

@@ -5,6 +5,7 @@ import { type KvClient, KvError } from '@quorumkv/client'
 import { expect, test } from 'vitest'
 import {
   eventually,
+  longForm,
   makeClient,
   makeTemporaryDirectory,
   sampleRecords,
@@ -207,31 +208,35 @@ test('the restore drill: a full backup under load, an incremental one, a wiped c
   }
 }, 300_000)
 
-test('a node that dies while a backup is made, and while one is restored, costs time only', async () => {
-  await using cluster = await startServers(3)
-  await using client = makeClient(cluster.addresses)
-  const expected = new Map(Array.from({ length: 20_000 }, (_, i) => [`key:${i}`, `value ${i}`.repeat(10)]))
-  await client.putMany([...expected])
-  await kv(cluster.addresses, 'node', 'stream-rate', '1MiB')
-  const directory = join(makeTemporaryDirectory(), 'backups')
-  await using making = startKv(cluster.addresses, ['--json', 'backup', 'create', directory])
-  await eventually('the backup has begun', async () => sizeOf(directory) > 0)
-  await cluster.servers[0]!.kill()
-  expect(await making.end(), making.diagnostics).toMatchObject({ status: 0 })
-  expect(JSON.parse(making.output)).toMatchObject({ records: expected.size })
-  cluster.servers[0]!.start()
-  await cluster.ready()
+test.runIf(longForm)(
+  'a node that dies while a backup is made, and while one is restored, costs time only',
+  async () => {
+    await using cluster = await startServers(3)
+    await using client = makeClient(cluster.addresses)
+    const expected = new Map(Array.from({ length: 20_000 }, (_, i) => [`key:${i}`, `value ${i}`.repeat(10)]))
+    await client.putMany([...expected])
+    await kv(cluster.addresses, 'node', 'stream-rate', '1MiB')
+    const directory = join(makeTemporaryDirectory(), 'backups')
+    await using making = startKv(cluster.addresses, ['--json', 'backup', 'create', directory])
+    await eventually('the backup has begun', async () => sizeOf(directory) > 0)
+    await cluster.servers[0]!.kill()
+    expect(await making.end(), making.diagnostics).toMatchObject({ status: 0 })
+    expect(JSON.parse(making.output)).toMatchObject({ records: expected.size })
+    cluster.servers[0]!.start()
+    await cluster.ready()
 
-  await using target = await startServers(3)
-  const { addresses } = target
-  await kv(addresses, 'node', 'stream-rate', '1MiB')
-  await using restoring = startKv(addresses, ['--json', 'backup', 'restore', directory, '--yes'])
-  await using reader = makeClient(addresses)
-  await eventually('something is there', async () => (await reader.status()).storage.entries > 0)
-  await target.servers[0]!.kill()
-  expect(await restoring.end(), restoring.diagnostics).toMatchObject({ status: 0 })
-  expect(valuesIn(await everything(reader))).toEqual(expected)
-}, 120_000)
+    await using target = await startServers(3)
+    const { addresses } = target
+    await kv(addresses, 'node', 'stream-rate', '1MiB')
+    await using restoring = startKv(addresses, ['--json', 'backup', 'restore', directory, '--yes'])
+    await using reader = makeClient(addresses)
+    await eventually('something is there', async () => (await reader.status()).storage.entries > 0)
+    await target.servers[0]!.kill()
+    expect(await restoring.end(), restoring.diagnostics).toMatchObject({ status: 0 })
+    expect(valuesIn(await everything(reader))).toEqual(expected)
+  },
+  120_000,
+)
 
 test('Ctrl-C while a backup is made leaves the directory as it was', async () => {
   await using cluster = await startServers(1)

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
-import { eventually, makeTemporaryDirectory } from '../fixtures.js'
+import { eventually, longForm, makeTemporaryDirectory } from '../fixtures.js'
 
 const program = fileURLToPath(new URL('../../bench/dist/main.js', import.meta.url))
 
@@ -42,21 +42,27 @@ async function bench(...args: string[]): Promise<Ended> {
 
 const quick = ['--json', '--seconds', '0.1', '--warm-up-seconds', '0', '--rounds', '1']
 
-it('the published suites run on real nodes, find all that they read right, and leave nothing behind', async () => {
-  const directory = makeTemporaryDirectory()
-  // One operation at a time: on a busy machine a tenth of a second may not be enough for the first of 1 MiB.
-  const one = ['--seconds', '0.5', '--fsync', 'never']
-  const { status, output, diagnostics } = await bench('model', ...quick, ...one, '--data-dir', directory)
-  expect(status, diagnostics).toBe(0)
-  const report = JSON.parse(output) as { ok: boolean; results: { errors: number; opsPerSecond: { median: number } }[] }
-  expect(report.ok).toBe(true)
-  expect(report.results).toHaveLength(17)
-  for (const { errors, opsPerSecond } of report.results) {
-    expect(errors).toBe(0)
-    expect(opsPerSecond.median).toBeGreaterThan(0)
-  }
-  expect(readdirSync(directory)).toEqual([])
-})
+it.runIf(longForm)(
+  'the published suites run on real nodes, find all that they read right, and leave nothing behind',
+  async () => {
+    const directory = makeTemporaryDirectory()
+    // One operation at a time: on a busy machine a tenth of a second may not be enough for the first of 1 MiB.
+    const one = ['--seconds', '0.5', '--fsync', 'never']
+    const { status, output, diagnostics } = await bench('model', ...quick, ...one, '--data-dir', directory)
+    expect(status, diagnostics).toBe(0)
+    const report = JSON.parse(output) as {
+      ok: boolean
+      results: { errors: number; opsPerSecond: { median: number } }[]
+    }
+    expect(report.ok).toBe(true)
+    expect(report.results).toHaveLength(17)
+    for (const { errors, opsPerSecond } of report.results) {
+      expect(errors).toBe(0)
+      expect(opsPerSecond.median).toBeGreaterThan(0)
+    }
+    expect(readdirSync(directory)).toEqual([])
+  },
+)
 
 it('the store alone among the peers needs no program of others', async () => {
   const small = ['--workloads', 'mixed', '--in-flight', '1,16', '--keys', '200', '--data-dir', makeTemporaryDirectory()]
@@ -69,7 +75,7 @@ it('the store alone among the peers needs no program of others', async () => {
   ])
 })
 
-it('memory and files are watched while the same keys are written over and over', async () => {
+it.runIf(longForm)('memory and files are watched while the same keys are written over and over', async () => {
   const small = ['--seconds', '3', '--keys', '100', '--in-flight', '8', '--data-dir', makeTemporaryDirectory()]
   const { output, diagnostics } = await bench('overwrite', '--json', ...small)
   const report = JSON.parse(output) as {
@@ -83,7 +89,7 @@ it('memory and files are watched while the same keys are written over and over',
   expect(report.expectations).toHaveLength(3)
 })
 
-it('more than a cluster can do is refused, and never answered wrongly', async () => {
+it.runIf(longForm)('more than a cluster can do is refused, and never answered wrongly', async () => {
   const small = ['--seconds', '4', '--base-seconds', '1', '--keys', '200', '--data-dir', makeTemporaryDirectory()]
   // Whether it is fast enough depends on what else the machine does; whether it is right does not.
   const { output, diagnostics } = await bench('overload', '--json', '--max-in-flight', '8', '--factor', '4', ...small)

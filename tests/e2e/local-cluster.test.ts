@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { eventually, freePorts, makeTemporaryDirectory, type RunningProgram, startLocalCluster } from '../fixtures.js'
@@ -50,11 +52,12 @@ it('three nodes come up, show a key through another node, leave nothing behind, 
 })
 
 it('a port in use ends it with the reason, and leaves nothing behind', async () => {
-  const ports = await freePorts(3)
-  await using first = startLocalCluster(ports, makeTemporaryDirectory())
-  await eventually('it is up', () => first.output.includes('the cluster is up'))
-  await using second = startLocalCluster(ports, makeTemporaryDirectory())
-  expect(await second.end()).toEqual({ status: 1, signal: null })
-  expect(second.diagnostics).toContain(`127.0.0.1:`)
-  expect(second.diagnostics).toMatch(/in use/)
+  const [first, second, taken] = await freePorts(3)
+  const holder = createServer().listen(taken, '127.0.0.1')
+  await once(holder, 'listening')
+  await using program = startLocalCluster([first!, second!, taken!], makeTemporaryDirectory())
+  expect(await program.end()).toEqual({ status: 1, signal: null })
+  expect(program.diagnostics).toMatch(new RegExp(`127\\.0\\.0\\.1:${taken}.*in use`))
+  expect(pids(program).filter(isAlive)).toEqual([])
+  holder.close()
 })

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { eventually, makeClient, runServer, startKv, startServers, TestServer } from '../fixtures.js'
+import { eventually, longForm, makeClient, runServer, startKv, startServers, TestServer } from '../fixtures.js'
 
 interface Told {
   readonly epoch: number
@@ -69,27 +69,31 @@ test('a second process with the name of one that runs ends with status 6', async
   expect((await told(cluster.addresses[0]!)).epoch).toBe(1)
 }, 60_000)
 
-test('a member that a repair has made a new incarnation is taken in when it is started', async () => {
-  await using cluster = await startServers(3)
-  await using client = makeClient(cluster.addresses)
-  for (let i = 0; i < 50; i++) await client.put(`key-${i}`, `value-${i}`)
-  const [first, victim] = cluster.servers
-  await victim!.kill()
-  // What it had promised of its clock cannot be read any more.
-  const document = join(victim!.dataDir, 'clock')
-  writeFileSync(document, readFileSync(document).fill(0x55, 12))
-  const repaired = await runServer(['repair', '--data-dir', victim!.dataDir, '--yes'])
-  expect(repaired.status).toBe(0)
-  expect(repaired.output).toContain('NEW INCARNATION')
-  expect(repaired.output).toContain('take in when it is started')
-  victim!.start()
-  await victim!.ready()
-  expect((await told(first!.address)).epoch).toBe(2)
-  await eventually(
-    'every slot is refilled',
-    async () => (await client.status(victim!.address)).storage.lostSlots === 0,
-    60_000,
-  )
-  await first!.kill()
-  for (let i = 0; i < 50; i++) expect(await client.get(`key-${i}`, { timeoutMs: 20_000 })).toBe(`value-${i}`)
-}, 120_000)
+test.runIf(longForm)(
+  'a member that a repair has made a new incarnation is taken in when it is started',
+  async () => {
+    await using cluster = await startServers(3)
+    await using client = makeClient(cluster.addresses)
+    for (let i = 0; i < 50; i++) await client.put(`key-${i}`, `value-${i}`)
+    const [first, victim] = cluster.servers
+    await victim!.kill()
+    // What it had promised of its clock cannot be read any more.
+    const document = join(victim!.dataDir, 'clock')
+    writeFileSync(document, readFileSync(document).fill(0x55, 12))
+    const repaired = await runServer(['repair', '--data-dir', victim!.dataDir, '--yes'])
+    expect(repaired.status).toBe(0)
+    expect(repaired.output).toContain('NEW INCARNATION')
+    expect(repaired.output).toContain('take in when it is started')
+    victim!.start()
+    await victim!.ready()
+    expect((await told(first!.address)).epoch).toBe(2)
+    await eventually(
+      'every slot is refilled',
+      async () => (await client.status(victim!.address)).storage.lostSlots === 0,
+      60_000,
+    )
+    await first!.kill()
+    for (let i = 0; i < 50; i++) expect(await client.get(`key-${i}`, { timeoutMs: 20_000 })).toBe(`value-${i}`)
+  },
+  120_000,
+)
