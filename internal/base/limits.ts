@@ -59,6 +59,8 @@ export const limits = {
   cutGraceMs: 5_000,
   /** Bytes of answers that clients have not taken, of all calls. Links between nodes have bounds of their own. */
   answerBytesMax: 268_435_456,
+  /** Bytes of answers that are made in one turn of the event loop: reads that would bring more wait for the next one. */
+  answerTurnBytesMax: 4_194_304,
   /** Scans of one node at a time. */
   scansMax: 256,
   /** Operations that one node coordinates at a time, and the bytes of their keys and of all values that they hold. */

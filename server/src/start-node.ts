@@ -189,7 +189,8 @@ async function startSecured(parts: Secured): Promise<ConfiguredNode> {
   let http: HttpHost | undefined
   const doors = (): readonly DoorReading[] => (http === undefined ? [host.read()] : [host.read(), http.read()])
   const answersAreFull = (): boolean => host.guard.answersAreFull
-  const counted = { meter, traffic, readers: host.guard.peers, scans, calls, doors, answersAreFull }
+  const { peers: readers, turns } = host.guard
+  const counted = { meter, traffic, readers, scans, calls, doors, answersAreFull, turns }
   const context: ServiceContext = {
     clock,
     log,

@@ -3,6 +3,7 @@ import type { Node } from '@quorumkv/internal/cluster'
 import type { Clock, Log } from '@quorumkv/internal/env'
 import type { AccessControl } from '../access/access-control.js'
 import type { ProcessMeter } from '../figures/process-meter.js'
+import type { AnswerTurns } from '../limits/answer-turns.js'
 import type { DoorReading } from '../limits/door-reading.js'
 import type { Readers } from '../limits/slow-peers.js'
 import type { Traffic } from '../links/link-traffic.js'
@@ -33,6 +34,8 @@ export interface ServiceContext {
   readonly doors?: () => readonly DoorReading[]
   /** Whether too many answers to calls wait at this moment for those who called. Undefined: nobody counts them. */
   readonly answersAreFull?: () => boolean
+  /** Whose turn it is to have an answer made. Undefined: everybody's. */
+  readonly turns?: Pick<AnswerTurns, 'read' | 'answer'>
   /** Scans count themselves here. */
   readonly scans: { running: number }
   /** How many calls of clients are under way. */

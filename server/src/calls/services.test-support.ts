@@ -99,6 +99,7 @@ export async function startServices(
     traffic: host.traffic,
     answersAreFull: () => host.guard.answersAreFull,
     readers: host.guard.peers,
+    turns: host.guard.turns,
     scans,
     calls,
     node: () => node,

@@ -4,6 +4,7 @@ import type { Node } from '@quorumkv/internal/cluster'
 import type { Clock } from '@quorumkv/internal/env'
 import { principalOf } from '../access/guarded-server.js'
 import type { Principal } from '../access/principal.js'
+import { addressGroup, addressOfPeer } from '../limits/connection-gate.js'
 import { type OperationKind, toStatus } from './errors.js'
 import { requestFacts, requestIdKey, requestNameIn } from './request-name.js'
 import { reportBug, requireNode, type ServiceContext } from './service-context.js'
@@ -68,6 +69,17 @@ function refusal({ answersAreFull }: ServiceContext, kind: OperationKind): KvErr
   return stacklessError('overloaded', 'too many answers wait for clients to take them', {})
 }
 
+/** Calls `run` when it is the turn of whoever calls: at once, unless much is read. */
+function inTurn(
+  call: Pick<ServerUnaryCall<unknown, unknown>, 'getPeer'>,
+  { turns }: ServiceContext,
+  of: 'read' | 'answer',
+  run: () => void,
+): void {
+  if (turns === undefined) run()
+  else turns[of](() => addressGroup(addressOfPeer(call.getPeer())), run)
+}
+
 /** Runs one unary call: whatever `run` throws or rejects with becomes its status. */
 export function answerUnary<Request, Response>(
   call: ServerUnaryCall<Request, Response>,
@@ -86,6 +98,16 @@ export function answerUnary<Request, Response>(
     }
     callback(answer)
   }
+  const answer = (response: Promise<Response>, trailers: Metadata | undefined): void => {
+    response.then((value) => {
+      // Others may have been answered meanwhile.
+      inTurn(call, context, 'answer', () => {
+        const late = refusal(context, kind)
+        if (late === undefined) callback(null, value, trailers)
+        else fail(late)
+      })
+    }, fail)
+  }
   try {
     const principal = principalOf(call, context.access)
     const node = requireNode(context)
@@ -93,14 +115,15 @@ export function answerUnary<Request, Response>(
     const deadlineMs = context.clock.monotonicMs() + timeoutMs
     const scope = { node, deadlineMs, cancellation: cancellationOf(call), request: named, principal }
     const trailers = named === undefined ? undefined : trailersOf(named)
-    const refused = refusal(context, kind)
-    if (refused !== undefined) throw refused
-    run(call.request, scope).then((response) => {
-      // Others may have been answered meanwhile.
-      const late = refusal(context, kind)
-      if (late === undefined) callback(null, response, trailers)
-      else fail(late)
-    }, fail)
+    if (kind === 'write') {
+      answer(run(call.request, scope), trailers)
+      return
+    }
+    inTurn(call, context, 'read', () => {
+      const refused = refusal(context, kind)
+      if (refused === undefined) answer(run(call.request, scope), trailers)
+      else fail(refused)
+    })
   } catch (error) {
     fail(error)
   }

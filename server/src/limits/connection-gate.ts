@@ -37,6 +37,12 @@ export function addressGroup(address: string): string {
     .join(':')
 }
 
+/** Of what gRPC says of the other end of a call: the address, without the port. */
+export function addressOfPeer(peer: string): string {
+  const colon = peer.lastIndexOf(':')
+  return colon < 0 ? peer : peer.slice(0, colon)
+}
+
 /**
  * Counts the connections of one or more servers, and closes those that are too many before anything is read from them. Those of
  * one address are counted apart, so that one caller cannot take the places of all others.

@@ -23,12 +23,12 @@ export class GuardedStream implements Peer {
   counted = 0
   isCut = false
 
-  /** Calls `onAnswer` when something has been written. */
+  /** Calls `onAnswer` when so many bytes have been written. */
   constructor(
     stream: ServerHttp2Stream,
     connection: Connection | undefined,
     manyMessages: boolean,
-    onAnswer: (of: GuardedStream) => void,
+    onAnswer: (of: GuardedStream, bytes: number) => void,
   ) {
     this.#stream = stream
     this.connection = connection
@@ -39,7 +39,7 @@ export class GuardedStream implements Peer {
     stream.write = (chunk: Buffer, ...rest: unknown[]): boolean => {
       this.#written += chunk.length
       const more = Reflect.apply(write, stream, [chunk, ...rest]) as boolean
-      onAnswer(this)
+      onAnswer(this, chunk.length)
       return more
     }
   }

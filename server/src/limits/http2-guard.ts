@@ -12,6 +12,7 @@ import { type ServerErrorResponse, status } from '@grpc/grpc-js'
 import { limits } from '@quorumkv/internal/base'
 import type { Log } from '@quorumkv/internal/env'
 import { AnswerBytes } from './answer-bytes.js'
+import { AnswerTurns } from './answer-turns.js'
 import { ConnectionGate, type ConnectionLimits } from './connection-gate.js'
 import { cutLog } from './cut-log.js'
 import type { DoorReading } from './door-reading.js'
@@ -39,6 +40,7 @@ export interface Http2GuardOptions extends Partial<ConnectionLimits> {
   readonly checkMs?: number
   readonly cutGraceMs?: number
   readonly answerBytesMax?: number
+  readonly answerTurnBytesMax?: number
 }
 
 /** A server of HTTP/2, encrypted or not. */
@@ -74,6 +76,7 @@ function dropIllegal(headers: IncomingHttpHeaders): void {
 export class Http2Guard {
   readonly gate: ConnectionGate
   readonly peers: SlowPeers
+  readonly turns: AnswerTurns
   readonly #options: Http2GuardOptions
   readonly #receivedBytesMax: number
   readonly #idle = new IdleConnections()
@@ -103,6 +106,7 @@ export class Http2Guard {
       graceMs: cutGraceMs ?? limits.cutGraceMs,
       onCut: cutLog(log, 'gRPC', 'a call was cut off'),
     })
+    this.turns = new AnswerTurns(options.answerTurnBytesMax ?? limits.answerTurnBytesMax)
     this.#answers = new AnswerBytes(options.answerBytesMax ?? limits.answerBytesMax, this.peers)
   }
 
@@ -192,7 +196,11 @@ export class Http2Guard {
 
   #follow(stream: ServerHttp2Stream, path: string): void {
     const { takesStream, isForNodes } = this.#options
-    const onAnswer = isForNodes(path) ? () => undefined : (of: GuardedStream) => this.#answers.answered(of)
+    const onAnswer = (of: GuardedStream, bytes: number): void => {
+      if (isForNodes(path)) return
+      this.turns.made(bytes)
+      this.#answers.answered(of)
+    }
     const connection = this.#connections.get(stream.session as ServerHttp2Session)
     const guarded = new GuardedStream(stream, connection, takesStream(path), onAnswer)
     this.peers.add(guarded)

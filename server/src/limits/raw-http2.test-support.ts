@@ -20,8 +20,11 @@ export class RawHttp2 implements Disposable {
   readonly session: ClientHttp2Session
   closed = false
 
-  constructor(address: string) {
-    this.session = connect(`http://${address}`)
+  /** `localAddress`: where it seems to come from. */
+  constructor(address: string, localAddress: string = '127.0.0.1') {
+    const [host, port] = address.split(':')
+    const createConnection = (): Socket => connectTcp({ host, port: Number(port), localAddress })
+    this.session = connect(`http://${address}`, { createConnection })
     this.session.on('error', () => undefined)
     this.session.on('close', () => {
       this.closed = true

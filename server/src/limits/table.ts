@@ -91,6 +91,13 @@ export const doors: readonly Door[] = [
         test: guard.test,
       },
       {
+        name: 'answerTurnBytesMax',
+        holds:
+          'answers made in one turn of the event loop; with so many, calls that read wait, and addresses take turns',
+        code: 'server/src/limits/answer-turns.ts',
+        test: 'server/src/limits/answer-turns.test.ts',
+      },
+      {
         name: 'sessionsMax',
         holds: 'sessions at a time; one more closes the one that has asked nothing for longest, or is `overloaded`',
         code: 'server/src/session/session-service.ts',

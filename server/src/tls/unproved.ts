@@ -1,4 +1,4 @@
-import { addressGroup } from '../limits/connection-gate.js'
+import { addressGroup, addressOfPeer } from '../limits/connection-gate.js'
 
 export interface UnprovedLimits {
   /** All of them. */
@@ -10,12 +10,6 @@ export interface UnprovedLimits {
 /** A caller that is waited for. */
 interface Place {
   readonly leave: (why: string) => void
-}
-
-/** Of what gRPC says of the other end of a call: the address, without the port. */
-function addressOf(peer: string): string {
-  const colon = peer.lastIndexOf(':')
-  return colon < 0 ? peer : peer.slice(0, colon)
 }
 
 /**
@@ -43,7 +37,7 @@ export class Unproved {
    * away. The function that is returned gives it back; it returns false where it was given back or taken away before.
    */
   enter(peer: string, evicted: (why: string) => void): () => boolean {
-    const group = addressGroup(addressOf(peer))
+    const group = addressGroup(addressOfPeer(peer))
     const { max, perAddressMax } = this.#limits
     const same = this.#groups.get(group)
     if (same !== undefined && same.size >= perAddressMax) {
