@@ -22,7 +22,7 @@ export interface TestApp {
 /** The application over a fake node, or none yet; it is asked without a server. */
 export function testApp(
   fake: FakeNode | 'starting' = new FakeNode(),
-  tuning: Partial<Pick<HttpParts, 'bodiesBytesMax' | 'feed' | 'metricsOpen' | 'stopping'>> = {},
+  tuning: Partial<Pick<HttpParts, 'bodies' | 'feed' | 'metricsOpen' | 'stopping'>> = {},
   accessOf: (node: () => Node | undefined, log: Log) => AccessControl = () => openAccess,
 ): TestApp {
   const bugs: unknown[] = []

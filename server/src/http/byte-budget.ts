@@ -1,64 +1,82 @@
-import { assert, KvError } from '@quorumkv/internal/base'
+import { KvError } from '@quorumkv/internal/base'
 import type { MiddlewareHandler } from 'hono'
+import { addressOf } from '../limits/connection-gate.js'
+import { type Holder, Shares } from '../limits/shares.js'
 import type { HttpEnv } from './http-parts.js'
+
+/**
+ * Closes a connection of an address which has let its answers wait, or its body, for longest: for a while at least, or `atOnce` for however
+ * little. False: there is none.
+ */
+export type MakeRoom = (address: string, atOnce: boolean) => boolean
 
 /** Bytes that many requests hold together, so that slow senders and slow readers cannot fill the memory. */
 export class ByteBudget {
   readonly #bytesMax: number
-  #held = 0
+  readonly #shares = new Shares<Holding>()
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
   }
 
   get held(): number {
-    return this.#held
+    return this.#shares.bytes
   }
 
-  /** Throws `overloaded`, and takes nothing, where that would be too many. */
-  take(bytes: number): void {
-    if (this.#held + bytes > this.#bytesMax) {
-      throw new KvError('overloaded', 'too many bytes are on their way over HTTP', { outcome: 'not-applied' })
+  /** Has a request hold so many bytes in all. Throws `overloaded`, and changes nothing, where that would be too many. */
+  set(holding: Holding, before: number, bytes: number): void {
+    const more = bytes - before
+    while (more > 0 && this.held + more > this.#bytesMax) {
+      if (!this.#makeRoomFor(holding)) {
+        throw new KvError('overloaded', 'too many bytes are on their way over HTTP', { outcome: 'not-applied' })
+      }
     }
-    this.#held += bytes
+    this.#shares.set(holding, bytes)
   }
 
-  /** Gives back what was taken. */
-  give(bytes: number): void {
-    assert(bytes <= this.#held, 'bytes are given back that were taken')
-    this.#held -= bytes
+  /**
+   * Has the address make room that holds most. Where that is another one than the caller's, there is room for him at once; else he is
+   * refused, and there is room for those who come after him.
+   */
+  #makeRoomFor(holding: Holding): boolean {
+    const { largest } = this.#shares
+    if (largest === undefined) return false
+    const isOther = largest !== holding.address
+    const before = this.held
+    if (holding.makeRoom?.(largest, isOther) !== true || !isOther) return false
+    for (const each of [...this.#shares.holdersOf(largest)]) if (each.isOver()) each.release()
+    return this.held < before
   }
 }
 
 /** What one request holds of a budget, from its first byte until its answer has been taken or its caller has gone. */
-export class Holding {
+export class Holding implements Holder {
+  readonly address: string
+  readonly makeRoom: MakeRoom | undefined
+  /** Whether its caller has gone. */
+  readonly isOver: () => boolean
   readonly #budget: ByteBudget
-  readonly #makeRoom: (() => void) | undefined
   #bytes = 0
   #released = false
 
-  /** `makeRoom` is called where there is none: not for this request, which is refused, but for those that come after it. */
-  constructor(budget: ByteBudget, makeRoom?: () => void) {
+  constructor(budget: ByteBudget, address = '', makeRoom?: MakeRoom, isOver: () => boolean = () => false) {
     this.#budget = budget
-    this.#makeRoom = makeRoom
+    this.address = address
+    this.makeRoom = makeRoom
+    this.isOver = isOver
   }
 
   /** Throws `overloaded`, or `cancelled` where the caller has gone. */
   take(bytes: number): void {
     if (this.#released) throw new KvError('cancelled', 'the caller has gone')
-    try {
-      this.#budget.take(bytes)
-    } catch (error) {
-      this.#makeRoom?.()
-      throw error
-    }
+    this.#budget.set(this, this.#bytes, this.#bytes + bytes)
     this.#bytes += bytes
   }
 
   /** Gives everything back. Idempotent. */
   release(): void {
     this.#released = true
-    this.#budget.give(this.#bytes)
+    this.#budget.set(this, this.#bytes, 0)
     this.#bytes = 0
   }
 }
@@ -66,10 +84,13 @@ export class Holding {
 /** Gives each request a holding, as `holding` in its context. */
 export function holdBytes(budget: ByteBudget): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
-    const holding = new Holding(budget, c.env?.makeRoom)
+    // Tests that ask without a server have none of these.
+    const { incoming, makeRoom, outgoing } = c.env ?? {}
+    const socket = incoming?.socket
+    const address = socket === undefined ? '' : addressOf(socket)
+    const holding = new Holding(budget, address, makeRoom, () => socket?.destroyed === true)
     c.set('holding', holding)
-    // Emitted whether the answer was taken or not. Tests that ask without a server have none.
-    const outgoing = c.env?.outgoing
+    // Emitted whether the answer was taken or not.
     outgoing?.once('close', () => holding.release())
     await next()
     if (outgoing === undefined) holding.release()

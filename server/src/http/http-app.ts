@@ -59,7 +59,7 @@ export function createHttpApp(parts: HttpParts): HttpApp {
   stopping.addEventListener('abort', () => logins.closeAll(), { once: true })
   const admission = { access: services.access, logins, metricsOpen }
   app.use('*', nameRequest)
-  app.use('*', holdBytes(new ByteBudget(parts.bodiesBytesMax ?? limits.httpBodiesBytesMax)))
+  app.use('*', holdBytes(parts.bodies ?? new ByteBudget(limits.httpBodiesBytesMax)))
   app.use('*', addHeaders)
   app.use('*', recordForAudit(admission))
   app.use('*', guard(parts))

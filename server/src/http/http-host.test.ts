@@ -6,6 +6,7 @@ import { FakeNode, type HeldOperation } from '../calls/fake-node.test-support.js
 import { eventually, type LogLine } from '../calls/services.test-support.js'
 import type { Feed } from '../feed/feed.js'
 import { testApp } from './app.test-support.js'
+import { ByteBudget } from './byte-budget.js'
 import { HttpHost, type HttpTuning } from './http-host.js'
 
 interface TestHost extends AsyncDisposable {
@@ -35,8 +36,8 @@ class RawClient {
   closed = false
   readonly #socket: Socket
 
-  constructor(port: number) {
-    this.#socket = connect(port, '127.0.0.1')
+  constructor(port: number, localAddress = '127.0.0.1') {
+    this.#socket = connect({ port, host: '127.0.0.1', localAddress })
     this.#socket.on('data', (data) => {
       this.received += data.toString('latin1')
     })
@@ -255,7 +256,7 @@ describe('a connection', () => {
 describe('a reader that takes nothing', { timeout: 60_000 }, () => {
   /** A host with a value as large as one may be, of which so many may be on their way; as JSON it is more than sockets keep. */
   async function hostWithLarge(tuning: HttpTuning, values: number): Promise<TestHost> {
-    const test = await startHost(tuning, { bodiesBytesMax: values * limits.valueBytesMax })
+    const test = await startHost(tuning, { bodies: new ByteBudget(values * limits.valueBytesMax) })
     const options = { consistency: 'quorum', deadlineMs: Number.POSITIVE_INFINITY } as const
     await test.node.put(Buffer.from('large'), Buffer.alloc(limits.valueBytesMax), options)
     const get = test.node.get.bind(test.node)
@@ -367,7 +368,7 @@ describe('a reader that takes nothing', { timeout: 60_000 }, () => {
 })
 
 it('bodies that do not come to their end make room for those that do, once they hold all that may be on its way', async () => {
-  await using test = await startHost({}, { bodiesBytesMax: 3_000 })
+  await using test = await startHost({}, { bodies: new ByteBudget(3_000) })
   const client = new RawClient(test.port)
   client.write(`PUT /kv/a HTTP/1.1\r\n${hostLine}\r\n`)
   client.write(`Content-Type: application/octet-stream\r\nContent-Length: 3000\r\n\r\n${'x'.repeat(2_999)}`)
@@ -378,6 +379,40 @@ it('bodies that do not come to their end make room for those that do, once they 
   }
   expect([statuses.includes(429), statuses.at(-1), client.closed]).toEqual([true, 200, true])
   expect([...test.node.records.keys()]).toEqual(['b'])
+})
+
+it('bodies make room only to those whose address holds less', async () => {
+  // Room for all but one byte, and for all.
+  for (const [bytes, cut] of [
+    [500, false],
+    [501, true],
+  ] as const) {
+    const bodies = new ByteBudget(3_000)
+    await using test = await startHost({ checkIntervalMs: 60_000 }, { bodies })
+    const begin = (address: string, body: number): RawClient => {
+      const client = new RawClient(test.port, address)
+      client.write(`PUT /kv/a HTTP/1.1\r\n${hostLine}\r\nContent-Type: application/octet-stream\r\n`)
+      client.write(`Content-Length: 3000\r\n\r\n${'x'.repeat(body)}`)
+      return client
+    }
+    const little = begin('127.0.0.2', 500)
+    const much = [begin('127.0.0.3', 1_000), begin('127.0.0.3', 1_000)]
+    await eventually('all are there', () => bodies.held === 2_500)
+    const init = { method: 'PUT', headers: { 'content-type': 'application/octet-stream' }, body: 'x'.repeat(bytes) }
+    expect((await fetch(`${test.url}/kv/b`, init)).status).toBe(200)
+    await eventually(
+      'the one with most has made room',
+      () => much.filter(({ closed }) => closed).length === (cut ? 1 : 0),
+    )
+    expect(little.closed).toBe(false)
+    // Who holds most makes no room for itself among others.
+    const more = new RawClient(test.port, '127.0.0.3')
+    more.write(`PUT /kv/c HTTP/1.1\r\n${hostLine}\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n`)
+    more.write(`Content-Length: 2999\r\n\r\n${'x'.repeat(2_999)}`)
+    expect(await more.end()).toContain(' 429 ')
+    expect(little.closed).toBe(false)
+    for (const client of [little, ...much]) client.destroy()
+  }
 })
 
 describe('what is no request', () => {

@@ -12,7 +12,7 @@ import { getRequestListener } from '@hono/node-server'
 import { limits } from '@quorumkv/internal/base'
 import type { Log } from '@quorumkv/internal/env'
 import type { ListenAddress } from '../config/addresses.js'
-import { ConnectionGate } from '../limits/connection-gate.js'
+import { addressOf, ConnectionGate } from '../limits/connection-gate.js'
 import { cutLog } from '../limits/cut-log.js'
 import type { DoorReading } from '../limits/door-reading.js'
 import { IdleConnections } from '../limits/idle-connections.js'
@@ -29,9 +29,14 @@ const checkIntervalMs = 1_000
 /** While the host stops, connections that have become idle are closed so often. */
 const closeIntervalMs = 20
 
+interface SocketPeer extends Peer {
+  readonly socket: Socket
+}
+
 /** Bytes on a connection that its other end has not taken. */
-function peerOf(socket: Socket): Peer {
+function peerOf(socket: Socket): SocketPeer {
   return {
+    socket,
     get writableLength() {
       return socket.writableLength
     },
@@ -101,15 +106,17 @@ export class HttpHost {
       checkMs: tuning.checkIntervalMs ?? limits.slowCheckMs,
       onCut: cutLog(log, 'HTTP', 'a connection was cut off'),
     })
+    const onUploadCut = cutLog(log, 'HTTP', 'a connection was cut off')
     const lookMs = tuning.checkIntervalMs ?? limits.slowCheckMs
     // Who does not read, or does not come to the end of a body, would keep out whoever does.
-    const makeRoom = (): void => {
+    const makeRoom = (address: string, atOnce: boolean): boolean => {
+      const leastMs = atOnce ? 0 : lookMs
+      const isMeant = (socket: Socket): boolean => addressOf(socket) === address
       const why = 'too many answers wait, and it has not taken its own for longest'
-      if (this.#peers.endLongest(why) || !this.#uploads.endOldest(lookMs)) return
-      log.info('a connection was cut off', {
-        protocol: 'HTTP',
-        why: 'bodies hold too much, and its own was on its way for longest',
-      })
+      if (this.#peers.endLongest(why, (peer) => isMeant((peer as SocketPeer).socket), leastMs)) return true
+      if (!this.#uploads.endOldest(isMeant, leastMs)) return false
+      onUploadCut('bodies hold too much, and its own was on its way for longest')
+      return true
     }
     this.#listener = getRequestListener((request, env) => app.fetch(request, { ...env, makeRoom } as Env), {
       // The library would replace Request and Response for the whole process, also that of a program which embeds a node.

@@ -2,7 +2,7 @@ import type { HttpBindings } from '@hono/node-server'
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { ServiceContext } from '../calls/service-context.js'
 import type { Feed } from '../feed/feed.js'
-import type { Holding } from './byte-budget.js'
+import type { ByteBudget, Holding, MakeRoom } from './byte-budget.js'
 import type { Caller } from './caller.js'
 
 /** What the routes of the HTTP door share. */
@@ -16,16 +16,15 @@ export interface HttpParts {
   readonly feed: Feed
   /** Whoever asks is told the metrics. */
   readonly metricsOpen: boolean
-  /** As in `limits` unless a test makes it small. */
-  readonly bodiesBytesMax?: number
+  /** What bodies hold, where a test looks at it. */
+  readonly bodies?: ByteBudget
 }
 
 /** What a handler finds in its context. */
 export interface HttpEnv {
   /** Node's own request and response; missing where a test asks without a server. */
   readonly Bindings: Partial<HttpBindings> & {
-    /** Cuts off a connection that does not take its answers, where there is one. */
-    readonly makeRoom?: () => void
+    readonly makeRoom?: MakeRoom
   }
   readonly Variables: {
     /** Names the request in answers and in the log: the caller's `x-request-id`, or one made here. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 
 /** The requests whose bodies are on their way, the one first that has been so for longest. */
 export class Uploads {
@@ -13,12 +14,15 @@ export class Uploads {
     incoming.once('end', remove).once('close', remove)
   }
 
-  /** Closes the connection of the one that has been at it for longest, where that is longer than so. */
-  endOldest(leastMs: number): boolean {
-    const [oldest] = this.#sinceMs
-    if (oldest === undefined || performance.now() - oldest[1] < leastMs) return false
-    this.#sinceMs.delete(oldest[0])
-    oldest[0].socket.destroy()
-    return true
+  /** Closes the connection of the one, of those who are `meant`, that has been at it for longest, where that is for `leastMs` or longer. */
+  endOldest(meant: (socket: Socket) => boolean, leastMs: number): boolean {
+    for (const [incoming, sinceMs] of this.#sinceMs) {
+      if (performance.now() - sinceMs < leastMs) return false
+      if (!meant(incoming.socket)) continue
+      this.#sinceMs.delete(incoming)
+      incoming.socket.destroy()
+      return true
+    }
+    return false
   }
 }

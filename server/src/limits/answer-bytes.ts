@@ -1,22 +1,34 @@
 import { GuardedStream } from './guarded-stream.js'
+import { Shares } from './shares.js'
 import type { SlowPeers } from './slow-peers.js'
 
 /** Answers are counted exactly so often at most: what leaves is not told, and to look at all calls takes time. */
 const recountMs = 10
 
+function grouped<T, K>(all: Iterable<T>, keyOf: (one: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>()
+  for (const one of all) {
+    const key = keyOf(one)
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [one])
+    else group.push(one)
+  }
+  return groups
+}
+
 /**
- * Bounds the answers that wait for clients, of all calls. Where they are too many, the connections are closed that have made theirs
- * wait for longest, until a quarter of the room is free: a reset would leave in memory what has been handed to a connection that
- * takes nothing. To refuse new answers in their place would let whoever does not read keep out whoever does; that is done only
- * until somebody has been cut off, which has to wait until nothing is read. Thousands of calls may come in what is read at
- * one time, and their answers would all be made before.
+ * Bounds the answers that wait for clients, of all calls. Where they are too many, connections are closed until a quarter of the room
+ * is free, of the address with most of them the one first that has made its own wait for longest: a reset would leave in memory what
+ * has been handed to a connection that takes nothing. To refuse new answers in their place would let whoever does not read keep
+ * out whoever does; that is done only until somebody has been cut off, which has to wait until nothing is read. Thousands of
+ * calls may come in what is read at one time, and their answers would all be made before.
  */
 export class AnswerBytes {
   readonly #bytesMax: number
   readonly #peers: SlowPeers
   readonly #streams = new Set<GuardedStream>()
   /** What waited when each call was last looked at: never less than what waits. */
-  #bytes = 0
+  readonly #shares = new Shares<GuardedStream>()
   #recounting: NodeJS.Timeout | undefined
 
   constructor(bytesMax: number, peers: SlowPeers) {
@@ -26,57 +38,62 @@ export class AnswerBytes {
 
   /** Whether answers are too many, and nobody has been cut off yet. Those who have been do not count. */
   get isFull(): boolean {
-    return this.#bytes > this.#bytesMax
+    return this.#shares.bytes > this.#bytesMax
   }
 
   /** Bytes that wait now. */
   get waiting(): number {
     this.#countAll()
-    return this.#bytes
+    return this.#shares.bytes
   }
 
   /** A call has been answered, or a part of its answer written. */
   answered(stream: GuardedStream): void {
     this.#streams.add(stream)
-    this.#count(stream)
+    this.#shares.set(stream, stream.writableLength)
     // Not at once: who is cut off must not be while Node reads a connection.
-    if (this.#bytes > this.#bytesMax) this.#recounting ??= setTimeout(() => this.#recount(), recountMs).unref()
+    if (this.isFull) this.#recounting ??= setTimeout(() => this.#recount(), recountMs).unref()
   }
 
   /** A call is over. */
   remove(stream: GuardedStream): void {
-    if (!this.#streams.delete(stream)) return
-    this.#bytes -= stream.counted
-    stream.counted = 0
-  }
-
-  #count(stream: GuardedStream): void {
-    const waiting = stream.writableLength
-    this.#bytes += waiting - stream.counted
-    stream.counted = waiting
+    if (this.#streams.delete(stream)) this.#shares.set(stream, 0)
   }
 
   #countAll(): void {
-    for (const stream of this.#streams) this.#count(stream)
+    for (const stream of this.#streams) this.#shares.set(stream, stream.writableLength)
   }
 
   #recount(): void {
     this.#recounting = undefined
     this.#countAll()
-    if (this.#bytes <= this.#bytesMax) return
-    const streams = new Map<object | undefined, GuardedStream[]>()
-    for (const stream of this.#streams) {
-      const others = streams.get(stream.connection)
-      if (others === undefined) streams.set(stream.connection, [stream])
-      else others.push(stream)
-    }
+    if (!this.isFull) return
+    const byConnection = grouped(this.#streams, ({ connection }) => connection)
+    const counted = this.#peers.waiting().filter((peer) => peer instanceof GuardedStream && this.#streams.has(peer))
+    // The one last that has waited for longest: it is the first to be taken away.
+    const byAddress = grouped((counted as GuardedStream[]).reverse(), ({ address }) => address)
     const enough = Math.floor((this.#bytesMax * 3) / 4)
-    for (const peer of this.#peers.waiting()) {
-      if (this.#bytes <= enough) return
-      if (!(peer instanceof GuardedStream) || !this.#streams.has(peer)) continue
-      const all = streams.get(peer.connection) ?? [peer]
-      this.#peers.end(peer, 'too many answers wait, and it has not taken its own for longest', true)
-      for (const stream of all) this.remove(stream)
+    while (this.#shares.bytes > enough) {
+      const address = this.#largestOf(byAddress)
+      if (address === undefined) return
+      const longest = byAddress.get(address)!.pop()!
+      // Its connection has been closed with another call.
+      if (!this.#streams.has(longest)) continue
+      this.#peers.end(longest, 'too many answers wait, and it has not taken its own for longest', true)
+      for (const stream of byConnection.get(longest.connection) ?? [longest]) this.remove(stream)
     }
+  }
+
+  /** Of these addresses, all of which may have nobody left to cut off, the one with most. */
+  #largestOf(byAddress: ReadonlyMap<string, readonly GuardedStream[]>): string | undefined {
+    let largest: string | undefined
+    let most = 0
+    for (const [address, { length }] of byAddress) {
+      const bytes = this.#shares.bytesOf(address)
+      if (length === 0 || bytes <= most) continue
+      largest = address
+      most = bytes
+    }
+    return largest
   }
 }

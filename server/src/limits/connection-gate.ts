@@ -37,6 +37,11 @@ export function addressGroup(address: string): string {
     .join(':')
 }
 
+/** Who is at the other end: what counts as one address. Empty: it has gone. */
+export function addressOf({ remoteAddress }: Socket): string {
+  return addressGroup(remoteAddress ?? '')
+}
+
 /** Of what gRPC says of the other end of a call: the address, without the port. */
 export function addressOfPeer(peer: string): string {
   const colon = peer.lastIndexOf(':')

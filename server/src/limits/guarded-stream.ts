@@ -10,6 +10,8 @@ export class GuardedStream implements Peer {
   readonly #stream: ServerHttp2Stream
   /** Undefined: it has ended already. */
   readonly connection: Connection | undefined
+  /** Who calls: all that come from one address count together. */
+  readonly address: string
   readonly #manyMessages: boolean
   #written = 0
   /** Bytes of a message that is not complete, or of what has come where there is to be one only. */
@@ -19,8 +21,6 @@ export class GuardedStream implements Peer {
   #prefixSeen = 0
   #length = 0
   #incompleteSinceMs: number | undefined
-  /** Bytes that waited when they were last counted. */
-  counted = 0
   isCut = false
 
   /** Calls `onAnswer` when so many bytes have been written. */
@@ -32,6 +32,7 @@ export class GuardedStream implements Peer {
   ) {
     this.#stream = stream
     this.connection = connection
+    this.address = connection?.address ?? ''
     this.#manyMessages = manyMessages
     this.#incompleteSinceMs = manyMessages ? undefined : performance.now()
     const { write } = stream

@@ -118,6 +118,35 @@ describe('unfinished messages', () => {
     await eventually('so is what its caller gives up', () => guard.receivedBytes === 20_001)
   })
 
+  it('of the address that holds most make room, whoever has been at one for longest', async () => {
+    await using services = await startTuned({ receivedBytesMax: 100_000 })
+    using little = new RawHttp2(services.address, '127.0.0.2')
+    using much = new RawHttp2(services.address, '127.0.0.3')
+    const { guard } = services.host
+    const oldest = little.call('Put')
+    oldest.write(begun(1_000_000, 39_995))
+    await eventually('it has come', () => guard.receivedBytes === 40_000)
+    const [first, second] = [much.call('Put'), much.call('Session')]
+    first.write(begun(1_000_000, 29_995))
+    await eventually('it has come', () => guard.receivedBytes === 70_000)
+    second.write(begun(1_000_000, 29_995))
+    await eventually('they hold all', () => guard.receivedBytes === 100_000)
+    expect(guard.peers.cut).toBe(0)
+    const reset = endOf(first)
+    oldest.write(Buffer.alloc(1))
+    expect(await reset).toEqual({ reset: constants.NGHTTP2_ENHANCE_YOUR_CALM })
+    await eventually('what it held is let go', () => guard.receivedBytes === 70_001)
+    expect([oldest.closed, second.closed, guard.peers.cut]).toEqual([false, false, 1])
+    await new Promise((resolve) => setImmediate(resolve))
+    // Now the other holds more.
+    const other = endOf(oldest)
+    second.write(Buffer.alloc(9_999))
+    await eventually('it has come', () => guard.receivedBytes === 80_000)
+    oldest.write(Buffer.alloc(20_001))
+    expect(await other).toEqual({ reset: constants.NGHTTP2_ENHANCE_YOUR_CALM })
+    expect([second.closed, guard.peers.cut]).toEqual([false, 2])
+  })
+
   it('have as long as they may, and end their calls then', async () => {
     await using services = await startTuned({ messageMs: 300 })
     using raw = new RawHttp2(services.address)
@@ -282,7 +311,8 @@ describe('a reader', () => {
         const raw = new RawHttp2(services.address)
         raw.call('Get').end(getRequest)
         deaf.push(raw)
-        await eventually('its answer waits', () => guard.waitingBytes === i * answer)
+        // The last one may have been too much by now.
+        await eventually('its answer waits', () => guard.waitingBytes === i * answer || guard.peers.cut === 1)
       }
       await new Promise((resolve) => setTimeout(resolve, 50))
       await eventually('it is cut off', () => guard.gate.open === 3 - cut)
@@ -291,6 +321,22 @@ describe('a reader', () => {
       expect([guard.peers.cut, deaf[1]!.closed, deaf[2]!.closed]).toEqual([cut, false, false])
       for (const raw of deaf) raw[Symbol.dispose]()
     }
+  })
+
+  it('makes room where its address makes most wait, though another has done so for longer', async () => {
+    const { node, answer } = await holding(1_000_000)
+    await using services = await startTuned({ answerBytesMax: 3 * answer - 1 }, node)
+    const { guard } = services.host
+    const deaf: RawHttp2[] = []
+    for (const [i, address] of ['127.0.0.2', '127.0.0.3', '127.0.0.3'].entries()) {
+      const raw = new RawHttp2(services.address, address)
+      raw.call('Get').end(getRequest)
+      deaf.push(raw)
+      await eventually('its answer waits', () => guard.waitingBytes === (i + 1) * answer || guard.peers.cut === 1)
+    }
+    await eventually('it knows', () => deaf[1]!.closed)
+    expect([deaf[0]!.closed, deaf[2]!.closed, guard.peers.cut]).toEqual([false, false, 1])
+    for (const raw of deaf) raw[Symbol.dispose]()
   })
 
   it('is answered in what is read at one time until answers are too many, and again when somebody has been cut off', async () => {

@@ -19,6 +19,7 @@ import type { DoorReading } from './door-reading.js'
 import { GuardedStream } from './guarded-stream.js'
 import { closeWhenAnswered } from './half-open.js'
 import { type Connection, closeWithSession, IdleConnections } from './idle-connections.js'
+import { Shares } from './shares.js'
 import { SlowPeers } from './slow-peers.js'
 
 export interface Http2GuardOptions extends Partial<ConnectionLimits> {
@@ -82,8 +83,8 @@ export class Http2Guard {
   readonly #idle = new IdleConnections()
   readonly #connections = new WeakMap<ServerHttp2Session, Connection>()
   readonly #answers: AnswerBytes
-  /** Calls with a message that is not complete, the one first that has been at it for longest. */
-  readonly #incomplete = new Set<GuardedStream>()
+  /** Calls with a message that is not complete: of one address the one first that has been at it for longest. */
+  readonly #incomplete = new Shares<GuardedStream>()
   #receivedBytes = 0
   #calls = 0
   #relieving = false
@@ -209,13 +210,13 @@ export class Http2Guard {
       const sinceMs = guarded.incompleteSinceMs
       this.#receivedBytes += guarded.received(chunk)
       // One that has begun in this chunk is the youngest.
-      if (guarded.held === 0 || guarded.incompleteSinceMs !== sinceMs) this.#incomplete.delete(guarded)
-      if (guarded.held > 0 && !guarded.isCut) this.#incomplete.add(guarded)
+      if (guarded.incompleteSinceMs !== sinceMs) this.#incomplete.set(guarded, 0)
+      this.#incomplete.set(guarded, guarded.isCut ? 0 : guarded.held)
       if (this.#receivedBytes > this.#receivedBytesMax) this.#relieve()
     })
     const ended = (): void => {
       this.#receivedBytes -= guarded.ended()
-      this.#incomplete.delete(guarded)
+      this.#incomplete.set(guarded, 0)
     }
     stream.once('end', ended)
     stream.once('close', () => {
@@ -225,7 +226,10 @@ export class Http2Guard {
     })
   }
 
-  /** Whoever has been at a message for longest makes room: to refuse the newest would let those who never end keep out all others. */
+  /**
+   * Whoever of the address that holds most has been at a message for longest makes room: to refuse the newest would let those who never end keep
+   * out all others.
+   */
   #relieve(): void {
     if (this.#relieving) return
     this.#relieving = true
@@ -233,11 +237,12 @@ export class Http2Guard {
     setImmediate(() => {
       this.#relieving = false
       let excess = this.#receivedBytes - this.#receivedBytesMax
-      for (const guarded of this.#incomplete) {
-        if (excess <= 0) return
-        this.#incomplete.delete(guarded)
-        excess -= guarded.held
-        this.peers.end(guarded, 'messages that are not complete hold too much, and it has been at its own for longest')
+      for (let address = this.#incomplete.largest; excess > 0 && address !== undefined; ) {
+        const [guarded] = this.#incomplete.holdersOf(address)
+        this.#incomplete.set(guarded!, 0)
+        excess -= guarded!.held
+        this.peers.end(guarded!, 'messages that are not complete hold too much, and it has been at its own for longest')
+        address = this.#incomplete.largest
       }
     })
   }

@@ -1,8 +1,11 @@
 import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
+import { addressOf } from './connection-gate.js'
 
 /** A connection that was accepted, whatever is spoken on it. */
 export interface Connection {
+  /** Where it comes from: see `addressGroup`. */
+  readonly address: string
   /** How much is under way on it. */
   tasks: number
   /** It has not ended. */
@@ -53,7 +56,7 @@ export class IdleConnections {
   /** A connection has been accepted. */
   add(socket: Socket): void {
     const ends = endsOf(socket)
-    const connection: Connection = { tasks: 0, open: true, close: () => socket.destroy() }
+    const connection: Connection = { address: addressOf(socket), tasks: 0, open: true, close: () => socket.destroy() }
     this.#connections.set(ends, connection)
     this.#idle.add(connection)
     socket.once('close', () => {

@@ -92,14 +92,20 @@ export class SlowPeers {
       .map(([peer]) => peer)
   }
 
-  /** Cuts off the one who has made somebody wait for longest, where that is longer than from one look to the next. False: none is. */
-  endLongest(why: string): boolean {
+  /**
+   * Of those who are `meant` cuts off the one who has made somebody wait for longest, where that is for `leastMs` or longer. False:
+   * none is.
+   */
+  endLongest(why: string, meant: (peer: Peer) => boolean, leastMs: number): boolean {
     let longest: Peer | undefined
-    let sinceMs = performance.now() - this.#options.checkMs
+    const nowMs = performance.now()
+    let sinceMs = nowMs - leastMs
     for (const [peer, seen] of this.#peers) {
-      if (seen.cutMs !== undefined || seen.sinceMs === undefined || seen.sinceMs > sinceMs) continue
+      // Who has not been looked at since it began has just begun.
+      const itsMs = seen.sinceMs ?? (peer.writableLength > 0 ? nowMs : Number.POSITIVE_INFINITY)
+      if (seen.cutMs !== undefined || itsMs > sinceMs || !meant(peer)) continue
       longest = peer
-      sinceMs = seen.sinceMs
+      sinceMs = itsMs
     }
     if (longest !== undefined) this.end(longest, why)
     return longest !== undefined

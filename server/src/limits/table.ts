@@ -65,7 +65,7 @@ export const doors: readonly Door[] = [
       {
         name: 'receivedBytesMax',
         holds:
-          'messages that are not complete, of all calls; with more, the call is reset that has been at one for longest',
+          'messages that are not complete, of all calls; with more, of the address with most the call is reset that has been at one for longest',
         ...guard,
       },
       {
@@ -86,7 +86,7 @@ export const doors: readonly Door[] = [
       {
         name: 'answerBytesMax',
         holds:
-          'answers that clients have not taken, of all calls; with more, those are reset that have waited for longest',
+          'answers that clients have not taken, of all calls; with more, of the address with most the connections are closed whose answers have waited for longest',
         code: 'server/src/limits/answer-bytes.ts',
         test: guard.test,
       },
@@ -173,7 +173,7 @@ export const doors: readonly Door[] = [
       {
         name: 'httpBodiesBytesMax',
         holds:
-          'bodies that are on their way, of all requests; beyond: 429, and who has let its answers wait, or its body, for longest is cut off',
+          'bodies that are on their way, of all requests; beyond, of the address with most, whoever has let its answers wait, or its body, for longest is cut off; 429 for callers from there',
         code: 'server/src/http/byte-budget.ts',
         test: 'server/src/http/byte-budget.test.ts',
       },

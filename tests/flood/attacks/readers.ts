@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { getHeapStatistics } from 'node:v8'
 import type { Attack } from './attack.js'
 import type { Field } from './field.js'
 import {
@@ -76,12 +75,6 @@ const getsEach = 70
 /** What `answerBytesMax`, `resultBytesMax` and `httpBodiesBytesMax` are, in MiB. */
 const answersMiB = 256
 
-/**
- * V8 collects buffers that are garbage with the objects that own them, and at once only where there are more of them than half
- * of its largest heap. Who is cut off with its connection makes room for the next, as fast as answers can be made.
- */
-const garbageBytes = getHeapStatistics().heap_size_limit / 2
-
 /** What is asked of the node, again and again. */
 type Ask = (raw: RawHttp2, bigKey: string) => Promise<number>
 
@@ -109,11 +102,8 @@ function readerFlood({ name, size, ask, answerMiB, streams, habit }: Reader): At
     name,
     size,
     holdMs: { short: 100, long: habit === 'slow' ? 90_000 : 70_000 },
-    // Once in the answer, and once on its way into it.
-    mayHoldBytes: (count) => {
-      const bytes = answerMiB * count * mib
-      return 2 * Math.min(answersMiB * mib, bytes) + Math.min(garbageBytes, bytes)
-    },
+    // What those leave who are cut off is garbage when the next are answered: it is in the slack.
+    mayHoldBytes: (count) => Math.min(answersMiB, answerMiB * count) * mib,
     run: async (field) => {
       const askOn = (raw: RawHttp2): Promise<number> => {
         if (habit === 'stalled') raw.socket.pause()
