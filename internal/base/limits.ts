@@ -57,9 +57,8 @@ export const limits = {
   readerStallMs: 60_000,
   slowCheckMs: 1_000,
   cutGraceMs: 5_000,
-  /** Bytes of answers that clients have not taken, of all calls. Links between nodes have bounds of their own. */
+  /** Bytes of answers that clients have not taken, and of those made in one turn of the event loop. Links between nodes have bounds of their own. */
   answerBytesMax: 268_435_456,
-  /** Bytes of answers that are made in one turn of the event loop: reads that would bring more wait for the next one. */
   answerTurnBytesMax: 4_194_304,
   /** Scans of one node at a time. */
   scansMax: 256,
