@@ -60,6 +60,9 @@ export const limits = {
   /** Bytes of answers that clients have not taken, and of those made in one turn of the event loop. Links between nodes have bounds of their own. */
   answerBytesMax: 268_435_456,
   answerTurnBytesMax: 4_194_304,
+  /** Callers who watch a node's health, in all and from one address. */
+  healthWatchersMax: 1024,
+  healthWatchersPerAddressMax: 256,
   /** Scans of one node at a time. */
   scansMax: 256,
   /** Operations that one node coordinates at a time, and the bytes of their keys and of all values that they hold. */
@@ -191,10 +194,7 @@ export const limits = {
   refillIdleMs: 60_000,
   /** A refill tells how far it has come so often. */
   refillReportMs: 1_000,
-  /**
-   * Slots that a handover or a refill copies together: asked for in one message from each source, and as much of them is
-   * repeated after a crash. How many such lots are under way at a time, so that one merges while others travel.
-   */
+  /** Slots that a handover or a refill copies together, in one message from each source and again after a crash; and such lots at a time. */
   copySlotsMax: 256,
   copyLanes: 4,
   /** While clients are served, whoever merges copies rests so many times as long as it has worked, but never for longer than this. */

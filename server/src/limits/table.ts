@@ -29,7 +29,8 @@ const session = { code: 'server/src/session/session.ts', test: 'server/src/sessi
 const checks = { code: 'server/src/calls/validation.ts', test: 'server/src/calls/validation.test.ts' }
 const grpc = { code: 'server/src/grpc/grpc-options.ts', test: 'server/src/limits/http2-guard.test.ts' }
 
-const proving = { code: 'server/src/tls/unproved.ts', test: 'server/src/tls/links.test.ts' }
+const health = { code: 'server/src/grpc/health.ts', test: 'server/src/grpc/health.test.ts' }
+const proving = { code: 'server/src/limits/address-places.ts', test: 'server/src/tls/links.test.ts' }
 
 /** What bounds whoever calls a node, door by door. */
 export const doors: readonly Door[] = [
@@ -114,6 +115,16 @@ export const doors: readonly Door[] = [
         holds: 'those of all sessions, also of those that have ended; values beyond are withheld',
         code: 'server/src/session/result-budget.ts',
         test: 'server/src/session/result-budget.test.ts',
+      },
+      {
+        name: 'healthWatchersMax',
+        holds: 'callers who watch the health; one more ends the oldest of the address with most',
+        ...health,
+      },
+      {
+        name: 'healthWatchersPerAddressMax',
+        holds: 'those from one address; one more ends its oldest',
+        ...health,
       },
       {
         name: 'scansMax',

@@ -1,11 +1,11 @@
 import { Metadata, type ServerDuplexStream, type ServiceDefinition, status } from '@grpc/grpc-js'
 import { assert, KvError, limits } from '@quorumkv/internal/base'
 import type { Channel, Link, Listener, Log, Network, PeerProof } from '@quorumkv/internal/env'
+import { AddressPlaces } from '../limits/address-places.js'
 import { datesKey } from '../tls/channel-binding.js'
 import { Distrust } from '../tls/distrust.js'
 import { AcceptorProof } from '../tls/link-proof.js'
 import { type LinkTrust, provedByCertificate } from '../tls/link-trust.js'
-import { Unproved } from '../tls/unproved.js'
 import { channelKey, type Exchange, exchangePath } from './exchange.js'
 import { ExchangeClient } from './exchange-client.js'
 import { ExchangeServer } from './exchange-server.js'
@@ -59,7 +59,10 @@ export class GrpcNetwork implements Network {
   readonly #distrust: Distrust
   #accept: ((link: Link, channel: Channel) => void) | undefined
   readonly #links = new Set<Link>()
-  readonly #unproved = new Unproved({ max: limits.linksProvingMax, perAddressMax: limits.linksProvingPerAddressMax })
+  readonly #unproved = new AddressPlaces({
+    max: limits.linksProvingMax,
+    perAddressMax: limits.linksProvingPerAddressMax,
+  })
   /** What went over links so far. */
   readonly traffic: Traffic = freshTraffic()
 

@@ -122,15 +122,15 @@ export class ResultWriter {
     return message
   }
 
-  /** What the outcomes of puts and deletes have in common, with room for the rest. */
   /** Forgets what has gathered; returns how many bytes that was. */
   clear(): number {
     const dropped = this.#at
-    this.#bytes = Buffer.allocUnsafe(bufferBytesMin)
+    if (this.#bytes.length > bufferBytesMin) this.#bytes = Buffer.allocUnsafe(bufferBytesMin)
     this.#at = 0
     return dropped
   }
 
+  /** What the outcomes of puts and deletes have in common, with room for the rest. */
   #write(id: number, tag: number, result: WriteResult, previousBytes: number): void {
     this.#begin(id, tag, writeBytes(result, previousBytes))
     this.#version(writeTags.version, result.version)

@@ -8,11 +8,16 @@ import { Session, type SessionCall } from './session.js'
 /** A client with a broken clock sends its reading with every message; once a minute is enough to hear of it. */
 const driftLogIntervalMs = 60_000
 
+/** So many places are made at most for one look at all sessions. */
+const idleKept = 256
+
 /** All sessions of a node. */
 export class SessionService {
   readonly #context: ServiceContext
   readonly #sessions = new Set<Session>()
   readonly #budget = new ResultBudget()
+  /** Some that had asked nothing for longest when all were looked at, and since when, the longest last. */
+  #idle: [Session, number][] = []
   #driftLoggedMs = Number.NEGATIVE_INFINITY
   #closedBecause: string | undefined
 
@@ -75,16 +80,30 @@ export class SessionService {
 
   /** A client that asks nothing opens its session again when it does: strangers who sit there keep nobody out. */
   #closeIdle(): boolean {
-    let longest: Session | undefined
-    let longestMs = Number.POSITIVE_INFINITY
-    for (const session of this.#sessions) {
-      const { idleSinceMs } = session
-      if (idleSinceMs === undefined || idleSinceMs >= longestMs) continue
-      longest = session
-      longestMs = idleSinceMs
-    }
+    const longest = this.#nextIdle() ?? (this.#findIdle() ? this.#nextIdle() : undefined)
     longest?.close('this session asked nothing for longest, and others need its place')
     return longest !== undefined
+  }
+
+  /** Of those that were found the next one that has asked nothing since. */
+  #nextIdle(): Session | undefined {
+    for (let next = this.#idle.pop(); next !== undefined; next = this.#idle.pop()) {
+      const [session, sinceMs] = next
+      if (this.#sessions.has(session) && session.idleSinceMs === sinceMs) return session
+    }
+    return undefined
+  }
+
+  /** Looks at all sessions for some of those that have asked nothing for longest: a thousand may be opened in one turn. */
+  #findIdle(): boolean {
+    const idle: [Session, number][] = []
+    for (const session of this.#sessions) {
+      const { idleSinceMs } = session
+      if (idleSinceMs !== undefined) idle.push([session, idleSinceMs])
+    }
+    idle.sort(([, one], [, other]) => one - other)
+    this.#idle = idle.slice(0, idleKept).reverse()
+    return idle.length > 0
   }
 
   #logDrift(peer: string): void {

@@ -143,7 +143,7 @@ export class Session implements OperationOwner, Peer {
 
   /** Ends the session in order: what has ended is still sent, then the client is told to go elsewhere. Idempotent. */
   close(reason: string): void {
-    this.#endWith(new KvError('unavailable', reason))
+    this.#endWith(stacklessError('unavailable', reason, {}))
   }
 
   /** Ends the session where whoever opened it may not have one any more. */

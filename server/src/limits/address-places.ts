@@ -1,30 +1,30 @@
-import { addressGroup, addressOfPeer } from '../limits/connection-gate.js'
+import { addressGroup, addressOfPeer } from './connection-gate.js'
 
-export interface UnprovedLimits {
+export interface PlaceLimits {
   /** All of them. */
   readonly max: number
   /** Those from one address. */
   readonly perAddressMax: number
 }
 
-/** A caller that is waited for. */
+/** Of one caller. */
 interface Place {
   readonly leave: (why: string) => void
 }
 
 /**
- * Callers who have not proved yet that they are nodes, in bounded numbers. None is refused for those that came before: the one
- * that has been waited for longest leaves instead, of the same address where that has its share, else of the address that has
- * most. A node proves itself in the time that an answer takes to it and back, so it is among the youngest; strangers
- * would have to come faster than that, and from its own address, or from more addresses than there are places.
+ * Places for callers, in bounded numbers. None is refused for those that came before: the one that has had its place for longest
+ * leaves instead, of the same address where that has its share, else of the address that has most. Of links between nodes: a node proves itself
+ * in the time that an answer takes to it and back, so it is among the youngest; strangers would have to come faster than
+ * that, and from its own address, or from more addresses than there are places.
  */
-export class Unproved {
-  readonly #limits: UnprovedLimits
+export class AddressPlaces {
+  readonly #limits: PlaceLimits
   /** By group of addresses: the places, the oldest first. No set is empty. */
   readonly #groups = new Map<string, Set<Place>>()
   #size = 0
 
-  constructor(limits: UnprovedLimits) {
+  constructor(limits: PlaceLimits) {
     this.#limits = limits
   }
 
@@ -43,7 +43,7 @@ export class Unproved {
     if (same !== undefined && same.size >= perAddressMax) {
       this.#evict(group, `${perAddressMax} others of its address have come after it`)
     } else if (this.#size >= max) {
-      this.#evict(this.#largest(), `${max} others have to prove themselves`)
+      this.#evict(this.#largest(), `${max} others have come after it`)
     }
     const place: Place = { leave: evicted }
     const places = this.#groups.get(group) ?? new Set()
