@@ -31,11 +31,14 @@ export class CallError extends Error {
   readonly code: number
   /** What of the request is wrong, where the node said so. */
   readonly field: string | undefined
+  /** When to come again, where the node said so. */
+  readonly retryAfterMs: number | undefined
 
-  constructor(code: number, message: string, cause?: unknown, field?: string) {
+  constructor(code: number, message: string, cause?: unknown, field?: string, retryAfterMs?: number) {
     super(message, { cause })
     this.code = code
     this.field = field
+    this.retryAfterMs = retryAfterMs
   }
 }
 
@@ -159,7 +162,13 @@ function statusIn(headers: IncomingHttpHeaders & IncomingHttpStatusHeader): Call
   const message = headers['grpc-message']
   const text = typeof message === 'string' ? decodeMessage(message) : `gRPC status ${String(told)}`
   const field = headers['kv-field']
-  return new CallError(code, text, undefined, typeof field === 'string' ? field : undefined)
+  return new CallError(code, text, undefined, typeof field === 'string' ? field : undefined, pushbackIn(headers))
+}
+
+/** How long the node wants to be left alone by this caller (gRFC A6). What is no time at all says nothing. */
+function pushbackIn(headers: IncomingHttpHeaders): number | undefined {
+  const told = headers['grpc-retry-pushback-ms']
+  return typeof told === 'string' && /^\d{1,9}$/.test(told) ? Number(told) : undefined
 }
 
 /** From gRPC's "HTTP to gRPC status code mapping": what proxies say in place of a node. */

@@ -40,6 +40,8 @@ export interface KvErrorOptions {
   readonly node?: string | undefined
   /** Overrides what follows from the code. */
   readonly retryable?: boolean | undefined
+  /** When to come again, where a node said so. */
+  readonly retryAfterMs?: number | undefined
   /** What lies behind it. */
   readonly cause?: unknown
 }
@@ -60,6 +62,11 @@ export class KvError extends Error {
   readonly node: string | undefined
   /** The fault may pass, and the same call may be made again without harm. The client has already tried that until its deadline. */
   readonly retryable: boolean
+  /**
+   * For `overloaded` calls of an operator and unary ones: the caller goes by a rate, and would be let through after so many milliseconds.
+   * Operations on keys say so in their message alone.
+   */
+  readonly retryAfterMs: number | undefined
 
   constructor(code: KvErrorCode, message: string, options: KvErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -67,6 +74,7 @@ export class KvError extends Error {
     this.field = options.field
     this.outcome = options.outcome
     this.node = options.node
+    this.retryAfterMs = options.retryAfterMs
     this.retryable = options.retryable ?? retryableCodes.has(code)
   }
 }

@@ -31,6 +31,7 @@ export function fromStatus(error: CallError, node: string): KvError {
   return new KvError(codesByStatus.get(error.code) ?? 'internal', `${node}: ${error.message}`, {
     node,
     field: error.field === undefined ? undefined : camelCase(error.field),
+    retryAfterMs: error.retryAfterMs,
     cause: error,
   })
 }

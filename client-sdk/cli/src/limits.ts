@@ -30,11 +30,12 @@ export const limits = {
   /** Bytes read at a time, and gathered before they are written. */
   readChunkBytes: 262_144,
   writeChunkBytes: 65_536,
-  /** How long a backup or a restore waits for one call, unless told, and how long it tries again before it gives up. */
+  /** How long a backup or a restore waits for one call, unless told, and how long it goes on where nothing succeeds. */
   backupCallMs: 30_000,
   backupGiveUpAfterMs: 300_000,
-  /** After so long it says why it tries again. */
+  /** After so long it says why it tries again, and again after so long. */
   backupSilentMs: 10_000,
+  backupTellEveryMs: 300_000,
   /** What one request restores: as much as a node takes. */
   restoreRecordsMax: 1024,
   restoreBytesMax: 524_288,

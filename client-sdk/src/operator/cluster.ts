@@ -208,7 +208,7 @@ export class ClusterCalls {
   async anyOf<Req, Res>(method: UnaryMethod<Req, Res>, request: Req, options: CallOptions): Promise<Res> {
     const endAt = this.endOf(options)
     let lastError: KvError | undefined
-    // Of a node that was reached: it says more than that another one was not.
+    // Of a node that was reached: it says more than that another one was not. The soonest of those that say when to come again.
     let answer: KvError | undefined
     for (const session of this.dispatcher.nodes.candidates()) {
       if (performance.now() >= endAt) break
@@ -219,7 +219,7 @@ export class ClusterCalls {
         this.dispatcher.lifetime.check()
         lastError = asKvError(error)
         if (!lastError.retryable) throw lastError
-        if (lastError.cause instanceof CallError) answer = lastError
+        if (lastError.cause instanceof CallError) answer = sooner(answer, lastError)
       }
     }
     throw answer ?? lastError ?? timeoutError('no node answered', undefined)
@@ -252,6 +252,12 @@ export class ClusterCalls {
   private within<T>(answer: Promise<T>, endAt: number, options: CallOptions, late: () => KvError): Promise<T> {
     return this.dispatcher.lifetime.within(answer, endAt - performance.now(), options.signal, late)
   }
+}
+
+function sooner(one: KvError | undefined, other: KvError): KvError {
+  return one?.retryAfterMs !== undefined && one.retryAfterMs <= (other.retryAfterMs ?? Number.POSITIVE_INFINITY)
+    ? one
+    : other
 }
 
 function repairRequest({ slot, node }: RepairOptions): RepairRequest {

@@ -1,3 +1,4 @@
+import type { Metadata } from '@grpc/grpc-js'
 import type { ChangeResponse, ClusterServer, FiguresResponse } from '@quorumkv/proto/kv/v1/cluster'
 import { AuthRole, ChangePlan_Begins as Begins } from '@quorumkv/proto/kv/v1/cluster'
 
@@ -25,7 +26,7 @@ type Calls = Pick<
 export class FakeOperatorCalls {
   readonly requests: [method: string, request: unknown][] = []
   /** What calls run into, first one first. */
-  readonly faults: { code: number; details: string }[] = []
+  readonly faults: { code: number; details: string; metadata?: Metadata }[] = []
   /** What it says that it measures, over what it says otherwise. */
   figures: Partial<FiguresResponse> = {}
   /** Called when a request has come and its answer is made. */

@@ -1,4 +1,4 @@
-import { status } from '@grpc/grpc-js'
+import { Metadata, status } from '@grpc/grpc-js'
 import { HandoverStep, MemberState } from '@quorumkv/proto/kv/v1/cluster'
 import { expect, test } from 'vitest'
 import { KvError } from '../index.js'
@@ -99,6 +99,28 @@ test('what a node answers is told, and not that others could not be reached', as
     const asked = client.operator.backupSlots({ slot: 0, after: new Uint8Array() })
     await expect(asked).rejects.toMatchObject({ code: 'unavailable', message: expect.stringContaining('2 are needed') })
   }
+})
+
+test('of nodes that all say when to come again, the soonest is told; what is no time says nothing', async () => {
+  await client.ready()
+  const refuse = (...told: string[]): void => {
+    for (const [i, { operator }] of cluster.nodes.entries()) {
+      const metadata = new Metadata()
+      if (told[i] !== '') metadata.set('grpc-retry-pushback-ms', told[i]!)
+      operator.faults.push({ code: status.RESOURCE_EXHAUSTED, details: 'too early', metadata })
+    }
+  }
+  const asked = (): Promise<unknown> => client.operator.backupSlots({ slot: 0, after: new Uint8Array() })
+  for (const told of [
+    ['900', '300', '600'],
+    ['300', '', '600'],
+    ['', '900', '300'],
+  ]) {
+    refuse(...told)
+    await expect(asked()).rejects.toMatchObject({ code: 'overloaded', retryAfterMs: 300 })
+  }
+  refuse('-1', 'soon', '1e9')
+  await expect(asked()).rejects.toMatchObject({ code: 'overloaded', retryAfterMs: undefined })
 })
 
 test('whether a node may go down, its drain and its rate are asked of the right one', async () => {

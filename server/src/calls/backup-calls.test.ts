@@ -11,7 +11,8 @@ import type {
   RestoreSlotsResponse,
 } from '@quorumkv/proto/kv/v1/cluster'
 import { expect, test } from 'vitest'
-import { anyone } from '../access/principal.js'
+import { anyone, anyonePrincipal } from '../access/principal.js'
+import { RateLimit, type Rates } from '../limits/rate-limit.js'
 import { BackupCalls } from './backup-calls.js'
 import { FakeNode, fakeTopology } from './fake-node.test-support.js'
 import { reply, startServices, type TestServices, testClock } from './services.test-support.js'
@@ -189,4 +190,67 @@ test('whoever waits for the stream rate is told so when its time is over, and ho
   node.handovers = { streamBytesPerSecond: limits.streamBytesPerSecond } as Handovers
   await backupWithin(5_000)
   expect(node.exports).toHaveLength(2)
+})
+
+/** Calls by somebody who goes by these rates, on a clock that stands still. */
+function callsAt(rates: Partial<Rates>, node: FakeNode) {
+  const clock = { nowMs: 0 }
+  const rate = new RateLimit(
+    'saver',
+    { operationsPerSecond: 0, bytesPerSecond: 0, ...rates },
+    { monotonicMs: () => clock.nowMs },
+  )
+  const calls = new BackupCalls(testClock)
+  const scope = () => {
+    const deadlineMs = testClock.monotonicMs() + 5_000
+    return { node, deadlineMs, cancellation: new Cancellation(), request: undefined, principal: anyonePrincipal(rate) }
+  }
+  return {
+    clock,
+    backup: () => calls.backup(wanted, scope()),
+    restore: (...records: StoredRecord[]) => {
+      const request = {
+        records: Buffer.from(encodeRecords(records)),
+        count: records.length,
+        highestHlc: 0n,
+        clusterId: '',
+      }
+      return calls.restore(request, scope())
+    },
+  }
+}
+
+test('what is restored goes by the rates of who restores it: each record is an operation, and what comes too early is not stored', async () => {
+  const node = new FakeNode()
+  const refused = (retryAfterMs: number) => ({ code: 'overloaded', outcome: 'not-applied', retryAfterMs })
+  const byBytes = callsAt({ bytesPerSecond: 1_000 }, node)
+  // More than a second's worth is let through, and paid for afterwards.
+  await byBytes.restore(record('a', 1, 'x'.repeat(1_499)), record('b', 2, 'x'.repeat(999)))
+  await expect(byBytes.restore(record('c', 3, 'x'.repeat(499)))).rejects.toMatchObject(refused(2_000))
+  expect(node.restored).toHaveLength(2)
+  byBytes.clock.nowMs += 2_000
+  await byBytes.restore(record('c', 3, 'x'.repeat(499)))
+  expect(node.restored).toHaveLength(3)
+  const byOperations = callsAt({ operationsPerSecond: 10 }, node)
+  await byOperations.restore(...Array.from({ length: 8 }, (_, i) => record(`k${i}`)))
+  await expect(byOperations.restore(record('l'), record('m'), record('n'))).rejects.toMatchObject(refused(100))
+  byOperations.clock.nowMs += 100
+  await byOperations.restore(record('l'), record('m'), record('n'))
+})
+
+test('pages of a backup go by the rates of who makes it: one operation each, paid for when it is known how large it is, and small at a low rate', async () => {
+  const node = new FakeNode()
+  const records = [record('a', 1, 'x'.repeat(2_999))]
+  node.exported = {
+    slots: [{ slot: 0 as Slot, records, more: false, floorMs: 0, unchanged: false }],
+    next: { slot: 1, after: emptyBytes },
+  }
+  const byBytes = callsAt({ bytesPerSecond: 1_000 }, node)
+  await byBytes.backup()
+  expect(node.exports[0]!.bytesMax).toBe(250)
+  await expect(byBytes.backup()).rejects.toMatchObject({ code: 'overloaded', retryAfterMs: 2_001 })
+  expect(node.exports).toHaveLength(1)
+  const byOperations = callsAt({ operationsPerSecond: 2 }, node)
+  for (let i = 0; i < 2; i++) await byOperations.backup()
+  await expect(byOperations.backup()).rejects.toMatchObject({ code: 'overloaded', retryAfterMs: 500 })
 })

@@ -18,11 +18,15 @@ import type {
   RestoreSlotsResponse,
   SlotContents,
 } from '@quorumkv/proto/kv/v1/cluster'
+import { bytesOf } from './scan-call.js'
 import type { UnaryScope } from './unary.js'
 
 const digestBytes = 8
 
-/** What backups and restores ask of one node: few at a time, and together no faster than its stream rate. */
+/**
+ * What backups and restores ask of one node: few at a time, and together no faster than its stream rate. Each goes by the rates of who
+ * asks: a page is one operation, as of a scan; each record that comes back is one, as of a put.
+ */
 export class BackupCalls {
   readonly #clock: Clock
   readonly #rate: ByteRate
@@ -45,10 +49,12 @@ export class BackupCalls {
     // A slot has keys of everybody.
     scope.principal.checkPrefix(emptyBytes)
     return this.#run(scope, async (node, transfers) => {
+      scope.principal.rate?.admit(0)
       const page = await transfers.exportSlots(
-        { slot: slot as Slot, after, known: (each) => digestAt(known, each - slot), bytesMax: this.#bytesMax },
+        { slot: slot as Slot, after, known: (each) => digestAt(known, each - slot), bytesMax: this.#bytesMax(scope) },
         operationOf(scope),
       )
+      for (const { records } of page.slots) scope.principal.rate?.charge(bytesOf(records))
       const slots = page.slots.map(toContents)
       this.#rate.owe(slots.reduce((sum, { records }) => sum + records.length, 0))
       return {
@@ -68,6 +74,7 @@ export class BackupCalls {
     return this.#run(scope, async (node, transfers) => {
       checkCluster(request.clusterId, node)
       this.#checkStamps(records, hlcFromBigint(request.highestHlc), node)
+      scope.principal.rate?.admit(bytesOf(records), records.length)
       const tally = await transfers.restore(records, operationOf(scope))
       this.#rate.owe(request.records.length)
       return tally
@@ -114,8 +121,12 @@ export class BackupCalls {
   }
 
   /** A low rate is kept by small pages, not by long waits between large ones. */
-  get #bytesMax(): number {
-    return Math.max(1, Math.min(limits.backupPageBytesMax, Math.round(this.#rate.bytesPerSecond / 4)))
+  #bytesMax({ principal }: UnaryScope): number {
+    const bytesPerSecond = Math.min(
+      this.#rate.bytesPerSecond,
+      principal.rate?.bytesPerSecond ?? Number.POSITIVE_INFINITY,
+    )
+    return Math.max(1, Math.min(limits.backupPageBytesMax, Math.round(bytesPerSecond / 4)))
   }
 }
 

@@ -10,7 +10,7 @@ export interface Rates {
 export const unlimitedRates: Rates = { operationsPerSecond: 0, bytesPerSecond: 0 }
 
 /**
- * A token bucket that holds one second's worth. It may be overdrawn by one operation, whose size is not known beforehand or is
+ * A token bucket that holds one second's worth. It may be overdrawn by one call, whose size is not known beforehand or is
  * more than the bucket holds, and then nothing is let through until that is made up for.
  */
 class Bucket {
@@ -68,16 +68,24 @@ export class RateLimit {
     return this.#refused
   }
 
-  /** Lets one operation through that brings so many bytes. Throws `overloaded`, and takes nothing, where it is too early for it. */
-  admit(bytes: number): void {
+  /** Bytes per second; infinite: as many as it wants. */
+  get bytesPerSecond(): number {
+    return this.#rates.bytesPerSecond || Number.POSITIVE_INFINITY
+  }
+
+  /**
+   * Lets one operation through that brings so many bytes, or several that belong together. Throws `overloaded`, and takes nothing, where
+   * it is too early for that.
+   */
+  admit(bytes: number, operations = 1): void {
     const nowMs = this.#clock.monotonicMs()
-    const operationsMs = this.#operations?.waitMs(1, nowMs) ?? 0
+    const operationsMs = this.#operations?.waitMs(operations, nowMs) ?? 0
     const bytesMs = this.#bytes?.waitMs(Math.max(bytes, 1), nowMs) ?? 0
     if (operationsMs > 0 || bytesMs > 0) {
       this.#refused++
       throw this.#refusal(operationsMs, bytesMs)
     }
-    this.#operations?.take(1)
+    this.#operations?.take(operations)
     this.#bytes?.take(bytes)
   }
 

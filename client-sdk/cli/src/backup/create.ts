@@ -17,7 +17,7 @@ import { limits } from '../limits.js'
 import { write, writeJson } from '../output.js'
 import { Progress } from '../progress.js'
 import { formatBytes, plural } from '../text.js'
-import { repeated } from './attempts.js'
+import { Attempts } from './attempts.js'
 import { BackupDirectory, chosen, nameOf, tellPassedOver } from './directory.js'
 
 /** The options of `kv backup create`, as parsed. */
@@ -38,6 +38,7 @@ class CreateRun {
   readonly #directory: BackupDirectory
   readonly #options: CreateOptions
   readonly #stop = new AbortController()
+  readonly #attempts: Attempts
   readonly #progress: Progress
   #interrupt: Interrupt | undefined
   #slots = 0
@@ -49,6 +50,7 @@ class CreateRun {
     this.#context = context
     this.#directory = directory
     this.#options = options
+    this.#attempts = new Attempts(context.io.timing, this.#stop.signal, (why) => this.#progress.note(why))
     const shown = { verb: 'backup', shown: options.progress, json: context.options.json }
     this.#progress = new Progress(context.io, shown, () => {
       const { records, bytes } = this.#writer?.written ?? { records: 0, bytes: 0 }
@@ -153,15 +155,12 @@ class CreateRun {
   }
 
   async #ask(position: BackupPosition, known: Uint8Array | undefined): Promise<BackupPage> {
-    const { io, client, options } = this.#context
+    const { client, options } = this.#context
     const request = { ...position, knownDigests: known?.subarray(position.slot * 8) }
     const timeoutMs = options.timeoutMs ?? limits.backupCallMs
     const { signal } = this.#stop
     try {
-      const waits = (why: string): void => this.#progress.note(why)
-      return await repeated(io.timing, signal, waits, () =>
-        client().operator.backupSlots(request, { timeoutMs, signal }),
-      )
+      return await this.#attempts.repeated(() => client().operator.backupSlots(request, { timeoutMs, signal }))
     } catch (error) {
       if (this.#interrupt === undefined || !(error instanceof KvError)) throw error
       throw new InterruptedError(this.#interrupt, 'stopped: nothing was added to the directory')

@@ -137,3 +137,42 @@ test('what a backup or a restore waits for is told, once', async () => {
   const restored = await kv(client, ['--json', 'backup', 'restore', path])
   expect(restored).toMatchObject({ status: 0, err: '{"note":"1 of 3 replicas, 2 are needed; trying again"}\n' })
 })
+
+test('whoever is told when to come again comes then, however long it takes, and gives up where nothing else happens', async () => {
+  const [client, path] = [new FakeCluster(...some()), temporary()]
+  const early = (ms: number): KvError =>
+    new KvError('overloaded', 'saver may use 1 bytes in a second', { retryAfterMs: ms })
+  await json(client, 'backup', 'create', path)
+  client.timing.sleeps = []
+  client.failures.push(early(700_000), early(800))
+  const restored = await kv(client, ['backup', 'restore', path])
+  expect(restored).toMatchObject({ status: 0, err: expect.stringContaining('saver may use 1 bytes') })
+  expect(client.timing.sleeps).toEqual([700_000, 800])
+  for (let i = 0; i < 30; i++) client.failures.push(early(60_000))
+  client.timing.sleeps = []
+  const failed = await kv(client, ['backup', 'create', path])
+  expect(failed).toMatchObject({ status: 1, err: expect.stringContaining('saver may use 1 bytes') })
+  expect(client.timing.sleeps).toEqual(Array.from({ length: 6 }, () => 60_000))
+})
+
+test('a call that fails for long is made again as long as others succeed', async () => {
+  const large = Array.from({ length: 4 }, (_, i) => record(`large:${i}`, 'x'.repeat(400_000)))
+  const [client, path] = [new FakeCluster(...large), temporary()]
+  await json(client, 'backup', 'create', path)
+  const take = client.operator.backups!.restoreSlots
+  let [first, taken, refusals]: [Uint8Array | undefined, number, number] = [undefined, 0, 0]
+  client.operator.backups!.restoreSlots = async (records, count, options) => {
+    first ??= records
+    if (records === first && taken < 3) {
+      refusals++
+      throw new KvError('unavailable', 'slot 7 has no quorum')
+    }
+    if (records !== first) await client.timing.sleep(200_000, options!.signal!)
+    taken++
+    return await take(records, count, options)
+  }
+  const { status, err } = await kv(client, ['backup', 'restore', path])
+  expect({ status, err }).toMatchObject({ status: 0 })
+  expect(refusals).toBeGreaterThan(1)
+  expect(taken).toBe(4)
+})

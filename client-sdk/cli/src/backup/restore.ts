@@ -19,7 +19,7 @@ import { limits } from '../limits.js'
 import { write, writeJson } from '../output.js'
 import { Progress } from '../progress.js'
 import { formatCount, plural } from '../text.js'
-import { repeated } from './attempts.js'
+import { Attempts } from './attempts.js'
 import { BackupDirectory, chosen, damageHint, tellPassedOver } from './directory.js'
 
 /** The options of `kv backup restore`, as parsed. */
@@ -111,6 +111,7 @@ class RestoreRun {
   readonly #options: RestoreCommandOptions
   readonly #places: readonly SlotPlace[]
   readonly #stop = new AbortController()
+  readonly #attempts: Attempts
   readonly #progress: Progress
   readonly #tally = { stored: 0, superseded: 0, deleted: 0, overwritten: 0, passedOver: 0 }
   /** First slots of what is under way. */
@@ -118,8 +119,6 @@ class RestoreRun {
   /** Records that are dead at the start are so to the end, however the clock is set meanwhile: each belongs to one pass. */
   readonly #nowMs: number
   readonly #damagedSlots: number
-  /** When it was told last why calls are made again, in monotonic ms. */
-  #toldMs = Number.NEGATIVE_INFINITY
   #interrupt: Interrupt | undefined
   #failure: { readonly error: unknown } | undefined
   #next = 0
@@ -139,6 +138,7 @@ class RestoreRun {
     this.#clusterId = clusterId
     this.#options = options
     this.#nowMs = context.io.timing.wall()
+    this.#attempts = new Attempts(context.io.timing, this.#stop.signal, (why) => this.#progress.note(why))
     this.#damagedSlots = damagedSlots.size
     const isWanted = ({ slot, file }: SlotPlace): boolean =>
       file !== undefined && slot >= options.fromSlot && !damagedSlots.has(slot)
@@ -202,14 +202,6 @@ class RestoreRun {
     }
   }
 
-  /** Many calls wait for the same thing: one of them tells. */
-  readonly #waits = (why: string): void => {
-    const nowMs = this.#context.io.timing.monotonic()
-    if (nowMs - this.#toldMs < limits.backupSilentMs) return
-    this.#toldMs = nowMs
-    this.#progress.note(why)
-  }
-
   /** Slots that make about one request. */
   #lot(): SlotPlace[] {
     const lot: SlotPlace[] = []
@@ -268,14 +260,14 @@ class RestoreRun {
   }
 
   async #bring(batch: readonly StoredRecord[]): Promise<void> {
-    const { io, client, options } = this.#context
+    const { client, options } = this.#context
     const { signal } = this.#stop
     const timeoutMs = options.timeoutMs ?? limits.backupCallMs
     // With a prefix only a part of the backup comes, which is looked at as it is.
     const highestHlc = this.#options.prefix.length > 0 ? undefined : BigInt(`0x${this.#manifest.hlc.highest}`)
     const encoded = encodeRecords(batch)
     const clusterId = this.#clusterId
-    const tally: RestoreTally = await repeated(io.timing, signal, this.#waits, () =>
+    const tally: RestoreTally = await this.#attempts.repeated(() =>
       client().operator.restoreSlots(encoded, batch.length, { timeoutMs, signal, highestHlc, clusterId }),
     )
     this.#tally.stored += tally.stored
@@ -288,7 +280,7 @@ class RestoreRun {
     const { io, client, options } = this.#context
     const { signal } = this.#stop
     const put = async ({ key, value, expiresAtMs }: StoredRecord): Promise<void> => {
-      await repeated(io.timing, signal, this.#waits, async () => {
+      await this.#attempts.repeated(async () => {
         const ttlMs = expiresAtMs === 0 ? undefined : Math.ceil(expiresAtMs - io.timing.wall())
         if (ttlMs !== undefined && ttlMs < 1) this.#tally.passedOver++
         else {
