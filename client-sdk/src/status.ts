@@ -28,7 +28,11 @@ const codesByWireCode: ReadonlyMap<number, KvErrorCode> = new Map([
 
 /** How a call of its own (not an operation on a session) failed. */
 export function fromStatus(error: CallError, node: string): KvError {
-  return new KvError(codesByStatus.get(error.code) ?? 'internal', `${node}: ${error.message}`, {
+  const cannot =
+    error.code === grpcStatus.unimplemented
+      ? 'is of an older release that cannot do this, or no node of QuorumKV: '
+      : ''
+  return new KvError(codesByStatus.get(error.code) ?? 'internal', `${node}: ${cannot}${error.message}`, {
     node,
     field: error.field === undefined ? undefined : camelCase(error.field),
     retryAfterMs: error.retryAfterMs,

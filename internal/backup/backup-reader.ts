@@ -5,7 +5,7 @@ import { decodeRecords, RecordFormatError, type StoredRecord } from '../record/i
 import { slotOf } from '../slots/index.js'
 import { blockHeaderBytes, chainCrc, decodeBlockHeader } from '../store/index.js'
 import { ChunkReader } from '../wal/index.js'
-import { BackupDamage } from './damage.js'
+import { BackupDamage, BackupOfLaterRelease } from './damage.js'
 import { hexOfDigest, type Manifest, type SegmentFile, type SlotPlace } from './manifest.js'
 import { segmentPath } from './names.js'
 import { faultInHeader, segmentHeaderBytes } from './segment-format.js'
@@ -135,6 +135,7 @@ export class BackupReader {
       const reader = await ChunkReader.over(file)
       const origin = { clusterId: this.#manifest.clusterId, id, segment }
       const fault = faultInHeader(await reader.view(0, segmentHeaderBytes), origin)
+      if (typeof fault === 'number') throw new BackupOfLaterRelease(path, fault)
       if (fault !== undefined) throw new BackupDamage(path, 0, `segment ${segment} of backup ${id}`, fault)
       return { path, file, reader }
     } catch (error) {

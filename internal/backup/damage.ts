@@ -21,6 +21,14 @@ export class BackupRefused extends Error {
   override readonly name = 'BackupRefused'
 }
 
+/** A file may be whole: a later release has written it, and only that one can tell. Nothing of the backup is used. */
+export class BackupOfLaterRelease extends BackupDamage {
+  constructor(path: string, format: number) {
+    super(path, 0, 'a format that is known here', `format ${format}`)
+    this.message = `${path} has format ${format}, which a later release has written: use the kv of that release`
+  }
+}
+
 /** A file cannot be read: nobody knows whether it is damaged. As good as that for whoever needs it. */
 export class BackupUnreadable extends BackupDamage {
   constructor(path: string, error: DiskError) {

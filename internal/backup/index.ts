@@ -14,7 +14,7 @@ export {
   removeBackup,
   totalsOf,
 } from './catalogue.js'
-export { BackupDamage, BackupRefused, BackupUnreadable } from './damage.js'
+export { BackupDamage, BackupOfLaterRelease, BackupRefused, BackupUnreadable } from './damage.js'
 export { type Manifest, packedDigests, placesOf, readManifest, type SegmentFile, type SlotPlace } from './manifest.js'
 export { isBackupName } from './names.js'
 export { type BackupCheck, type CheckOptions, type KnownSlots, verifyBackup } from './verify.js'

@@ -3,7 +3,7 @@ import { type Disk, DiskError, readFully, writeFully } from '../env/index.js'
 import { slotCount } from '../slots/index.js'
 import { type Digest, decodeDocument, documentHeaderBytes, encodeDocument } from '../store/index.js'
 import { createDurably } from '../wal/index.js'
-import { BackupDamage } from './damage.js'
+import { BackupDamage, BackupOfLaterRelease } from './damage.js'
 import { isBackupName, manifestPath } from './names.js'
 import { backupFormat, segmentHeaderBytes } from './segment-format.js'
 
@@ -101,15 +101,17 @@ export async function writeManifest(disk: Disk, manifest: Manifest): Promise<voi
   await createDurably(disk, `${path}.tmp`, path, (fresh) => writeFully(fresh, bytes, 0))
 }
 
-/** Undefined: there is no such backup. Throws BackupDamage, and DiskErrors. */
+/** Undefined: there is no such backup. Throws BackupDamage, which may be a BackupOfLaterRelease, and DiskErrors. */
 export async function readManifest(disk: Disk, name: string): Promise<Manifest | undefined> {
   const path = manifestPath(name)
   const bytes = await readWhole(disk, path)
   if (bytes === undefined) return undefined
   const payload = decodeDocument(bytes)
   if (typeof payload === 'string') {
-    const later = payload.startsWith('format version') ? ', which a later release has written: use that one' : ''
-    throw new BackupDamage(path, 0, 'a manifest', `${payload}${later}`)
+    // Of documents there has been one version so far: another one is a later one.
+    const version = /^format version (\d+)$/.exec(payload)?.[1]
+    if (version !== undefined) throw new BackupOfLaterRelease(path, Number(version))
+    throw new BackupDamage(path, 0, 'a manifest', payload)
   }
   let parsed: unknown
   try {
@@ -117,6 +119,9 @@ export async function readManifest(disk: Disk, name: string): Promise<Manifest |
   } catch (error) {
     throw new BackupDamage(path, documentHeaderBytes, 'JSON', (error as Error).message, error)
   }
+  // Before anything else: what else there is in it nobody knows.
+  const format = (parsed as Fields | null)?.['format']
+  if (typeof format === 'number' && format > backupFormat) throw new BackupOfLaterRelease(path, format)
   const fault = new ManifestCheck(name)
   const manifest = fault.manifest(parsed)
   if (manifest !== undefined) return manifest
@@ -164,7 +169,6 @@ class ManifestCheck {
 
   #manifest(from: Fields): Manifest {
     const format = whole(from, 'format')
-    if (format > backupFormat) throw new FieldError(`format ${format}, which a later release has written: use that one`)
     if (format !== backupFormat) throw new FieldError(`format ${format}`)
     const name = text(from, 'name', isBackupName)
     if (name !== this.#name) throw new FieldError(`the manifest of ${name}`)

@@ -33,14 +33,14 @@ export function encodeBackupHeader({ clusterId, id, segment }: SegmentOrigin): U
   return bytes
 }
 
-/** What is wrong with a header where one of `origin` is expected; undefined: nothing. */
-export function faultInHeader(from: Uint8Array, origin: SegmentOrigin): string | undefined {
+/** What is wrong with a header where one of `origin` is expected; a number: it is of this format, a later one; undefined: nothing. */
+export function faultInHeader(from: Uint8Array, origin: SegmentOrigin): string | number | undefined {
   if (from.length < segmentHeaderBytes) return `a file of ${from.length} bytes`
   for (let i = 0; i < magic.length; i++) if (from[i] !== magic[i]) return 'another kind of file'
   const view = new DataView(from.buffer, from.byteOffset, from.length)
   if (view.getUint32(60, true) !== crc32(from, 0, 60)) return 'a header with a wrong checksum'
   const version = view.getUint32(8, true)
-  if (version > backupFormat) return `format ${version}, which a later release has written: use that one`
+  if (version > backupFormat) return version
   if (version !== backupFormat) return `format ${version}`
   const expected = encodeBackupHeader(origin)
   for (let i = 0; i < segmentHeaderBytes; i++) {

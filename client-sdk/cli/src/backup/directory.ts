@@ -1,5 +1,6 @@
 import {
   BackupDamage,
+  BackupOfLaterRelease,
   BackupRefused,
   BackupUnreadable,
   type CatalogueEntry,
@@ -48,6 +49,8 @@ export class BackupDirectory {
   }
 
   explained(error: unknown): unknown {
+    if (error instanceof BackupOfLaterRelease)
+      return new FailedError(`${this.path}: ${error.message}`, undefined, error)
     if (error instanceof BackupDamage) return new FailedError(`${this.path}: ${error.message}`, damageHint, error)
     if (error instanceof BackupRefused) return new FailedError(`${this.path}: ${error.message}`, undefined, error)
     if (!(error instanceof Error)) return error
@@ -65,7 +68,7 @@ export const damageHint: string =
 
 /**
  * The backup that is meant: the one that is named, or the newest that is complete, and then `passedOver` is told of those
- * after it that are not. Where `damaged` it may need files that are missing. Throws where there is none.
+ * after it that are not; one of a later release is not passed over. Where `damaged` it may need files that are missing. Throws where there is none.
  */
 export async function chosen(
   directory: BackupDirectory,
@@ -74,6 +77,9 @@ export async function chosen(
 ): Promise<Manifest> {
   if (name === undefined) {
     const newest = await directory.guarded(() => newestOf(directory.disk))
+    // That one is whole, as far as anybody here knows: an older one in its place would be a surprise.
+    const later = newest.passedOver.find(({ damage }) => damage instanceof BackupOfLaterRelease)
+    if (later !== undefined) throw directory.explained(later.damage)
     for (const entry of newest.passedOver) passedOver?.(entry)
     if (newest.manifest !== undefined) return newest.manifest
     throw new FailedError(`${directory.path} holds no complete backup`, 'See what is there with `kv backup list`.')
@@ -118,10 +124,11 @@ function timeIn(name: string): number {
   return Date.parse(time) || 0
 }
 
-/** `unfinished`: it was cut off, or is being made. */
-export type BackupState = 'complete' | 'incomplete' | 'damaged' | 'unreadable' | 'unfinished'
+/** `later`: a later release has made it. `unfinished`: it was cut off, or is being made. */
+export type BackupState = 'complete' | 'later' | 'incomplete' | 'damaged' | 'unreadable' | 'unfinished'
 
 export function stateOf({ head, damage, missing }: CatalogueEntry): BackupState {
+  if (damage instanceof BackupOfLaterRelease) return 'later'
   if (damage !== undefined) return damage instanceof BackupUnreadable ? 'unreadable' : 'damaged'
   if (head === undefined) return 'unfinished'
   if (missing.some(({ isUnreadable }) => isUnreadable)) return 'unreadable'

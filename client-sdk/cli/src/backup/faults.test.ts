@@ -1,6 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { KvError } from '@quorumkv/client'
+import { crc32 } from '@quorumkv/internal/hash'
+import { decodeDocument, encodeDocument } from '@quorumkv/internal/store'
 import { expect, test } from 'vitest'
 import { FakeCluster, json, keysIn, kv, record, some, temporary } from './backup.test-support.js'
 
@@ -164,10 +166,13 @@ test('a call that fails for long is made again as long as others succeed', async
   client.operator.backups!.restoreSlots = async (records, count, options) => {
     first ??= records
     if (records === first && taken < 3) {
+      // Each time another one has succeeded, which takes long.
+      const before = taken
+      while (taken === before) await new Promise((resolve) => setImmediate(resolve))
       refusals++
       throw new KvError('unavailable', 'slot 7 has no quorum')
     }
-    if (records !== first) await client.timing.sleep(200_000, options!.signal!)
+    client.timing.now += 200_000
     taken++
     return await take(records, count, options)
   }
@@ -175,4 +180,61 @@ test('a call that fails for long is made again as long as others succeed', async
   expect({ status, err }).toMatchObject({ status: 0 })
   expect(refusals).toBeGreaterThan(1)
   expect(taken).toBe(4)
+})
+
+/** What a later release might write in place of a file: sound, but of another format. */
+const ofLaterRelease: readonly [file: string, spoil: (bytes: Uint8Array) => Uint8Array][] = [
+  [
+    'manifest',
+    (bytes) =>
+      encodeDocument(
+        Buffer.from(
+          Buffer.from(decodeDocument(bytes) as Uint8Array)
+            .toString()
+            .replace('"format":1', '"format":9'),
+        ),
+      ),
+  ],
+  ['manifest', (bytes) => withVersion(bytes, 20)],
+  ['0001.segment', (bytes) => withVersion(bytes, 60)],
+]
+
+/** With 9 where the version is in both headers, and the checksum that fits. */
+function withVersion(bytes: Uint8Array, checksumAt: number): Uint8Array {
+  const copy = Buffer.from(bytes)
+  copy.writeUInt32LE(9, 8)
+  copy.writeUInt32LE(crc32(copy, 0, checksumAt), checksumAt)
+  return copy
+}
+
+test('a backup of a later release is refused by the number of its format, and no older one is restored in its place', async () => {
+  for (const [end, spoil] of ofLaterRelease) {
+    const [client, path] = [new FakeCluster(...some()), temporary()]
+    const { name: older } = await json(client, 'backup', 'create', path)
+    client.timing.now += 1_000
+    const { name: later } = await json(client, 'backup', 'create', path, '--full')
+    const file = join(path, `${later}.${end}`)
+    writeFileSync(file, spoil(readFileSync(file)))
+    const told = `${path}: ${later}.${end} has format 9, which a later release has written: use the kv of that release`
+    for (const more of [[], ['--skip-damaged'], [String(later)], [String(later), '--skip-damaged']]) {
+      const refused = await kv(client, ['backup', 'restore', path, ...more])
+      expect(refused, more.join()).toMatchObject({ status: 1, out: '', err: expect.stringContaining(told) })
+      expect(refused.err).not.toContain('damaged at')
+    }
+    expect(client.restored).toEqual([])
+    const verified = await kv(client, ['backup', 'verify', path])
+    expect(verified).toMatchObject({ status: 1, out: expect.stringContaining(`${older}: whole`) })
+    expect(verified.err).toContain('has format 9')
+    expect((await kv(client, ['backup', 'restore', path, String(older)])).status).toBe(0)
+    if (end === 'manifest') {
+      const listed = await kv(client, ['backup', 'list', path])
+      expect(listed).toMatchObject({ status: 0, err: expect.stringContaining('has format 9') })
+      expect(listed.out).toMatch(new RegExp(`${later} +later\n`))
+      // What it needs is not known here.
+      expect((await kv(client, ['backup', 'remove', path, String(older), '--yes'])).status).toBe(1)
+      const made = await kv(client, ['backup', 'create', path])
+      expect(made).toMatchObject({ status: 0, out: expect.stringContaining(`the rest as in ${older}`) })
+      expect(made.err).toContain('has format 9')
+    }
+  }
 })

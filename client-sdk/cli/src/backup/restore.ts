@@ -1,5 +1,6 @@
 import { KvError, type RestoreTally } from '@quorumkv/client'
 import {
+  BackupOfLaterRelease,
   BackupReader,
   encodedRecordBytes,
   encodeRecords,
@@ -71,6 +72,8 @@ async function checked(
   const progress = new Progress(io, { verb: 'verify', shown, json }, () => ({ records, bytes, done: bytes, total }))
   try {
     const { damages, slots } = await directory.guarded(() => verifyBackup(directory.disk, manifest, { from, read }))
+    const later = damages.find((damage) => damage instanceof BackupOfLaterRelease)
+    if (later !== undefined) throw directory.explained(later)
     if (slots.size === 0) return slots
     const [first, ...others] = damages
     const more = others.length === 0 ? '' : `, and ${plural(others.length, 'other damage')}`

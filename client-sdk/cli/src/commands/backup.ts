@@ -40,7 +40,7 @@ export function registerBackup(program: Command, execute: Execute): void {
     .command('list <dir>')
     .summary('show the backups of a directory')
     .description(
-      'Shows each backup with its size, and what of it is in files of its own. State: complete; incomplete, where files of it or of ' +
+      'Shows each backup with its size, and what of it is in files of its own. State: complete; later, where a later release has made it, and only that one can read it; incomplete, where files of it or of ' +
         'those that it refers to are missing; damaged, where its manifest is; unreadable, where the disk does not give a file (status 1); unfinished, where it was cut off or is being made.',
     )
     .action((dir: string) => execute((context) => listDirectory(context, dir)))
