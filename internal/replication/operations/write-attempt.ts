@@ -142,15 +142,18 @@ export class WriteAttempt implements WriteWaiter {
           this.tally.succeed(position)
           break
         }
-        this.tally.fail(position)
         // It may have had the record meanwhile, and others may have read it before they wrote what is newer: under a
         // higher stamp it would come back.
-        if ((this.#sentAgain & bit) !== 0) break
+        if ((this.#sentAgain & bit) !== 0) {
+          this.tally.fail(position)
+          break
+        }
         this.stale |= bit
         if (reply.seen !== undefined) {
           const higher = this.highestSeen === undefined || compareVersions(reply.seen, this.highestSeen) > 0
           if (higher) this.highestSeen = reply.seen
         }
+        this.tally.fail(position)
         break
       case 'refused':
         this.refusal ??= reply.code

@@ -70,8 +70,9 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'lost-counts-as-applied',
     hazard: 'a replica that fell silent is counted toward the quorum',
     file: 'replication/operations/write-attempt.js',
-    find: "case 'lost':\n                this.#lost++;",
-    replace: "case 'lost':\n                this.tally.succeed(position); break;",
+    find: "if (reply.kind === 'lost')\n                this.#lost++;",
+    replace:
+      "if (reply.kind === 'lost') {\n                this.pending &= ~bit;\n                this.tally.succeed(position);\n                this.#watcher.replied(this, position, reply);\n                return;\n            }",
   },
   {
     name: 'hint-counts-as-copy',
@@ -93,7 +94,7 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'unknown-told-as-failed',
     hazard: 'a write that failed is told as not applied, and shows up later',
     file: 'replication/operations/write-operation.js',
-    find: "applied ? 'unknown' : 'not-applied'",
+    find: "this.#mayYetBeApplied ? 'unknown' : 'not-applied'",
     replace: "'not-applied'",
   },
   {

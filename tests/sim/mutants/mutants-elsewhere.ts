@@ -200,6 +200,19 @@ export const mutantsElsewhere: readonly MutantElsewhere[] = [
     },
   },
   {
+    name: 'repetition-stamped-above',
+    hazard: 'a write that is sent again over a new link supersedes what came after somebody who has read it',
+    file: 'replication/operations/write-attempt.js',
+    find: 'if ((this.#sentAgain & bit) !== 0) {',
+    replace: 'if (false) {',
+    why: 'the link has to break between a write and its answer, and within the moment until the next link somebody has to read it and to write over it',
+    test: {
+      path: 'internal/replication/operations/broken-links.test.ts',
+      title:
+        'is not stamped above what its owner got meanwhile: the owner may have had it before, and others may have read it',
+    },
+  },
+  {
     name: 'done-too-soon',
     hazard: 'a handover ends while enough owners from before may still answer reads among themselves',
     file: 'cluster/changes/handover-judgement.js',
