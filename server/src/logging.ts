@@ -1,16 +1,14 @@
-import { createRequire } from 'node:module'
 import type { Log } from '@quorumkv/internal/env'
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
-import type pinoPretty from 'pino-pretty'
 import type { LogFormat, LogLevel } from './config/settings.js'
 
 /** Standard error. Written at once: the last line before a crash is the one that is wanted. */
 const standardError = 2
 
-function openDestination(format: LogFormat): DestinationStream {
+async function openDestination(format: LogFormat): Promise<DestinationStream> {
   if (format === 'json') return pino.destination({ dest: standardError, sync: true })
   // Only people read it, and each start of a node pays for what is loaded.
-  const pretty = createRequire(import.meta.url)('pino-pretty') as typeof pinoPretty
+  const { default: pretty } = await import('pino-pretty')
   return pretty({
     destination: standardError,
     sync: true,
@@ -50,7 +48,7 @@ export function logOptions(level: LogLevel): LoggerOptions {
 }
 
 /** The log of a process, on standard error. */
-export function openLog(level: LogLevel, format: LogFormat | undefined): Log {
+export async function openLog(level: LogLevel, format: LogFormat | undefined): Promise<Log> {
   const chosen = format ?? (process.stderr.isTTY ? 'pretty' : 'json')
-  return adaptLogger(pino(logOptions(level), openDestination(chosen)))
+  return adaptLogger(pino(logOptions(level), await openDestination(chosen)))
 }

@@ -7,8 +7,9 @@ import { nameInToken, tokenHash } from '@quorumkv/proto/tokens'
 import { RateLimit, type Rates, unlimitedRates } from '../limits/rate-limit.js'
 import type { ShownCertificate } from '../tls/names.js'
 import { type Audit, AuditRuns } from './audit.js'
-import { type AuthFile, type FilePrincipal, hasAdmin } from './auth-file.js'
+import type { AuthFile } from './auth-file.js'
 import type { CallerProof } from './caller-proof.js'
+import { type FilePrincipal, hasAdmin } from './file-principal.js'
 import { anyonePrincipal, nodePrincipal, Principal } from './principal.js'
 
 export interface AccessOptions {

@@ -12,7 +12,7 @@ import type {
 import { AuthRole as WireRole } from '@quorumkv/proto/kv/v1/cluster'
 import type { TimeLeft } from '../calls/change-calls.js'
 import type { AccessControl } from './access-control.js'
-import type { FilePrincipal } from './auth-file.js'
+import type { FilePrincipal } from './file-principal.js'
 
 /*
  * Who may call, as kv.v1.Cluster tells and changes it. All throw KvError: `invalid-argument` with the field,

@@ -1,24 +1,10 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from 'node:fs'
 import { FatalError, KvError, limits } from '@quorumkv/internal/base'
-import { canonicalPrefixes, type Role, roles } from '@quorumkv/internal/slots'
+import { canonicalPrefixes, roles } from '@quorumkv/internal/slots'
 import type { Document } from 'yaml'
 import { z } from 'zod'
 import { parseScalars } from '../config/scalar-document.js'
-import type { Rates } from '../limits/rate-limit.js'
-
-/** A principal that stands in a node's own file. */
-export interface FilePrincipal {
-  readonly name: string
-  readonly role: Role
-  /** As in `Grant`. */
-  readonly prefixes: readonly Uint8Array[]
-  /** SHA-256 of its token. */
-  readonly tokenHash: Uint8Array
-  /** Unix milliseconds. Undefined: never. */
-  readonly expiresAtMs: number | undefined
-  /** How fast it may go, where that is not as for all others. */
-  readonly rates?: Partial<Rates>
-}
+import { type FilePrincipal, hasAdmin } from './file-principal.js'
 
 /** A file of principals is a few pages; whatever is larger was named by mistake. */
 const fileBytesMax = 1_048_576
@@ -68,13 +54,6 @@ export function parseAuthFile(text: string, path: string): readonly FilePrincipa
     throw new FatalError('usage', `${path}: one principal at least must be an admin of all keys`)
   }
   return principals
-}
-
-/** Who can still administer the cluster at `nowMs`, by what stands in the file. */
-export function hasAdmin(principals: readonly FilePrincipal[], nowMs: number): boolean {
-  return principals.some(({ role, prefixes, expiresAtMs = Number.POSITIVE_INFINITY }) => {
-    return role === 'admin' && prefixes.length === 0 && expiresAtMs > nowMs
-  })
 }
 
 /** The library finds an alias to nothing, and aliases that multiply, only now. It would tell what stands there. */

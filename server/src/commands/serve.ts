@@ -75,7 +75,7 @@ async function reload(node: RunningNode, log: Log): Promise<void> {
 export async function serve(config: NodeConfig): Promise<void> {
   // What gRPC prints on its own it also reports as an error, and that is logged.
   setLogVerbosity(logVerbosity.NONE)
-  const log = openLog(config.logLevel, config.logFormat)
+  const log = await openLog(config.logLevel, config.logFormat)
   watchForBugs(log)
   const starting = startConfiguredNode(config, log, (error) => {
     if (isDecommissioned(error)) ending.decommissioned(error)
