@@ -5,11 +5,10 @@ import { FixtureCluster } from '../../server/dashboard/fixture/cluster.js'
 import { type Fixture, startFixture } from '../../server/dashboard/fixture/server.js'
 import { demandingAccess, grantOf, TestAuthFile } from '../../server/src/access/access.test-support.js'
 import { fakeTopology } from '../../server/src/calls/fake-node.test-support.js'
-import { TestBrowser } from './browser.js'
+import { patienceMs, TestBrowser } from './browser.js'
 
 /* The built page, of a node that asks who calls. */
 
-const patienceMs = 15_000
 const [reader, writer] = [newToken('reader'), newToken('writer')]
 
 /** As the members would have agreed on it. */

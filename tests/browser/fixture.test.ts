@@ -2,13 +2,11 @@ import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { FixtureCluster } from '../../server/dashboard/fixture/cluster.js'
 import { startFixture } from '../../server/dashboard/fixture/server.js'
-import { TestBrowser } from './browser.js'
+import { patienceMs, TestBrowser } from './browser.js'
 
 /*
  * The built page over a cluster that is not there: what a hundred nodes, hostile names, other colours and a keyboard do to it.
  */
-
-const patienceMs = 15_000
 
 async function untilLive(page: Page): Promise<void> {
   await page.locator('[data-test="link"]').filter({ hasText: 'tells' }).waitFor({ timeout: patienceMs })

@@ -1,11 +1,9 @@
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { makeClient, startServers } from '../fixtures.js'
-import { TestBrowser } from './browser.js'
+import { patienceMs, TestBrowser } from './browser.js'
 
 /* The built page, served by real processes. */
-
-const patienceMs = 20_000
 
 async function shownWithin(page: Page, id: string, words: string | RegExp, beganMs: number): Promise<number> {
   await page.locator(`[data-node="${id}"]`, { hasText: words }).waitFor({ timeout: patienceMs })
