@@ -22,14 +22,15 @@ const version = (JSON.parse(readFileSync(`${packaging}../package.json`, 'utf8'))
 
 describe('Dockerfile', () => {
   const text = read('docker/Dockerfile')
+  const base = /^ARG NODE_IMAGE=(\S+)$/m.exec(text)![1]!
 
   it('breaks no rule', () => {
     expect(dockerfileFaults(text)).toEqual([])
   })
 
   const broken: [what: string, from: string | RegExp, to: string | ((found: string) => string), rule: string][] = [
-    ['a base without a version', 'node:20.20.2-bookworm-slim', 'node', 'DL3006'],
-    ['a base of some version of 20', 'node:20.20.2-bookworm-slim', 'node:20', 'DL3006'],
+    ['a base without a version', base, 'node', 'DL3006'],
+    ['a base of some version of a line', base, 'node:24', 'DL3006'],
     ['root', 'USER 10001:10001', 'USER root', 'DL3002'],
     ['a user by name', 'USER 10001:10001', 'USER quorumkv', 'DL3002'],
     ['any tini', "'tini=0.19.0-1*'", 'tini', 'DL3008'],
@@ -62,9 +63,15 @@ describe('Dockerfile', () => {
     expect(dockerfileRules.filter((rule) => !seen.some((each) => rule.includes(each)))).toEqual([])
   })
 
+  it('is of a release of Node.js that the tests are run on, of the newest line of them', () => {
+    const lines = /^const lines = \{(.*)\}$/m.exec(read('../scripts/matrix.mjs'))![1]!
+    const tested = [...lines.matchAll(/'(\d+\.\d+\.\d+)'/g)].map(([, release]) => release)
+    expect(base).toBe(`node:${tested.at(-1)}-bookworm-slim`)
+  })
+
   it('may be pinned by a digest instead', () => {
     const image = `node@sha256:${'0a'.repeat(32)}`
-    expect(dockerfileFaults(text.replace('node:20.20.2-bookworm-slim', image))).toEqual([])
+    expect(dockerfileFaults(text.replace(base, image))).toEqual([])
   })
 
   it('is labelled with the version of the packages, and calls what is there', () => {
