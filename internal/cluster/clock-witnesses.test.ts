@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { NodeId } from '../base/index.js'
+import { silentLog } from '../env/index.js'
 import { ManualClock } from '../replication/replication.test-support.js'
 import type { Topology } from '../slots/index.js'
 import { type MemberSketch, topologyOf } from '../slots/topology.test-support.js'
@@ -95,3 +96,21 @@ test.each([0, -1, 2 ** 48, Number.NaN, Number.POSITIVE_INFINITY])(
     expect(witnesses.bearOutLocal()).toBe(false)
   },
 )
+
+test('that it is ahead is told once, with how far, and that it is no more', () => {
+  const clock = new SkewedClock()
+  const told: [string, unknown][] = []
+  const tell = (message: string, facts?: unknown): void => void told.push([message, facts])
+  const witnesses = new ClockWitnesses(clock, 10_000, { ...silentLog, info: tell, warn: tell })
+  const hear = (): void => witnesses.heard(a, clock.wallMs() - clock.skewMs)
+  hear()
+  clock.skewMs = 3_600_000
+  hear()
+  hear()
+  const facts = { aheadMs: 3_600_000, maxClockDriftMs: 10_000 }
+  expect(told).toEqual([[expect.stringContaining('too far ahead of most other nodes'), facts]])
+  clock.skewMs = 0
+  hear()
+  hear()
+  expect(told.slice(1)).toEqual([[expect.stringContaining('within the bound again'), undefined]])
+})

@@ -1,5 +1,5 @@
 import type { NodeId } from '../base/index.js'
-import type { Clock } from '../env/index.js'
+import { type Clock, type Log, silentLog } from '../env/index.js'
 import { hlcMsMax } from '../hlc/index.js'
 import { type Topology, voters } from '../slots/index.js'
 
@@ -14,10 +14,14 @@ export class ClockWitnesses {
   #alone = false
   readonly #clock: Clock
   readonly #maxDriftMs: number
+  readonly #log: Log
+  /** What the log was told last. */
+  #toldAhead = false
   readonly #offsetsMs = new Map<NodeId, number>()
 
-  constructor(clock: Clock, maxDriftMs: number) {
+  constructor(clock: Clock, maxDriftMs: number, log: Log = silentLog) {
     this.#clock = clock
+    this.#log = log
     this.#maxDriftMs = maxDriftMs
   }
 
@@ -37,6 +41,22 @@ export class ClockWitnesses {
   heard(from: NodeId, wallMs: number): void {
     if (!(wallMs > 0 && wallMs <= hlcMsMax)) return
     this.#offsetsMs.set(from, wallMs - this.#clock.monotonicMs())
+    this.#tell()
+  }
+
+  /** Whoever runs this node finds out from its log, and not from clients whose writes are refused. */
+  #tell(): void {
+    const isAhead = this.localIsAhead()
+    if (isAhead === this.#toldAhead) return
+    this.#toldAhead = isAhead
+    if (!isAhead) this.#log.info('the clock of this machine is within the bound again')
+    else {
+      const facts = { aheadMs: this.offsetMs(), maxClockDriftMs: this.#maxDriftMs }
+      this.#log.warn(
+        "the clock of this machine is too far ahead of most other nodes': no write is stamped here until it is set right",
+        facts,
+      )
+    }
   }
 
   /**

@@ -160,6 +160,7 @@ class CoreNode implements Node {
       named: [...named, ...members],
       mayFound: !reborn,
       dial: (address) => this.#peers.dial(address),
+      obstacle: (address) => this.#peers.obstacle(address),
       announce: () => this.#peers.announce(),
       found: (members) => this.#background.guard(this.#found(members)),
     })

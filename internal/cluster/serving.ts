@@ -71,7 +71,7 @@ export class Serving {
     const member = topology.members.find(({ id }) => id === self.id)
     assert(member !== undefined, 'a node serves only a topology that it belongs to')
     const { disk, clock, log, instruments } = options
-    const witnesses = new ClockWitnesses(clock, options.maxClockDriftMs)
+    const witnesses = new ClockWitnesses(clock, options.maxClockDriftMs, options.log)
     witnesses.follow(topology, self.id)
     const store = await openStore({
       disk,

@@ -37,7 +37,8 @@ export const closedAfterHandshake =
   'closed the connection after the TLS handshake: it may want a certificate of this side, or not accept the one that it got'
 
 /** What a plain connection ends with that the other side closed before it said anything. */
-export const closedWithoutAWord = 'closed the connection before it said anything: it may want TLS'
+export const closedWithoutAWord =
+  'closed the connection before it said anything: it may want TLS, or be something else than a node'
 
 /**
  * What is wrong between two sides that could not agree on TLS, in words about "it", the other side; undefined: the error

@@ -64,6 +64,7 @@ export class Dialer {
   #stopped = false
   #link: PeerLink | undefined
   #wake: (() => void) | undefined
+  #obstacle = ''
 
   constructor(options: DialerOptions) {
     this.address = options.address
@@ -75,6 +76,11 @@ export class Dialer {
     return this.#link
   }
 
+  /** Why the last call came to nothing; empty: it did not, or has not ended yet. */
+  get obstacle(): string {
+    return this.#obstacle
+  }
+
   /** Resolves after `stop()`. */
   async run(): Promise<void> {
     let backoffMs = backoffMinMs
@@ -84,6 +90,7 @@ export class Dialer {
       const { welcomed, refused, reason } = await this.#session()
       if (this.#stopped || !welcomed || refused) this.#options.handlers.unreached?.()
       if (this.#stopped) return
+      this.#obstacle = welcomed ? '' : reason
       log.debug('link ended', { address: this.address, reason })
       const lasted = clock.monotonicMs() - startedMs > backoffMaxMs
       backoffMs = welcomed && lasted ? backoffMinMs : Math.min(backoffMs * 2, backoffMaxMs)

@@ -37,6 +37,11 @@ export class Dialers {
     this.#dialers.get(address)?.hasten()
   }
 
+  /** See `Dialer.obstacle`. */
+  obstacle(address: Address): string {
+    return this.#dialers.get(address)?.obstacle ?? ''
+  }
+
   hangUp(address: Address): void {
     this.#dialers.get(address)?.stop()
     this.#dialers.delete(address)

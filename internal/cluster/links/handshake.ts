@@ -181,11 +181,17 @@ function settingsApart(
   where: string,
 ): string | undefined {
   const { replicationFactor, readQuorum, writeQuorum } = replication
-  const ours = [replicationFactor, readQuorum, writeQuorum, virtualNodes]
-  const theirs = [hello.replicationFactor, hello.readQuorum, hello.writeQuorum, hello.virtualNodes]
-  if (ours.every((value, i) => value === theirs[i])) return undefined
-  const names = 'replication factor, read quorum, write quorum, virtual nodes'
-  return `${names} are ${theirs.join(', ')} there and ${ours.join(', ')} at ${where}`
+  const pairs: [flag: string, theirs: number, ours: number][] = [
+    ['--replication-factor', hello.replicationFactor, replicationFactor],
+    ['--read-quorum', hello.readQuorum, readQuorum],
+    ['--write-quorum', hello.writeQuorum, writeQuorum],
+    ['--virtual-nodes', hello.virtualNodes, virtualNodes],
+  ]
+  const apart = pairs.filter(([, theirs, ours]) => theirs !== ours)
+  if (apart.length === 0) return undefined
+  return apart
+    .map(([flag, theirs, ours]) => `${flag} is ${theirs} at ${hello.nodeId} and ${ours} at ${where}`)
+    .join('; ')
 }
 
 function judgeAsMember(topology: Topology, remote: Founder, hello: Hello): HelloVerdict | undefined {

@@ -116,6 +116,11 @@ export class Peers {
     this.#dialers.dial(address)
   }
 
+  /** Why the last call to this address came to nothing; empty: nothing is known of one. */
+  obstacle(address: Address): string {
+    return this.#dialers.obstacle(address)
+  }
+
   /**
    * Calls all other members, and nobody else; but a node that has moved calls also those that were named to it, because
    * they may have moved as well.

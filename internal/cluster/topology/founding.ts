@@ -9,6 +9,8 @@ export interface FoundingOptions {
   readonly local: Founder
   readonly named: readonly Address[]
   readonly dial: (address: Address) => void
+  /** Why the last call to this address came to nothing; empty: nothing is known of one. */
+  readonly obstacle: (address: Address) => string
   /** Tells everyone on a link whom this node has met. */
   readonly announce: () => void
   readonly log: Log
@@ -93,17 +95,20 @@ export class Founding {
   }
 
   #complain(): void {
-    const { clock, log } = this.#options
+    const { clock, log, obstacle } = this.#options
     if (clock.monotonicMs() < this.#complainAtMs) return
     this.#complainAtMs = clock.monotonicMs() + complainIntervalMs
     if (this.#told.size > 0) {
       log.warn('still waiting to be taken in by the cluster', { told: Object.fromEntries(this.#told) })
       return
     }
+    const unanswered = this.#formation.missing.map(
+      (address) => [address, obstacle(address) || 'no answer yet'] as const,
+    )
     const met = this.view().met.map(({ id, address }) => `${id}@${address}`)
     log.warn('still forming: every node that was named must answer, and all must have met the same ones', {
       met,
-      unanswered: this.#formation.missing,
+      unanswered: Object.fromEntries(unanswered),
     })
   }
 

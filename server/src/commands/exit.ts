@@ -14,3 +14,12 @@ export function exitStatusOf(error: unknown): number {
   if (error instanceof KvError && error.code === 'invalid-argument') return exitStatus.usage
   return exitStatus.bug
 }
+
+/**
+ * What the log tells of the error that ends a process. What whoever starts the node can mend is a sentence; where in the
+ * program it was found says nothing to them. Everything else has its stack.
+ */
+export function factsOf(error: unknown): Readonly<Record<string, unknown>> {
+  const mendable: readonly number[] = [exitStatus.usage, exitStatus['in-use'], exitStatus.refused]
+  return error instanceof Error && mendable.includes(exitStatusOf(error)) ? { problem: error.message } : { error }
+}

@@ -5,12 +5,12 @@ import type { NodeConfig } from '../config/config.js'
 import type { RunningNode } from '../hosted-node.js'
 import { openLog } from '../logging.js'
 import { startConfiguredNode } from '../start-node.js'
-import { exitStatusOf, isDecommissioned } from './exit.js'
+import { exitStatusOf, factsOf, isDecommissioned } from './exit.js'
 
 /** Ends the process with the status that `error` stands for, at once: what is not acknowledged by now never is. */
 function die(log: Log, message: string, error: unknown): never {
   const status = exitStatusOf(error)
-  log.error(message, { error, status })
+  log.error(message, { ...factsOf(error), status })
   process.exit(status)
 }
 

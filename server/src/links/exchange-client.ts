@@ -206,7 +206,7 @@ export class ExchangeClient implements Exchange {
     const secured = this.#socket instanceof TLSSocket && this.#socket.authorized
     this.#distrusted = explained !== undefined || (secured && !this.#heard)
     if (explained !== undefined) this.close(explained)
-    else if (this.#heard || this.#socket.bytesWritten === 0) this.close(reason)
+    else if (this.#heard || this.#socket.bytesWritten === 0) this.close(root?.message ?? reason)
     else this.close(`it ${secured ? closedAfterHandshake : closedWithoutAWord}`)
   }
 
