@@ -8,6 +8,7 @@ export {
   readFully,
   writeFully,
 } from './disk.js'
+export { ForwardingDisk, ForwardingFile } from './forwarding-disk.js'
 export { Life } from './life.js'
 export { type Log, silentLog } from './log.js'
 export type { Channel, Link, LinkHandlers, Listener, Network, PeerProof } from './network.js'

@@ -6,7 +6,7 @@ import {
   parseClusterId,
   parseIncarnation,
 } from '../base/index.js'
-import { type Disk, type DiskFile, type OpenMode, silentLog } from '../env/index.js'
+import { type DiskFile, ForwardingDisk, ForwardingFile, type OpenMode, silentLog } from '../env/index.js'
 import type { SimProcess, SimWorld } from '../env-sim/index.js'
 import { decodeRecords, encodedRecordBytes, type StoredRecord } from '../record/index.js'
 import { type ReplayRequest, readLogDirectory, replayLog, type WalOptions, WriteAheadLog } from './index.js'
@@ -27,74 +27,56 @@ export function tombstone(key: string, stamp: number): StoredRecord {
 }
 
 /** What was asked of a disk, in order: `write log/0000000001.log 512+64`, `sync log/0000000001.log`, … */
-export class RecordingDisk implements Disk {
+export class RecordingDisk extends ForwardingDisk {
   readonly calls: string[] = []
-  readonly #disk: Disk
 
-  constructor(disk: Disk) {
-    this.#disk = disk
+  override async open(path: string, mode: OpenMode): Promise<DiskFile> {
+    this.calls.push(`${mode === 'create' ? 'create' : 'open'} ${path}`)
+    return new RecordedFile(await super.open(path, mode), this.calls)
   }
 
-  async open(path: string, mode: OpenMode): Promise<DiskFile> {
-    this.#note(`${mode === 'create' ? 'create' : 'open'} ${path}`)
-    return this.#wrap(await this.#disk.open(path, mode))
+  override rename(from: string, to: string): Promise<void> {
+    this.calls.push(`rename ${from} ${to}`)
+    return super.rename(from, to)
   }
 
-  rename(from: string, to: string): Promise<void> {
-    this.#note(`rename ${from} ${to}`)
-    return this.#disk.rename(from, to)
+  override remove(path: string): Promise<void> {
+    this.calls.push(`remove ${path}`)
+    return super.remove(path)
   }
 
-  remove(path: string): Promise<void> {
-    this.#note(`remove ${path}`)
-    return this.#disk.remove(path)
+  override syncDirectory(path: string): Promise<void> {
+    this.calls.push(`syncDirectory ${path}`)
+    return super.syncDirectory(path)
+  }
+}
+
+class RecordedFile extends ForwardingFile {
+  readonly #calls: string[]
+
+  constructor(file: DiskFile, calls: string[]) {
+    super(file)
+    this.#calls = calls
   }
 
-  list(directory: string): Promise<string[]> {
-    return this.#disk.list(directory)
+  override write(from: Uint8Array, position: number): Promise<number> {
+    this.#calls.push(`write ${this.path} ${position}+${from.length}`)
+    return super.write(from, position)
   }
 
-  makeDirectory(path: string): Promise<void> {
-    return this.#disk.makeDirectory(path)
+  override async sync(): Promise<void> {
+    await super.sync()
+    this.#calls.push(`sync ${this.path}`)
   }
 
-  syncDirectory(path: string): Promise<void> {
-    this.#note(`syncDirectory ${path}`)
-    return this.#disk.syncDirectory(path)
+  override truncate(size: number): Promise<void> {
+    this.#calls.push(`truncate ${this.path} ${size}`)
+    return super.truncate(size)
   }
 
-  freeBytes(): Promise<number> {
-    return this.#disk.freeBytes()
-  }
-
-  #note(call: string): void {
-    this.calls.push(call)
-  }
-
-  #wrap(file: DiskFile): DiskFile {
-    const note = (call: string): void => this.#note(call)
-    return {
-      path: file.path,
-      size: () => file.size(),
-      read: (into, position) => file.read(into, position),
-      write: (from, position) => {
-        note(`write ${file.path} ${position}+${from.length}`)
-        return file.write(from, position)
-      },
-      sync: async () => {
-        await file.sync()
-        note(`sync ${file.path}`)
-      },
-      truncate: (size) => {
-        note(`truncate ${file.path} ${size}`)
-        return file.truncate(size)
-      },
-      preallocate: (size) => {
-        note(`preallocate ${file.path} ${size}`)
-        return file.preallocate(size)
-      },
-      close: () => file.close(),
-    }
+  override preallocate(size: number): Promise<void> {
+    this.#calls.push(`preallocate ${this.path} ${size}`)
+    return super.preallocate(size)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Disk, DiskFile, OpenMode } from '@quorumkv/internal/env'
+import { type Disk, type DiskFile, ForwardingDisk, ForwardingFile, type OpenMode } from '@quorumkv/internal/env'
 
 /** Something that a disk has just done to files or names. */
 export type DiskChange =
@@ -22,86 +22,66 @@ export interface DiskWatcher {
 }
 
 /** A disk that tells what it does. An operation that fails has changed something too: the part before it failed. */
-export class WatchedDisk implements Disk {
-  readonly #disk: Disk
+export class WatchedDisk extends ForwardingDisk {
   readonly #watcher: DiskWatcher
 
   constructor(disk: Disk, watcher: DiskWatcher) {
-    this.#disk = disk
+    super(disk)
     this.#watcher = watcher
   }
 
-  async open(path: string, mode: OpenMode): Promise<DiskFile> {
-    if (mode !== 'create') return new WatchedFile(await this.#disk.open(path, mode), this.#watcher)
-    const file = await watched(this.#watcher, 'create', path, this.#disk.open(path, mode))
+  override async open(path: string, mode: OpenMode): Promise<DiskFile> {
+    const opening = super.open(path, mode)
+    const file = await (mode === 'create' ? watched(this.#watcher, 'create', path, opening) : opening)
     return new WatchedFile(file, this.#watcher)
   }
 
-  rename(from: string, to: string): Promise<void> {
-    return watched(this.#watcher, 'rename', to, this.#disk.rename(from, to))
+  override rename(from: string, to: string): Promise<void> {
+    return watched(this.#watcher, 'rename', to, super.rename(from, to))
   }
 
-  remove(path: string): Promise<void> {
-    return watched(this.#watcher, 'remove', path, this.#disk.remove(path))
+  override remove(path: string): Promise<void> {
+    return watched(this.#watcher, 'remove', path, super.remove(path))
   }
 
-  list(directory: string): Promise<string[]> {
-    return this.#disk.list(directory)
+  override makeDirectory(path: string): Promise<void> {
+    return watched(this.#watcher, 'makeDirectory', path, super.makeDirectory(path))
   }
 
-  makeDirectory(path: string): Promise<void> {
-    return watched(this.#watcher, 'makeDirectory', path, this.#disk.makeDirectory(path))
-  }
-
-  syncDirectory(path: string): Promise<void> {
-    return watched(this.#watcher, 'syncDirectory', path, this.#disk.syncDirectory(path))
-  }
-
-  freeBytes(): Promise<number> {
-    return this.#disk.freeBytes()
+  override syncDirectory(path: string): Promise<void> {
+    return watched(this.#watcher, 'syncDirectory', path, super.syncDirectory(path))
   }
 }
 
-class WatchedFile implements DiskFile {
-  readonly path: string
-  readonly #file: DiskFile
+class WatchedFile extends ForwardingFile {
   readonly #watcher: DiskWatcher
 
   constructor(file: DiskFile, watcher: DiskWatcher) {
-    this.path = file.path
-    this.#file = file
+    super(file)
     this.#watcher = watcher
   }
 
-  size(): Promise<number> {
-    return this.#file.size()
-  }
-
-  read(into: Uint8Array, position: number): Promise<number> {
+  override read(into: Uint8Array, position: number): Promise<number> {
     this.#watcher.reading?.(this.path, into.length)
-    return this.#file.read(into, position)
+    return super.read(into, position)
   }
 
-  write(from: Uint8Array, position: number): Promise<number> {
+  override write(from: Uint8Array, position: number): Promise<number> {
     this.#watcher.beginning?.('write', this.path)
-    return watched(this.#watcher, 'write', this.path, this.#file.write(from, position))
+    return watched(this.#watcher, 'write', this.path, super.write(from, position))
   }
 
-  sync(): Promise<void> {
+  override sync(): Promise<void> {
     this.#watcher.beginning?.('sync', this.path)
-    return watched(this.#watcher, 'sync', this.path, this.#file.sync())
+    return watched(this.#watcher, 'sync', this.path, super.sync())
   }
 
-  truncate(size: number): Promise<void> {
-    return watched(this.#watcher, 'truncate', this.path, this.#file.truncate(size))
+  override truncate(size: number): Promise<void> {
+    return watched(this.#watcher, 'truncate', this.path, super.truncate(size))
   }
 
-  preallocate(size: number): Promise<void> {
-    return watched(this.#watcher, 'preallocate', this.path, this.#file.preallocate(size))
-  }
-
-  close(): Promise<void> {
-    return this.#file.close()
+  override preallocate(size: number): Promise<void> {
+    return watched(this.#watcher, 'preallocate', this.path, super.preallocate(size))
   }
 }
 
