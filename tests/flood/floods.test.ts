@@ -1,17 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { untilLinked } from '../crash/real/equal-copies.js'
-import {
-  makeClient,
-  makeTemporaryDirectory,
-  runServer,
-  startServers,
-  type TestCluster,
-  type TestServer,
-} from '../fixtures.js'
+import { freePorts, makeClient, makeTemporaryDirectory, runServer, TestCluster, TestServer } from '../fixtures.js'
 import type { Attack, Setup } from './attacks/attack.js'
 import type { Order, Outcome } from './attacks/field.js'
 import { attacks } from './attacks/index.js'
@@ -24,6 +17,8 @@ import { cpuSeconds, type Holdings, holdingsOf, RssWatch, rssBytes } from './wat
 /** `npm run test:flood`; otherwise as much as fits into `npm test`. */
 const longForm = process.env['KV_FLOOD'] === 'long'
 const extent = longForm ? 'long' : 'short'
+/** `--tls`: everybody speaks TLS, attackers too. */
+const isEncrypted = process.env['KV_FLOOD_TLS'] === '1'
 const chosen = process.env['KV_FLOOD_ATTACK']?.split(',')
 /** How long honest callers are watched before and after. In the short form the calm before the first attack is that of all. */
 const calmMs = longForm ? 5_000 : 500
@@ -47,17 +42,21 @@ class Scene implements AsyncDisposable {
   readonly #cluster: TestCluster
   readonly #honest = new Helper<HonestJob, Told>('honest')
   readonly #token: string | undefined
+  readonly #ca: Buffer | undefined
 
-  private constructor(cluster: TestCluster, token: string | undefined) {
+  private constructor(cluster: TestCluster, token: string | undefined, ca: Buffer | undefined) {
     this.#cluster = cluster
     this.server = cluster.servers[0]!
     this.#token = token
+    this.#ca = ca
   }
 
   static async begin(setup: Setup, nodes = 1): Promise<Scene> {
     const { flags, token } = setup === 'open' ? { flags: [], token: undefined } : await guarded()
-    const scene = new Scene(await startServers(nodes, { flags, http: true }), token)
+    const { cluster, ca } = await startNodes(nodes, flags)
+    const scene = new Scene(cluster, token, ca)
     try {
+      await cluster.ready()
       await scene.#populate()
       return scene
     } catch (error) {
@@ -69,13 +68,26 @@ class Scene implements AsyncDisposable {
   async #populate(): Promise<void> {
     const endpoints = this.#cluster.addresses
     const httpPort = Number(new URL(this.server.httpUrl).port)
-    const job = { kind: 'open', endpoints, httpPort, perSecond, bigKey, token: this.#token } as const
+    const job = {
+      kind: 'open',
+      endpoints,
+      httpPort,
+      perSecond,
+      bigKey,
+      token: this.#token,
+      ca: this.#ca?.toString(),
+    } as const
     await this.#honest.perform(job, patienceMs)
     // What everything does for the first time takes longer.
     await sleep(warmingMs)
     await this.mark()
     if (!longForm) await sleep(calmMs)
     this.calm = await this.mark(1)
+  }
+
+  /** What the server that is attacked holds now. Rejects where it does not tell. */
+  holdings(): Promise<Holdings> {
+    return holdingsOf(this.server, this.#ca)
   }
 
   /** What honest callers have done since they were asked last; so much at least, unless they do nothing any more. */
@@ -89,9 +101,13 @@ class Scene implements AsyncDisposable {
     const last = this.#cluster.servers.at(-1)!
     await last.stop()
     const startedMs = performance.now()
+    const ca = this.#ca
     last.start()
     await last.ready()
-    await using client = makeClient(this.#cluster.addresses, { token: this.#token })
+    await using client = makeClient(this.#cluster.addresses, {
+      token: this.#token,
+      ...(ca === undefined ? {} : { tls: { ca } }),
+    })
     await untilLinked(client, this.#cluster.addresses, patienceMs)
     return performance.now() - startedMs
   }
@@ -100,6 +116,29 @@ class Scene implements AsyncDisposable {
     await this.#honest[Symbol.asyncDispose]()
     await this.#cluster[Symbol.asyncDispose]()
   }
+}
+
+/** Nodes that are being started, over HTTP as well; with `--tls` each with a certificate, and the authority's is told. */
+async function startNodes(
+  count: number,
+  flags: readonly string[],
+): Promise<{ readonly cluster: TestCluster; readonly ca: Buffer | undefined }> {
+  const ids = Array.from({ length: count }, (_, i) => `n${i + 1}`)
+  const certificates = join(makeTemporaryDirectory(), 'certs')
+  if (isEncrypted) {
+    const { status, output } = await runServer(['certs', 'init', '--dir', certificates, '--nodes', ids.join(',')])
+    if (status !== 0) throw new Error(`certs init has failed: ${output}`)
+  }
+  const file = (name: string): string => join(certificates, name)
+  const tls = (id: string): string[] =>
+    isEncrypted ? ['--tls-cert', file(`${id}.crt`), '--tls-key', file(`${id}.key`), '--tls-ca', file('ca.crt')] : []
+  const ports = await freePorts(2 * count)
+  const peers = ports.slice(0, count).map((port) => `127.0.0.1:${port}`)
+  const servers = ids.map((id, i) => {
+    const listening = { id, port: ports[i]!, httpPort: ports[count + i]!, peers }
+    return new TestServer({ ...listening, flags: [...flags, ...tls(id)] })
+  })
+  return { cluster: new TestCluster(servers), ca: isEncrypted ? readFileSync(file('ca.crt')) : undefined }
 }
 
 /** A server that lets in nobody without a token, and no node that does not know the cluster's secret. */
@@ -114,12 +153,12 @@ async function guarded(): Promise<{ readonly flags: readonly string[]; readonly 
 }
 
 /** Waits until nothing is left of an attack; returns what is there then, or is still there when the time is over. */
-async function untilNothingIsLeft(server: TestServer, before: Holdings): Promise<Holdings> {
+async function untilNothingIsLeft(scene: Scene, before: Holdings): Promise<Holdings> {
   const endMs = performance.now() + leftoverMs
   for (;;) {
     // The last that it may be: how it fails is then the test's own failure.
-    if (performance.now() > endMs) return await holdingsOf(server)
-    const now = await holdingsOf(server).catch(() => undefined)
+    if (performance.now() > endMs) return await scene.holdings()
+    const now = await scene.holdings().catch(() => undefined)
     if (now !== undefined && leftovers(before, now).length === 0) return now
     await sleep(20)
   }
@@ -136,7 +175,7 @@ async function observe(attack: Attack, scene: Scene, attackers: Helper<Order, Ou
   })
   const size = attack.size[extent]
   const holdMs = attack.holdMs?.[extent] ?? 0
-  const held = await holdingsOf(server)
+  const held = await scene.holdings()
   await scene.mark()
   if (longForm) await sleep(calmMs)
   const before = longForm || scene.calm === undefined ? await scene.mark() : scene.calm
@@ -146,6 +185,7 @@ async function observe(attack: Attack, scene: Scene, attackers: Helper<Order, Ou
     attack: attack.name,
     grpcPort: Number(server.address.split(':')[1]),
     httpPort: Number(new URL(server.httpUrl).port),
+    tls: isEncrypted,
     size,
     holdMs,
     deadlineMs: deadlineMs + holdMs,
@@ -159,7 +199,7 @@ async function observe(attack: Attack, scene: Scene, attackers: Helper<Order, Ou
   const usedSeconds = death === undefined ? cpuSeconds(pid) - cpuBefore : 0
   await sleep(afterMs)
   const isAwaited = death === undefined && (longForm || attack.lingers !== true)
-  const after = isAwaited ? await untilNothingIsLeft(server, held) : held
+  const after = isAwaited ? await untilNothingIsLeft(scene, held) : held
   return {
     attack: attack.name,
     outcome,

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { get } from 'node:http'
+import { get as getTls } from 'node:https'
 import type { TestServer } from '../fixtures.js'
 
 const sampleMs = 50
@@ -17,9 +18,11 @@ export interface Holdings {
   readonly sockets: number
 }
 
-function scrape(url: string): Promise<string> {
+function scrape(url: string, ca: Buffer | undefined): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = get(`${url}/metrics`, { agent: false, timeout: scrapeMs }, (answer) => {
+    const ask = ca === undefined ? get : getTls
+    const options = { agent: false, timeout: scrapeMs, ...(ca === undefined ? {} : { ca }) } as const
+    const asked = ask(`${url}/metrics`, options, (answer) => {
       let text = ''
       answer.setEncoding('utf8').on('data', (part: string) => {
         text += part
@@ -47,9 +50,10 @@ function socketsOf(pid: number): number {
   return count
 }
 
-/** What it holds now. Rejects where it does not tell. */
-export async function holdingsOf(server: TestServer): Promise<Holdings> {
-  const text = await scrape(server.httpUrl)
+/** What it holds now. `ca`: of its certificate, where it speaks TLS. Rejects where it does not tell. */
+export async function holdingsOf(server: TestServer, ca: Buffer | undefined): Promise<Holdings> {
+  const { httpUrl } = server
+  const text = await scrape(ca === undefined ? httpUrl : httpUrl.replace('http:', 'https:'), ca)
   const value = (name: string): number => {
     const line = text.split('\n').find((each) => each.startsWith(`${name} `))
     if (line === undefined) throw new Error(`there is no ${name} in /metrics`)

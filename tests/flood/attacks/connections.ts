@@ -14,17 +14,21 @@ const atOnce = 50
 interface Habit {
   /** At once. */
   readonly opening: Uint8Array | string
+  /** Where TLS is spoken, in place of that, and of the handshake: so much of it, and no more. */
+  readonly halfHandshake?: Uint8Array
   /** Every second, so many bytes. Undefined: nothing. */
   readonly trickle?: string
 }
 
 /** Opens connections from a few addresses, says something on each, and stays. */
-async function crowd(field: Field, port: number, { opening, trickle }: Habit): Promise<void> {
+async function crowd(field: Field, port: number, { opening, trickle, halfHandshake }: Habit): Promise<void> {
   const sockets: Socket[] = []
-  const { size } = field.order
+  const { size, tls } = field.order
+  const bare = tls ? halfHandshake : undefined
+  const first = bare ?? opening
   const ends: Promise<unknown>[] = []
   const one = async (): Promise<void> => {
-    const socket = field.socket(port, addresses[field.sent++ % addresses.length]!)
+    const socket = field.socket(port, addresses[field.sent++ % addresses.length]!, bare !== undefined)
     sockets.push(socket)
     const closed = new Promise((resolve) =>
       socket.once('close', () => {
@@ -37,8 +41,8 @@ async function crowd(field: Field, port: number, { opening, trickle }: Habit): P
       const status = /^HTTP\/1\.1 (\d+)/.exec(bytes.toString('latin1', 0, 15))?.[1]
       if (status !== undefined) field.tell(`HTTP ${status}`)
     })
-    await field.until(Promise.race([once(socket, 'connect'), closed]))
-    if (opening.length > 0 && !socket.destroyed) socket.write(opening)
+    await field.until(Promise.race([once(socket, bare === undefined ? field.connected : 'connect'), closed]))
+    if (first.length > 0 && !socket.destroyed) socket.write(first)
   }
   while (field.sent < size && !field.over) {
     await Promise.all(Array.from({ length: Math.min(atOnce, size - field.sent) }, one))
@@ -50,6 +54,9 @@ async function crowd(field: Field, port: number, { opening, trickle }: Habit): P
   await field.hold(Promise.all(ends))
   clearInterval(trickling)
 }
+
+/** That 512 bytes of a handshake follow, and the first of them: a ClientHello. */
+const clientHelloHead = Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc])
 
 const request = (head: string): string => `${head} HTTP/1.1\r\nHost: localhost\r\n`
 
@@ -79,7 +86,13 @@ export const connectionFloods: readonly Attack[] = [
     10_000,
   ),
   crowdOf('idle-http', { short: 300, long: 1_100 }, 'httpPort', { opening: '' }, 15_000),
-  crowdOf('half-prefaces', { short: 200, long: 2_000 }, 'grpcPort', { opening: 'PRI * HTTP/2' }, 45_000),
+  crowdOf(
+    'half-prefaces',
+    { short: 200, long: 2_000 },
+    'grpcPort',
+    { opening: 'PRI * HTTP/2', halfHandshake: clientHelloHead },
+    45_000,
+  ),
   crowdOf(
     'slow-headers',
     { short: 200, long: 900 },

@@ -1,11 +1,14 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
 
 /** Whom to attack, and how much. */
 export interface Order {
   readonly attack: string
   readonly grpcPort: number
   readonly httpPort: number
+  /** Whether the ports speak TLS. */
+  readonly tls: boolean
   readonly size: number
   readonly holdMs: number
   /** What has not been sent by then is not sent. */
@@ -67,12 +70,25 @@ export class Field {
     this.#opened.delete(opened)
   }
 
-  /** A connection from the attackers' own address: honest callers come from another. */
-  socket(port: number, localAddress = '127.0.0.2'): Socket {
-    const socket = this.own(connect({ host: '127.0.0.1', port, localAddress }))
+  /**
+   * A connection from the attackers' own address: honest callers come from another. Where the ports speak TLS it does, unless it is to be
+   * `bare`; whose certificate is shown is nothing to attackers.
+   */
+  socket(port: number, localAddress = '127.0.0.2', bare = false): Socket {
+    const to = { host: '127.0.0.1', port, localAddress }
+    const { tls, grpcPort } = this.order
+    const protocols = [port === grpcPort ? 'h2' : 'http/1.1']
+    const socket = this.own(
+      tls && !bare ? connectTls({ ...to, ALPNProtocols: protocols, rejectUnauthorized: false }) : connect(to),
+    )
     socket.on('error', (error: NodeJS.ErrnoException) => this.tell(error.code ?? error.message))
     socket.once('close', () => this.disown(socket))
     return socket
+  }
+
+  /** With what a connection says that it is there. */
+  get connected(): 'connect' | 'secureConnect' {
+    return this.order.tls ? 'secureConnect' : 'connect'
   }
 
   /** Waits until something has happened, or the attack's time is over. Never rejects. */

@@ -1,4 +1,5 @@
 import { Agent, request } from 'node:http'
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
 import type { Attack } from './attack.js'
 import { Calls, callAll } from './calls.js'
 import { getRequest, grpcMessage } from './wire.js'
@@ -26,13 +27,16 @@ export const strangerFloods: readonly Attack[] = [
     size: { short: 1_000, long: 100_000 },
     mayHoldBytes: () => 0,
     run: async (field) => {
-      const agent = field.own(new Agent({ keepAlive: true, maxSockets: 32, localAddress: '127.0.0.2' }))
+      const { tls } = field.order
+      const options = { keepAlive: true, maxSockets: 32, localAddress: '127.0.0.2' }
+      const agent = field.own(tls ? new TlsAgent({ ...options, rejectUnauthorized: false }) : new Agent(options))
+      const ask = tls ? tlsRequest : request
       const body = JSON.stringify({ token: `qkv_root_${'A'.repeat(43)}` })
       const one = (): Promise<void> =>
         new Promise((resolve) => {
           const options = { host: '127.0.0.1', port: field.order.httpPort, path: '/login', method: 'POST', agent }
           const headers = { 'content-type': 'application/json', host: 'localhost' }
-          const asked = request({ ...options, headers }, (answer) => {
+          const asked = ask({ ...options, headers }, (answer) => {
             field.tell(`HTTP ${answer.statusCode}`)
             answer.resume().once('close', resolve)
           })

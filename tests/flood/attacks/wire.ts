@@ -184,6 +184,8 @@ export class RawHttp2 {
 
   /** Begins as every client must, with these settings. */
   async begin(...settings: readonly Buffer[]): Promise<void> {
+    // Who reads nothing shakes hands all the same.
+    if (this.#field.order.tls) await this.#field.until(Promise.race([once(this.socket, 'secureConnect'), this.ended]))
     await this.send(Buffer.concat([Buffer.from(preface), frame(frameTypes.settings, 0, 0, Buffer.concat(settings))]))
   }
 

@@ -5,6 +5,8 @@ export type HonestJob =
       readonly endpoints: readonly string[]
       readonly httpPort: number
       readonly token?: string | undefined
+      /** The certificate of the authority, as PEM, where nodes speak TLS. */
+      readonly ca?: string | undefined
       readonly perSecond: number
       /** A key to write with a value of 1 MiB, for attackers to ask for. */
       readonly bigKey: string

@@ -1,4 +1,5 @@
 import { get as httpGet } from 'node:http'
+import { get as httpsGet } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KvClient, KvError } from '@quorumkv/client'
 import { serveJobs } from '../jobs.js'
@@ -36,23 +37,30 @@ async function timed(tally: () => Tally, dueMs: number, operation: () => Promise
   }
 }
 
+type OpenJob = Extract<HonestJob, { kind: 'open' }>
+
 /** One page over a connection of its own. */
-function page(port: number, path: string, token: string | undefined): Promise<void> {
+function page({ httpPort: port, token, ca }: OpenJob, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const headers = { host: 'localhost', ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) }
-    const asked = httpGet({ host: '127.0.0.1', port, path, headers, agent: false, timeout: patienceMs }, (answer) => {
-      answer.resume().once('end', () => {
-        if (answer.statusCode === 200) resolve()
-        else reject(Object.assign(new Error('refused'), { code: `HTTP ${answer.statusCode}` }))
-      })
-    })
+    const options = { host: '127.0.0.1', port, path, headers, agent: false, timeout: patienceMs } as const
+    const asked = (ca === undefined ? httpGet : httpsGet)(
+      { ...options, ...(ca === undefined ? {} : { ca }) },
+      (answer) => {
+        answer.resume().once('end', () => {
+          if (answer.statusCode === 200) resolve()
+          else reject(Object.assign(new Error('refused'), { code: `HTTP ${answer.statusCode}` }))
+        })
+      },
+    )
     asked.once('timeout', () => asked.destroy(Object.assign(new Error('no answer'), { code: 'timeout' })))
     asked.once('error', reject)
   })
 }
 
-async function open(job: Extract<HonestJob, { kind: 'open' }>): Promise<void> {
-  const options = { endpoints: job.endpoints, timeoutMs: patienceMs, token: job.token }
+async function open(job: OpenJob): Promise<void> {
+  const tls = job.ca === undefined ? undefined : { ca: job.ca }
+  const options = { endpoints: job.endpoints, timeoutMs: patienceMs, token: job.token, tls }
   const client = new KvClient(options)
   const value = Buffer.alloc(100, 'v')
   await client.put(job.bigKey, Buffer.alloc(bigBytes, 'b'))
@@ -83,7 +91,7 @@ async function open(job: Extract<HonestJob, { kind: 'open' }>): Promise<void> {
     void timed(
       () => pages,
       performance.now(),
-      () => page(job.httpPort, '/kv/honest%201', job.token),
+      () => page(job, '/kv/honest%201'),
     )
   }, httpMs)
 }
