@@ -42,8 +42,9 @@ values either way. Both are off unless they are given. An entry of \`--auth-file
 \`operationsPerSecond\` and \`bytesPerSecond\`; 0 is as much as it wants. Where nobody is asked who they are, all callers are one. A
 principal has one second in hand when it has been quiet. What comes too early is \`overloaded\`, certainly not applied, and says when
 to come again: in its message, as \`grpc-retry-pushback-ms\` in the trailers of a call, as \`Retry-After\` over HTTP. A result of a
-session says it in its message alone, of each operation that came too early; the session goes on. Each page of a scan is one
-operation. Pages of backups and of restores do not count: only administrators ask for them, \`backupCallsMax\` at a time.
+session says it in its message alone, of each operation that came too early; the session goes on. Each page of a scan or of a backup
+is one operation, and each record that is restored is one. \`kv backup\` comes again when it is told to, so at a low rate a backup and a restore take
+long and do not fail. Where nobody is asked who they are, they take from what all callers have together: \`kv node stream-rate\` keeps them below that.
 `
 
 it('docs/limits.md has these tables', () => {
