@@ -134,14 +134,14 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 888.350 ms: a0: what was acknowledged is not on n1, which have a say',
   },
   'stale-counts-as-applied': {
-    seed: 22134,
-    needed: undefined,
-    how: 'at 3038.352 ms: k0: a write got 26965722.3022913537.4 after 26965722.3037200385.3 had been acknow...',
+    seed: 347601108,
+    needed: 11,
+    how: 'at 33582.366 ms: k2: a write got 26965723.724303872.3 after 26965723.895221761.1 had been acknowl...',
   },
   'lost-counts-as-applied': {
-    seed: 20000,
+    seed: 347601098,
     needed: 1,
-    how: 'at 14009.754 ms: k1: what was acknowledged is not on n1 n2, which have a say',
+    how: 'at 116013.313 ms: k2: what was acknowledged is not on n1 n2, which have a say',
   },
   'hint-counts-as-copy': {
     seed: 20045,
@@ -154,9 +154,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 27514.065 ms: the clock of n3 is 17315 ms ahead',
   },
   'unknown-told-as-failed': {
-    seed: 20000,
-    needed: 1,
-    how: 'at 14443.131 ms: k1: v7 is read, and was told to be not applied',
+    seed: 347601100,
+    needed: 3,
+    how: 'at 5033.428 ms: k0: v75 is read, and was told to be not applied',
   },
   'own-trace-taken-for-previous': {
     seed: 7,
