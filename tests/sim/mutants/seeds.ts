@@ -34,14 +34,14 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 3823.906 ms: n3 holds 26965722.3016818688.4 of k0 after 26965722.3036217344.1',
   },
   'log-checksum-unchecked': {
-    seed: 11,
-    needed: 11,
-    how: 'at 391067.948 ms: o2: nobody wrote something spoilt (v379....................................)',
+    seed: 348006169,
+    needed: 8,
+    how: 'at 80998.818 ms: not all nodes could be started when all was well again',
   },
   'snapshot-checksum-unchecked': {
-    seed: 216,
-    needed: 216,
-    how: 'at 152518.634 ms: k1: nobody wrote something spoilt (v76.....................................)',
+    seed: 348006260,
+    needed: 99,
+    how: 'at 308106.429 ms: k1: nobody wrote something spoilt (v249....................................)',
   },
   'half-record-left-on-full-disk': {
     seed: 315339200,
