@@ -24,9 +24,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 3634.533 ms: n1 has begun anew, though nobody has emptied or repaired its data directory',
   },
   'appends-behind-torn-tail': {
-    seed: 308930007,
-    needed: 8,
-    how: 'at 327791.390 ms: n2 says that its data is corrupt: log/0000000001.log is damaged at byte 581088:...',
+    seed: 348212620,
+    needed: 5,
+    how: 'at 302429.168 ms: n1 says that its data is corrupt: log/0000000001.log is damaged at byte 2966124...',
   },
   'damage-taken-for-torn-tail': {
     seed: 22574,
@@ -59,9 +59,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 379510.683 ms: n1 holds 26965728.1648951296.1 of k0 after 26965728.2026569728.1',
   },
   'snapshot-drops-tombstones': {
-    seed: 21723,
-    needed: undefined,
-    how: 'at 8021.188 ms: n4 holds nothing of k1 after 26965722.2893873152.4',
+    seed: 348212618,
+    needed: 3,
+    how: 'at 3028.547 ms: n4 holds nothing of k5 after 26965722.2892038144.5',
   },
   'delete-not-logged': {
     seed: 20000,
@@ -124,9 +124,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 1017.828 ms: k0: a write replaced nothing, though the key was there',
   },
   'write-quorum-too-small': {
-    seed: 20000,
+    seed: 348212616,
     needed: 1,
-    how: 'at 177509.754 ms: k0: what was acknowledged is not on n2 n4, which have a say',
+    how: 'at 115.663 ms: k0: what was acknowledged is not on n2 n3, which have a say',
   },
   'all-but-one': {
     seed: 20979,
@@ -184,9 +184,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 12753.527 ms: k0: 26965722.3868852234.4 was read after 26965722.3973644290.3 had been acknowle...',
   },
   'absent-beats-present': {
-    seed: 50,
-    needed: 50,
-    how: 'at 912.568 ms: k1: nothing was read though nobody holds anything newer than the value 26965722.28...',
+    seed: 348212618,
+    needed: 3,
+    how: 'at 15280.530 ms: k1: nothing was read though nobody holds anything newer than the value 26965722....',
   },
   'lost-slots-vote': {
     seed: 308919617,
@@ -234,9 +234,9 @@ export const mutantSeeds: Readonly<Record<string, Found>> = {
     how: 'at 217753.457 ms: 9 tombstones stay although nothing is wrong any more: n3: ; n4: ; n5: ; n1: ',
   },
   'floor-stays-over-emptied-slot': {
-    seed: 31001,
-    needed: 2,
-    how: 'at 578705.717 ms: n5 holds slot 406, which others own, although nothing is wrong any more',
+    seed: 348212616,
+    needed: 1,
+    how: 'at 475750.893 ms: n3 holds slot 182, which others own, although nothing is wrong any more',
   },
   'joiner-votes-at-once': {
     seed: 315339200,
