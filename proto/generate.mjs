@@ -9,6 +9,9 @@ const here = dirname(fileURLToPath(import.meta.url))
 const root = dirname(here)
 const require = createRequire(import.meta.url)
 const schemas = ['kv/v1/kv.proto', 'kv/v1/cluster.proto', 'kv/peer/v1/messages.proto', 'kv/peer/v1/peer.proto']
+/** The schema of grpc.health.v1 comes with the library of its name. */
+const health = join(dirname(require.resolve('grpc-health-check/package.json')), 'proto')
+const healthSchema = 'health/v1/health.proto'
 const out = join(here, 'gen')
 const stamp = join(out, '.stamp')
 const sources = [...schemas.map((name) => join(here, name)), fileURLToPath(import.meta.url)]
@@ -29,6 +32,7 @@ execFileSync(
   protoc,
   [
     `-I${here}`,
+    `-I${health}`,
     `-I${join(protocPackage, 'include')}`,
     `--plugin=protoc-gen-ts_proto=${join(root, 'node_modules/.bin/protoc-gen-ts_proto')}`,
     `--ts_proto_out=${out}`,
@@ -47,13 +51,13 @@ execFileSync(
       'useExactTypes=false',
     ].join(',')}`,
     ...schemas,
+    healthSchema,
   ],
   { cwd: here, stdio: 'inherit' },
 )
 
 /** What a client that asks by reflection is told: the public services, each file that they need, as base64. */
 const publicSchemas = ['kv/v1/kv.proto', 'kv/v1/cluster.proto']
-const health = join(dirname(require.resolve('grpc-health-check/package.json')), 'proto')
 const set = join(out, 'descriptors.bin')
 execFileSync(
   protoc,
@@ -64,7 +68,7 @@ execFileSync(
     '--include_imports',
     `--descriptor_set_out=${set}`,
     ...publicSchemas,
-    'health/v1/health.proto',
+    healthSchema,
   ],
   { cwd: here, stdio: 'inherit' },
 )

@@ -84,7 +84,7 @@ export class GrpcHost {
     return this.#tls === undefined ? reading : { ...reading, handshakesFailed: this.#tls.door.failed('grpc') }
   }
 
-  /** For services that add themselves, such as grpc-health-check's. */
+  /** For services that add themselves. */
   get server(): Server {
     return this.#server
   }

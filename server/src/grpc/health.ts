@@ -6,29 +6,27 @@ import {
   type sendUnaryData,
 } from '@grpc/grpc-js'
 import { KvError, limits } from '@quorumkv/internal/base'
-import { service as definition, type ServingStatus } from 'grpc-health-check'
+import {
+  type HealthCheckRequest,
+  type HealthCheckResponse,
+  type HealthListResponse,
+  HealthService,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from '@quorumkv/proto/health/v1/health'
 import { toStatus } from '../calls/errors.js'
 import { AddressPlaces, type PlaceLimits } from '../limits/address-places.js'
 
 /** The whole server, and the service that a client of the store would ask about. */
 const services: readonly string[] = ['', 'kv.v1.Kv']
 
-interface Request {
-  readonly service: string
-}
-
-interface Answer {
-  readonly status: ServingStatus | 'SERVICE_UNKNOWN'
-}
-
 /**
  * grpc.health.v1.Health: whether this node answers requests for keys. Nobody is asked who he is, and who watches stays for as long as
- * he likes, so the places are bounded. The library that has the definition remembers, for ever, each name that was ever watched.
+ * he likes, so the places are bounded. The library for it remembers, for ever, each name that was ever watched.
  */
 export class Health {
-  readonly #watchers = new Set<ServerWritableStream<Request, Answer>>()
+  readonly #watchers = new Set<ServerWritableStream<HealthCheckRequest, HealthCheckResponse>>()
   readonly #places: AddressPlaces
-  #status: ServingStatus = 'NOT_SERVING'
+  #status: ServingStatus = ServingStatus.NOT_SERVING
 
   /** `places` is another one only in tests. */
   constructor(
@@ -36,16 +34,19 @@ export class Health {
     places: PlaceLimits = { max: limits.healthWatchersMax, perAddressMax: limits.healthWatchersPerAddressMax },
   ) {
     this.#places = new AddressPlaces(places)
-    server.addService(definition, {
-      check: ({ request }: ServerUnaryCall<Request, Answer>, answer: sendUnaryData<Answer>) => {
+    server.addService(HealthService, {
+      check: (
+        { request }: ServerUnaryCall<HealthCheckRequest, HealthCheckResponse>,
+        answer: sendUnaryData<HealthCheckResponse>,
+      ) => {
         const status = this.#statusOf(request)
-        if (status !== 'SERVICE_UNKNOWN') answer(null, { status })
+        if (status !== ServingStatus.SERVICE_UNKNOWN) answer(null, { status })
         else answer({ code: grpcStatus.NOT_FOUND, details: 'there is no such service' })
       },
-      list: (_call: ServerUnaryCall<unknown, unknown>, answer: sendUnaryData<unknown>) => {
+      list: (_call: unknown, answer: sendUnaryData<HealthListResponse>) => {
         answer(null, { statuses: Object.fromEntries(services.map((name) => [name, { status: this.#status }])) })
       },
-      watch: (call: ServerWritableStream<Request, Answer>) => this.#watch(call),
+      watch: (call: ServerWritableStream<HealthCheckRequest, HealthCheckResponse>) => this.#watch(call),
     })
   }
 
@@ -55,15 +56,15 @@ export class Health {
   }
 
   set(serving: boolean): void {
-    this.#status = serving ? 'SERVING' : 'NOT_SERVING'
+    this.#status = serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING
     for (const call of this.#watchers) call.write({ status: this.#status })
   }
 
-  #statusOf({ service }: Request): Answer['status'] {
-    return services.includes(service) ? this.#status : 'SERVICE_UNKNOWN'
+  #statusOf({ service }: HealthCheckRequest): ServingStatus {
+    return services.includes(service) ? this.#status : ServingStatus.SERVICE_UNKNOWN
   }
 
-  #watch(call: ServerWritableStream<Request, Answer>): void {
+  #watch(call: ServerWritableStream<HealthCheckRequest, HealthCheckResponse>): void {
     const leave = this.#places.enter(call.getPeer(), (why) => {
       this.#watchers.delete(call)
       call.emit('error', toStatus(new KvError('overloaded', `too many watch the health: ${why}`), 'read'))
@@ -74,7 +75,7 @@ export class Health {
     })
     const status = this.#statusOf(call.request)
     // A service that is unknown stays so.
-    if (status !== 'SERVICE_UNKNOWN') this.#watchers.add(call)
+    if (status !== ServingStatus.SERVICE_UNKNOWN) this.#watchers.add(call)
     call.write({ status })
   }
 }
