@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { GetRequest, GetResponse, type GetResponse as Got } from '@quorumkv/proto/kv/v1/kv'
 import { describe, expect, it } from 'vitest'
 import { FakeNode } from '../calls/fake-node.test-support.js'
@@ -35,7 +37,42 @@ class Calls {
   }
 }
 
+/** What is in use when nothing is left over. */
+function usedBytes(): number {
+  setFlagsFromString('--expose-gc')
+  ;(runInNewContext('gc') as () => void)()
+  return process.memoryUsage().heapUsed
+}
+
 describe('answers', () => {
+  it('leave nothing behind, also where somebody of the address waits all the time', async () => {
+    const turns = new AnswerTurns(1)
+    const rounds = 80_000
+    let left = rounds
+    let done: (() => void) | undefined
+    const ended = new Promise<void>((resolve) => {
+      done = resolve
+    })
+    let grownBytes = 0
+    const address = (): string => 'a'
+    let before = 0
+    const run = (): void => {
+      left--
+      if (left > 0) turns.read(address, run)
+      else if (left === 0) {
+        // One still waits.
+        grownBytes = usedBytes() - before
+        done!()
+      }
+    }
+    turns.made(1)
+    turns.read(address, run)
+    turns.read(address, run)
+    before = usedBytes()
+    await ended
+    expect(grownBytes).toBeLessThan(rounds * 4)
+  })
+
   it.each([
     [99, 1],
     [100, 0],

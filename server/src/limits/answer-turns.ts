@@ -1,12 +1,15 @@
 /** So many reads may begin in one turn before it is known how much those before them have brought. */
 const beginAtOnceMax = 4
-const served = (): void => undefined
 
-/** Those of one address who wait, in order. */
+interface Waiter {
+  readonly run: () => void
+  next: Waiter | undefined
+}
+
+/** Those of one address who wait, in order. An array would keep the places of all who were ever served, while somebody waits. */
 interface Line {
-  readonly runs: (() => void)[]
-  /** Where the first of them stands. */
-  at: number
+  first: Waiter
+  last: Waiter
 }
 
 /** Those who wait, by turns of their addresses. */
@@ -20,8 +23,12 @@ class Lines {
 
   add(address: string, run: () => void): void {
     const line = this.#lines.get(address)
-    if (line === undefined) this.#lines.set(address, { runs: [run], at: 0 })
-    else line.runs.push(run)
+    const waiter: Waiter = { run, next: undefined }
+    if (line === undefined) this.#lines.set(address, { first: waiter, last: waiter })
+    else {
+      line.last.next = waiter
+      line.last = waiter
+    }
   }
 
   /** Whose turn it is; undefined: nobody waits. */
@@ -29,11 +36,12 @@ class Lines {
     const [first] = this.#lines
     if (first === undefined) return undefined
     const [address, line] = first
-    const run = line.runs[line.at]!
-    // What it holds is let go of now, and not with the end of the line.
-    line.runs[line.at++] = served
+    const { run, next } = line.first
     this.#lines.delete(address)
-    if (line.at < line.runs.length) this.#lines.set(address, line)
+    if (next !== undefined) {
+      line.first = next
+      this.#lines.set(address, line)
+    }
     return run
   }
 }
