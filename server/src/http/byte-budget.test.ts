@@ -37,6 +37,21 @@ describe('what requests hold together', () => {
     expect((await app.request('/kv?limit=10')).status).toBe(429)
   })
 
+  it('is given up by the address with most, also where those who are closed first hold nothing', () => {
+    const budget = new ByteBudget(100)
+    let closed = 0
+    new Holding(budget, 'a', undefined, () => closed === 3).take(90)
+    const mine = new Holding(budget, 'b', (address) => address === 'a' && ++closed <= 3)
+    mine.take(10)
+    expect([closed, budget.held]).toEqual([0, 100])
+    mine.take(1)
+    expect([closed, budget.held]).toEqual([3, 11])
+    // Nobody is left.
+    new Holding(budget, 'a').take(89)
+    expect(() => mine.take(1)).toThrow('too many bytes')
+    expect([closed, budget.held]).toEqual([4, 100])
+  })
+
   it('is given back once, and nothing is taken for who has gone', () => {
     const budget = new ByteBudget(10)
     const holding = new Holding(budget)

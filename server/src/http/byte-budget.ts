@@ -43,9 +43,12 @@ export class ByteBudget {
     if (largest === undefined) return false
     const isOther = largest !== holding.address
     const before = this.held
-    if (holding.makeRoom?.(largest, isOther) !== true || !isOther) return false
-    for (const each of [...this.#shares.holdersOf(largest)]) if (each.isOver()) each.release()
-    return this.held < before
+    // Whoever is closed may hold nothing, as a page that follows the node; each of them is closed once.
+    while (holding.makeRoom?.(largest, isOther) === true && isOther) {
+      for (const each of [...this.#shares.holdersOf(largest)]) if (each.isOver()) each.release()
+      if (this.held < before) return true
+    }
+    return false
   }
 }
 

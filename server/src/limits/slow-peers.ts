@@ -101,8 +101,8 @@ export class SlowPeers {
     const nowMs = performance.now()
     let sinceMs = nowMs - leastMs
     for (const [peer, seen] of this.#peers) {
-      // Who has not been looked at since it began has just begun.
-      const itsMs = seen.sinceMs ?? (peer.writableLength > 0 ? nowMs : Number.POSITIVE_INFINITY)
+      // Who has not been looked at since it began has just begun; who has taken everything since then makes nobody wait.
+      const itsMs = peer.writableLength > 0 ? (seen.sinceMs ?? nowMs) : Number.POSITIVE_INFINITY
       if (seen.cutMs !== undefined || itsMs > sinceMs || !meant(peer)) continue
       longest = peer
       sinceMs = itsMs
