@@ -46,6 +46,9 @@ export interface Http2GuardOptions extends Partial<ConnectionLimits> {
 
 /** A server of HTTP/2, encrypted or not. */
 export type GuardedHttp2Server = Http2Server | Http2SecureServer
+/** Who is still there so long after a call was reset is on a connection that takes nothing. */
+const resetMs = 100
+
 type StreamListener = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => void
 
 /** As HTTP/2 counts them: names, values, and 32 bytes for each. Node tells the other end of a limit, and does not hold it. */
@@ -85,6 +88,8 @@ export class Http2Guard {
   readonly #answers: AnswerBytes
   /** Calls with a message that is not complete: of one address the one first that has been at it for longest. */
   readonly #incomplete = new Shares<GuardedStream>()
+  /** Those that were reset for others, and since when. */
+  readonly #resets = new Map<GuardedStream, number>()
   #receivedBytes = 0
   #calls = 0
   #relieving = false
@@ -217,6 +222,7 @@ export class Http2Guard {
     const ended = (): void => {
       this.#receivedBytes -= guarded.ended()
       this.#incomplete.set(guarded, 0)
+      this.#resets.delete(guarded)
     }
     stream.once('end', ended)
     stream.once('close', () => {
@@ -228,7 +234,8 @@ export class Http2Guard {
 
   /**
    * Whoever of the address that holds most has been at a message for longest makes room: to refuse the newest would let those who never end keep
-   * out all others.
+   * out all others. Who has been reset is gone as soon as his connection takes that, and until then nobody else makes room for what he
+   * holds: a connection that does not take it is closed.
    */
   #relieve(): void {
     if (this.#relieving) return
@@ -236,11 +243,14 @@ export class Http2Guard {
     // Not while a connection is being read.
     setImmediate(() => {
       this.#relieving = false
-      let excess = this.#receivedBytes - this.#receivedBytesMax
+      const nowMs = performance.now()
+      for (const [guarded, sinceMs] of this.#resets) if (nowMs - sinceMs >= resetMs) guarded.cut(true)
+      let excess = this.#incomplete.bytes - this.#receivedBytesMax
       for (let address = this.#incomplete.largest; excess > 0 && address !== undefined; ) {
         const [guarded] = this.#incomplete.holdersOf(address)
         this.#incomplete.set(guarded!, 0)
         excess -= guarded!.held
+        this.#resets.set(guarded!, nowMs)
         this.peers.end(guarded!, 'messages that are not complete hold too much, and it has been at its own for longest')
         address = this.#incomplete.largest
       }

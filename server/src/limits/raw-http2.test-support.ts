@@ -80,9 +80,10 @@ export class RawFrames implements Disposable {
   readonly socket: Socket
   closed = false
 
-  constructor(address: string) {
+  /** `localAddress`: where it seems to come from. */
+  constructor(address: string, localAddress: string = '127.0.0.1') {
     const [host, port] = address.split(':')
-    this.socket = connectTcp(Number(port), host)
+    this.socket = connectTcp({ host, port: Number(port), localAddress })
     this.socket.on('error', () => undefined).resume()
     this.socket.on('close', () => {
       this.closed = true

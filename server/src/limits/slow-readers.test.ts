@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { FakeNode } from '../calls/fake-node.test-support.js'
 import { eventually, openAccess, startServices, type TestServices } from '../calls/services.test-support.js'
 import type { GuardedHttp2Server } from './http2-guard.js'
-import { framed, RawFrames, RawHttp2 } from './raw-http2.test-support.js'
+import { begun, framed, RawFrames, RawHttp2 } from './raw-http2.test-support.js'
 
 const key = Buffer.from('k')
 const getRequest = framed(GetRequest.encode({ key, consistency: 0 }).finish())
@@ -110,6 +110,38 @@ describe('a reader that takes nothing', () => {
     await eventually('it is closed, though it takes nothing', () => guard.gate.open === 0)
     expect(deaf.closed).toBe(false)
   })
+})
+
+it('whose messages that are not complete hold all there is makes nobody else give them up', async () => {
+  const node = await nodeWith(1, 1_000_000)
+  await using services = await start(node, { receivedBytesMax: 50_000, cutGraceMs: 60_000 })
+  const { guard } = services.host
+  using deaf = new RawFrames(services.address, '127.0.0.3')
+  deaf.socket.pause()
+  const most = 2 ** 30
+  deaf.allow(0, most)
+  for (let id = 1; id <= 9; id += 2) {
+    deaf.call(id, 'Put')
+    deaf.data(id, begun(1_000_000, 9_985))
+  }
+  await eventually('all have begun', () => guard.receivedBytes === 49_950)
+  for (let id = 101; id <= 139; id += 2) {
+    deaf.call(id, 'Get')
+    deaf.allow(id, most)
+    deaf.data(id, getRequest, true)
+  }
+  await eventually('its answers wait', () => guard.waitingBytes > 15_000_000)
+  using other = new RawHttp2(services.address, '127.0.0.2')
+  const put = other.call('Put')
+  put.write(begun(1_000_000, 995))
+  await eventually('one of its own is reset', () => guard.peers.cut === 1)
+  // Byte by byte: each of them finds that too much is held, until the connection is closed.
+  await eventually('it is closed, though it takes nothing', () => {
+    put.write(Buffer.alloc(1))
+    return guard.gate.open === 1
+  })
+  await eventually('what it held is let go', () => guard.receivedBytes < 40_000)
+  expect([put.closed, guard.peers.cut]).toEqual([false, 1])
 })
 
 describe('a reader that takes a little of what waits now and then', () => {
