@@ -33,7 +33,7 @@ test('a fourth node gets its share of the slots, and gives it back when it leave
 })
 
 test('who is read: the owners from before while slots stream, and those to come as soon as they have them', async () => {
-  const cluster = await threeOf({ seed: 'who is read', streamBytesPerSecond: 100_000 })
+  const cluster = await threeOf({ seed: 'who is read', streamBytesPerSecond: 400_000 })
   await fill(cluster, 100, 'v'.repeat(1_000))
   const ownersReadAt = (name: string): Uint16Array[] =>
     allSlots().map((slot) => cluster.node(name).slotTable!.owners(slot))

@@ -13,10 +13,10 @@ import type { ChangeCounts } from './play/topology-history.js'
  */
 
 const threads = 2
-const freshSeeds = Array.from({ length: 150 }, (_, i) => i + 1)
-const seedsOfChanges = [...Array.from({ length: 20 }, (_, i) => i + 1), ...failedSeedsOfChanges.map(([seed]) => seed)]
+const freshSeeds = Array.from({ length: 80 }, (_, i) => i + 1)
+const seedsOfChanges = [...Array.from({ length: 12 }, (_, i) => i + 1), ...failedSeedsOfChanges.map(([seed]) => seed)]
 const seedsWithoutAtlas = Array.from({ length: 10 }, (_, i) => i + 1)
-const seedsPlayedTwice = [11, 12, 13, 14, 15]
+const seedsPlayedTwice = [11, 12, 13]
 
 async function play(seeds: readonly number[], options: CrewOptions): Promise<Played[]> {
   const queue = [...seeds]
@@ -58,7 +58,7 @@ test('while members join, leave, die for good and are replaced, nothing that cli
       `${sum('reweights')} reweights, ${sum('moves')} moves, ${sum('returns')} returns, ${sum('cancels')} cancels, ${sum('epochs')} epochs\n`,
   )
   // Against a play in which nothing happens any more.
-  expect(joins + leaves + removals + replacements).toBeGreaterThanOrEqual(200)
+  expect(joins + leaves + removals + replacements).toBeGreaterThanOrEqual(100)
 }, 600_000)
 
 test('where any disk may be damaged, nothing is told that nobody wrote, and nobody dies of a bug', async () => {
@@ -70,7 +70,7 @@ test('a seed is one play, bit for bit', async () => {
   // A play of changes takes five times as long.
   for (const changes of [false, true]) {
     const options = { twice: true, changes }
-    const seeds = changes ? seedsPlayedTwice.slice(0, 2) : seedsPlayedTwice
+    const seeds = changes ? seedsPlayedTwice.slice(0, 1) : seedsPlayedTwice
     const played = await play(seeds, options)
     expect(failures(played, options)).toBe('')
     expect(new Set(played.map(({ report }) => report!.hash)).size).toBe(seeds.length)
