@@ -79,7 +79,7 @@ function oneDead(): Scene & { readonly here: ScriptedReplica; readonly other: Sc
 }
 
 /** The dead owner refuses what it is sent, as whoever has no link does. */
-function refuseForTheDead({ replicas }: Scene): void {
+function refuseForTheDead({ replicas }: Pick<Scene, 'replicas'>): void {
   for (const sent of replicas[2]!.writes.splice(0)) sent.reply(refusedWrite('unavailable'))
 }
 
@@ -162,6 +162,32 @@ describe('a write whose link breaks', () => {
     other.writes[1]!.reply(stale(version(5_000, 2)))
     expect(here.writes).toHaveLength(1)
     expect(run.end).toEqual({ failure: ['unavailable', 'unknown'] })
+  })
+
+  test('is not stamped above that under another topology either', () => {
+    const { run, here, other, clock, context, routing, replicas } = brokenOnItsWay()
+    mendLink(other)
+    context.active.reroute({ ...routing })
+    refuseForTheDead({ replicas })
+    here.writes[1]!.reply(applied(here.writes[0]!.record))
+    other.writes[1]!.reply(stale(version(5_000, 2)))
+    clock.advance(limits.askAgainMsMax)
+    expect(here.writes.map(({ record }) => record)).toEqual([here.writes[0]!.record, here.writes[0]!.record])
+    expect(run.end).toEqual({ failure: ['unavailable', 'unknown'] })
+  })
+
+  test('waits for the next link under another topology too', () => {
+    const s = brokenOnItsWay()
+    s.context.active.reroute({ ...s.routing })
+    refuseForTheDead(s)
+    s.here.writes[1]!.reply(applied(s.here.writes[0]!.record))
+    s.other.writes.at(-1)!.reply(refusedWrite('unavailable'))
+    expect(s.run.end).toBeUndefined()
+    mendLink(s.other)
+    s.clock.advance(limits.askAgainMsMax)
+    expect(s.other.writes.at(-1)!.record).toBe(s.other.writes[0]!.record)
+    s.other.writes.at(-1)!.reply(applied(s.other.writes[0]!.record))
+    expect(s.run.end).toMatchObject({ result: { acks: 2 } })
   })
 
   test('is stamped again at once where those that have answered are enough for it', () => {

@@ -62,6 +62,15 @@ export class WriteAttempt implements WriteWaiter {
     this.quorums = quorumsOf(routing, slot)
     this.tally = new Tally(this.quorums.written[consistency], this.owners.length)
     this.pending = firstVoters(this.owners.length)
+    if (before?.record === record) this.#inherit(before)
+  }
+
+  /** The same record goes out under another topology: whoever may have had it before may have it still. */
+  #inherit(before: WriteAttempt): void {
+    for (let i = 0; i < before.owners.length; i++) {
+      if ((before.#sentAgain & (1 << i)) === 0) continue
+      for (let j = 0; j < this.owners.length; j++) if (this.replica(j) === before.replica(i)) this.#sentAgain |= 1 << j
+    }
   }
 
   replica(position: number): Replica {

@@ -122,7 +122,7 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
     }
     if (this.#stopWaiting !== undefined || this.#attempt === undefined) return
     if (this.#attempt.mayBeApplied) this.#mayBeApplied = true
-    if (this.#isReachable()) this.#send(this.#attempt.record)
+    if (this.#isReachable(true)) this.#send(this.#attempt.record)
   }
 
   override forget(replica: Replica, slots: ReadonlySet<number>): void {
@@ -164,9 +164,10 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
 
   /**
    * Whether enough owners can be sent something; otherwise the operation has failed, or is held back. Only while it is
-   * nowhere: stamped after a while, it would supersede what came after one who has read it.
+   * nowhere: stamped after a while, it would supersede what came after one who has read it. What goes out as it was
+   * stamped (`again`) goes to those that are there, and to others with their next link.
    */
-  #isReachable(): boolean {
+  #isReachable(again = false): boolean {
     const { replicas } = this.#routing
     const owners = ownersOf(this.#routing, this.#slot)
     const quorums = quorumsOf(this.#routing, this.#slot).written[this.#options.consistency]
@@ -189,10 +190,12 @@ export class WriteOperation extends ActiveOperation implements AttemptWatcher {
       if (replica.accepts(bytes)) accepting |= 1 << i
     }
     if (isMet(quorums, accepting)) return true
-    if (!this.#mayYetBeApplied && !isMet(quorums, up) && isMet(quorums, up | returning)) {
+    const isComing = !isMet(quorums, up) && isMet(quorums, up | returning)
+    if (isComing && !this.#mayYetBeApplied) {
       this.#heldBack = true
       return false
     }
+    if (isComing && again) return true
     const [code, what] = isMet(quorums, up) ? (['overloaded', 'used'] as const) : (['unavailable', 'reached'] as const)
     const note = refillingNote(this.#slot, lacking, owners.length)
     const count = `${countVoters(accepting)} of ${owners.length} replicas`
