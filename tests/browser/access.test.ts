@@ -5,7 +5,7 @@ import { FixtureCluster } from '../../server/dashboard/fixture/cluster.js'
 import { type Fixture, startFixture } from '../../server/dashboard/fixture/server.js'
 import { demandingAccess, grantOf, TestAuthFile } from '../../server/src/access/access.test-support.js'
 import { fakeTopology } from '../../server/src/calls/fake-node.test-support.js'
-import { patienceMs, TestBrowser } from './browser.js'
+import { TestBrowser } from './browser.js'
 
 /* The built page, of a node that asks who calls. */
 
@@ -24,8 +24,7 @@ async function signIn(page: Page, token: string): Promise<void> {
   await page.getByRole('button', { name: 'Sign in' }).click()
 }
 
-const live = (page: Page): Promise<void> =>
-  page.locator('[data-test="link"]').filter({ hasText: 'tells' }).waitFor({ timeout: patienceMs })
+const live = (page: Page): Promise<void> => page.locator('[data-test="link"]').filter({ hasText: 'tells' }).waitFor()
 
 /** Whatever a script of the page, or who looks over a shoulder, could find of a token. */
 async function visible(page: Page): Promise<string> {
@@ -45,7 +44,7 @@ test('a page asks for a token once, keeps it nowhere, and offers what its user m
   grant(fixture, 1, 'reader', 'writer')
   await using open = await browser.open(`${fixture.url}/#/keys`)
   const { page } = open
-  await page.locator('[data-test="sign-in"]').waitFor({ timeout: patienceMs })
+  await page.locator('[data-test="sign-in"]').waitFor()
   await open.shoot('sign-in')
   expect(open.troubles).toEqual([])
   await signIn(page, newToken('reader'))
@@ -70,7 +69,7 @@ test('a page asks for a token once, keeps it nowhere, and offers what its user m
   await page.reload()
   await live(page)
   await page.getByRole('button', { name: 'Sign out' }).click()
-  await page.locator('[data-test="sign-in"]', { hasText: 'You are signed out.' }).waitFor({ timeout: patienceMs })
+  await page.locator('[data-test="sign-in"]', { hasText: 'You are signed out.' }).waitFor()
   expect(await page.context().cookies()).toEqual([])
 
   await signIn(page, writer)
@@ -93,7 +92,7 @@ test('a page whose user is revoked stops at once, and says so', async (context) 
   await signIn(page, writer)
   await live(page)
   grant(fixture, 2, 'reader')
-  await page.locator('[data-test="sign-in"]', { hasText: 'not signed in any more' }).waitFor({ timeout: patienceMs })
+  await page.locator('[data-test="sign-in"]', { hasText: 'not signed in any more' }).waitFor()
   expect(fixture.feed.streams).toBe(0)
   expect(await page.locator('[data-node]').count()).toBe(0)
 })
@@ -114,7 +113,7 @@ test('a hostile name of a principal, or prefix, is text and nothing else', async
     await route.fulfill({ response, json })
   })
   await signIn(page, reader)
-  await page.locator('[data-test="who"]', { hasText: '<img src=x' }).waitFor({ timeout: patienceMs })
+  await page.locator('[data-test="who"]', { hasText: '<img src=x' }).waitFor()
   await page.waitForTimeout(300)
   expect(await page.evaluate('window.hurt')).toBeUndefined()
   expect(await page.locator('[data-test="who"] img, [data-test="who"] script').count()).toBe(0)

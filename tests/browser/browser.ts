@@ -10,7 +10,7 @@ const artefacts = fileURLToPath(new URL('artefacts/', import.meta.url))
 const places = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome-stable'] as const
 const installMs = 300_000
 /** For what a page shows in the end. Where a browser has half a core, what takes a second takes twenty. */
-export const patienceMs = 60_000
+const patienceMs = 60_000
 /** One at a time: files of tests run side by side, and apt-get refuses whom another is before. */
 const install = `flock --timeout ${installMs / 1000} /tmp/quorumkv-install-chromium.lock sh -c '
   command -v chromium || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }'`
@@ -72,6 +72,7 @@ export class TestBrowser implements AsyncDisposable {
   async open(url: string, { width = 1440, height = 900, colours = 'light' }: OpenOptions = {}): Promise<OpenPage> {
     const context = await this.#browser.newContext({ viewport: { width, height }, colorScheme: colours })
     const page = await context.newPage()
+    page.setDefaultTimeout(patienceMs)
     const troubles: string[] = []
     page.on('console', (message) => {
       if (message.type() === 'error' || message.type() === 'warning') troubles.push(message.text())

@@ -2,14 +2,14 @@ import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
 import { FixtureCluster } from '../../server/dashboard/fixture/cluster.js'
 import { startFixture } from '../../server/dashboard/fixture/server.js'
-import { patienceMs, TestBrowser } from './browser.js'
+import { TestBrowser } from './browser.js'
 
 /*
  * The built page over a cluster that is not there: what a hundred nodes, hostile names, other colours and a keyboard do to it.
  */
 
 async function untilLive(page: Page): Promise<void> {
-  await page.locator('[data-test="link"]').filter({ hasText: 'tells' }).waitFor({ timeout: patienceMs })
+  await page.locator('[data-test="link"]').filter({ hasText: 'tells' }).waitFor()
 }
 
 /** Frames of the feed that the page has shown. */
@@ -121,9 +121,9 @@ test('with a hundred nodes the page stays smooth, also when one dies', async (co
   // nobody would call it smooth.
   expect(each).toBeLessThan(250)
   cluster.kill('n042')
-  await page.locator('[data-test="advice"]', { hasText: 'n042 is dead' }).waitFor({ timeout: patienceMs })
+  await page.locator('[data-test="advice"]', { hasText: 'n042 is dead' }).waitFor()
   await page.getByLabel('Filter nodes').fill('n042')
-  await page.locator('[data-node="n042"]', { hasText: 'dead' }).waitFor({ timeout: patienceMs })
+  await page.locator('[data-node="n042"]', { hasText: 'dead' }).waitFor()
   await page.getByLabel('Filter nodes').fill('')
   await open.shoot('hundred-nodes')
   const scroller = `document.querySelector('[data-test="nodes"]').parentElement`
@@ -213,10 +213,10 @@ test('a lost connection is said, and mended by itself', async (context) => {
   const { page } = open
   await untilLive(page)
   await fixture[Symbol.asyncDispose]()
-  await page.getByRole('alert').filter({ hasText: 'does not answer: retrying' }).waitFor({ timeout: patienceMs })
+  await page.getByRole('alert').filter({ hasText: 'does not answer: retrying' }).waitFor()
   await open.shoot('connection-lost')
   await using again = await startFixture(cluster, Number(new URL(fixture.url).port))
-  await page.getByRole('alert').waitFor({ state: 'detached', timeout: patienceMs })
+  await page.getByRole('alert').waitFor({ state: 'detached' })
   await untilLive(page)
   expect(again.feed.streams).toBe(1)
 })
